@@ -1,0 +1,27 @@
+"""Config of applying a rule to a dataset."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from rules_src.config.base import PositiveInt, Section
+
+
+class Apply(Section):
+    """How a rule is unrolled on a dataset's unlabelled training split."""
+
+    seeds: Annotated[int, Field(ge=2)] = 5
+    """Base models, each with its own initial weights, input permutation and order of examples."""
+    inner_steps: list[Annotated[int, Field(ge=0)]] = [0, 10, 30, 100, 200]
+    """Inner steps after which features are recorded; the last is the one that results quote."""
+    batch: PositiveInt = 32
+    """Unlabelled examples an inner step."""
+    probe: PositiveInt = 200
+    """Test examples whose activations are kept for every layer."""
+
+    @field_validator("inner_steps")
+    @classmethod
+    def _increasing(cls, steps: list[int]) -> list[int]:
+        if not steps or steps != sorted(set(steps)):
+            raise ValueError("has to be a non-empty increasing list")
+        return steps

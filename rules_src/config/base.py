@@ -1,0 +1,29 @@
+"""What every config section shares: strict models, canonical text, short hashes."""
+
+import hashlib
+import json
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A config section: unknown keys and loose types are refused, values cannot change after validation."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+def canonical_json(section: Section) -> str:
+    """The section as JSON with defaults filled and keys sorted: equal sections give equal text."""
+    return json.dumps(section.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+
+def short_hash(*parts: Any) -> str:
+    """First 8 hex digits of a SHA-256 over sections and JSON-serialisable values; part of costly results' paths."""
+    texts = [canonical_json(p) if isinstance(p, Section) else json.dumps(p, sort_keys=True) for p in parts]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:8]

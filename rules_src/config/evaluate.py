@@ -1,0 +1,45 @@
+"""Config of the few-shot evaluation and of the baselines that are not update rules."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rules_src.config.base import PositiveFloat, PositiveInt, Section
+
+
+class FewShot(Section):
+    """K labelled examples a class fit a readout on frozen features; the whole test split scores it."""
+
+    shots: list[PositiveInt] = [1, 2, 5, 10]
+    """Labelled examples a class."""
+    draws: Annotated[int, Field(ge=2)] = 20
+    """Independent draws of the labelled examples, the same for every method."""
+    draws_over_inner_steps: Annotated[int, Field(ge=2)] = 5
+    """Draws used at each earlier inner step."""
+    logistic_c: PositiveFloat = 1.0
+    """Inverse regularisation of the logistic regression."""
+    ridge: PositiveFloat = 0.1
+    """Penalty of the ridge readout."""
+    seed: int = 0
+    """Seed of the label draws."""
+
+
+class Raw(Section):
+    """The input itself, standardised."""
+
+    kind: Literal["raw"]
+
+
+class Pca(Section):
+    """Leading principal components, as many as the base model has features."""
+
+    kind: Literal["pca"]
+
+
+class KMeans(Section):
+    """Triangle features of k-means centroids (Coates and Ng), as many as the base model has features."""
+
+    kind: Literal["k-means"]
+
+
+Baseline = Annotated[Raw | Pca | KMeans, Field(discriminator="kind")]

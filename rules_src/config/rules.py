@@ -1,0 +1,68 @@
+"""Config of base models and update rules."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rules_src.config.base import Name, PositiveFloat, PositiveInt, Section
+
+Activation = Literal["relu", "leaky_relu", "swish", "tanh", "softplus", "step"]
+
+
+class BaseModel(Section):
+    """The network that a rule trains."""
+
+    hidden: list[PositiveInt]
+    """Widths of the hidden layers, from the input up."""
+    features: PositiveInt = 32
+    """Width of the last layer, whose activations are the features."""
+    activation: Activation = "relu"
+    """Applied after the batch norm of every layer, the last included."""
+
+
+class Compact(Section):
+    """The compact neuron-local rule: means over batch and units where the published one has convolutions."""
+
+    kind: Literal["compact"]
+    channels: PositiveInt = 16
+    """Hidden channels of the per-neuron update network."""
+    error_channels: PositiveInt = 4
+    """Channels of the learned error signal passed down through V."""
+    readout_channels: PositiveInt = 2
+    """Channels averaged in each low-rank product."""
+    initial_rate: PositiveFloat = 0.03
+    """Inner step size at the start of meta-training."""
+
+
+class Oja(Section):
+    """Oja's rule: Hebbian growth with the decay that keeps each unit's weights at unit norm."""
+
+    kind: Literal["oja"]
+    rate: PositiveFloat = 0.03
+
+
+class Hebb(Section):
+    """Plain Hebbian growth with column-normalised weights."""
+
+    kind: Literal["hebb"]
+    rate: PositiveFloat = 0.03
+
+
+class Identity(Section):
+    """No learning at all: the randomly initialised base model."""
+
+    kind: Literal["identity"]
+
+
+class MetaTrained(Section):
+    """The rule with the theta that a meta-training run of this config ends with."""
+
+    kind: Literal["meta-trained"]
+    run: Name
+    """Key into `meta_train`."""
+
+
+Initial = Annotated[Compact | Oja | Hebb | Identity, Field(discriminator="kind")]
+"""A rule that is complete from its config alone: hand-made, or learned at its initial theta."""
+
+Rule = Annotated[Compact | Oja | Hebb | Identity | MetaTrained, Field(discriminator="kind")]

@@ -1,0 +1,123 @@
+"""Results on disk: Zarr stores with a manifest beside each, single netCDF files, and files replaced whole.
+
+A store `x.zarr` is written to a temporary sibling and renamed; `x.manifest.json` comes last. A reader checks the
+store's content against the manifest, which catches what a workflow that looks at times alone cannot see.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from rules_src.errors import InputError
+
+PACKAGES = ("jax", "jaxlib", "numpy", "scikit-learn", "xarray", "zarr")
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` with a temporary sibling of `path`, then rename it to `path`; on failure nothing is left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file, or of the names and bytes of all files below a folder (hidden ones left out)."""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def manifest_path(store: Path) -> Path:
+    """`x.manifest.json` for a store `x.zarr` or a file `x.safetensors`."""
+    return store.with_suffix(".manifest.json")
+
+
+def write_manifest(path: Path, *, spec: Any, code: str, extra: dict[str, Any] | None = None) -> None:
+    """Record what `path` holds and what made it: content hash, spec, code fingerprint, versions, platform."""
+    record = {
+        "content_sha256": content_hash(path),
+        "spec": spec,
+        "code": code,
+        "versions": {name: version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        **(extra or {}),
+    }
+    text = json.dumps(record, indent=1, sort_keys=True) + "\n"
+    write_whole(manifest_path(path), lambda temporary: temporary.write_text(text))
+
+
+def check_manifest(path: Path) -> dict[str, Any]:
+    """Return the manifest of `path`.
+
+    Raises:
+        InputError: the file or its manifest is missing, or its content is not what the manifest says.
+    """
+    mend = f"remove {path} and run the workflow again"
+    if not path.exists():
+        raise InputError(f"{path}: missing; {mend}")
+    try:
+        record = json.loads(manifest_path(path).read_text())
+        expected = record["content_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{manifest_path(path)}: missing or unreadable; {mend}") from error
+    if content_hash(path) != expected:
+        raise InputError(f"{path}: truncated or changed since it was written; {mend}")
+    return dict(record)
+
+
+def write_zarr(dataset: xr.Dataset, path: Path, *, spec: Any, code: str, extra: dict[str, Any] | None = None) -> None:
+    """Write `dataset` as a Zarr store with its manifest; a reader never sees half of either."""
+    manifest_path(path).unlink(missing_ok=True)
+    write_whole(path, lambda temporary: dataset.to_zarr(temporary, mode="w", consolidated=True))
+    write_manifest(path, spec=spec, code=code, extra=extra)
+
+
+def read_zarr(path: Path) -> xr.Dataset:
+    """Load a Zarr store into memory after checking it against its manifest.
+
+    Raises:
+        InputError: see `check_manifest`.
+    """
+    check_manifest(path)
+    with xr.open_zarr(path, consolidated=True) as dataset:
+        return dataset.load()
+
+
+def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
+    """Write `dataset` as one netCDF file; equal content gives equal bytes."""
+    write_whole(path, lambda temporary: dataset.to_netcdf(temporary, engine="h5netcdf"))
+
+
+def read_netcdf(path: Path) -> xr.Dataset:
+    """Load a netCDF file into memory.
+
+    Raises:
+        InputError: the file is missing or no netCDF file.
+    """
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as dataset:
+            return dataset.load()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: missing or no netCDF file; remove it and run the workflow again") from error
