@@ -90,7 +90,7 @@ def check_manifest(path: Path) -> dict[str, Any]:
 def write_zarr(dataset: xr.Dataset, path: Path, *, spec: Any, code: str, extra: dict[str, Any] | None = None) -> None:
     """Write `dataset` as a Zarr store with its manifest; a reader never sees half of either."""
     manifest_path(path).unlink(missing_ok=True)
-    write_whole(path, lambda temporary: dataset.to_zarr(temporary, mode="w", consolidated=True))
+    write_whole(path, lambda temporary: dataset.to_zarr(temporary, mode="w", consolidated=False))
     write_manifest(path, spec=spec, code=code, extra=extra)
 
 
@@ -101,7 +101,7 @@ def read_zarr(path: Path) -> xr.Dataset:
         InputError: see `check_manifest`.
     """
     check_manifest(path)
-    with xr.open_zarr(path, consolidated=True) as dataset:
+    with xr.open_zarr(path, consolidated=False) as dataset:
         return dataset.load()
 
 

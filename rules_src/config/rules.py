@@ -1,6 +1,6 @@
 """Config of base models and update rules."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,7 @@ class BaseModel(Section):
 class Compact(Section):
     """The compact neuron-local rule: means over batch and units where the published one has convolutions."""
 
+    module: ClassVar[str] = "compact"
     kind: Literal["compact"]
     channels: PositiveInt = 16
     """Hidden channels of the per-neuron update network."""
@@ -30,13 +31,14 @@ class Compact(Section):
     """Channels of the learned error signal passed down through V."""
     readout_channels: PositiveInt = 2
     """Channels averaged in each low-rank product."""
-    initial_rate: PositiveFloat = 0.03
+    initial_rate: Annotated[float, Field(gt=0, lt=0.3)] = 0.03
     """Inner step size at the start of meta-training."""
 
 
 class Oja(Section):
     """Oja's rule: Hebbian growth with the decay that keeps each unit's weights at unit norm."""
 
+    module: ClassVar[str] = "hand_made"
     kind: Literal["oja"]
     rate: PositiveFloat = 0.03
 
@@ -44,6 +46,7 @@ class Oja(Section):
 class Hebb(Section):
     """Plain Hebbian growth with column-normalised weights."""
 
+    module: ClassVar[str] = "hand_made"
     kind: Literal["hebb"]
     rate: PositiveFloat = 0.03
 
@@ -51,6 +54,7 @@ class Hebb(Section):
 class Identity(Section):
     """No learning at all: the randomly initialised base model."""
 
+    module: ClassVar[str] = "hand_made"
     kind: Literal["identity"]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from rules_src.config.apply import Apply
 from rules_src.config.base import Name, Section, short_hash
@@ -19,9 +20,13 @@ class Study(Section):
     """What is compared on what: every name is a key of the tables below."""
 
     datasets: list[Name]
+    """Keys of `datasets` that methods are evaluated on."""
     base_models: list[Name]
+    """Keys of `base_models` that rules train."""
     rules: list[Name]
+    """Keys of `rules` that are applied."""
     baselines: list[Name] = []
+    """Keys of `baselines` that rules are compared with."""
 
 
 class Config(Section):
@@ -32,10 +37,15 @@ class Config(Section):
     study: Study
     data: Data = Data()
     datasets: dict[Name, Dataset]
+    """Datasets to choose from, each of one source."""
     base_models: dict[Name, BaseModel]
+    """Networks to choose from."""
     rules: dict[Name, Rule]
+    """Update rules to choose from, each of one kind."""
     baselines: dict[Name, Baseline] = {}
+    """Methods that are no update rules, each of one kind; no name may also be one of `rules`."""
     meta_train: dict[Name, MetaTrain] = Field(default_factory=dict)
+    """Meta-training runs that rules of kind `meta-trained` may name."""
     apply: Apply = Apply()
     few_shot: FewShot = FewShot()
 
@@ -91,35 +101,79 @@ def _nearest(name: str, valid: Iterable[str]) -> str:
 
 def _explain(error: ValidationError) -> str:
     details = error.errors()
+    # A typo is often also a missing key; the typo is the one to mend.
     first = next((d for d in details if d["type"] == "extra_forbidden"), details[0])
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"config: unknown key {place!r}{_nearest(str(first['loc'][-1]), _valid_keys(first['loc'][:-1]))}"
-    message = first["msg"].removeprefix("Value error, ")
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    given = f", got {first['input']!r}" if place and first["type"] != "missing" else ""
-    return f"config: {place + ': ' if place else ''}{message}{given}{more}"
+    return f"config: {_describe(first)}{more}"
 
 
-def _valid_keys(place: tuple[int | str, ...]) -> set[str]:
-    """Keys that the schema allows at `place`, a path as pydantic reports it (union tags included)."""
+def _describe(detail: ErrorDetails) -> str:
+    kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
+    place, siblings = _locate(detail["loc"])
+    if kind == "extra_forbidden":
+        return f"unknown key {place!r}{_nearest(str(detail['loc'][-1]), siblings)}"
+    if kind == "missing":
+        return f"missing key {place!r}"
+    if kind == "union_tag_not_found":
+        return f"missing key '{place}.{_unquoted(context['discriminator'])}'"
+    if kind == "union_tag_invalid":
+        tags = [_unquoted(tag) for tag in context["expected_tags"].split(", ")]
+        return (
+            f"{place}.{_unquoted(context['discriminator'])}: unknown {context['tag']!r}{_nearest(context['tag'], tags)}"
+        )
+    if detail["loc"][-1:] == ("[key]",):
+        return f"{place}: a name has lower-case letters and digits, parted by single hyphens"
+    message = detail["msg"].removeprefix("Value error, ")
+    shown = "" if not place or isinstance(given, dict) else f", got {given!r}"
+    return f"{place + ': ' if place else ''}{message}{shown}{_number_as_text(kind, given)}"
+
+
+def _unquoted(text: str) -> str:
+    return text.strip("'")
+
+
+def _number_as_text(kind: str, given: object) -> str:
+    if kind not in {"float_type", "int_type"} or not isinstance(given, str):
+        return ""
+    try:
+        number = float(given)
+    except ValueError:
+        return ""
+    plain = f"{number:.0f}" if number.is_integer() else f"{number:.12f}".rstrip("0")
+    return f", which is text; write {plain}" + (
+        " (YAML takes 1e-3 for text, 1.0e-3 for a number)" if "e" in given else ""
+    )
+
+
+def _locate(loc: tuple[int | str, ...]) -> tuple[str, set[str]]:
+    """Dotted path of the key at `loc`, a path as pydantic reports it, and the keys that the schema allows beside it.
+
+    Pydantic puts the tag of a union member into the path as if it were a key; no such key is in the user's file.
+    """
     schema = Config.model_json_schema()
-    nodes = [schema]
-    for part in place:
-        nodes = [found for node in nodes for found in _step(_resolve(node, schema), part, schema)]
-    return {key for node in nodes for key in _resolve(node, schema).get("properties", {})}
+    node: dict[str, Any] = schema
+    place, siblings = [], set[str]()
+    for part in loc:
+        if part == "[key]":
+            break
+        if mapping := node.get("discriminator", {}).get("mapping"):
+            node = _resolve({"$ref": mapping[part]}, schema)
+            continue
+        siblings = set(node.get("properties", {}))
+        place.append(str(part))
+        node = _resolve(_child(node, part), schema)
+    return ".".join(place), siblings
+
+
+def _child(node: dict[str, Any], part: int | str) -> dict[str, Any]:
+    patterns = node.get("patternProperties")
+    if part in node.get("properties", {}):
+        return dict(node["properties"][part])
+    if isinstance(patterns, dict):
+        return dict(next(iter(patterns.values())))
+    values = node.get("additionalProperties") or node.get("items")
+    return values if isinstance(values, dict) else {}
 
 
 def _resolve(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    return schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
-
-
-def _step(node: dict[str, Any], part: int | str, schema: dict[str, Any]) -> list[dict[str, Any]]:
-    if mapping := node.get("discriminator", {}).get("mapping"):
-        return [{"$ref": mapping[part]}] if part in mapping else []
-    if part in node.get("properties", {}):
-        return [node["properties"][part]]
-    if isinstance(node.get("patternProperties"), dict):
-        return list(node["patternProperties"].values())
-    values = node.get("additionalProperties") or node.get("items")
-    return [values] if isinstance(values, dict) else []
+    return dict(schema["$defs"][node["$ref"].rsplit("/", 1)[1]]) if "$ref" in node else node

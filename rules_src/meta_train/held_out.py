@@ -1,0 +1,93 @@
+"""Accuracy on data that meta-training does not see: watched for the record, never used to choose anything."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from rules_src.base_model import BaseModel, initial_base_model
+from rules_src.config.meta_train import MetaTrain
+from rules_src.meta_objective import normalised_targets, ridge_readout, with_ones
+from rules_src.meta_train.gradient import unroll
+from rules_src.meta_train.truncation import base_model_widths
+from rules_src.tasks.letters import Glyphs, sample_labelled, sample_task, sample_unlabelled
+from rules_src.update_rules.base import UpdateRule
+
+SCORED = 50
+"""Examples a class on which a readout is scored."""
+
+
+class Probe(NamedTuple):
+    """Fixed data and fixed initial base models, several for one dataset."""
+
+    phi: BaseModel
+    unlabelled: Float[Array, "task step batch input"]
+    fit_x: Float[Array, "task fit input"]
+    fit_y: Int[Array, "task fit"]
+    score_x: Float[Array, "task score input"]
+    score_y: Int[Array, "task score"]
+
+
+def letters_probe(key: PRNGKeyArray, glyphs: Glyphs, spec: MetaTrain) -> Probe:
+    """Tasks like those of meta-training, of the faces and characters in `glyphs`."""
+
+    def sample(key: PRNGKeyArray) -> Probe:
+        keys = jax.random.split(key, 5)
+        task = sample_task(keys[0], spec.tasks, glyphs.pixels.shape[1])
+        shape = (spec.held_out.inner_steps, spec.batch)
+        fit_x, fit_y = sample_labelled(keys[1], task, glyphs, spec.tasks, spec.labelled)
+        score_x, score_y = sample_labelled(keys[2], task, glyphs, spec.tasks, SCORED)
+        return Probe(
+            initial_base_model(keys[3], base_model_widths(spec), spec.base_model.activation),
+            sample_unlabelled(keys[4], task, glyphs, spec.tasks, shape),
+            fit_x,
+            fit_y.argmax(1),
+            score_x,
+            score_y.argmax(1),
+        )
+
+    return eqx.filter_vmap(sample)(jax.random.split(key, spec.held_out.tasks))
+
+
+def dataset_probe(
+    key: PRNGKeyArray, inputs: Float[Array, "example input"], labels: Int[Array, " example"], spec: MetaTrain
+) -> Probe:
+    """All classes of a dataset, its inputs permuted; labelled and scored examples do not overlap."""
+    classes = int(labels.max()) + 1
+
+    def sample(key: PRNGKeyArray) -> Probe:
+        key_order, key_permutation, key_phi, key_batches = jax.random.split(key, 4)
+        x = inputs[:, jax.random.permutation(key_permutation, inputs.shape[1])]
+        order = jax.random.permutation(key_order, len(labels))
+        # Examples sorted by class and, within a class, in random order: row c of `by_class` holds those of class c.
+        by_class = order[jnp.argsort(labels[order], stable=True)]
+        starts = jnp.searchsorted(labels[by_class], jnp.arange(classes))
+        fit = by_class[(starts[:, None] + jnp.arange(spec.labelled)).reshape(-1)]
+        score = by_class[(starts[:, None] + spec.labelled + jnp.arange(SCORED)).reshape(-1)]
+        shape = (spec.held_out.inner_steps, spec.batch)
+        return Probe(
+            initial_base_model(key_phi, base_model_widths(spec), spec.base_model.activation),
+            x[jax.random.randint(key_batches, shape, 0, len(x))],
+            x[fit],
+            labels[fit],
+            x[score],
+            labels[score],
+        )
+
+    return eqx.filter_vmap(sample)(jax.random.split(key, spec.held_out.tasks))
+
+
+@eqx.filter_jit
+def held_out_accuracy(rule: UpdateRule, probe: Probe, *, classes: int, ridge: float) -> Float[Array, " task"]:
+    """Accuracy of a ridge readout on features after the probe's inner steps, a share of 1 for each task."""
+
+    def accuracy(probe: Probe) -> Float[Array, ""]:
+        phi = unroll(rule, probe.phi, probe.unlabelled)
+        features = phi.features(jnp.concatenate([probe.fit_x, probe.score_x]))
+        fit, score = features[: len(probe.fit_x)], features[len(probe.fit_x) :]
+        readout = ridge_readout(fit, normalised_targets(jax.nn.one_hot(probe.fit_y, classes)), ridge=ridge)
+        return ((with_ones(score) @ readout).argmax(1) == probe.score_y).mean()
+
+    return jax.vmap(accuracy)(probe)

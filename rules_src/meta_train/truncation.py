@@ -1,0 +1,64 @@
+"""Tasks in progress: each is carried a window of inner steps at a time until its own total, then replaced."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from rules_src.base_model import BaseModel, initial_base_model
+from rules_src.config.meta_train import MetaTrain, Unroll
+from rules_src.tasks.letters import LetterTask, sample_task
+
+
+class TaskState(NamedTuple):
+    """One task and the base model that is learning it."""
+
+    task: LetterTask
+    phi: BaseModel
+    age: Int[Array, ""]
+    """Inner steps done."""
+    total: Int[Array, ""]
+    """Inner steps after which the task is replaced."""
+
+
+def base_model_widths(spec: MetaTrain) -> list[int]:
+    """Units of the input and of every layer above it."""
+    return [spec.tasks.side**2, *spec.base_model.hidden, spec.base_model.features]
+
+
+def new_task(key: PRNGKeyArray, spec: MetaTrain, characters: int) -> TaskState:
+    """A fresh task with a randomly initialised base model."""
+    key_task, key_phi, key_total = jax.random.split(key, 3)
+    return TaskState(
+        task=sample_task(key_task, spec.tasks, characters),
+        phi=initial_base_model(key_phi, base_model_widths(spec), spec.base_model.activation),
+        age=jnp.zeros((), jnp.int32),
+        total=sample_total(key_total, spec.unroll),
+    )
+
+
+def sample_total(key: PRNGKeyArray, unroll: Unroll) -> Int[Array, ""]:
+    """A total of inner steps, log-uniform between the shortest and the longest."""
+    low, high = jnp.log(unroll.shortest), jnp.log(unroll.longest)
+    return jnp.round(jnp.exp(jax.random.uniform(key, minval=low, maxval=high))).astype(jnp.int32)
+
+
+def staggered_tasks(key: PRNGKeyArray, spec: MetaTrain, characters: int) -> TaskState:
+    """`spec.parallel_tasks` fresh tasks that will be replaced at different times: their ages are offset at random."""
+    key_task, key_age = jax.random.split(key)
+    states = eqx.filter_vmap(lambda k: new_task(k, spec, characters))(jax.random.split(key_task, spec.parallel_tasks))
+    ages = jax.random.uniform(key_age, (spec.parallel_tasks,)) * states.total
+    return states._replace(age=ages.astype(jnp.int32))
+
+
+def replace_finished(key: PRNGKeyArray, states: TaskState, spec: MetaTrain, characters: int) -> TaskState:
+    """Replace every task that has reached its total by a fresh one."""
+    fresh = eqx.filter_vmap(lambda k: new_task(k, spec, characters))(jax.random.split(key, spec.parallel_tasks))
+    finished = states.age >= states.total
+
+    def choose(new: Array, old: Array) -> Array:
+        return jnp.where(finished.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
+
+    return jax.tree.map(choose, fresh, states)

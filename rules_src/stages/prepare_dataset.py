@@ -1,0 +1,33 @@
+"""Stage: one dataset from its source into the schema that everything downstream reads."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from rules_src.config.datasets import Dataset
+from rules_src.datasets.fetch import Fetch
+from rules_src.stages.command import parse_spec, run
+from rules_src.storage import write_zarr
+
+
+def prepare_dataset(
+    name: Annotated[str, Option(help="Key of the dataset in the config.")],
+    spec: Annotated[str, Option(help="The dataset's section of the config, as JSON.")],
+    code: Annotated[str, Option(help="Fingerprint of the source code.")],
+    cache: Annotated[Path, Option(help="Folder for raw downloads.")],
+    output: Annotated[Path, Option(help="Zarr store to write.")],
+    mirror: Annotated[Path | None, Option(help="Folder of raw files tried before the network.")] = None,
+) -> None:
+    """Prepare the dataset that `spec` describes and write it to `output`."""
+    section = parse_spec(Dataset, spec)
+    # Imported by name, and declared to the rule's fingerprint as a root of its own: editing letters reruns letters.
+    module = import_module(f"rules_src.datasets.{section.source.replace('-', '_')}")
+    dataset = module.prepare(section, Fetch(cache, mirror)).assign_attrs(name=name)
+    write_zarr(dataset, output, spec=json.loads(spec), code=code)
+
+
+if __name__ == "__main__":
+    run(prepare_dataset)

@@ -1,0 +1,79 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rules_src.errors import InputError
+from rules_src.stages.prepare_dataset import prepare_dataset
+from rules_src.storage import check_manifest, read_zarr
+
+
+def stage(output: Path, spec: dict[str, object], *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "rules_src.stages.prepare_dataset", "--name", "mine", "--spec", json.dumps(spec)]
+    paths = ["--code", "abc", "--cache", str(output.parent / "cache"), "--output", str(output)]
+    return subprocess.run([*command, *paths, *more], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    output = tmp_path_factory.mktemp("results") / "digits.zarr"
+    done = stage(output, {"source": "digits"})
+    assert (done.returncode, done.stderr) == (0, "")
+    return output
+
+
+def test_the_store_is_whole(store):
+    dataset = read_zarr(store)
+    assert (dataset.image.shape, dataset.image.dtype) == ((1797, 8, 8, 1), np.uint8)
+    assert (dataset.label.dtype, dataset.split.dtype) == (np.int32, np.uint8)
+    assert (dataset.attrs["name"], dataset.source) == ("mine", "digits")
+    assert dataset.split.attrs == {"flag_values": [0, 1], "flag_meanings": "train test"}
+    assert set(np.unique(dataset.split)) == {0, 1}
+    assert check_manifest(store)["code"] == "abc"
+
+
+@pytest.mark.parametrize(
+    ("spec", "more", "message"),
+    [
+        (
+            {"source": "mnist-5k", "side": 29},
+            [],
+            "error: --spec: mnist-5k.side: Input should be less than or equal to 28",
+        ),
+        ({"source": "mnist-5k", "sides": 7}, [], "error: --spec: mnist-5k.sides: Extra inputs are not permitted"),
+        ({"source": "minst"}, [], "error: --spec: spec: Input tag 'minst'"),
+        ({"source": "mnist"}, ["--mirror", "nowhere"], "error: --mirror nowhere: no such folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(tmp_path, spec, more, message):
+    done = stage(tmp_path / "x.zarr", spec, *more)
+    assert done.returncode == 1
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("source", ["digits", "letters", "mnist-5k"])
+def test_every_packaged_source_survives_the_store(tmp_path, source, store):
+    output = tmp_path / "x.zarr"
+    spec = {"source": source} if source == "digits" else {"source": source, "side": 8}
+    prepare_dataset("x", json.dumps(spec), "abc", tmp_path / "cache", output)
+    dataset = read_zarr(output)
+    assert dataset.n_train + dataset.n_test == dataset.sizes["example"]
+    if source == "digits":
+        assert dataset.drop_attrs().identical(read_zarr(store).drop_attrs())
+    if source == "letters":
+        assert dataset.held_out_character.dtype == bool
+        assert len(dataset.faces) * 62 == dataset.sizes["example"]
+
+
+def test_a_truncated_chunk_is_refused(tmp_path):
+    output = tmp_path / "x.zarr"
+    prepare_dataset("x", '{"source": "digits"}', "abc", tmp_path / "cache", output)
+    chunk = next(path for path in (output / "image").rglob("*") if path.is_file() and path.name != "zarr.json")
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"x\.zarr: truncated or changed since it was written"):
+        read_zarr(output)
