@@ -15,17 +15,17 @@ class FewShot(Section):
     draws: Annotated[int, Field(ge=2)] = 20
     """Independent draws of the labelled examples, the same for every method."""
     draws_over_inner_steps: Annotated[int, Field(ge=2)] = 5
-    """Draws used at each earlier inner step."""
+    """Draws behind the curves over inner steps."""
     logistic_c: PositiveFloat = 1.0
-    """Inverse regularisation of the logistic regression."""
+    """Inverse regularisation of the logistic regression, on features of unit mean variance."""
     ridge: PositiveFloat = 0.1
-    """Penalty of the ridge readout."""
-    seed: int = 0
+    """Penalty of the ridge readout, on features of unit mean variance."""
+    seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the label draws."""
 
 
 class Raw(Section):
-    """The input itself, standardised."""
+    """The input itself, at its own width."""
 
     kind: Literal["raw"]
 

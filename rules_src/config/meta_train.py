@@ -14,28 +14,28 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 class Jitter(Section):
     """Affine jitter of each glyph, drawn uniformly between minus and plus these."""
 
-    rotation: NonNegative = 10.0
+    rotation: NonNegative = 8.0
     """Degrees."""
     scale: NonNegative = 0.1
     """Relative change of size."""
-    shift: NonNegative = 0.07
+    shift: NonNegative = 0.05
     """Share of the image side."""
     shear: NonNegative = 0.1
     """Tangent of the shear angle."""
 
 
 class Variety(Section):
-    """What differs between tasks and stays the same within one."""
+    """What differs between tasks and stays the same within one; all off by default."""
 
-    inverted: Probability = 0.5
+    inverted: Probability = 0.0
     """Probability that bright and dark are swapped."""
-    gamma: NonNegative = 0.5
+    gamma: NonNegative = 0.0
     """Pixel values are raised to exp of a number in +-this."""
-    gain: NonNegative = 0.5
+    gain: NonNegative = 0.0
     """Standard deviation of a log-normal gain per input."""
-    noise: NonNegative = 0.1
+    noise: NonNegative = 0.0
     """Largest standard deviation of Gaussian pixel noise."""
-    dropped: Probability = 0.2
+    dropped: Probability = 0.0
     """Largest share of inputs held at zero."""
 
 
@@ -72,7 +72,7 @@ class Unroll(Section):
 class Adam(Section):
     """Adam with global-norm clipping and a cosine decay to zero."""
 
-    learning_rate: PositiveFloat = 3e-3
+    learning_rate: PositiveFloat = 0.01
     clip: PositiveFloat = 1.0
     """Largest global norm of a meta-gradient."""
     warmup: Annotated[int, Field(ge=0)] = 20

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
@@ -136,10 +137,9 @@ def _number_as_text(kind: str, given: object) -> str:
     if kind not in {"float_type", "int_type"} or not isinstance(given, str):
         return ""
     try:
-        number = float(given)
-    except ValueError:
+        plain = f"{Decimal(given):f}"
+    except InvalidOperation:
         return ""
-    plain = f"{number:.0f}" if number.is_integer() else f"{number:.12f}".rstrip("0")
     return f", which is text; write {plain}" + (
         " (YAML takes 1e-3 for text, 1.0e-3 for a number)" if "e" in given else ""
     )

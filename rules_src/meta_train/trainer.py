@@ -77,7 +77,7 @@ def meta_step(
     updates, optimiser = adam(spec.optimiser, spec.meta_steps).update(gradient, state.optimiser)
     rule = eqx.apply_updates(state.rule, updates)
     tasks = replace_finished(key_replace, tasks, spec, glyphs.pixels.shape[1])
-    metrics = Metrics(losses.mean(), optax.global_norm(gradient), rule.rate)
+    metrics = Metrics(losses.mean(), optax.tree.norm(gradient), rule.rate)
     return MetaState(rule, optimiser, tasks, key, state.meta_step + 1), metrics
 
 
@@ -99,7 +99,7 @@ def meta_train(
     """
     estimate = truncated_backprop(spec.ridge)
 
-    @eqx.filter_jit(donate="all-except-first")
+    @eqx.filter_jit
     def dispatch(glyphs: Glyphs, state: MetaState, steps: int) -> tuple[MetaState, Metrics]:
         return jax.lax.scan(lambda s, _: meta_step(s, glyphs, spec, estimate), state, length=steps)
 

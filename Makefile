@@ -1,0 +1,60 @@
+# CORES: jobs at a time. CONFIG: a config laid over config/config.yaml. PYTHON: what .venv is made with.
+CORES ?= 2
+CONFIG ?=
+PYTHON ?= python3
+UV ?= uv
+
+SNAKEMAKE = snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
+INSTALLED = .venv/.installed
+PIP = .venv/bin/python -m pip --disable-pip-version-check
+
+# Tools call one another by name (snakefmt calls shfmt), so .venv comes first even where it is not activated.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-slow report dag schema lock clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(INSTALLED) ## Make .venv with the locked packages (PYTHON=python3.11 picks the interpreter)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@command -v $(PYTHON) > /dev/null || { echo "error: no $(PYTHON) here; run: make setup PYTHON=<Python 3.11 or newer>"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "error: $(PYTHON) is Python " + sys.version.split()[0] + "; run: make setup PYTHON=<Python 3.11 or newer>")'
+	$(PYTHON) -m venv .venv
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: setup ## Run the study (CORES=2, CONFIG=config/smoke.yaml for another one)
+	$(SNAKEMAKE)
+
+test: setup ## Run every fast check: formatting, lint, types, import contracts, tests
+	ruff format --check .
+	ruff check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+	mypy
+	lint-imports
+	python -m pytest
+
+test-slow: setup ## Run the slow tests too
+	python -m pytest -m "slow or not slow"
+
+report: run ## Run the study and gather its results into one self-contained HTML file
+	$(SNAKEMAKE) --report results/report.html
+
+dag: setup ## Write the graph of rules as Mermaid to results/dag.mmd
+	@mkdir -p results
+	$(SNAKEMAKE) --rulegraph mermaid-js > results/dag.mmd
+
+schema: setup ## Regenerate config/schema.json and the tables of config/README.md
+	python -m rules_src.config.schema config
+
+lock: ## Resolve requirements.lock anew (needs uv)
+	$(UV) pip compile pyproject.toml --extra workflow --extra test --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o requirements.lock
+
+clean: ## Remove results, caches and .venv, but no raw downloads
+	rm -rf .venv .cache .snakemake .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find results -mindepth 1 ! -name .gitkeep -delete

@@ -1,0 +1,46 @@
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+pathvars:
+    results=settings.results,
+    logs=f"{settings.results}/logs",
+    benchmarks=f"{settings.results}/benchmarks",
+
+
+# Base for an image with requirements.lock installed, should `--sdm apptainer` be wanted; no command here uses it.
+container: "docker://python:3.11-slim"
+
+
+report: "workflow/report/study.rst"
+
+
+include: "workflow/rules/datasets.smk"
+include: "workflow/rules/meta_train.smk"
+include: "workflow/rules/apply.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/figures.smk"
+
+
+localrules:
+    all,
+    datasets,
+    meta_train,
+    apply,
+    evaluate,
+    figures,
+
+
+rule all:
+    """Everything that the study asks for: the table, the summary and every figure."""
+    default_target: True
+    input:
+        rules.evaluate.input,
+        rules.figures.input,

@@ -1,0 +1,54 @@
+"""Meta-training runs: the meta-loss, and the accuracy on data that meta-training does not see."""
+
+from pathlib import Path
+
+import numpy as np
+import seaborn as sns
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from rules_src.figures import style
+from rules_src.storage import read_zarr
+
+WINDOW = 20
+"""Meta-steps that the smoothed meta-loss averages over."""
+
+
+def draw(inputs: list[Path]) -> Figure:
+    """Two panels a run, one row each: meta-loss, raw and smoothed, and held-out accuracy with standard errors.
+
+    Args:
+        inputs: history stores, each in its run's folder.
+    """
+    figure = Figure(figsize=(10.5, 3.8 * len(inputs)), layout="constrained")
+    panels = figure.subplots(len(inputs), 2, squeeze=False)
+    for (left, right), path in zip(panels, inputs, strict=True):
+        history = read_zarr(path)
+        steps, loss = history["meta_step"].values, history["meta_loss"].values
+        left.plot(steps, loss, color="#b8b8b8", linewidth=0.8, label="every meta-step")
+        left.plot(steps, running_mean(loss, WINDOW), color="#303030", linewidth=2, label=f"mean of last {WINDOW}")
+        left.set(xlabel="meta-step", ylabel="meta-loss", title=path.parent.name)
+        left.legend(frameon=False)
+        names = history["dataset"].values.tolist()
+        for name, colour in zip(names, sns.color_palette("colorblind", len(names)), strict=True):
+            mean = history["held_out_accuracy"].sel(dataset=name).values
+            at = history["evaluation_step"].values
+            right.plot(at, mean, marker="o", markersize=4, linewidth=2, color=colour, label=name)
+            if "held_out_sem" in history:
+                error = history["held_out_sem"].sel(dataset=name).values
+                right.fill_between(at, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0)
+        shots = history.attrs.get("labelled_per_class")
+        right.set(xlabel="meta-step", title="held-out accuracy ± standard error")
+        right.set_ylabel("accuracy (%)" if shots is None else f"accuracy with {shots} labels per class (%)")
+        style.percent_axis(right)
+        right.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def running_mean(values: Float[np.ndarray, " step"], window: int) -> Float[np.ndarray, " step"]:
+    """Mean of the last `window` values up to each step, of fewer at the start."""
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(0, ends - window)
+    means: np.ndarray = (sums[ends] - sums[starts]) / (ends - starts)
+    return means

@@ -1,0 +1,26 @@
+"""Stage: gather every evaluation into one file and one table."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from rules_src.evaluate.summary import markdown_table, summarise
+from rules_src.stages.command import run
+from rules_src.storage import read_netcdf, write_netcdf, write_whole
+
+
+def gather(
+    evaluations: Annotated[list[Path], Argument(help="netCDF files of evaluations.")],
+    output: Annotated[Path, Option(help="netCDF file to write.")],
+    table: Annotated[Path, Option(help="Markdown file to write.")],
+) -> None:
+    """Write means and intervals of all evaluations, and a table of those with the most labels."""
+    summary = summarise([read_netcdf(path) for path in evaluations])
+    write_netcdf(summary, output)
+    text = markdown_table(summary)
+    write_whole(table, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    run(gather)

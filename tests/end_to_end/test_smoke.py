@@ -1,0 +1,160 @@
+"""The smallest complete study, run for real: killed once, run to its end, and looked at."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from rules_src.storage import check_manifest, manifest_path, read_netcdf
+
+ROOT = Path(__file__).parents[2]
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+# Last, since `--configfile` takes every word that follows it.
+OPTIONS = ["--cores", "2", "--configfile", "config/smoke.yaml"]
+METHODS = {"learned", "random-init", "pca"}
+DATASETS = {"digits", "mnist-5k"}
+FIGURES = {"meta_training_curves", "few_shot_bars", "accuracy_over_inner_steps", "first_layer_filters"}
+
+
+class Study:
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.results = folder / "results/smoke"
+        self.environment = {
+            "HOME": str(folder),
+            "PATH": os.defpath,
+            "LANG": "C.UTF-8",
+            # What an earlier run of these tests compiled is worth keeping.
+            "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache/jax"),
+        }
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*SNAKEMAKE, *arguments, *OPTIONS],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, fails: bool = False) -> str:
+        process = self.start(*arguments)
+        output, _ = process.communicate()
+        assert (process.returncode != 0) == fails, output
+        return output
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A run that was killed, with everything it had started, while it meta-trained."""
+    study = Study(tmp_path_factory.mktemp("study"))
+    for name in ("workflow", "config", "rules_src"):
+        shutil.copytree(ROOT / name, study.folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", study.folder)
+    process = study.start()
+    while process.poll() is None and not list(study.results.glob("logs/meta_train_rule/*.log")):
+        time.sleep(0.1)
+    assert process.poll() is None, process.communicate()[0]
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    return study
+
+
+@pytest.fixture(scope="module")
+def finished(killed: Study) -> Study:
+    killed.run("--unlock")
+    killed.run("--rerun-incomplete")
+    return killed
+
+
+def test_a_killed_run_leaves_nothing_that_looks_finished(killed: Study):
+    for store in killed.results.rglob("*.zarr"):
+        if manifest_path(store).exists():
+            check_manifest(store)
+    assert not list(killed.results.rglob("*.safetensors"))
+
+
+def test_every_store_agrees_with_its_manifest(finished: Study):
+    stores = [*finished.results.rglob("*.zarr"), *finished.results.rglob("*.safetensors")]
+    assert len(stores) == 3 + 2 + len(METHODS) * len(DATASETS)
+    for store in stores:
+        record = check_manifest(store)
+        assert record["spec"]
+        assert len(record["code"]) == 12
+
+
+def test_equal_code_and_config_leave_equal_records(finished: Study):
+    records = [json.loads(file.read_text()) for file in finished.results.glob("features/small/random-init/*.json")]
+    assert len(records) == len(DATASETS)
+    assert len({json.dumps([record["spec"], record["code"]], sort_keys=True) for record in records}) == 1
+
+
+def test_the_summary_holds_every_method_and_dataset(finished: Study):
+    summary = read_netcdf(finished.results / "summary.nc")
+    text = str({name: values.values.tolist() for name, values in summary.coords.items()})
+    table = (finished.results / "table.md").read_text()
+    for name in METHODS | DATASETS:
+        assert f"'{name}'" in text
+        assert name in table
+
+
+def test_every_figure_is_drawn(finished: Study):
+    assert {path.stem for path in (finished.results / "figures").iterdir()} == FIGURES
+    for figure in FIGURES:
+        path = finished.results / "figures" / figure
+        assert ElementTree.parse(path.with_suffix(".svg")).getroot().tag.endswith("svg")  # noqa: S314
+        assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_job_leaves_a_log_and_a_benchmark(finished: Study):
+    logs = {path.relative_to(finished.results / "logs").with_suffix("") for path in finished.results.rglob("*.log")}
+    benchmarks = {
+        path.relative_to(finished.results / "benchmarks").with_suffix("") for path in finished.results.rglob("*.tsv")
+    }
+    assert logs == benchmarks
+    assert len(logs) == 3 + 1 + 4 + 2 + 6 + 1 + 4
+
+
+def test_a_second_run_has_nothing_to_do(finished: Study):
+    start = time.monotonic()
+    assert "Nothing to be done" in finished.run()
+    assert time.monotonic() - start < 10
+
+
+def test_the_report_holds_every_figure(finished: Study):
+    finished.run("--report", "report.html")
+    report = (finished.folder / "report.html").read_text()
+    for figure in FIGURES:
+        assert figure in report
+
+
+def test_a_truncated_store_ends_the_job_that_reads_it(finished: Study):
+    features = finished.results / "features/small/pca/digits.zarr"
+    evaluation = finished.results / "evaluate/small/pca/digits.nc"
+    chunk = max((file for file in features.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
+    whole = chunk.read_bytes()
+    target = str(evaluation.relative_to(finished.folder))
+    evaluation.unlink()
+    chunk.write_bytes(whole[: len(whole) // 2])
+    try:
+        output = finished.run(target, fails=True)
+    finally:
+        chunk.write_bytes(whole)
+    log = (finished.results / "logs/evaluate_few_shot/small/pca/digits.log").read_text()
+    line = log.splitlines()[-1]
+    assert line.startswith("error: ")
+    assert f"{features.relative_to(finished.folder)}: truncated or changed since it was written" in line
+    assert line in output
+    assert "Traceback" not in log
+    assert not evaluation.exists()
+    finished.run(target)
+    assert evaluation.exists()

@@ -1,0 +1,150 @@
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from rules_src.config.base import canonical_json, short_hash
+from rules_src.config.rules import Oja
+from rules_src.config.schema import MARKER, json_schema, reference
+from rules_src.config.study import Config, load, meta_train_folder
+from rules_src.errors import InputError
+
+FOLDER = Path(__file__).parents[2] / "config"
+
+
+def raw() -> dict[str, Any]:
+    return dict(yaml.safe_load((FOLDER / "config.yaml").read_text()))
+
+
+def changed(place: str, value: object) -> dict[str, Any]:
+    config = raw()
+    *above, last = place.split(".")
+    node = config
+    for key in above:
+        node = node.setdefault(key, {})
+    node[last] = value
+    return config
+
+
+def test_the_default_config_is_valid():
+    assert isinstance(load(raw()), Config)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("datasets.mnist-5k.sidee", 3, "unknown key 'datasets.mnist-5k.sidee'; did you mean 'side'?"),
+        ("rules.oja.raet", 1.0, "unknown key 'rules.oja.raet'; did you mean 'rate'?"),
+        ("aply", {}, "unknown key 'aply'; did you mean 'apply'?"),
+        (
+            "meta_train.compact-letters.optimiser.speed",
+            1.0,
+            "unknown key 'meta_train.compact-letters.optimiser.speed'; valid: clip, learning_rate, warmup",
+        ),
+        ("base_models.small", {"features": 3}, "missing key 'base_models.small.hidden'"),
+        ("rules.oja", {"rate": 1.0}, "missing key 'rules.oja.kind'"),
+        ("rules.learned", {"kind": "meta-trained"}, "missing key 'rules.learned.run'"),
+        ("rules.oja.kind", "oya", "rules.oja.kind: unknown 'oya'; did you mean 'oja'?"),
+        ("datasets.digits.source", "no", "datasets.digits.source: unknown 'no'; valid: cifar-10, digits, "),
+        ("study.datasets", ["digit"], "study.datasets: 'digit' is no key of datasets; did you mean 'digits'?"),
+        ("baselines.oja", {"kind": "pca"}, "baselines.oja: the name is taken by rules.oja; rename one of them"),
+        ("rules.learned.run", "x", "rules.learned.run: 'x' is no key of meta_train; valid: compact-letters"),
+        (
+            "meta_train.compact-letters.tasks.dataset",
+            "digits",
+            "meta_train.compact-letters.tasks.dataset: 'digits' is not a dataset of source 'letters'",
+        ),
+        ("datasets.Bad Name", {"source": "digits"}, "datasets.Bad Name: a name has lower-case letters and digits"),
+        ("results", 3, "results: Input should be a valid string, got 3"),
+        ("datasets", None, "datasets: Input should be a valid dictionary, got None"),
+        ("apply.inner_steps", [3, 2], "apply.inner_steps: has to be a non-empty increasing list, got [3, 2]"),
+        ("few_shot.shots", [1, "two"], "few_shot.shots.1: Input should be a valid integer, got 'two'"),
+        ("few_shot.shots", [1, True], "few_shot.shots.1: Input should be a valid integer, got True"),
+        ("few_shot.draws", "5", "few_shot.draws: Input should be a valid integer, got '5', which is text; write 5"),
+        (
+            "meta_train.compact-letters.unroll.truncation",
+            400,
+            "meta_train.compact-letters.unroll: truncation <= shortest <= longest has to hold",
+        ),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_it(place: str, value: object, message: str):
+    with pytest.raises(InputError) as caught:
+        load(changed(place, value))
+    assert str(caught.value).startswith(f"config: {message}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "plain"), [("3e-3", "0.003"), ("1e3", "1000"), ("25e-17", "0.00000000000000025")])
+def test_a_number_that_yaml_reads_as_text_is_written_out(text: str, plain: str):
+    config = changed("rules.oja.rate", yaml.safe_load(text))
+    with pytest.raises(InputError, match=rf"got '{text}', which is text; write {re.escape(plain)} \("):
+        load(config)
+    assert load(changed("rules.oja.rate", yaml.safe_load(plain)))
+
+
+def test_several_errors_are_counted():
+    config = changed("apply.seeds", 0) | {"few_shot": {"draws": 0}}
+    with pytest.raises(InputError, match=r"\(and 1 more\)$"):
+        load(config)
+
+
+def test_an_empty_config():
+    with pytest.raises(InputError, match="config: missing key 'study'"):
+        load({})
+
+
+def test_equal_sections_have_equal_text_whatever_their_defaults_and_order():
+    text = canonical_json(Oja.model_validate({"kind": "oja"}))
+    assert text == canonical_json(Oja.model_validate({"rate": 0.03, "kind": "oja"}))
+    assert text == canonical_json(Oja.model_validate_json(text))
+    assert json.loads(text) == {"kind": "oja", "rate": 0.03}
+
+
+def test_an_integer_where_a_number_is_due_is_the_same_number():
+    one, also_one = ({"kind": "oja", "rate": rate} for rate in (1, 1.0))
+    assert short_hash(Oja.model_validate(one)) == short_hash(Oja.model_validate(also_one))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "same"),
+    [
+        ("meta_train.compact-letters.meta_steps", 401, False),
+        ("meta_train.compact-letters.seed", 0, True),
+        ("datasets.letters.side", 20, False),
+        ("datasets.digits.split_seed", 1, False),
+        ("datasets.movie-sentences.vocabulary", 9, True),
+        ("data.mirror", "elsewhere", True),
+        ("apply.seeds", 3, True),
+    ],
+)
+def test_the_folder_of_a_run_follows_what_the_run_reads(place: str, value: object, same: bool):
+    before = meta_train_folder(load(raw()), "compact-letters")
+    assert re.fullmatch(r"compact-letters-[0-9a-f]{8}", before)
+    assert (meta_train_folder(load(changed(place, value)), "compact-letters") == before) == same
+
+
+def test_the_schema_file_is_what_the_models_say():
+    assert json.loads((FOLDER / "schema.json").read_text()) == json_schema(), "run: make schema"
+
+
+def test_the_readme_is_what_the_models_say():
+    _, marker, tables = (FOLDER / "README.md").read_text().partition(MARKER)
+    assert marker
+    assert tables.strip() == reference().strip(), "run: make schema"
+
+
+def test_every_link_of_the_readme_has_its_section():
+    text = (FOLDER / "README.md").read_text()
+    sections = {heading.lower() for heading in re.findall(r"^### (\w+)$", text, re.MULTILINE)}
+    assert set(re.findall(r"\]\(#(\w+)\)", text)) == sections - {"config"}
+
+
+def test_the_schema_agrees_with_the_models():
+    jsonschema.validate(raw(), json_schema())
+    with pytest.raises(jsonschema.ValidationError, match="sidee"):
+        jsonschema.validate(changed("datasets.mnist-5k.sidee", 3), json_schema())

@@ -1,0 +1,112 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+
+from rules_src.errors import InputError
+from rules_src.figures import style
+from rules_src.figures.first_layer_filters import filter_images
+from rules_src.figures.meta_training_curves import running_mean
+from rules_src.stages.draw_figure import FIGURES, draw_figure
+from rules_src.storage import write_netcdf, write_zarr
+
+
+@pytest.fixture
+def summary(tmp_path):
+    methods, steps, shots = ["learned", "raw", "mine"], [0, 10, 200], [1, 10]
+    final, curve = (
+        np.broadcast_to(np.array([0.7, 0.6, 0.5])[:, None, None, None, None], (3, 2, 1, 2, n)).copy() for n in (2, 3)
+    )
+    curve[1, ..., 1:] = np.nan
+    dims = ("method", "dataset", "base_model", "readout")
+    ends = {"mean": 0.0, "low": -0.02, "high": 0.02}
+    dataset = xr.Dataset(
+        {name: ((*dims, "shots"), final + change) for name, change in ends.items()}
+        | {f"{name}_over_inner_steps": ((*dims, "inner_step"), curve + change) for name, change in ends.items()}
+        | {"chance": ("dataset", [0.1, 0.5])},
+        coords={
+            "method": np.array(methods, dtype=object),
+            "dataset": np.array(["a", "b"], dtype=object),
+            "base_model": np.array(["small"], dtype=object),
+            "readout": np.array(["logistic-regression", "ridge"], dtype=object),
+            "shots": shots,
+            "inner_step": steps,
+        },
+    )
+    write_netcdf(dataset, tmp_path / "summary.nc")
+    return tmp_path / "summary.nc"
+
+
+@pytest.fixture
+def history(tmp_path):
+    dataset = xr.Dataset(
+        {
+            "meta_loss": ("meta_step", np.linspace(1, 0.5, 30)),
+            "held_out_accuracy": (("dataset", "evaluation"), [[0.5, 0.6], [0.4, 0.5]]),
+        },
+        coords={
+            "meta_step": np.arange(1, 31),
+            "dataset": np.array(["letters", "digits"], dtype=object),
+            "evaluation_step": ("evaluation", [0, 30]),
+        },
+    )
+    write_zarr(dataset, tmp_path / "run-12345678" / "history.zarr", spec={}, code="")
+    return tmp_path / "run-12345678" / "history.zarr"
+
+
+@pytest.fixture
+def features(tmp_path):
+    weights = np.random.default_rng(0).normal(size=(1, 2, 16, 5)).astype(np.float32)
+    dataset = xr.Dataset(
+        {
+            "first_layer_weights": (("seed", "inner_step", "input", "unit"), weights),
+            "input_permutation": (("seed", "input"), np.arange(16)[None]),
+        },
+        coords={"seed": [0], "inner_step": [0, 10]},
+    )
+    path = tmp_path / "features" / "small" / "learned" / "tiny.zarr"
+    write_zarr(dataset, path, spec={}, code="")
+    return path
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_equal_results_give_equal_files(figure, summary, history, features, tmp_path):
+    results = {"meta_training_curves": history, "first_layer_filters": features}.get(figure, summary)
+    drawn = []
+    for folder in ("one", "two"):
+        outputs = [tmp_path / folder / f"{figure}{suffix}" for suffix in (".svg", ".png")]
+        draw_figure([results], figure, outputs)
+        drawn.append([path.read_bytes() for path in outputs])
+    assert drawn[0] == drawn[1]
+    assert drawn[0][0].startswith(b"<?xml")
+    assert drawn[0][1].startswith(b"\x89PNG")
+    assert min(map(len, drawn[0])) > 5000
+
+
+def test_filters_are_put_back_into_pixel_order():
+    pixels, permutation = np.arange(9.0), np.random.default_rng(1).permutation(9)
+    images = filter_images(pixels[permutation][:, None], permutation, Path("x.zarr"))
+    np.testing.assert_array_equal(images[0], pixels.reshape(3, 3))
+    colour = np.repeat(pixels[:4], 3)[:, None]
+    np.testing.assert_array_equal(filter_images(colour, np.arange(12), Path("x"))[0], [[0, 1], [2, 3]])
+    with pytest.raises(InputError, match=r"x\.zarr: 10 inputs"):
+        filter_images(np.ones((10, 1)), np.arange(10), Path("x.zarr"))
+
+
+def test_running_mean_starts_with_what_there_is():
+    np.testing.assert_allclose(running_mean(np.array([1.0, 3, 5, 7]), 2), [1, 2, 4, 6])
+
+
+def test_colours_are_distinct_and_the_same_in_every_figure():
+    few, many = style.colours(["pca", "mine"]), style.colours(["learned", "raw", "pca", "mine", "other", "untrained"])
+    assert few["pca"] == many["pca"]
+    assert len(set(many.values())) == len(many)
+
+
+def test_bad_requests_are_named(summary, tmp_path):
+    with pytest.raises(InputError, match="'bars' is none of"):
+        draw_figure([summary], "bars", [tmp_path / "x.svg"])
+    with pytest.raises(InputError, match="neither"):
+        style.save(Figure(), tmp_path / "x.pdf")

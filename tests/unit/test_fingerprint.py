@@ -1,0 +1,171 @@
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from workflow.fingerprint import FingerprintError, closure, fingerprint
+
+FILES = {
+    "__init__.py": "",
+    "stages/__init__.py": "",
+    "stages/train.py": "from pack.model import fit\n",
+    "stages/plot.py": "import numpy\nfrom pack import drawing\n",
+    "model.py": '''
+        """A model."""
+        from pack.helpers import number  # a comment
+
+
+        class Model:
+            """What it is."""
+
+            width: int = 3
+            """In pixels."""
+
+
+        def fit():
+            return number
+    ''',
+    "helpers.py": "number = 1\n",
+    "drawing.py": "colour = 'red'\n",
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    folder = tmp_path / "pack"
+    for name, text in FILES.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(dedent(text))
+    return folder
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def both(package: Path) -> tuple[str, str]:
+    return fingerprint(package, "pack.stages.train"), fingerprint(package, "pack.stages.plot")
+
+
+def test_closure_follows_imports_and_parent_packages_only(package: Path):
+    assert set(closure(package, "pack.stages.train")) == {
+        "pack",
+        "pack.stages",
+        "pack.stages.train",
+        "pack.model",
+        "pack.helpers",
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("# a comment", "# another"),
+        ('"""A model."""', '"""A better model."""'),
+        ('"""What it is."""', '"""What else."""'),
+        ('"""In pixels."""', '"""In degrees."""'),
+        ("return number", "return (\n        number\n    )"),
+    ],
+)
+def test_comments_docstrings_and_formatting_do_not_count(package: Path, old: str, new: str):
+    before = both(package)
+    edit(package / "model.py", old, new)
+    assert both(package) == before
+
+
+@pytest.mark.parametrize("file", ["model.py", "helpers.py", "stages/train.py", "__init__.py", "stages/__init__.py"])
+def test_code_counts_wherever_it_is_in_the_closure(package: Path, file: str):
+    train, _ = both(package)
+    with (package / file).open("a") as stream:
+        stream.write("\nother = 'text'\n")
+    assert both(package)[0] != train
+
+
+def test_code_outside_the_closure_does_not_count(package: Path):
+    train, plot = both(package)
+    edit(package / "drawing.py", "red", "blue")
+    assert both(package)[0] == train
+    assert both(package)[1] != plot
+
+
+def test_a_string_that_is_a_value_counts(package: Path):
+    _, plot = both(package)
+    edit(package / "drawing.py", "'red'", "'red '")
+    assert both(package)[1] != plot
+
+
+def test_renaming_a_module_counts(package: Path):
+    train, plot = both(package)
+    (package / "helpers.py").rename(package / "tools.py")
+    edit(package / "model.py", "pack.helpers", "pack.tools")
+    assert both(package)[0] != train
+    assert both(package)[1] == plot
+
+
+def test_a_module_that_appears_where_an_attribute_was_counts(package: Path):
+    _, plot = both(package)
+    (package / "drawing").mkdir()
+    (package / "drawing.py").rename(package / "drawing/__init__.py")
+    assert both(package)[1] == plot
+    edit(package / "stages/plot.py", "from pack import drawing", "from pack.drawing import colour")
+    changed = both(package)[1]
+    (package / "drawing/colour.py").write_text("shade = 1\n")
+    assert len({plot, changed, both(package)[1]}) == 3
+
+
+def test_from_import_finds_modules_and_passes_over_attributes(package: Path):
+    assert "pack.drawing" in closure(package, "pack.stages.plot")
+    assert "pack.model.fit" not in closure(package, "pack.stages.train")
+
+
+@pytest.mark.parametrize("statement", ["from . import helpers", "from .helpers import number"])
+def test_relative_imports(package: Path, statement: str):
+    (package / "drawing.py").write_text(f"{statement}\n")
+    assert "pack.helpers" in closure(package, "pack.drawing")
+
+
+def test_relative_import_of_a_package_starts_at_itself(package: Path):
+    (package / "stages/__init__.py").write_text("from . import plot\nfrom .. import helpers\n")
+    assert {"pack.stages.plot", "pack.helpers"} <= set(closure(package, "pack.stages"))
+
+
+def test_cyclic_imports(package: Path):
+    (package / "helpers.py").write_text("import pack.model\n")
+    assert "pack.helpers" in closure(package, "pack.model")
+    assert "pack.model" in closure(package, "pack.helpers")
+
+
+def test_import_inside_a_function(package: Path):
+    edit(package / "model.py", "return number", "from pack.drawing import colour")
+    assert "pack.drawing" in closure(package, "pack.stages.train")
+
+
+def test_a_root_adds_what_is_imported_dynamically(package: Path):
+    alone = fingerprint(package, "pack.stages.train")
+    assert fingerprint(package, "pack.stages.train", "pack.drawing") != alone
+    assert fingerprint(package, "pack.drawing", "pack.stages.train") == fingerprint(
+        package, "pack.stages.train", "pack.drawing"
+    )
+
+
+def test_the_place_of_the_package_does_not_count(package: Path):
+    before = both(package)
+    moved = package.parent / "elsewhere" / "pack"
+    moved.parent.mkdir()
+    package.rename(moved)
+    assert both(moved) == before
+
+
+def test_syntax_error_names_file_and_line(package: Path):
+    (package / "helpers.py").write_text("number = 1\nnumber = = 2\n")
+    with pytest.raises(FingerprintError, match=r"helpers\.py:2: invalid syntax"):
+        fingerprint(package, "pack.stages.train")
+
+
+@pytest.mark.parametrize("root", ["pack.stages.trian", "elsewhere.stages.train", "pack.model.fit"])
+def test_a_root_that_is_no_module_is_an_error(package: Path, root: str):
+    with pytest.raises(FingerprintError, match=rf"{root}: no such module"):
+        fingerprint(package, root)

@@ -1,0 +1,145 @@
+from functools import cache
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rules_src.base_model import BaseModel
+from rules_src.config.meta_train import MetaTrain
+from rules_src.meta_objective import meta_objective
+from rules_src.meta_train.gradient import Window, sample_window, truncated_backprop, unroll
+from rules_src.meta_train.held_out import dataset_probe, held_out_accuracy, letters_probe
+from rules_src.meta_train.trainer import Progress, initial_state, meta_train
+from rules_src.meta_train.truncation import replace_finished, sample_total, staggered_tasks
+from rules_src.tasks.letters import Glyphs
+from rules_src.update_rules.compact import CompactRule, build
+
+SPEC = MetaTrain.model_validate(
+    {
+        "rule": {"kind": "compact", "channels": 4, "error_channels": 2, "readout_channels": 1},
+        "base_model": {"hidden": [], "features": 5},
+        "tasks": {"side": 4, "classes": 3},
+        "parallel_tasks": 4,
+        "batch": 6,
+        "labelled": 4,
+        "unroll": {"truncation": 3, "shortest": 3, "longest": 12},
+        "optimiser": {"warmup": 2},
+        "meta_steps": 8,
+        "held_out": {"every": 4, "inner_steps": 5, "tasks": 2},
+    }
+)
+GLYPHS = Glyphs(jax.random.uniform(jax.random.key(0), (5, 9, 8, 8)))
+RULE = build(SPEC.rule, jax.random.key(1))
+
+
+@cache
+def _run(every: int = 4) -> list[Progress]:
+    spec = SPEC.model_copy(update={"held_out": SPEC.held_out.model_copy(update={"every": every})})
+    return list(meta_train(RULE, GLYPHS, spec, {"letters": (letters_probe(jax.random.key(2), GLYPHS, spec), 3)}))
+
+
+def test_truncated_backprop_over_a_whole_unroll_is_full_backprop_averaged_over_tasks() -> None:
+    states = staggered_tasks(jax.random.key(3), SPEC, 9)
+    window = sample_window(jax.random.key(4), states, GLYPHS, SPEC)
+    gradient, after, losses = truncated_backprop(0.1)(RULE, states, window)
+
+    def full(rule: CompactRule) -> jax.Array:
+        def one_task(phi: BaseModel, window: Window) -> jax.Array:
+            for x in window.unlabelled:
+                phi = rule.update(phi, x)
+            features = phi.features(window.images.reshape(-1, 16))
+            half = len(features) // 2
+            return meta_objective(features[:half], window.targets[0], features[half:], window.targets[1])
+
+        return jax.vmap(one_task)(states.phi, window).mean()
+
+    value, expected = jax.jit(jax.value_and_grad(full))(RULE)
+    np.testing.assert_allclose(losses.mean(), value, rtol=1e-4)
+    for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4 * float(jnp.abs(b).max()) + 1e-6)
+    np.testing.assert_array_equal(after.age, states.age + 3)
+
+
+def test_rematerialisation_changes_no_gradient() -> None:
+    states = staggered_tasks(jax.random.key(3), SPEC, 9)
+    phi = jax.tree.map(lambda leaf: leaf[0], states.phi)
+    batches = jax.random.uniform(jax.random.key(5), (3, 6, 16))
+
+    def stored(rule: CompactRule) -> jax.Array:
+        end = jax.lax.scan(lambda phi, x: (rule.update(phi, x), None), phi, batches)[0]
+        return end.features(batches[0]).sum()
+
+    def rematerialised(rule: CompactRule) -> jax.Array:
+        return unroll(rule, phi, batches).features(batches[0]).sum()
+
+    for a, b in zip(*(jax.tree.leaves(jax.jit(jax.grad(f))(RULE)) for f in (stored, rematerialised)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_tasks_are_staggered_and_replaced_exactly_when_finished() -> None:
+    spec = SPEC.model_copy(update={"parallel_tasks": 64})
+    states = staggered_tasks(jax.random.key(3), spec, 9)
+    assert len(set(states.age.tolist())) > 5
+    assert (states.age < states.total).all()
+    states = states._replace(age=jnp.where(jnp.arange(64) % 2 == 0, states.total, states.age))
+    replaced = replace_finished(jax.random.key(4), states, spec, 9)
+    changed = (replaced.phi.layers[0].W != states.phi.layers[0].W).any((1, 2))
+    np.testing.assert_array_equal(changed, jnp.arange(64) % 2 == 0)
+    np.testing.assert_array_equal(replaced.age[::2], 0)
+    np.testing.assert_array_equal(replaced.age[1::2], states.age[1::2])
+
+
+def test_totals_lie_between_the_shortest_and_the_longest_and_vary() -> None:
+    totals = jax.vmap(lambda key: sample_total(key, SPEC.unroll))(jax.random.split(jax.random.key(0), 500))
+    assert (int(totals.min()), int(totals.max())) == (3, 12)
+
+
+def test_equal_seeds_give_equal_theta_whatever_the_dispatch_length() -> None:
+    first, second = _run()[-1], _run(every=2)[-1]
+    assert len(_run()) == 3
+    assert len(_run(every=2)) == 5
+    for a, b in zip(jax.tree.leaves(first.state.rule), jax.tree.leaves(second.state.rule), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_every_part_of_theta_learns_and_metrics_cover_every_meta_step() -> None:
+    run = _run()
+    before = dict(jax.tree_util.tree_leaves_with_path(RULE))
+    still = {
+        jax.tree_util.keystr(path)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(run[-1].state.rule)
+        if (leaf == before[path]).all()
+    }
+    # Biases right before a batch norm have no effect, so no gradient but rounding.
+    assert still <= {".unit_in.bias", ".blocks[0].own.bias", ".blocks[1].own.bias", ".top[0].bias", ".top[1].own.bias"}
+    assert [len(item.metrics.meta_loss) for item in run] == [0, 4, 4]
+    assert all(np.isfinite(item.metrics.meta_loss).all() for item in run)
+    assert run[-1].held_out["letters"].shape == (2,)
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run() -> None:
+    broken = eqx.tree_at(lambda rule: rule.mix.coefficients, RULE, jnp.full(12, jnp.nan))
+    with pytest.raises(FloatingPointError, match="not finite at meta-step 0"):
+        list(meta_train(broken, GLYPHS, SPEC, {}))
+
+
+def test_a_dataset_probe_labels_every_class_equally_and_scores_other_examples() -> None:
+    labels = jnp.repeat(jnp.arange(3), 80)
+    inputs = jnp.arange(240.0)[:, None] * jnp.ones(16)
+    spec = SPEC.model_copy(update={"labelled": 5})
+    probe = dataset_probe(jax.random.key(0), inputs, labels, spec)
+    for fit_x, fit_y, score_x in zip(probe.fit_x, probe.fit_y, probe.score_x, strict=True):
+        np.testing.assert_array_equal(labels[fit_x[:, 0].astype(int)], fit_y)
+        assert np.bincount(fit_y).tolist() == [5, 5, 5]
+        assert not set(fit_x[:, 0].tolist()) & set(score_x[:, 0].tolist())
+
+
+def test_held_out_accuracy_is_perfect_where_classes_are_far_apart() -> None:
+    labels = jnp.repeat(jnp.arange(3), 80)
+    centres = 10 * jax.nn.one_hot(labels, 16)
+    inputs = centres + 0.01 * jax.random.normal(jax.random.key(1), centres.shape)
+    probe = dataset_probe(jax.random.key(0), inputs, labels, SPEC)
+    accuracy = held_out_accuracy(RULE, probe, classes=3, ridge=0.1)
+    assert float(accuracy.mean()) > 0.95

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+from rules_src.errors import InputError
+from rules_src.evaluate.summary import markdown_table, summarise
+
+
+def evaluation(method, dataset, mean, *, seeds=2, steps=(0,), base_model="small", draws=3):
+    offsets = np.linspace(-0.02, 0.02, draws)
+    final = np.full((2, 2, seeds, draws), mean) + offsets
+    early = np.full((2, len(steps), seeds, 2), mean) + np.array([-0.01, 0.01])
+    return xr.Dataset(
+        {
+            "accuracy": (("readout", "shots", "seed", "draw"), final),
+            "accuracy_over_inner_steps": (("readout", "inner_step", "seed", "draw_over_inner_steps"), early),
+        },
+        coords={
+            "readout": np.array(["logistic-regression", "ridge"], dtype=object),
+            "shots": [1, 10],
+            "seed": np.arange(seeds),
+            "inner_step": list(steps),
+            "draw": np.arange(draws),
+            "draw_over_inner_steps": np.arange(2),
+        },
+        attrs={"method": method, "dataset": dataset, "base_model": base_model, "n_classes": 10, "n_test": 50},
+    )
+
+
+@pytest.fixture
+def summary():
+    return summarise(
+        [
+            evaluation("learned", "a", 0.7, steps=(0, 10)),
+            evaluation("learned", "b", 0.4, steps=(0, 10)),
+            evaluation("random-init", "a", 0.5, steps=(0, 10)),
+            evaluation("random-init", "b", 0.45, steps=(0, 10)),
+            evaluation("raw", "a", 0.995, seeds=1),
+            evaluation("raw", "b", 0.45, seeds=1),
+        ]
+    )
+
+
+def cell(summary, name, method, dataset):
+    return summary[name].sel({"method": method, "dataset": dataset, "base_model": "small"}).values
+
+
+def test_means_and_intervals_land_in_their_cells(summary):
+    np.testing.assert_allclose(cell(summary, "mean", "learned", "a"), 0.7)
+    np.testing.assert_allclose(cell(summary, "mean", "random-init", "b"), 0.45)
+    # Three draws, standard deviation 0.02, two degrees of freedom.
+    half = 4.302653 * 0.02 / np.sqrt(3)
+    np.testing.assert_allclose(cell(summary, "low", "raw", "b"), 0.45 - half, rtol=1e-6)
+    assert cell(summary, "high", "raw", "a").max() == 1
+    np.testing.assert_allclose(summary["chance"], 0.1)
+
+
+def test_a_method_without_a_step_has_nan_there_alone(summary):
+    curve = cell(summary, "mean_over_inner_steps", "raw", "a")
+    np.testing.assert_array_equal(np.isnan(curve), [[False, True], [False, True]])
+    assert np.isfinite(cell(summary, "mean_over_inner_steps", "learned", "a")).all()
+
+
+def test_differences_are_paired_over_draws(summary):
+    for end in ("", "_low", "_high"):
+        # The draws' common offsets cancel, so the interval has no width.
+        name = f"difference_to_random_init{end}"
+        np.testing.assert_allclose(cell(summary, name, "learned", "a"), 0.2, atol=1e-9)
+        np.testing.assert_allclose(cell(summary, name, "learned", "b"), -0.05, atol=1e-9)
+        np.testing.assert_allclose(cell(summary, name, "raw", "b"), 0, atol=1e-9)
+
+
+def test_table(summary):
+    lines = markdown_table(summary).splitlines()
+    assert lines[0] == "| Method | a | b |"
+    assert lines[2].startswith("| learned | 70.0 ± ")
+    assert lines[3].endswith(" |")
+    assert "| **45.0 ± " in lines[3]
+    assert "| **99.5 ± " in lines[4]
+    assert "| **45.0 ± " in lines[4]
+    assert lines[2].count("**") == 0
+
+
+def test_two_base_models_have_columns_of_their_own():
+    both = summarise([evaluation("raw", "a", 0.5, base_model=name) for name in ("small", "wide")])
+    assert markdown_table(both).startswith("| Method | a, small | a, wide |\n")
+
+
+def test_incomplete_or_mixed_evaluations_are_refused():
+    full = [evaluation("raw", "a", 0.5), evaluation("pca", "a", 0.5)]
+    with pytest.raises(InputError, match="no evaluation of method 'pca' on dataset 'b' with base model 'small'"):
+        summarise([*full, evaluation("raw", "b", 0.5)])
+    with pytest.raises(InputError, match="'raw' was evaluated twice"):
+        summarise([*full, full[0]])
+    with pytest.raises(InputError, match="differ in 'draw'"):
+        summarise([full[0], evaluation("pca", "a", 0.5, draws=4)])
+    with pytest.raises(InputError, match="no evaluation to summarise"):
+        summarise([])

@@ -1,0 +1,71 @@
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+class Checkout:
+    """A copy of what a checkout holds, and Snakemake run in it with nothing activated."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        for name in ("workflow", "config", "rules_src"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "Snakefile", folder)
+
+    def snakemake(self, *arguments: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+            cwd=self.folder,
+            env={"HOME": str(self.folder), "PATH": os.defpath, "LANG": "C.UTF-8"},
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        return done
+
+    def jobs(self, *arguments: str) -> dict[str, int]:
+        """Number of jobs of each rule in a dry run."""
+        lines = iter(self.snakemake("--dry-run", *arguments).stdout.splitlines())
+        if not any(line == "Job stats:" for line in lines):
+            return {}
+        next(lines), next(lines)
+        table = dict(line.split() for line in iter(lambda: next(lines).strip(), ""))
+        return {rule: int(count) for rule, count in table.items() if rule != "total"}
+
+    def outputs(self, *arguments: str) -> dict[Path, bool]:
+        """Every output of the workflow, relative to the results folder, and whether a run would make it anew."""
+        rows = [row.split("\t") for row in self.snakemake("--summary", *arguments).stdout.splitlines()]
+        header, *rows = rows[[row[0] for row in rows].index("output_file") :]
+        plan = header.index("plan")
+        return {Path(row[0]).relative_to("results"): row[plan] != "no update" for row in rows}
+
+    def pending(self, *arguments: str) -> set[str]:
+        """Outputs that a run would make anew, without suffixes."""
+        return {stem(path) for path, update in self.outputs(*arguments).items() if update}
+
+    @contextmanager
+    def edited(self, file: str, *, append: str = "", replace: tuple[str, str] = ("", "")) -> Iterator[None]:
+        path = self.folder / file
+        text = path.read_text()
+        assert replace[0] in text
+        path.write_text(text.replace(*replace, 1) + append)
+        try:
+            yield
+        finally:
+            path.write_text(text)
+
+    def overlay(self, text: str) -> str:
+        """A config file to lay over the default one."""
+        path = self.folder / "overlay.yaml"
+        path.write_text(text)
+        return str(path)
+
+
+def stem(path: Path) -> str:
+    return str(path.with_name(path.name.split(".")[0]))

@@ -1,0 +1,30 @@
+import pytest
+import yaml
+from checkout import Checkout
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Without results."""
+    return Checkout(tmp_path_factory.mktemp("checkout"))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """In the state that a finished run leaves as far as Snakemake can tell: empty outputs, true records of them."""
+    finished = Checkout(tmp_path_factory.mktemp("finished"))
+    config = finished.folder / "config/config.yaml"
+    study = {"datasets": ["digits", "movie-sentences"], "rules": ["learned", "untrained", "oja"], "baselines": ["pca"]}
+    whole = yaml.safe_load(config.read_text())
+    whole["study"] |= study
+    whole["meta_train"]["compact-letters"]["held_out"]["datasets"] = ["digits"]
+    config.write_text(yaml.safe_dump(whole))
+    for output in finished.outputs():
+        path = finished.folder / "results" / output
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".zarr":
+            path.mkdir()
+        else:
+            path.write_text(str(output))
+    finished.snakemake("--touch", "--forceall")
+    return finished

@@ -1,0 +1,95 @@
+"""Fingerprint of the source that a stage runs, so that a workflow reruns only what a code change affects.
+
+Snakemake sees a rule's shell command but none of the modules behind it. The fingerprint is a hash over the static
+import closure, inside one package, of some root modules. Modules are compared as syntax trees without docstrings, so
+comments and formatting do not count. Modules that are only imported dynamically have to be named as roots.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+
+class FingerprintError(Exception):
+    """A root module does not exist, or a module in the closure does not parse."""
+
+
+def fingerprint(package: Path, *roots: str) -> str:
+    """First 12 hex digits of a SHA-256 over the names and syntax trees of `closure(package, *roots)`.
+
+    Raises:
+        FingerprintError: see `closure`.
+    """
+    digest = hashlib.sha256()
+    for name, tree in sorted(closure(package, *roots).items()):
+        digest.update(f"{name} {tree}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def closure(package: Path, *roots: str) -> dict[str, str]:
+    """Dotted name to syntax-tree hash of every module of `package` (its folder) that importing `roots` imports.
+
+    Raises:
+        FingerprintError: a root is no module of the package, or a module does not parse.
+    """
+    for root in roots:
+        if not _file(package, root):
+            raise FingerprintError(f"{root}: no such module in {package}")
+    found: dict[str, str] = {}
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        file = _file(package, name)
+        if name in found or not file:
+            continue
+        found[name], imported = _read(file, name)
+        # Importing a module runs the `__init__` of every package above it.
+        waiting += [above for target in (name, *imported) for above in _with_parents(target)]
+    return found
+
+
+def _file(package: Path, name: str) -> Path | None:
+    """The file of module `name`, or None where `name` is outside the package or an attribute of a module."""
+    top, *rest = name.split(".")
+    path = package.joinpath(*rest)
+    candidates = (path / "__init__.py", path.with_suffix(".py")) if rest else (path / "__init__.py",)
+    return next((c for c in candidates if top == package.name and c.is_file()), None)
+
+
+def _with_parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+
+
+def _read(file: Path, name: str) -> tuple[str, frozenset[str]]:
+    try:
+        return _analyse(file.read_text(encoding="utf-8"), name, file.name == "__init__.py")
+    except SyntaxError as error:
+        raise FingerprintError(f"{file}:{error.lineno}: {error.msg}") from error
+
+
+@cache
+def _analyse(source: str, name: str, is_package: bool) -> tuple[str, frozenset[str]]:
+    """Hash of a module's syntax tree, and the dotted names that it may import."""
+    tree = ast.parse(source)
+    home = name.split(".") if is_package else name.split(".")[:-1]
+    imported: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = home[: len(home) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            # `b` of `from a import b` is a module or an attribute of one; what is no file is passed over later.
+            imported.update([base, *(f"{base}.{alias.name}" for alias in node.names)])
+    stripped = _WithoutDocstrings().visit(tree)
+    return hashlib.sha256(ast.dump(stripped).encode()).hexdigest(), frozenset(imported)
+
+
+class _WithoutDocstrings(ast.NodeTransformer):
+    """Drops every statement that is only a string: docstrings, and those that follow an attribute."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        is_string = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_string else self.generic_visit(node)

@@ -1,0 +1,113 @@
+"""What rules share: the validated config, source fingerprints, the environment of jobs."""
+
+import os
+import re
+import sys
+from itertools import product
+from pathlib import Path
+
+from rules_src.config.base import canonical_json
+from rules_src.config.rules import MetaTrained
+from rules_src.config.study import load, meta_train_folder
+from rules_src.errors import InputError
+from workflow.fingerprint import FingerprintError, fingerprint
+
+try:
+    settings = load(config)
+except InputError as error:
+    sys.exit(f"error: {error}")
+
+package = Path(workflow.basedir) / "rules_src"
+methods = [*settings.study.rules, *settings.study.baselines]
+runs = {meta_train_folder(settings, run): run for run in settings.meta_train}
+
+# Stages run with the Python that runs Snakemake, whether or not its environment is activated, and share what they
+# compile. Jobs inherit this, on other machines too, where Snakemake reads this file again.
+environment = {
+    "JAX_COMPILATION_CACHE_DIR": str(Path(".cache/jax").absolute()),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3",
+}
+path = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+os.environ.update(environment | os.environ | {"PATH": os.pathsep.join(path)})
+
+
+def one_of(names):
+    """Wildcard constraint that admits exactly these names, so that a mistyped target is an error."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def code(stage, *modules):
+    """Fingerprint of a stage's source and of the modules of the package that it imports by name."""
+    try:
+        return fingerprint(
+            package,
+            f"rules_src.stages.{stage}",
+            *(f"rules_src.{module}" for module in modules),
+        )
+    except FingerprintError as error:
+        sys.exit(f"error: source of stage {stage}: {error}")
+
+
+def manifests(stores):
+    """The manifest beside each store or file."""
+    return [f"{store.rsplit('.', 1)[0]}.manifest.json" for store in stores]
+
+
+def dataset_stores(names):
+    return [f"<results>/datasets/{name}.zarr" for name in names]
+
+
+def run_datasets(folder):
+    """Names of the datasets that a meta-training run reads: its letters, then those it only watches."""
+    spec = settings.meta_train[runs[folder]]
+    return [spec.tasks.dataset, *spec.held_out.datasets]
+
+
+def feature_stores(methods, datasets):
+    return [
+        f"<results>/features/{base_model}/{method}/{dataset}.zarr"
+        for base_model, method, dataset in product(
+            settings.study.base_models, methods, datasets
+        )
+    ]
+
+
+def run_folders(methods):
+    """Folders of the meta-training runs that make the meta-trained rules among `methods`."""
+    specs = [settings.rules.get(method) for method in methods]
+    names = dict.fromkeys(spec.run for spec in specs if isinstance(spec, MetaTrained))
+    return [
+        f"<results>/meta_train/{meta_train_folder(settings, name)}" for name in names
+    ]
+
+
+def theta_files(method):
+    """The theta that `method` needs: one file for a meta-trained rule, none otherwise."""
+    return [f"{folder}/theta.safetensors" for folder in run_folders([method])]
+
+
+def rule_module(name):
+    """Module of the package that implements the update rule `name`."""
+    spec = settings.rules[name]
+    initial = (
+        settings.meta_train[spec.run].rule if isinstance(spec, MetaTrained) else spec
+    )
+    return f"update_rules.{initial.module}"
+
+
+def source_module(name):
+    """Module of the package that prepares the dataset `name`."""
+    return f"datasets.{settings.datasets[name].source.replace('-', '_')}"
+
+
+def raw_folders():
+    """Options that say where raw files come from."""
+    mirror = ["--mirror", settings.data.mirror] if settings.data.mirror else []
+    return ["--cache", settings.data.cache, *mirror]
+
+
+wildcard_constraints:
+    dataset=one_of(settings.datasets),
+    base_model=one_of(settings.base_models),
+    method=one_of([*settings.rules, *settings.baselines]),
+    run=one_of(runs),

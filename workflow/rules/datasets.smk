@@ -1,0 +1,26 @@
+rule prepare_dataset:
+    """Bring the raw files of one dataset into the schema that everything downstream reads."""
+    output:
+        store=directory("<results>/datasets/{dataset}.zarr"),
+        manifest="<results>/datasets/{dataset}.manifest.json",
+    log:
+        "<logs>/prepare_dataset/{dataset}.log",
+    benchmark:
+        "<benchmarks>/prepare_dataset/{dataset}.tsv"
+    retries: 2
+    params:
+        spec=lambda wildcards: canonical_json(settings.datasets[wildcards.dataset]),
+        code=lambda wildcards: code("prepare_dataset", source_module(wildcards.dataset)),
+        # Where raw files come from changes no result; a function of `threads` has no part in rerun decisions.
+        raw=lambda wildcards, threads: raw_folders(),
+    shell:
+        """
+        python -m rules_src.stages.prepare_dataset --name {wildcards.dataset} --spec {params.spec:q} \
+            --code {params.code} {params.raw:q} --output {output.store:q} 2>&1 | tee {log:q}
+        """
+
+
+rule datasets:
+    """Target: every dataset of the study."""
+    input:
+        dataset_stores(settings.study.datasets),

@@ -1,0 +1,36 @@
+rule meta_train_rule:
+    """Meta-train an update rule on tasks of random letters."""
+    input:
+        letters=lambda wildcards: dataset_stores(run_datasets(wildcards.run)[:1]),
+        held_out=lambda wildcards: dataset_stores(run_datasets(wildcards.run)[1:]),
+        manifests=lambda wildcards: manifests(
+            dataset_stores(run_datasets(wildcards.run))
+        ),
+    output:
+        theta="<results>/meta_train/{run}/theta.safetensors",
+        theta_manifest="<results>/meta_train/{run}/theta.manifest.json",
+        history=directory("<results>/meta_train/{run}/history.zarr"),
+        history_manifest="<results>/meta_train/{run}/history.manifest.json",
+    log:
+        "<logs>/meta_train_rule/{run}.log",
+    benchmark:
+        "<benchmarks>/meta_train_rule/{run}.tsv"
+    threads: 2
+    params:
+        spec=lambda wildcards: canonical_json(settings.meta_train[runs[wildcards.run]]),
+        code=lambda wildcards: code("meta_train"),
+        held_out=lambda wildcards, input: [
+            f"--held-out={Path(store).stem}={store}" for store in input.held_out
+        ],
+    shell:
+        """
+        python -m rules_src.stages.meta_train --spec {params.spec:q} --code {params.code} \
+            --letters {input.letters:q} {params.held_out:q} \
+            --theta {output.theta:q} --history {output.history:q} 2>&1 | tee {log:q}
+        """
+
+
+rule meta_train:
+    """Target: every meta-training run that a rule of the study needs."""
+    input:
+        [f"{folder}/theta.safetensors" for folder in run_folders(settings.study.rules)],
