@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import shutil
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
@@ -101,8 +102,11 @@ def read_zarr(path: Path) -> xr.Dataset:
         InputError: see `check_manifest`.
     """
     check_manifest(path)
-    with xr.open_zarr(path, consolidated=False) as dataset:
-        return dataset.load()
+    with warnings.catch_warnings():
+        # The workflow keeps a timestamp of its own inside folders that jobs make.
+        warnings.filterwarnings("ignore", message="Object at .snakemake_timestamp")
+        with xr.open_zarr(path, consolidated=False) as dataset:
+            return dataset.load()
 
 
 def write_netcdf(dataset: xr.Dataset, path: Path) -> None:

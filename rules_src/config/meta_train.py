@@ -73,6 +73,7 @@ class Adam(Section):
     """Adam with global-norm clipping and a cosine decay to zero."""
 
     learning_rate: PositiveFloat = 0.01
+    """Largest learning rate, after the warm-up."""
     clip: PositiveFloat = 1.0
     """Largest global norm of a meta-gradient."""
     warmup: Annotated[int, Field(ge=0)] = 20
@@ -112,3 +113,4 @@ class MetaTrain(Section):
     """Updates of theta."""
     held_out: HeldOut = HeldOut()
     seed: int = 0
+    """Seed of everything random: theta, tasks, data, probes."""

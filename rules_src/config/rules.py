@@ -36,11 +36,12 @@ class Compact(Section):
 
 
 class Oja(Section):
-    """Oja's rule: Hebbian growth with the decay that keeps each unit's weights at unit norm."""
+    """Oja's subspace rule: Hebbian growth with the decay that keeps a layer's weights orthonormal."""
 
     module: ClassVar[str] = "hand_made"
     kind: Literal["oja"]
-    rate: PositiveFloat = 0.03
+    rate: PositiveFloat = 1.0
+    """Inner step size relative to the variance received; the default is the best of 0.03 to 3 on MNIST."""
 
 
 class Hebb(Section):
@@ -48,7 +49,8 @@ class Hebb(Section):
 
     module: ClassVar[str] = "hand_made"
     kind: Literal["hebb"]
-    rate: PositiveFloat = 0.03
+    rate: PositiveFloat = 0.01
+    """Inner step size for weights of unit mean square; the default is the best of 0.0003 to 0.03 on MNIST."""
 
 
 class Identity(Section):

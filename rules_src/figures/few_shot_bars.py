@@ -43,8 +43,8 @@ def draw(inputs: list[Path]) -> Figure:
         axes.grid(visible=False, axis="x")
         axes.set_title(dataset if len(base_models) == 1 else f"{dataset}, base model {base_model}")
         axes.set_xticks(centres, [str(shots) for shots in summary["shots"].values])
-        axes.set_ylim(0, min(1.0, 1.05 * float(summary["high"].sel(dataset=dataset).max())))
         style.percent_axis(axes)
+        axes.set_ylim(0, min(1.0, 1.05 * float(summary["high"].sel(dataset=dataset).max())))
     for axes in panels[:, 0]:
         axes.set_ylabel("test accuracy (%)")
     for axes in panels[-1]:

@@ -14,6 +14,9 @@ from rules_src.storage import read_zarr
 UNITS, ROW = 16, 8
 SEED = 0
 
+PERCENTILE = 95
+"""Of a panel's absolute weights: the limit of its colours, which single large weights would make pale."""
+
 
 def draw(inputs: list[Path]) -> Figure:
     """The first units of one seed; one row of panels a store, the first inner step left, the last one right.
@@ -24,26 +27,29 @@ def draw(inputs: list[Path]) -> Figure:
     Raises:
         InputError: a store has no weights, or they do not belong to square images.
     """
-    figure = Figure(figsize=(9.5, 0.2 + 2.1 * len(inputs)), layout="constrained")
-    rows = figure.subfigures(len(inputs), 1, squeeze=False)[:, 0]
+    figure = Figure(figsize=(10, 0.5 + 2.1 * len(inputs)), layout="compressed")
+    panels = figure.subplots(len(inputs), 2, squeeze=False)
     several = len({path.parent for path in inputs}) > 1
-    for row, path in zip(rows, inputs, strict=True):
+    for row, path in zip(panels, inputs, strict=True):
         store = read_zarr(path)
         if "first_layer_weights" not in store:
             raise InputError(f"{path}: holds no first_layer_weights; give the features of an update rule")
         weights = store["first_layer_weights"].isel(seed=SEED)
         permutation = store["input_permutation"].isel(seed=SEED).values
         place = f"{style.readable(path.parent.name)}, {path.parent.parent.name}: " if several else ""
-        for panel, step in zip(row.subfigures(1, 2, wspace=0.04), (0, -1), strict=True):
+        for axes, step in zip(row, (0, -1), strict=True):
             at = int(weights["inner_step"].values[step])
-            panel.suptitle(f"{place}{path.stem}, after {at} inner steps", fontsize="medium")
             images = filter_images(weights.isel(inner_step=step).values[:, :UNITS], permutation, path)
-            largest = float(np.abs(images).max()) or 1.0
-            axes = panel.subplots()
+            limit = float(np.percentile(np.abs(images), PERCENTILE)) or 1.0
+            axes.set_title(f"{place}{path.stem}, {f'after {at} inner steps' if at else 'before learning'}")
             axes.set_axis_off()
-            shown = axes.imshow(montage(images), cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
-            bar = panel.colorbar(shown, ax=axes, location="bottom", shrink=0.6, aspect=40, ticks=[-largest, 0, largest])
-            bar.ax.set_xticklabels([f"weight {-largest:.2g}", "0", f"{largest:.2g}"])
+            shown = axes.imshow(montage(images), cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+            bar = figure.colorbar(
+                shown, ax=axes, location="bottom", shrink=0.6, aspect=40, extend="both", ticks=[-limit, 0, limit]
+            )
+            bar.ax.set_xticklabels([f"{-limit:.2g}", "0", f"{limit:.2g}"])
+            bar.set_label(f"weight; {PERCENTILE}% lie between the ends")
+    figure.suptitle(f"Each square: incoming weights of one of {UNITS} first-layer units, its pixels put back in order")
     return figure
 
 

@@ -1,5 +1,6 @@
-"""Meta-training runs: the meta-loss, and the accuracy on data that meta-training does not see."""
+"""Meta-training runs: the meta-loss, and the accuracy on data that the loss is not computed on."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,36 +14,45 @@ from rules_src.storage import read_zarr
 WINDOW = 20
 """Meta-steps that the smoothed meta-loss averages over."""
 
+NAMES = {"letters": "letters (training)", "held-out letters": "letters (held out)"}
+"""Watched tasks of characters and faces that meta-training uses, and of those that it does not."""
+
 
 def draw(inputs: list[Path]) -> Figure:
-    """Two panels a run, one row each: meta-loss, raw and smoothed, and held-out accuracy with standard errors.
+    """Two panels a run, one row each: meta-loss, raw and smoothed, and accuracy with standard errors.
 
     Args:
         inputs: history stores, each in its run's folder.
     """
-    figure = Figure(figsize=(10.5, 3.8 * len(inputs)), layout="constrained")
+    figure = Figure(figsize=(11.5, 3.8 * len(inputs)))
+    figure.set_layout_engine("constrained", wspace=0.06)
     panels = figure.subplots(len(inputs), 2, squeeze=False)
     for (left, right), path in zip(panels, inputs, strict=True):
         history = read_zarr(path)
         steps, loss = history["meta_step"].values, history["meta_loss"].values
         left.plot(steps, loss, color="#b8b8b8", linewidth=0.8, label="every meta-step")
         left.plot(steps, running_mean(loss, WINDOW), color="#303030", linewidth=2, label=f"mean of last {WINDOW}")
-        left.set(xlabel="meta-step", ylabel="meta-loss", title=path.parent.name)
+        left.set(xlabel="meta-step", ylabel="meta-loss", title=f"meta-training run {run_name(path)}")
         left.legend(frameon=False)
         names = history["dataset"].values.tolist()
         for name, colour in zip(names, sns.color_palette("colorblind", len(names)), strict=True):
             mean = history["held_out_accuracy"].sel(dataset=name).values
             at = history["evaluation_step"].values
-            right.plot(at, mean, marker="o", markersize=4, linewidth=2, color=colour, label=name)
+            right.plot(at, mean, marker="o", markersize=4, linewidth=2, color=colour, label=NAMES.get(name, name))
             if "held_out_sem" in history:
                 error = history["held_out_sem"].sel(dataset=name).values
                 right.fill_between(at, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0)
         shots = history.attrs.get("labelled_per_class")
-        right.set(xlabel="meta-step", title="held-out accuracy ± standard error")
-        right.set_ylabel("accuracy (%)" if shots is None else f"accuracy with {shots} labels per class (%)")
+        given = "" if shots is None else f"with {shots} labels per class, "
+        right.set(xlabel="meta-step", ylabel="accuracy (%)", title=f"accuracy {given}± standard error")
         style.percent_axis(right)
         right.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
+
+
+def run_name(history: Path) -> str:
+    """Name of the run whose history this is: its folder's, less the fingerprint of its settings."""
+    return re.sub(r"-[0-9a-f]{8}$", "", history.parent.name)
 
 
 def running_mean(values: Float[np.ndarray, " step"], window: int) -> Float[np.ndarray, " step"]:

@@ -8,7 +8,7 @@ import matplotlib as mpl
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rules_src.errors import InputError
 from rules_src.storage import write_whole
@@ -40,6 +40,9 @@ _NAMES = {
 
 READOUT = "logistic-regression"
 """Readout that the figures show."""
+
+NARROWEST = 0.1
+"""Smallest range of an accuracy axis: over less, differences that mean nothing look large."""
 
 
 @contextmanager
@@ -90,7 +93,11 @@ def readable(method: str) -> str:
 
 
 def percent_axis(axes: Axes) -> None:
-    """Shares on the vertical axis, labelled in percent."""
+    """Shares on the vertical axis, at least `NARROWEST` of them, labelled in whole percents, each at most once."""
+    low, high = axes.get_ylim()
+    missing = max(0.0, NARROWEST - (high - low))
+    axes.set_ylim(low - missing / 2, high + missing / 2)
+    axes.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
 
 
@@ -100,6 +107,8 @@ def chance_line(axes: Axes, chance: float) -> None:
 
 
 def legend_above(figure: Figure, axes: Axes, *, columns: int) -> None:
-    """One legend for all panels, above them."""
-    handles, labels = axes.get_legend_handles_labels()
+    """One legend for all panels, above them: row by row in the order drawn, the line of chance last."""
+    entries = sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=lambda entry: entry[1] == "chance")
+    # Matplotlib fills a legend column by column.
+    handles, labels = zip(*(entry for column in range(columns) for entry in entries[column::columns]), strict=True)
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)

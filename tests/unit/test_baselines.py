@@ -30,10 +30,8 @@ def test_pca_is_the_singular_value_decomposition_of_training_examples(inputs):
 def test_k_means_features_are_triangles_of_distances(inputs):
     values, train = inputs
     features = k_means.embed(*inputs, features=4, seeds=2)
-    deviation = np.where(values[train].std(0) > 0, values[train].std(0), 1)
-    scaled = ((values - values[train].mean(0)) / deviation).astype(np.float32)
-    centroids = KMeans(4, random_state=1, n_init=1).fit(scaled[train]).cluster_centers_
-    distance = np.sqrt(((scaled[:, None] - centroids) ** 2).sum(2))
+    centroids = KMeans(4, random_state=1, n_init=1).fit(values[train]).cluster_centers_
+    distance = np.sqrt(((values[:, None] - centroids) ** 2).sum(2))
     expected = np.maximum(0, distance.mean(1, keepdims=True) - distance)
     assert features.shape == (2, 120, 4)
     np.testing.assert_allclose(features[1], expected, atol=1e-4)

@@ -34,6 +34,6 @@ def test_separable_features_score_better_than_noise() -> None:
 def test_value_and_gradient_are_finite_for_dead_repeated_and_constant_features() -> None:
     x, y = _batch(4)
     for features in (jnp.zeros_like(x), jnp.ones_like(x), jnp.repeat(x[:, :1], 7, axis=1)):
-        value, gradient = jax.value_and_grad(lambda f: meta_objective(f, y, f, y))(features)  # noqa: B023
+        value, gradient = jax.value_and_grad(lambda f: meta_objective(f, y, f, y))(features)
         assert jnp.isfinite(value)
         assert jnp.isfinite(gradient).all()

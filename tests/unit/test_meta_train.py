@@ -11,7 +11,7 @@ from rules_src.config.meta_train import MetaTrain
 from rules_src.meta_objective import meta_objective
 from rules_src.meta_train.gradient import Window, sample_window, truncated_backprop, unroll
 from rules_src.meta_train.held_out import dataset_probe, held_out_accuracy, letters_probe
-from rules_src.meta_train.trainer import Progress, initial_state, meta_train
+from rules_src.meta_train.trainer import Progress, meta_train
 from rules_src.meta_train.truncation import replace_finished, sample_total, staggered_tasks
 from rules_src.tasks.letters import Glyphs
 from rules_src.update_rules.compact import CompactRule, build

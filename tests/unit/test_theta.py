@@ -55,9 +55,7 @@ def test_names_are_those_of_the_rule_s_parts(path: Path) -> None:
     ],
     ids=["not finite", "missing", "unknown", "wrong shape", "wrong type"],
 )
-def test_a_wrong_array_is_named(
-    path: Path, change: Callable[[dict[str, np.ndarray]], object], message: str
-) -> None:
+def test_a_wrong_array_is_named(path: Path, change: Callable[[dict[str, np.ndarray]], object], message: str) -> None:
     _rewrite(path, change)
     with pytest.raises(InputError, match=message):
         load_theta(path, _build)
