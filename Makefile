@@ -12,7 +12,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow report dag schema lock clean
+.PHONY: help setup run test test-slow report dag readme schema lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +48,9 @@ report: run ## Run the study and gather its results into one self-contained HTML
 dag: setup ## Write the graph of rules as Mermaid to results/dag.mmd
 	@mkdir -p results
 	$(SNAKEMAKE) --rulegraph mermaid-js > results/dag.mmd
+
+readme: run dag ## Run the study and put its table and its graph into README.md
+	python workflow/readme.py results/dag.mmd results/table.md
 
 schema: setup ## Regenerate config/schema.json and the tables of config/README.md
 	python -m rules_src.config.schema config

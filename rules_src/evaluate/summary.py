@@ -79,29 +79,43 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def markdown_table(summary: xr.Dataset) -> str:
-    """Percent of the test split at the most shots, logistic regression, best of each column in bold."""
+    """Percent of the test split at the most shots, logistic regression, best of each column in bold.
+
+    With a method `random-init`, a second table says by how many points each method differs from it.
+    """
     shots = int(summary["shots"].values.max())
-    datasets, base_models = summary["dataset"].values.tolist(), summary["base_model"].values.tolist()
-    columns = [(dataset, base_model) for base_model in base_models for dataset in datasets]
-    heads = [dataset if len(base_models) == 1 else f"{dataset}, {base_model}" for dataset, base_model in columns]
     cells = summary.sel(readout=TABLE_READOUT, shots=shots)
-    rows = [f"| Method | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for method in summary["method"].values.tolist():
-        texts = []
-        for dataset, base_model in columns:
-            cell = cells.sel(dataset=dataset, base_model=base_model)
-            mean, low, high = (100 * cell[name].sel({"method": method}).item() for name in ("mean", "low", "high"))
-            # Equal as printed is equally bold.
-            best = f"{100 * cell['mean'].max().item():.1f}" == f"{mean:.1f}"
-            text = f"{mean:.1f} ± {(high - low) / 2:.1f}"
-            texts.append(f"**{text}**" if best else text)
-        rows.append(f"| {method} | {' | '.join(texts)} |")
     caption = (
         f"Test accuracy in percent of a logistic regression fitted on {shots} labelled "
         f"{'example' if shots == 1 else 'examples'} a class; ± is half of the 95% interval over seeds and draws of "
         f"labels ({summary.attrs['draws']} draws); best in bold."
     )
-    return "\n".join([*rows, "", caption, ""])
+    parts = [*_rows(cells, ("mean", "low", "high"), "Method", ""), "", caption, ""]
+    if "difference_to_random_init" in summary:
+        others = cells.drop_sel({"method": RANDOM_INIT})
+        name = "difference_to_random_init"
+        parts += [*_rows(others, (name, f"{name}_low", f"{name}_high"), f"Points over {RANDOM_INIT}", "+"), ""]
+        parts += [f"The same accuracies minus those of {RANDOM_INIT} on the same draws of labels.", ""]
+    return "\n".join(parts)
+
+
+def _rows(cells: xr.Dataset, names: tuple[str, str, str], title: str, sign: str) -> list[str]:
+    """A Markdown table of mean and half interval width in percent: methods by datasets and base models."""
+    datasets, base_models = cells["dataset"].values.tolist(), cells["base_model"].values.tolist()
+    columns = [(dataset, base_model) for base_model in base_models for dataset in datasets]
+    heads = [dataset if len(base_models) == 1 else f"{dataset}, {base_model}" for dataset, base_model in columns]
+    rows = [f"| {title} | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    for method in cells["method"].values.tolist():
+        texts = []
+        for dataset, base_model in columns:
+            column = cells.sel(dataset=dataset, base_model=base_model)
+            mean, low, high = (100 * column[name].sel({"method": method}).item() for name in names)
+            # Equal as printed is equally bold.
+            best = f"{100 * column[names[0]].max().item():.1f}" == f"{mean:.1f}"
+            text = f"{mean:{sign}.1f} ± {(high - low) / 2:.1f}"
+            texts.append(f"**{text}**" if best else text)
+        rows.append(f"| {method} | {' | '.join(texts)} |")
+    return rows
 
 
 def _key(evaluation: xr.Dataset) -> Key:

@@ -10,7 +10,7 @@ from matplotlib.ticker import NullLocator
 from rules_src.figures import style
 from rules_src.storage import read_netcdf
 
-DASH = 4.0
+DASH = 3.0
 """Length of the dashes of a baseline, and of the gaps between them, in line widths."""
 
 

@@ -27,7 +27,8 @@ def draw(inputs: list[Path]) -> Figure:
     Raises:
         InputError: a store has no weights, or they do not belong to square images.
     """
-    figure = Figure(figsize=(10, 0.5 + 2.1 * len(inputs)), layout="compressed")
+    figure = Figure(figsize=(10, 0.5 + 2.15 * len(inputs)))
+    figure.set_layout_engine("compressed", wspace=0.06, hspace=0.06)
     panels = figure.subplots(len(inputs), 2, squeeze=False)
     several = len({path.parent for path in inputs}) > 1
     for row, path in zip(panels, inputs, strict=True):

@@ -97,7 +97,7 @@ def percent_axis(axes: Axes) -> None:
     low, high = axes.get_ylim()
     missing = max(0.0, NARROWEST - (high - low))
     axes.set_ylim(low - missing / 2, high + missing / 2)
-    axes.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
 
 
@@ -111,4 +111,4 @@ def legend_above(figure: Figure, axes: Axes, *, columns: int) -> None:
     entries = sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=lambda entry: entry[1] == "chance")
     # Matplotlib fills a legend column by column.
     handles, labels = zip(*(entry for column in range(columns) for entry in entries[column::columns]), strict=True)
-    figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, handlelength=2.6)

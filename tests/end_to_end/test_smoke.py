@@ -137,6 +137,17 @@ def test_the_report_holds_every_figure(finished: Study):
         assert figure in report
 
 
+def test_the_readme_s_example_applies_the_rule_of_a_finished_run(finished: Study):
+    readme = (ROOT / "README.md").read_text()
+    example = readme.split("```python\n")[1].split("```")[0].replace("results/", "results/smoke/")
+    check = "\nassert features.shape == (2, 500, 32) and np.isfinite(features).all()\n"
+    command = [sys.executable, "-c", example + check]
+    done = subprocess.run(
+        command, cwd=finished.folder, env=finished.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_truncated_store_ends_the_job_that_reads_it(finished: Study):
     features = finished.results / "features/small/pca/digits.zarr"
     evaluation = finished.results / "evaluate/small/pca/digits.nc"

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from rules_src.errors import InputError
 from rules_src.figures import style
 from rules_src.figures.first_layer_filters import filter_images
-from rules_src.figures.meta_training_curves import running_mean
+from rules_src.figures.meta_training_curves import run_name, running_mean
 from rules_src.stages.draw_figure import FIGURES, draw_figure
 from rules_src.storage import write_netcdf, write_zarr
 
@@ -97,6 +97,34 @@ def test_filters_are_put_back_into_pixel_order():
 
 def test_running_mean_starts_with_what_there_is():
     np.testing.assert_allclose(running_mean(np.array([1.0, 3, 5, 7]), 2), [1, 2, 4, 6])
+
+
+def test_runs_are_called_as_in_the_config():
+    assert run_name(Path("meta_train/compact-letters-fec1ecd5/history.zarr")) == "compact-letters"
+    assert run_name(Path("compact-letters/history.zarr")) == "compact-letters"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.513, 0.514), (0.5, 0.54), (0.1, 0.9)])
+def test_accuracy_axes_are_wide_and_have_distinct_labels(low, high):
+    axes = Figure().subplots()
+    axes.set_ylim(low, high)
+    style.percent_axis(axes)
+    style.percent_axis(axes)
+    assert np.ptp(axes.get_ylim()) == pytest.approx(max(high - low, style.NARROWEST))
+    ticks = [tick for tick in axes.get_yticks() if axes.get_ylim()[0] <= tick <= axes.get_ylim()[1]]
+    labels = [float(axes.yaxis.get_major_formatter()(tick)) for tick in ticks]
+    np.testing.assert_allclose(labels, 100 * np.array(ticks), atol=1e-6)
+    assert len(set(labels)) == len(labels) > 2
+
+
+def test_legends_read_row_by_row_and_end_with_chance():
+    figure = Figure()
+    axes = figure.subplots()
+    style.chance_line(axes, 0.1)
+    for label in "abcd":
+        axes.plot([0, 1], label=label)
+    style.legend_above(figure, axes, columns=3)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "d", "b", "chance", "c"]
 
 
 def test_colours_are_distinct_and_the_same_in_every_figure():

@@ -1,0 +1,33 @@
+"""Puts what the workflow made into README.md: `python workflow/readme.py DAG TABLE`, run by `make readme`.
+
+Each part stands between the lines `<!-- name -->` and `<!-- end of name -->`.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+
+def fill(text: str, name: str, content: str) -> str:
+    """Replace what stands between the marks of `name`.
+
+    Raises:
+        ValueError: the marks are missing.
+    """
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    pattern = re.compile(f"(?<={re.escape(begin)}\n).*?(?={re.escape(end)})", re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"README.md: no lines {begin} ... {end}")
+    return pattern.sub(lambda _: content.strip() + "\n", text)
+
+
+def dag_block(mermaid: str) -> str:
+    """A rule graph as a fenced block, without colours, which would fight the reader's theme."""
+    lines = [line for line in mermaid.splitlines() if not line.strip().startswith("style")]
+    return "```mermaid\n" + "\n".join(lines).strip() + "\n```"
+
+
+if __name__ == "__main__":
+    dag, table = (Path(argument).read_text() for argument in sys.argv[1:3])
+    readme = Path("README.md")
+    readme.write_text(fill(fill(readme.read_text(), "dag", dag_block(dag)), "results", table))
