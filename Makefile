@@ -4,7 +4,7 @@ CONFIG ?=
 PYTHON ?= python3
 UV ?= uv
 
-SNAKEMAKE = snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
+SNAKEMAKE = snakemake --cores $(CORES) --rerun-incomplete $(if $(CONFIG),--configfile $(CONFIG))
 INSTALLED = .venv/.installed
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 
@@ -33,8 +33,6 @@ run: setup ## Run the study (CORES=2, CONFIG=config/smoke.yaml for another one)
 test: setup ## Run every fast check: formatting, lint, types, import contracts, tests
 	ruff format --check .
 	ruff check .
-	snakefmt --check Snakefile workflow
-	snakemake --lint
 	mypy
 	lint-imports
 	python -m pytest

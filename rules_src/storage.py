@@ -1,17 +1,18 @@
 """Results on disk: Zarr stores with a manifest beside each, single netCDF files, and files replaced whole.
 
 A store `x.zarr` is written to a temporary sibling and renamed; `x.manifest.json` comes last. A reader checks the
-store's content against the manifest, which catches what a workflow that looks at times alone cannot see.
+store's content against the manifest, which catches what a workflow that looks at times alone cannot see. A netCDF file
+ends with the checksum of all that is before it; netCDF readers ignore what follows the data.
 """
 
 import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,22 +22,54 @@ import xarray as xr
 from rules_src.errors import InputError
 
 PACKAGES = ("jax", "jaxlib", "numpy", "scikit-learn", "xarray", "zarr")
+CHECKSUM_LENGTH = 64
+"""Bytes of a SHA-256 in hexadecimal digits."""
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` with a temporary sibling of `path`, then rename it to `path`; on failure nothing is left."""
+    """Call `write` with a temporary sibling of `path`, then rename it to `path`; on failure nothing is left.
+
+    What killed processes left of earlier attempts is removed first.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
+        if temporary.is_file():
+            # Otherwise a crash of the machine can leave the new name with nothing behind it.
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         if path.is_dir():
             shutil.rmtree(path)
         os.replace(temporary, path)
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        _remove(temporary)
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the temporary siblings of `path` whose process runs no longer."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.tmp")
+    for sibling in list(path.parent.iterdir()):
+        if (match := name.fullmatch(sibling.name)) and not _runs(int(match[1])):
+            _remove(sibling)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def content_hash(path: Path) -> str:
@@ -90,8 +123,13 @@ def check_manifest(path: Path) -> dict[str, Any]:
 
 def write_zarr(dataset: xr.Dataset, path: Path, *, spec: Any, code: str, extra: dict[str, Any] | None = None) -> None:
     """Write `dataset` as a Zarr store with its manifest; a reader never sees half of either."""
-    manifest_path(path).unlink(missing_ok=True)
-    write_whole(path, lambda temporary: dataset.to_zarr(temporary, mode="w", consolidated=False))
+
+    def write(temporary: Path) -> None:
+        dataset.to_zarr(temporary, mode="w", consolidated=False)
+        # Only now, so that an older store stays readable if writing fails.
+        manifest_path(path).unlink(missing_ok=True)
+
+    write_whole(path, write)
     write_manifest(path, spec=spec, code=code, extra=extra)
 
 
@@ -111,17 +149,36 @@ def read_zarr(path: Path) -> xr.Dataset:
 
 def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
     """Write `dataset` as one netCDF file; equal content gives equal bytes."""
-    write_whole(path, lambda temporary: dataset.to_netcdf(temporary, engine="h5netcdf"))
+    # Other programs find changed numbers by this filter; it covers neither texts nor attributes.
+    encoding = {
+        name: {"fletcher32": True}
+        for name, variable in dataset.variables.items()
+        if variable.size and variable.ndim and variable.dtype.kind not in "OSU"
+    }
+
+    def write(temporary: Path) -> None:
+        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+        checksum = content_hash(temporary)
+        with temporary.open("ab") as file:
+            file.write(checksum.encode())
+
+    write_whole(path, write)
 
 
 def read_netcdf(path: Path) -> xr.Dataset:
-    """Load a netCDF file into memory.
+    """Load a netCDF file of `write_netcdf` into memory after checking it against its checksum.
 
     Raises:
-        InputError: the file is missing or no netCDF file.
+        InputError: the file is missing, no netCDF file, or truncated or changed since it was written.
     """
+    mend = "remove it and run the workflow again"
     try:
+        content = path.read_bytes()
+        # Before HDF5 sees the file: what is corrupt can crash it.
+        checksum = hashlib.sha256(content[:-CHECKSUM_LENGTH]).hexdigest()
+        if content[-CHECKSUM_LENGTH:] != checksum.encode():
+            raise InputError(f"{path}: truncated or changed since it was written; {mend}")
         with xr.open_dataset(path, engine="h5netcdf") as dataset:
             return dataset.load()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: missing or no netCDF file; remove it and run the workflow again") from error
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise InputError(f"{path}: missing or no netCDF file; {mend}") from error

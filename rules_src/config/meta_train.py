@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from rules_src.config.base import Name, PositiveFloat, PositiveInt, Section
+from rules_src.config.base import Name, PositiveFloat, PositiveInt, Section, Seed
 from rules_src.config.rules import BaseModel, Compact
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -112,5 +112,5 @@ class MetaTrain(Section):
     meta_steps: PositiveInt
     """Updates of theta."""
     held_out: HeldOut = HeldOut()
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything random: theta, tasks, data, probes."""

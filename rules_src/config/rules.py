@@ -35,6 +35,25 @@ class Compact(Section):
     """Inner step size at the start of meta-training."""
 
 
+class Published(Section):
+    """The rule of Metz et al. 2019, at the sizes of its released code."""
+
+    module: ClassVar[str] = "published"
+    kind: Literal["published"]
+    features: PositiveInt = 32
+    """Width of the base model's last layer: theta depends on it."""
+    channels: PositiveInt = 64
+    """Hidden channels of the per-neuron update network."""
+    error_channels: PositiveInt = 32
+    """Channels of the learned error signal passed down through V."""
+    readout_channels: PositiveInt = 4
+    """Channels averaged in each low-rank product."""
+    shared_backward: bool = True
+    """Whether V takes the same change as W, or one of its own readouts."""
+    rate: PositiveFloat = 0.0001
+    """Inner step size; not learned."""
+
+
 class Oja(Section):
     """Oja's subspace rule: Hebbian growth with the decay that keeps a layer's weights orthonormal."""
 
@@ -68,7 +87,7 @@ class MetaTrained(Section):
     """Key into `meta_train`."""
 
 
-Initial = Annotated[Compact | Oja | Hebb | Identity, Field(discriminator="kind")]
+Initial = Annotated[Compact | Published | Oja | Hebb | Identity, Field(discriminator="kind")]
 """A rule that is complete from its config alone: hand-made, or learned at its initial theta."""
 
-Rule = Annotated[Compact | Oja | Hebb | Identity | MetaTrained, Field(discriminator="kind")]
+Rule = Annotated[Compact | Published | Oja | Hebb | Identity | MetaTrained, Field(discriminator="kind")]

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -20,9 +20,9 @@ from rules_src.errors import InputError
 class Study(Section):
     """What is compared on what: every name is a key of the tables below."""
 
-    datasets: list[Name]
+    datasets: Annotated[list[Name], Field(min_length=1)]
     """Keys of `datasets` that methods are evaluated on."""
-    base_models: list[Name]
+    base_models: Annotated[list[Name], Field(min_length=1)]
     """Keys of `base_models` that rules train."""
     rules: list[Name]
     """Keys of `rules` that are applied."""
@@ -55,6 +55,11 @@ class Config(Section):
         for table in ("datasets", "base_models", "rules", "baselines"):
             for name in getattr(self.study, table):
                 _look_up(name, getattr(self, table), f"study.{table}", table)
+            names = getattr(self.study, table)
+            if repeated := [name for name in names if names.count(name) > 1]:
+                raise ValueError(f"study.{table}: {repeated[0]!r} is listed twice")
+        if not self.study.rules and not self.study.baselines:
+            raise ValueError("study: neither rules nor baselines; list at least one method")
         for name, rule in self.rules.items():
             if isinstance(rule, MetaTrained):
                 _look_up(rule.run, self.meta_train, f"rules.{name}.run", "meta_train")
@@ -64,7 +69,10 @@ class Config(Section):
             if self.datasets[run.tasks.dataset].source != "letters":
                 raise ValueError(f"{place}: {run.tasks.dataset!r} is not a dataset of source 'letters'")
             for held_out in run.held_out.datasets:
-                _look_up(held_out, self.datasets, f"meta_train.{name}.held_out.datasets", "datasets")
+                watched = f"meta_train.{name}.held_out.datasets"
+                _look_up(held_out, self.datasets, watched, "datasets")
+                if self.datasets[held_out].modality != "image":
+                    raise ValueError(f"{watched}: {held_out!r} has no images")
         for name in self.rules.keys() & self.baselines.keys():
             raise ValueError(f"baselines.{name}: the name is taken by rules.{name}; rename one of them")
         return self

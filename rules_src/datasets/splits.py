@@ -17,13 +17,15 @@ def stratified_test_mask(
     """Mark `test_fraction` of each class, drawn at random, as test examples.
 
     Raises:
-        InputError: a class is left without a training example.
+        InputError: a class is left without a training or a test example.
     """
     rng = np.random.default_rng(seed)
     test = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))
         n_test = rounded_share(test_fraction, len(members))
+        if n_test == 0:
+            raise InputError(f"test_fraction: {test_fraction} leaves class {label} no test example; give more")
         if n_test == len(members):
             raise InputError(f"test_fraction: {test_fraction} leaves class {label} no training example; give less")
         test[members[:n_test]] = True

@@ -5,17 +5,19 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float, Int
 
+from rules_src.config.meta_train import LetterTasks
 from rules_src.datasets.images import resize
 from rules_src.errors import InputError
 from rules_src.tasks.letters import Glyphs
 
 
-def glyphs(letters: xr.Dataset, side: int, *, held_out: bool) -> Glyphs:
-    """Training characters in training faces, or held-out characters in held-out faces, at twice `side`.
+def glyphs(letters: xr.Dataset, tasks: LetterTasks, *, held_out: bool) -> Glyphs:
+    """Training characters in training faces, or held-out characters in held-out faces, at twice the tasks' side.
 
     Raises:
-        InputError: the glyphs are rendered smaller than that, or nothing is held out.
+        InputError: the glyphs are rendered smaller than that, or there are fewer characters than a task has classes.
     """
+    side = tasks.side
     faces, characters = letters.sizes["face_index"], letters.sizes["character_index"]
     images = letters["image"].values
     name = letters.attrs["name"]
@@ -24,8 +26,11 @@ def glyphs(letters: xr.Dataset, side: int, *, held_out: bool) -> Glyphs:
     small = resize(images, 2 * side, source=name).reshape(faces, characters, 2 * side, 2 * side)
     face, character = letters["held_out_face"].values, letters["held_out_character"].values
     chosen = small[face == held_out][:, character == held_out]
-    if not chosen.size:
-        raise InputError(f"datasets.{name}: held_out_faces and held_out_characters leave no letters; give other shares")
+    if not len(chosen):
+        raise InputError(f"datasets.{name}.held_out_faces: leaves no faces on one side; give another share")
+    if chosen.shape[1] < tasks.classes:
+        kind = "held-out" if held_out else "training"
+        raise InputError(f"tasks.classes: {tasks.classes} exceeds the {chosen.shape[1]} {kind} characters of {name}")
     return Glyphs(jnp.asarray(chosen, jnp.float32) / 255)
 
 

@@ -1,4 +1,4 @@
-"""Accuracy on data that meta-training does not see: watched for the record, never used to choose anything."""
+"""Accuracy on fixed probes, of training letters and of data never trained on: watched, never used to choose."""
 
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from rules_src.base_model import BaseModel, initial_base_model
 from rules_src.config.meta_train import MetaTrain
+from rules_src.errors import InputError
 from rules_src.meta_objective import normalised_targets, ridge_readout, with_ones
 from rules_src.meta_train.gradient import unroll
 from rules_src.meta_train.truncation import base_model_widths
@@ -54,8 +55,15 @@ def letters_probe(key: PRNGKeyArray, glyphs: Glyphs, spec: MetaTrain) -> Probe:
 def dataset_probe(
     key: PRNGKeyArray, inputs: Float[Array, "example input"], labels: Int[Array, " example"], spec: MetaTrain
 ) -> Probe:
-    """All classes of a dataset, its inputs permuted; labelled and scored examples do not overlap."""
+    """All classes of a dataset, its inputs permuted; labelled and scored examples do not overlap.
+
+    Raises:
+        InputError: a class has too few examples for both.
+    """
     classes = int(labels.max()) + 1
+    needed, fewest = spec.labelled + SCORED, int(jnp.bincount(labels).min())
+    if fewest < needed:
+        raise InputError(f"held_out.datasets: a class has {fewest} examples; watching a dataset takes {needed} of each")
 
     def sample(key: PRNGKeyArray) -> Probe:
         key_order, key_permutation, key_phi, key_batches = jax.random.split(key, 4)

@@ -11,17 +11,18 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from rules_src.config.meta_train import Adam, MetaTrain
+from rules_src.errors import InputError
 from rules_src.meta_train.gradient import GradientEstimator, sample_window, truncated_backprop
 from rules_src.meta_train.held_out import Probe, held_out_accuracy
 from rules_src.meta_train.truncation import TaskState, replace_finished, staggered_tasks
 from rules_src.tasks.letters import Glyphs
-from rules_src.update_rules.base import UpdateRule
+from rules_src.update_rules.learned import LearnedRule
 
 
 class MetaState(NamedTuple):
     """Everything that the next meta-step depends on."""
 
-    rule: UpdateRule
+    rule: LearnedRule
     optimiser: optax.OptState
     tasks: TaskState
     key: PRNGKeyArray
@@ -55,7 +56,7 @@ def adam(spec: Adam, meta_steps: int) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(spec.clip), optax.adam(schedule))
 
 
-def initial_state(rule: UpdateRule, spec: MetaTrain, characters: int) -> MetaState:
+def initial_state(rule: LearnedRule, spec: MetaTrain, characters: int) -> MetaState:
     """The state before the first meta-step; `rule` carries the initial theta."""
     key, key_tasks = jax.random.split(jax.random.key(spec.seed))
     return MetaState(
@@ -82,7 +83,7 @@ def meta_step(
 
 
 def meta_train(
-    rule: UpdateRule, glyphs: Glyphs, spec: MetaTrain, probes: Mapping[str, tuple[Probe, int]]
+    rule: LearnedRule, glyphs: Glyphs, spec: MetaTrain, probes: Mapping[str, tuple[Probe, int]]
 ) -> Iterator[Progress]:
     """Run `spec.meta_steps` updates of theta, yielding after every `spec.held_out.every` of them.
 
@@ -95,7 +96,7 @@ def meta_train(
         probes: held-out data and its number of classes, by name.
 
     Raises:
-        FloatingPointError: the meta-loss or its gradient is no longer finite.
+        InputError: the meta-gradient is no longer finite.
     """
     estimate = truncated_backprop(spec.ridge)
 
@@ -103,7 +104,7 @@ def meta_train(
     def dispatch(glyphs: Glyphs, state: MetaState, steps: int) -> tuple[MetaState, Metrics]:
         return jax.lax.scan(lambda s, _: meta_step(s, glyphs, spec, estimate), state, length=steps)
 
-    def watch(rule: UpdateRule) -> dict[str, np.ndarray]:
+    def watch(rule: LearnedRule) -> dict[str, np.ndarray]:
         return {
             name: np.asarray(held_out_accuracy(rule, probe, classes=classes, ridge=spec.ridge))
             for name, (probe, classes) in probes.items()
@@ -119,5 +120,7 @@ def meta_train(
         done += steps
         if not np.isfinite(np.asarray(metrics.gradient_norm)).all():
             first = done - steps + int(np.argmin(np.isfinite(np.asarray(metrics.gradient_norm))))
-            raise FloatingPointError(f"the meta-gradient is not finite at meta-step {first}; lower the learning rate")
+            raise InputError(
+                f"optimiser.learning_rate: the meta-gradient is not finite at meta-step {first}; give less"
+            )
         yield Progress(state, metrics, watch(state.rule))

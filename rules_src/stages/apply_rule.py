@@ -36,11 +36,11 @@ def apply(
     test = np.flatnonzero(data.test)
     probe = test[: section.probe]
     recordings = apply_rule(
-        _rule(parse_spec(Rule, rule), theta),
+        _rule(parse_spec(Rule, rule, "--rule"), theta),
         data.inputs,
         train=np.flatnonzero(~data.test),
         probe=probe,
-        base_model=parse_spec(BaseModel, base_model),
+        base_model=parse_spec(BaseModel, base_model, "--base-model"),
         spec=section,
     )
     store = _dataset(recordings, section, probe, data.inputs.shape[1])
@@ -53,7 +53,7 @@ def _rule(spec: Rule, theta: Path | None) -> UpdateRule:
         if theta is None:
             raise InputError("--theta: missing; a meta-trained rule needs the theta of its run")
         check_manifest(theta)
-        initial = parse_spec(Initial, json.dumps(read_spec(theta)))
+        initial = parse_spec(Initial, json.dumps(read_spec(theta)), str(theta))
     else:
         initial = spec
     # Imported by name, and declared to the workflow's fingerprint as a root of its own.

@@ -1,4 +1,4 @@
-"""The frame of every stage: a typed command line, errors as one line, one persistent compilation cache."""
+"""The frame of every stage: a typed command line, errors as one line."""
 
 import sys
 from collections.abc import Callable
@@ -20,8 +20,8 @@ def run(stage: Callable[..., None]) -> None:
         sys.exit(f"error: {error}")
 
 
-def parse_spec(model: Any, text: str) -> Any:
-    """Validate the JSON `text` of `--spec` as `model`, a pydantic model or a union of such.
+def parse_spec(model: Any, text: str, place: str = "--spec") -> Any:
+    """Validate the JSON `text` given at `place` as `model`, a pydantic model or a union of such.
 
     Raises:
         InputError: naming the first offending key.
@@ -30,5 +30,5 @@ def parse_spec(model: Any, text: str) -> Any:
         return TypeAdapter(model).validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "spec"
-        raise InputError(f"--spec: {place}: {first['msg']}") from error
+        key = ".".join(map(str, first["loc"])) or "section"
+        raise InputError(f"{place}: {key}: {first['msg']}") from error

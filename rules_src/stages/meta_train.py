@@ -33,14 +33,14 @@ def train(
     """Meta-train the rule of `spec`; write its theta and the history of the run."""
     section = parse_spec(MetaTrain, spec)
     letters_dataset = read_zarr(letters)
-    training = glyphs(letters_dataset, section.tasks.side, held_out=False)
+    training = glyphs(letters_dataset, section.tasks, held_out=False)
     key = jax.random.fold_in(jax.random.key(section.seed), 1)
     key_rule, key_probe = jax.random.split(key)
 
     probes = {
         "letters": (letters_probe(key_probe, training, section), section.tasks.classes),
         "held-out letters": (
-            letters_probe(key_probe, glyphs(letters_dataset, section.tasks.side, held_out=True), section),
+            letters_probe(key_probe, glyphs(letters_dataset, section.tasks, held_out=True), section),
             section.tasks.classes,
         ),
         **{name: _dataset_probe(key_probe, name, store, section) for name, store in _pairs(held_out or [])},

@@ -5,38 +5,22 @@ rule is therefore equivariant to the order of examples and, unit identities perm
 width of any layer. Tensors are laid out as [channel, batch, unit].
 """
 
-from itertools import pairwise
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from rules_src.base_model import BaseModel, Layer
 from rules_src.config.rules import Compact
 from rules_src.update_rules.affine import Affine, initial_affine, linear, normalise
-from rules_src.update_rules.base import UpdateRule
-from rules_src.update_rules.neuron_inputs import layer_statistics, unit_identity
-from rules_src.update_rules.weight_change import (
-    LOWER_READOUTS,
-    TERMS,
-    UPPER_READOUTS,
-    Change,
-    Mix,
-    bias_change,
-    column_normalised,
-    mixed_terms,
-    step,
-    weight_terms,
-)
+from rules_src.update_rules.learned import Error, Hidden, LearnedRule, WeightReadouts
+from rules_src.update_rules.neuron_inputs import unit_identity
+from rules_src.update_rules.weight_change import LOWER_READOUTS, TERMS, UPPER_READOUTS, Mix
 
 WARM_START = {"hebb": 10.0, "decorr_x": 3.0}
 """Coefficients with which meta-training starts; all other terms start at `OTHER_TERMS`."""
 OTHER_TERMS = 0.3
 LARGEST_RATE = 0.3
-
-Hidden = Float[Array, "channel batch unit"]
-Error = Float[Array, "error_channel batch unit"]
 
 
 class PooledAffine(NamedTuple):
@@ -55,7 +39,7 @@ class PooledAffine(NamedTuple):
         )
 
 
-class CompactRule(UpdateRule):
+class CompactRule(LearnedRule):
     """The compact learned rule; see the module's description."""
 
     activity_in: Float[Array, "channels 2"]
@@ -68,12 +52,6 @@ class CompactRule(UpdateRule):
     """Residual blocks of the update network."""
     top: tuple[Affine, PooledAffine, Affine]
     """The error signal at the top, computed from the features alone."""
-    error_out: Affine
-    """What a unit adds to the error signal that it passes down."""
-    lower_readouts: Affine
-    upper_readouts: Affine
-    bias_readout: Affine
-    mix: Mix
     rate_logit: Float[Array, ""]
     """The inner rate is `LARGEST_RATE` times the sigmoid of this: bounded, whatever meta-training does."""
 
@@ -82,44 +60,13 @@ class CompactRule(UpdateRule):
         """Size of an inner step."""
         return LARGEST_RATE * jax.nn.sigmoid(self.rate_logit)
 
-    def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
-        """One inner step on the unlabelled batch `x`."""
-        xs, zs = phi.forward(x)
-        hidden = self._hidden(phi, xs, zs)
-        populations = list(zip(xs, hidden, strict=True))
-        layers = tuple(
-            self._changed(layer, lower_x, upper_x, lower_hidden, upper_hidden)
-            for layer, ((lower_x, lower_hidden), (upper_x, upper_hidden)) in zip(
-                phi.layers, pairwise(populations), strict=True
-            )
-        )
-        return BaseModel(layers, phi.activation)
-
-    def _hidden(self, phi: BaseModel, xs: list[Array], zs: list[Array]) -> list[Float[Array, "channel batch _unit"]]:
-        """Hidden channels of every unit, from the input up, found from the top down."""
-        layers = phi.layers
-        hidden: list[Array] = []
-        error = self._top_error(xs[-1])
-        for level in range(len(layers), -1, -1):
-            below = layers[level - 1] if level > 0 else None
-            above = layers[level] if level < len(layers) else None
-            # The input level has neither batch norm nor bias.
-            z = zs[level - 1] if below else xs[0]
-            bias = below.b if below else jnp.zeros(xs[0].shape[1])
-            statistics = layer_statistics(below.W if below else None, above.W if above else None)
-            hidden.insert(0, self._update_network(xs[level], z, error, bias, statistics))
-            if below:
-                delta = error * jax.nn.sigmoid(z) + self.error_out(hidden[0])
-                error = jnp.einsum("cbu,lu->cbl", delta, below.V)
-                error = error * jax.lax.rsqrt((error**2).mean(0) + 1e-6)
-        return hidden
-
-    def _top_error(self, features: Float[Array, "batch unit"]) -> Error:
+    def top_error(self, features: Float[Array, "batch unit"]) -> Error:
+        """The error signal that enters the top layer."""
         expand, mix_units, reduce = self.top
         a = jax.nn.relu(normalise(expand(features[None])))
         return reduce(jax.nn.relu(normalise(mix_units(a))))
 
-    def _update_network(
+    def update_network(
         self,
         x: Float[Array, "batch unit"],
         z: Float[Array, "batch unit"],
@@ -127,6 +74,7 @@ class CompactRule(UpdateRule):
         bias: Float[Array, " unit"],
         statistics: Float[Array, "8 unit"],
     ) -> Hidden:
+        """Hidden channels of a level's units."""
         activity = linear(self.activity_in, normalise(jnp.stack([x, z]))) + linear(self.error_in, normalise(error))
         identity = normalise(unit_identity(x.shape[1]), axes=(1,))
         of_unit = self.unit_in(jnp.concatenate([statistics, bias[None], identity]))
@@ -134,26 +82,6 @@ class CompactRule(UpdateRule):
         for block in self.blocks:
             a = a + jax.nn.relu(normalise(block(a)))
         return a
-
-    def _changed(
-        self,
-        layer: Layer,
-        lower_x: Float[Array, "batch lower"],
-        upper_x: Float[Array, "batch upper"],
-        lower_hidden: Float[Array, "channel batch lower"],
-        upper_hidden: Float[Array, "channel batch upper"],
-    ) -> Layer:
-        batch = len(lower_x)
-        w = column_normalised(layer.W)
-        terms = weight_terms(
-            w,
-            lower_x,
-            upper_x,
-            self.lower_readouts(lower_hidden).reshape(LOWER_READOUTS, -1, batch, lower_x.shape[1]),
-            self.upper_readouts(upper_hidden).reshape(UPPER_READOUTS, -1, batch, upper_x.shape[1]),
-        )
-        change = mixed_terms(terms, w, self.mix)
-        return step(layer, Change(change, bias_change(self.bias_readout(upper_hidden)[0])), change, self.rate)
 
 
 def build(spec: Compact, key: PRNGKeyArray) -> CompactRule:
@@ -177,9 +105,12 @@ def build(spec: Compact, key: PRNGKeyArray) -> CompactRule:
         blocks=(pooled(), pooled()),
         top=(affine(1, channels), pooled(), affine(channels, error_channels)),
         error_out=affine(channels, error_channels),
-        lower_readouts=affine(channels, LOWER_READOUTS * spec.readout_channels),
-        upper_readouts=affine(channels, UPPER_READOUTS * spec.readout_channels),
+        forward=WeightReadouts(
+            lower=affine(channels, LOWER_READOUTS * spec.readout_channels),
+            upper=affine(channels, UPPER_READOUTS * spec.readout_channels),
+            mix=Mix(jnp.array([WARM_START.get(term, OTHER_TERMS) for term in TERMS]), jnp.zeros(())),
+        ),
+        backward=None,
         bias_readout=affine(channels, 1),
-        mix=Mix(jnp.array([WARM_START.get(term, OTHER_TERMS) for term in TERMS]), jnp.zeros(())),
         rate_logit=jax.scipy.special.logit(jnp.array(spec.initial_rate / LARGEST_RATE, dtype=float)),
     )

@@ -1,7 +1,7 @@
 """Theta on disk: one safetensors file, named by the rule's own structure, with the rule's config in its header.
 
 Files may come from strangers. The format holds numbers only, the library checks its header against the file's size,
-and nothing is allocated for a rule whose names, shapes and types have not been compared first.
+and its names are compared with the rule's before any array is read.
 """
 
 import json
@@ -44,7 +44,7 @@ def read_spec(path: Path) -> dict[str, Any]:
         if metadata.get("format") != FORMAT:
             raise InputError(f"{path}: not a theta file: its header has no format {FORMAT!r}")
         return dict(json.loads(metadata["rule"]))
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a readable theta file ({error}); meta-train or fetch it again") from error
 
 

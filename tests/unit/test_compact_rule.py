@@ -151,7 +151,9 @@ def test_terms_are_what_their_formulas_say() -> None:
 
 def test_the_step_is_bounded_whatever_theta_is() -> None:
     rule, (phi, x) = _rule(), _setting()
-    wild = eqx.tree_at(lambda r: (r.rate_logit, r.mix.coefficients), rule, (jnp.array(50.0), 1e4 * jnp.ones(12)))
+    wild = eqx.tree_at(
+        lambda r: (r.rate_logit, r.forward.mix.coefficients), rule, (jnp.array(50.0), 1e4 * jnp.ones(12))
+    )
     moved = _update(wild, phi, x)
     for before, after in zip(phi.layers, moved.layers, strict=True):
         change = (after.W - (1 - LARGEST_RATE) * before.W) / LARGEST_RATE

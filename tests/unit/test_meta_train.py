@@ -8,6 +8,7 @@ import pytest
 
 from rules_src.base_model import BaseModel
 from rules_src.config.meta_train import MetaTrain
+from rules_src.errors import InputError
 from rules_src.meta_objective import meta_objective
 from rules_src.meta_train.gradient import Window, sample_window, truncated_backprop, unroll
 from rules_src.meta_train.held_out import dataset_probe, held_out_accuracy, letters_probe
@@ -120,8 +121,8 @@ def test_every_part_of_theta_learns_and_metrics_cover_every_meta_step() -> None:
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run() -> None:
-    broken = eqx.tree_at(lambda rule: rule.mix.coefficients, RULE, jnp.full(12, jnp.nan))
-    with pytest.raises(FloatingPointError, match="not finite at meta-step 0"):
+    broken = eqx.tree_at(lambda rule: rule.forward.mix.coefficients, RULE, jnp.full(12, jnp.nan))
+    with pytest.raises(InputError, match="not finite at meta-step 0"):
         list(meta_train(broken, GLYPHS, SPEC, {}))
 
 

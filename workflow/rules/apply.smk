@@ -48,7 +48,10 @@ rule embed_baseline:
         baseline=lambda wildcards: canonical_json(settings.baselines[wildcards.method]),
         features=lambda wildcards: settings.base_models[wildcards.base_model].features,
         seeds=settings.apply.seeds,
-        code=lambda wildcards: code("embed_baseline"),
+        code=lambda wildcards: code(
+            "embed_baseline",
+            f"baselines.{settings.baselines[wildcards.method].module}",
+        ),
     shell:
         """
         python -m rules_src.stages.embed_baseline --baseline {params.baseline:q} --features {params.features} \

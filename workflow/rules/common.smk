@@ -43,6 +43,8 @@ def code(stage, *modules):
             package,
             f"rules_src.stages.{stage}",
             *(f"rules_src.{module}" for module in modules),
+            # What a stage reads of its config is a parameter already, defaults filled in.
+            without="rules_src.config",
         )
     except FingerprintError as error:
         sys.exit(f"error: source of stage {stage}: {error}")

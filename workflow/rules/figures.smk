@@ -1,9 +1,8 @@
-texts = {"movie-sentences", "imdb"}
 learned = [method for method in settings.study.rules if run_folders([method])]
 images = [
     name
     for name in settings.study.datasets
-    if settings.datasets[name].source not in texts
+    if settings.datasets[name].modality == "image"
 ]
 
 # What each figure is drawn from; some have nothing to show in a study without update rules, or meta-trained ones.

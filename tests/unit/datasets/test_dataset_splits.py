@@ -18,8 +18,9 @@ def test_seed_decides():
     assert (first != other).any()
 
 
-def test_nothing_may_be_held_out():
-    assert not stratified_test_mask(LABELS, 0.0, 0).any()
+def test_a_class_without_test_examples_is_refused():
+    with pytest.raises(InputError, match=r"^test_fraction: 0.01 leaves class 0 no test example; give more$"):
+        stratified_test_mask(LABELS, 0.01, 0)
 
 
 def test_a_class_without_training_examples_is_refused():

@@ -1,0 +1,142 @@
+"""What every learned rule does: an error signal swept down through the layers, then a change of every weight.
+
+The published and the compact rule differ only in how examples and units exchange information: in the error signal at
+the top and in the update network. Tensors of channels are laid out as [channel, batch, unit].
+"""
+
+import abc
+from itertools import pairwise
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from rules_src.base_model import BaseModel, Layer
+from rules_src.update_rules.affine import Affine
+from rules_src.update_rules.base import UpdateRule
+from rules_src.update_rules.neuron_inputs import layer_statistics
+from rules_src.update_rules.weight_change import (
+    LOWER_READOUTS,
+    UPPER_READOUTS,
+    Change,
+    Mix,
+    bias_change,
+    column_normalised,
+    mixed_terms,
+    step,
+    weight_terms,
+)
+
+Hidden = Float[Array, "channel batch unit"]
+Error = Float[Array, "error_channel batch unit"]
+
+
+class WeightReadouts(NamedTuple):
+    """How hidden channels become a weight change."""
+
+    lower: Affine
+    upper: Affine
+    mix: Mix
+
+
+class Population(NamedTuple):
+    """The units of one level, input or layer, and what the sweep leaves in them."""
+
+    x: Float[Array, "batch unit"]
+    """Post-activation."""
+    error: Float[Array, "error_channel batch unit"]
+    """Error signal from above."""
+    hidden: Float[Array, "channel batch unit"]
+    """Output of the update network."""
+    delta: Float[Array, "error_channel batch unit"]
+    """Error signal that goes down through V, from all levels but the input."""
+
+
+class LearnedRule(UpdateRule):
+    """A rule with an update network; what it adds is how that network and the top error signal are computed."""
+
+    error_out: Affine
+    """What a unit adds to the error signal that it passes down."""
+    forward: WeightReadouts
+    """Readouts for W."""
+    backward: WeightReadouts | None
+    """Readouts for V; none where V changes as W does."""
+    bias_readout: Affine
+
+    @property
+    @abc.abstractmethod
+    def rate(self) -> Float[Array, ""]:
+        """Size of an inner step."""
+
+    @abc.abstractmethod
+    def top_error(self, features: Float[Array, "batch unit"]) -> Error:
+        """The error signal that enters the top layer, computed from its activations alone."""
+
+    @abc.abstractmethod
+    def update_network(
+        self,
+        x: Float[Array, "batch unit"],
+        z: Float[Array, "batch unit"],
+        error: Error,
+        bias: Float[Array, " unit"],
+        statistics: Float[Array, "8 unit"],
+    ) -> Hidden:
+        """Hidden channels of a level's units from their activity, error signal, bias and weight statistics."""
+
+    def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
+        """One inner step on the unlabelled batch `x`."""
+        levels = self.sweep(phi, x)
+        layers = tuple(
+            step(layer, *self.changes(layer, lower, upper), self.rate)
+            for layer, (lower, upper) in zip(phi.layers, pairwise(levels), strict=True)
+        )
+        return BaseModel(layers, phi.activation)
+
+    def sweep(self, phi: BaseModel, x: Float[Array, "batch input"]) -> list[Population]:
+        """Every level's signals on the batch `x`, from the input up; they are found from the top down."""
+        xs, zs = phi.forward(x)
+        layers = phi.layers
+        levels: list[Population] = []
+        error = self.top_error(xs[-1])
+        for level in range(len(layers), -1, -1):
+            below = layers[level - 1] if level > 0 else None
+            above = layers[level] if level < len(layers) else None
+            # The input level has neither batch norm nor bias.
+            z = zs[level - 1] if below else xs[0]
+            bias = below.b if below else jnp.zeros(xs[0].shape[1], xs[0].dtype)
+            statistics = layer_statistics(below.W if below else None, above.W if above else None)
+            hidden = self.update_network(xs[level], z, error, bias, statistics)
+            delta = error * jax.nn.sigmoid(z) + self.error_out(hidden)
+            levels.insert(0, Population(xs[level], error, hidden, delta))
+            if below:
+                error = jnp.einsum("cbu,lu->cbl", delta, below.V)
+                error = error * jax.lax.rsqrt((error**2).mean(0) + 1e-6)
+        return levels
+
+    def changes(self, layer: Layer, lower: Population, upper: Population) -> tuple[Change, Float[Array, "lower upper"]]:
+        """The changes of W and b, and that of V."""
+        forward = weight_change(layer.W, lower, upper, self.forward)
+        backward = weight_change(layer.V, lower, upper, self.backward) if self.backward else forward
+        return Change(forward, bias_change(self.bias_readout(upper.hidden)[0])), backward
+
+
+def weight_change(
+    W: Float[Array, "lower upper"], lower: Population, upper: Population, readouts: WeightReadouts
+) -> Float[Array, "lower upper"]:
+    """The bounded change of the weights between two levels."""
+    w = column_normalised(W)
+    return mixed_terms(layer_terms(w, lower, upper, readouts), w, readouts.mix)
+
+
+def layer_terms(
+    w: Float[Array, "lower upper"], lower: Population, upper: Population, readouts: WeightReadouts
+) -> Float[Array, "12 lower upper"]:
+    """The terms for column-normalised weights `w` between two levels."""
+    return weight_terms(
+        w,
+        lower.x,
+        upper.x,
+        readouts.lower(lower.hidden).reshape(LOWER_READOUTS, -1, *lower.x.shape),
+        readouts.upper(upper.hidden).reshape(UPPER_READOUTS, -1, *upper.x.shape),
+    )

@@ -1,0 +1,112 @@
+import jax
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from rules_src.apply import Recording, apply_rule, input_permutations, seed_keys
+from rules_src.base_model import initial_base_model
+from rules_src.config.apply import Apply
+from rules_src.config.rules import BaseModel, Initial
+from rules_src.update_rules.hand_made import build
+
+EXAMPLES, INPUTS = 40, 6
+TEST = np.arange(0, EXAMPLES, 4)
+TRAIN = np.setdiff1d(np.arange(EXAMPLES), TEST)
+PROBE = np.array([8, 0, 33])
+BASE_MODEL = BaseModel(hidden=[5], features=3, activation="tanh")
+
+
+def _inputs() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(EXAMPLES, INPUTS)).astype(np.float32) * np.arange(1, INPUTS + 1)
+
+
+def _recordings(
+    kind: str, inner_steps: list[int], *, inputs: np.ndarray | None = None, seeds: int = 2, probe: np.ndarray = PROBE
+) -> list[Recording]:
+    return apply_rule(
+        build(TypeAdapter(Initial).validate_python({"kind": kind}), jax.random.key(0)),
+        (_inputs() if inputs is None else inputs).astype(np.float32),
+        train=TRAIN,
+        probe=probe,
+        base_model=BASE_MODEL,
+        spec=Apply(seeds=seeds, inner_steps=inner_steps, batch=8),
+    )
+
+
+def _by_hand(x: np.ndarray, layers: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Features in double precision: batch norm over all of `x`, bias, tanh."""
+    for W, b in layers:
+        z = x.astype(np.float64) @ W
+        x = np.tanh((z - z.mean(0)) / np.sqrt(z.var(0) + 1e-6) + b)
+    return x
+
+
+@pytest.mark.parametrize("kind", ["oja", "hebb"])
+def test_a_rule_learns_from_training_rows_only(kind):
+    absurd, others = _inputs(), _inputs()
+    absurd[TEST], others[TEST] = 1e6, np.nan
+    trained_more = _inputs()
+    trained_more[TRAIN[0]] += 10
+    first, second, changed = (_recordings(kind, [0, 20], inputs=inputs)[1] for inputs in (absurd, others, trained_more))
+    np.testing.assert_array_equal(first.first_layer_weights, second.first_layer_weights)
+    assert np.isfinite(first.first_layer_weights).all()
+    # Twenty batches of eight miss no training row of thirty.
+    assert not np.array_equal(first.first_layer_weights, changed.first_layer_weights)
+
+
+def test_features_are_of_all_rows_and_normalised_over_all_of_them():
+    plain, inputs = _recordings("identity", [0])[0].features, _inputs()
+    assert plain.shape == (2, EXAMPLES, BASE_MODEL.features)
+    inputs[TEST[0]] += 5
+    changed = _recordings("identity", [0], inputs=inputs)[0].features
+    assert not np.allclose(plain[:, TEST[0]], changed[:, TEST[0]], atol=1e-3)
+    assert not np.allclose(plain[:, TRAIN], changed[:, TRAIN], atol=1e-3)
+
+
+def test_each_seed_sees_the_permutation_that_is_recorded_for_it():
+    recording, permutations = _recordings("identity", [0], seeds=3)[0], np.asarray(input_permutations(3, INPUTS))
+    np.testing.assert_array_equal(np.sort(permutations, 1), np.tile(np.arange(INPUTS), (3, 1)))
+    assert len({tuple(permutation) for permutation in permutations} | {tuple(range(INPUTS))}) == 4
+    for seed, key in enumerate(seed_keys(3)):
+        initial = initial_base_model(jax.random.fold_in(key, 1), [INPUTS, 5, 3], "tanh").layers
+        W = recording.first_layer_weights[seed]
+        np.testing.assert_array_equal(W, initial[0].W)
+        biases = [np.asarray(layer.b, np.float64) for layer in initial]
+        layers = [(W.astype(np.float64), biases[0]), (np.asarray(initial[1].W, np.float64), biases[1])]
+        first = _by_hand(_inputs()[:, permutations[seed]], layers[:1])
+        np.testing.assert_allclose(recording.activations[0][seed], first[PROBE], atol=1e-4)
+        expected = _by_hand(_inputs()[:, permutations[seed]], layers)
+        np.testing.assert_allclose(recording.features[seed], expected, atol=1e-4)
+        # The bound is one that the inputs in another order do not keep.
+        assert np.abs(_by_hand(_inputs(), layers) - expected).max() > 1e-2
+
+
+@pytest.mark.parametrize("kind", ["oja", "hebb"])
+def test_recording_in_between_changes_nothing(kind):
+    start, between, end = _recordings(kind, [0, 2, 5])
+    also_start, also_end = _recordings(kind, [0, 5])
+    for one, other in ((start, also_start), (end, also_end)):
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+            np.testing.assert_array_equal(a, b)
+    # Every gap is learned in, and the second goes on with other batches than the first.
+    weights = [recording.first_layer_weights for recording in (start, between, end)]
+    assert not np.allclose(weights[0], weights[1], atol=1e-4)
+    assert not np.allclose(weights[1], weights[2], atol=1e-4)
+
+
+def test_a_seed_is_the_same_whatever_the_number_of_seeds():
+    few, many = _recordings("oja", [0, 5]), _recordings("oja", [0, 5], seeds=4)
+    for one, other in zip(jax.tree.leaves(few), jax.tree.leaves(many), strict=True):
+        assert (len(one), len(other)) == (2, 4)
+        np.testing.assert_allclose(one, other[:2], rtol=1e-4, atol=1e-5)
+        assert all(not np.allclose(other[i], other[j], atol=1e-3) for i in range(4) for j in range(i))
+    np.testing.assert_array_equal(input_permutations(2, INPUTS), input_permutations(4, INPUTS)[:2])
+
+
+def test_probe_rows_are_those_asked_for():
+    for recording in _recordings("oja", [0, 3]):
+        assert [layer.shape for layer in recording.activations] == [(2, 3, 5), (2, 3, 3)]
+        np.testing.assert_array_equal(recording.activations[-1], recording.features[:, PROBE])
+    everything = _recordings("oja", [3], probe=np.arange(EXAMPLES))[0]
+    for of_all, of_probe in zip(everything.activations, recording.activations, strict=True):
+        np.testing.assert_allclose(of_all[:, PROBE], of_probe, atol=1e-6)
