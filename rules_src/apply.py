@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key
 
 from rules_src.base_model import BaseModel, initial_base_model
 from rules_src.config import rules as config
@@ -23,7 +23,7 @@ class Recording(NamedTuple):
     """Of every layer, on the probe examples."""
 
 
-def seed_keys(seeds: int) -> PRNGKeyArray:
+def seed_keys(seeds: int) -> Key[Array, " seed"]:
     """One key a seed: seed s is the same base model and order of examples in every study."""
     return jax.vmap(jax.random.key)(jnp.arange(seeds))
 
@@ -86,7 +86,7 @@ def _advance(
     x: Float[Array, "example input"],
     train: Int[Array, " train_example"],
     permutations: Int[Array, "seed input"],
-    keys: PRNGKeyArray,
+    keys: Key[Array, " seed"],
     steps: tuple[Int[Array, ""], Int[Array, ""]],
     *,
     batch: int,
@@ -96,7 +96,7 @@ def _advance(
     The steps are data, so that unequal gaps between recordings share one compiled program.
     """
 
-    def one_seed(phi: BaseModel, key: PRNGKeyArray, permutation: Int[Array, " input"]) -> BaseModel:
+    def one_seed(phi: BaseModel, key: Key[Array, ""], permutation: Int[Array, " input"]) -> BaseModel:
         def inner_step(step: Int[Array, ""], phi: BaseModel) -> BaseModel:
             batch_key = jax.random.fold_in(jax.random.fold_in(key, 2), step)
             examples = train[jax.random.randint(batch_key, (batch,), 0, len(train))]

@@ -174,7 +174,7 @@ def read_netcdf(path: Path) -> xr.Dataset:
     mend = "remove it and run the workflow again"
     try:
         content = path.read_bytes()
-        # Before HDF5 sees the file: what is corrupt can crash it.
+        # Before HDF5 sees the file: a corrupt one can keep it busy for ever.
         checksum = hashlib.sha256(content[:-CHECKSUM_LENGTH]).hexdigest()
         if content[-CHECKSUM_LENGTH:] != checksum.encode():
             raise InputError(f"{path}: truncated or changed since it was written; {mend}")

@@ -44,7 +44,7 @@ def test_the_store_is_whole(store):
             "error: --spec: mnist-5k.side: Input should be less than or equal to 28",
         ),
         ({"source": "mnist-5k", "sides": 7}, [], "error: --spec: mnist-5k.sides: Extra inputs are not permitted"),
-        ({"source": "minst"}, [], "error: --spec: spec: Input tag 'minst'"),
+        ({"source": "minst"}, [], "error: --spec: section: Input tag 'minst'"),
         ({"source": "mnist"}, ["--mirror", "nowhere"], "error: --mirror nowhere: no such folder"),
     ],
 )
