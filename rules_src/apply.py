@@ -23,14 +23,32 @@ class Recording(NamedTuple):
     """Of every layer, on the probe examples."""
 
 
+class Learners(NamedTuple):
+    """Base models in training and what makes each its own; the leading axis of every array is the seed."""
+
+    phis: BaseModel
+    keys: Key[Array, " seed"]
+    permutations: Int[Array, "seed input"]
+    """For each seed the dataset's input that base-model input j receives."""
+
+
 def seed_keys(seeds: int) -> Key[Array, " seed"]:
     """One key a seed: seed s is the same base model and order of examples in every study."""
     return jax.vmap(jax.random.key)(jnp.arange(seeds))
 
 
-def input_permutations(seeds: int, inputs: int) -> Int[Array, "seed input"]:
+def input_permutations(keys: Key[Array, " seed"], inputs: int) -> Int[Array, "seed input"]:
     """For each seed the dataset's input that base-model input j receives."""
-    return jax.vmap(lambda key: jax.random.permutation(jax.random.fold_in(key, 0), inputs))(seed_keys(seeds))
+    return jax.vmap(lambda key: jax.random.permutation(jax.random.fold_in(key, 0), inputs))(keys)
+
+
+def initial_learners(keys: Key[Array, " seed"], inputs: int, base_model: config.BaseModel) -> Learners:
+    """One base model a key, before its first inner step on a dataset of so many inputs."""
+    widths = [inputs, *base_model.hidden, base_model.features]
+    phis = eqx.filter_vmap(lambda key: initial_base_model(jax.random.fold_in(key, 1), widths, base_model.activation))(
+        keys
+    )
+    return Learners(phis, keys, input_permutations(keys, inputs))
 
 
 def apply_rule(
@@ -59,43 +77,44 @@ def apply_rule(
         One recording for each of `spec.inner_steps`.
     """
     x = jnp.asarray(inputs)
-    keys = seed_keys(spec.seeds)
-    permutations = input_permutations(spec.seeds, x.shape[1])
-    widths = [x.shape[1], *base_model.hidden, base_model.features]
-    phis = eqx.filter_vmap(lambda key: initial_base_model(jax.random.fold_in(key, 1), widths, base_model.activation))(
-        keys
-    )
+    learners = initial_learners(seed_keys(spec.seeds), x.shape[1], base_model)
 
     recordings, done = [], 0
     for stop in spec.inner_steps:
-        phis = _advance(
-            rule, phis, x, jnp.asarray(train), permutations, keys, (jnp.int32(done), jnp.int32(stop)), batch=spec.batch
-        )
+        learners = advance(rule, learners, x, jnp.asarray(train), steps=(done, stop), batch=spec.batch)
         done = stop
-        features, weights, activations = _record(phis, x, jnp.asarray(probe), permutations)
+        features, weights, activations = _record(learners, x, jnp.asarray(probe))
         recordings.append(
             Recording(np.asarray(features), np.asarray(weights), [np.asarray(layer) for layer in activations])
         )
     return recordings
 
 
-@eqx.filter_jit
-def _advance(
+def advance(
     rule: UpdateRule,
-    phis: BaseModel,
+    learners: Learners,
     x: Float[Array, "example input"],
     train: Int[Array, " train_example"],
-    permutations: Int[Array, "seed input"],
-    keys: Key[Array, " seed"],
+    *,
+    steps: tuple[int, int],
+    batch: int,
+) -> Learners:
+    """Take the inner steps from the first of `steps` to before the second, each on `batch` examples of `train`."""
+    # As data, so that unequal gaps between recordings share one compiled program.
+    start, stop = map(jnp.int32, steps)
+    return learners._replace(phis=_advanced(rule, learners, x, train, (start, stop), batch=batch))
+
+
+@eqx.filter_jit
+def _advanced(
+    rule: UpdateRule,
+    learners: Learners,
+    x: Float[Array, "example input"],
+    train: Int[Array, " train_example"],
     steps: tuple[Int[Array, ""], Int[Array, ""]],
     *,
     batch: int,
 ) -> BaseModel:
-    """Every seed's base model after the inner steps from the first of `steps` to before the second.
-
-    The steps are data, so that unequal gaps between recordings share one compiled program.
-    """
-
     def one_seed(phi: BaseModel, key: Key[Array, ""], permutation: Int[Array, " input"]) -> BaseModel:
         def inner_step(step: Int[Array, ""], phi: BaseModel) -> BaseModel:
             batch_key = jax.random.fold_in(jax.random.fold_in(key, 2), step)
@@ -104,15 +123,12 @@ def _advance(
 
         return jax.lax.fori_loop(*steps, inner_step, phi)
 
-    return jax.vmap(one_seed)(phis, keys, permutations)
+    return jax.vmap(one_seed)(*learners)
 
 
 @eqx.filter_jit
 def _record(
-    phis: BaseModel,
-    x: Float[Array, "example input"],
-    probe: Int[Array, " probe"],
-    permutations: Int[Array, "seed input"],
+    learners: Learners, x: Float[Array, "example input"], probe: Int[Array, " probe"]
 ) -> tuple[Array, Array, list[Array]]:
     """Features, first-layer weights and probe activations of every seed, one seed at a time to save memory."""
 
@@ -121,4 +137,4 @@ def _record(
         xs = phi.forward(x[:, permutation]).xs
         return xs[-1], phi.layers[0].W, [layer[probe] for layer in xs[1:]]
 
-    return jax.lax.map(one_seed, (phis, permutations))
+    return jax.lax.map(one_seed, (learners.phis, learners.permutations))

@@ -20,6 +20,10 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 
+EPSILON = 1e-6
+"""Added to the variance in batch norm."""
+
+
 class Layer(NamedTuple):
     """Parameters of one layer."""
 
@@ -40,6 +44,14 @@ class Activity(NamedTuple):
     """Every layer's pre-activation, batch norm and bias included."""
 
 
+class BatchStatistics(NamedTuple):
+    """What one layer's batch norm takes from a batch."""
+
+    mean: Float[Array, " above"]
+    """Of the pre-activation before batch norm, over the batch."""
+    variance: Float[Array, " above"]
+
+
 class BaseModel(eqx.Module):
     """A multilayer perceptron; its parameters are phi = {W, b, V} of each layer."""
 
@@ -52,7 +64,7 @@ class BaseModel(eqx.Module):
         for layer in self.layers:
             z = xs[-1] @ layer.W
             z = z - z.mean(0)
-            z = z * jax.lax.rsqrt((z**2).mean(0) + 1e-6) + layer.b
+            z = z * jax.lax.rsqrt((z**2).mean(0) + EPSILON) + layer.b
             zs.append(z)
             xs.append(self.activation(z))
         return Activity(xs, zs)
@@ -60,6 +72,25 @@ class BaseModel(eqx.Module):
     def features(self, x: Float[Array, "batch input"]) -> Float[Array, "batch features"]:
         """Activations of the last layer: the representation that is learned."""
         return self.forward(x).xs[-1]
+
+
+def batch_statistics(phi: BaseModel, x: Float[Array, "batch input"]) -> tuple[BatchStatistics, ...]:
+    """What every layer's batch norm takes from the batch `x`, from the first layer up."""
+    inputs_of_layers = phi.forward(x).xs[:-1]
+    products = (below @ layer.W for below, layer in zip(inputs_of_layers, phi.layers, strict=True))
+    return tuple(BatchStatistics(z.mean(0), z.var(0)) for z in products)
+
+
+def features_given(
+    phi: BaseModel, statistics: tuple[BatchStatistics, ...], x: Float[Array, "example input"]
+) -> Float[Array, "example features"]:
+    """Features with the statistics of another batch: those of an example do not depend on its companions.
+
+    With the statistics of `x` itself they are `phi.features(x)`.
+    """
+    for layer, (mean, variance) in zip(phi.layers, statistics, strict=True):
+        x = phi.activation((x @ layer.W - mean) * jax.lax.rsqrt(variance + EPSILON) + layer.b)
+    return x
 
 
 def initial_base_model(key: PRNGKeyArray, widths: Sequence[int], activation: str = "relu") -> BaseModel:

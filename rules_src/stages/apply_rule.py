@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from typer import Option
 
-from rules_src.apply import Recording, apply_rule, input_permutations
+from rules_src.apply import Recording, apply_rule, input_permutations, seed_keys
 from rules_src.config.apply import Apply
 from rules_src.config.rules import BaseModel, Initial, MetaTrained, Rule
 from rules_src.datasets.arrays import load_inputs
@@ -76,7 +76,7 @@ def _dataset(recordings: list[Recording], spec: Apply, probe: np.ndarray, inputs
             ("seed", "inner_step", "input", "unit"),
             np.stack([recording.first_layer_weights for recording in recordings], 1),
         ),
-        "input_permutation": (("seed", "input"), np.asarray(input_permutations(spec.seeds, inputs))),
+        "input_permutation": (("seed", "input"), np.asarray(input_permutations(seed_keys(spec.seeds), inputs))),
     }
     for index, layer in enumerate(zip(*(recording.activations for recording in recordings), strict=True), start=1):
         variables[f"activation_{index}"] = (("seed", "inner_step", "probe", f"unit_{index}"), np.stack(layer, 1))

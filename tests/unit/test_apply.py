@@ -64,7 +64,10 @@ def test_features_are_of_all_rows_and_normalised_over_all_of_them():
 
 
 def test_each_seed_sees_the_permutation_that_is_recorded_for_it():
-    recording, permutations = _recordings("identity", [0], seeds=3)[0], np.asarray(input_permutations(3, INPUTS))
+    recording, permutations = (
+        _recordings("identity", [0], seeds=3)[0],
+        np.asarray(input_permutations(seed_keys(3), INPUTS)),
+    )
     np.testing.assert_array_equal(np.sort(permutations, 1), np.tile(np.arange(INPUTS), (3, 1)))
     assert len({tuple(permutation) for permutation in permutations} | {tuple(range(INPUTS))}) == 4
     for seed, key in enumerate(seed_keys(3)):
@@ -100,7 +103,9 @@ def test_a_seed_is_the_same_whatever_the_number_of_seeds():
         assert (len(one), len(other)) == (2, 4)
         np.testing.assert_allclose(one, other[:2], rtol=1e-4, atol=1e-5)
         assert all(not np.allclose(other[i], other[j], atol=1e-3) for i in range(4) for j in range(i))
-    np.testing.assert_array_equal(input_permutations(2, INPUTS), input_permutations(4, INPUTS)[:2])
+    np.testing.assert_array_equal(
+        input_permutations(seed_keys(2), INPUTS), input_permutations(seed_keys(4), INPUTS)[:2]
+    )
 
 
 def test_probe_rows_are_those_asked_for():

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rules_src.base_model import ACTIVATIONS, initial_base_model
+from rules_src.base_model import ACTIVATIONS, batch_statistics, features_given, initial_base_model
 
 
 def test_forward_normalises_over_the_batch_and_adds_the_bias() -> None:
@@ -16,6 +16,16 @@ def test_forward_normalises_over_the_batch_and_adds_the_bias() -> None:
     np.testing.assert_allclose(zs[0], expected, atol=1e-5)
     np.testing.assert_array_equal(xs[1], np.maximum(zs[0], 0))
     np.testing.assert_array_equal(phi.features(x), xs[-1])
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_features_given_the_statistics_of_their_own_batch_are_those_of_a_forward_pass(activation: str) -> None:
+    phi = initial_base_model(jax.random.key(0), [6, 5, 3], activation)
+    x = jax.random.normal(jax.random.key(1), (40, 6))
+    statistics = batch_statistics(phi, x)
+    np.testing.assert_allclose(features_given(phi, statistics, x), phi.features(x), atol=1e-5)
+    # Those of other examples are the same whatever is beside them.
+    np.testing.assert_allclose(features_given(phi, statistics, x[:1]), phi.features(x)[:1], atol=1e-5)
 
 
 def test_initial_parameters_have_the_published_scales() -> None:
