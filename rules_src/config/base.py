@@ -1,10 +1,12 @@
-"""What every config section shares: strict models, canonical text, short hashes."""
+"""What every config section shares: strict models, canonical text and its way back, short hashes."""
 
 import hashlib
 import json
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from rules_src.errors import InputError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -33,6 +35,20 @@ class Section(BaseModel):
 def canonical_json(section: Section) -> str:
     """The section as JSON with defaults filled and keys sorted: equal sections give equal text."""
     return json.dumps(section.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+
+def parse_spec(model: Any, text: str, place: str = "--spec") -> Any:
+    """Validate the JSON `text` given at `place` as `model`, a pydantic model or a union of such.
+
+    Raises:
+        InputError: naming the first offending key.
+    """
+    try:
+        return TypeAdapter(model).validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "section"
+        raise InputError(f"{place}: {key}: {first['msg']}") from error
 
 
 def short_hash(*parts: Any) -> str:

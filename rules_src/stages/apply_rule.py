@@ -12,10 +12,11 @@ from typer import Option
 
 from rules_src.apply import Recording, apply_rule, input_permutations, seed_keys
 from rules_src.config.apply import Apply
+from rules_src.config.base import parse_spec
 from rules_src.config.rules import BaseModel, Initial, MetaTrained, Rule
 from rules_src.datasets.arrays import load_inputs
 from rules_src.errors import InputError
-from rules_src.stages.command import parse_spec, run
+from rules_src.stages.command import run
 from rules_src.storage import check_manifest, read_zarr, write_zarr
 from rules_src.update_rules.base import UpdateRule
 from rules_src.update_rules.theta import load_theta, read_spec

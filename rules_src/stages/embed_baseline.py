@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 from typer import Option
 
+from rules_src.config.base import parse_spec
 from rules_src.config.evaluate import Baseline
 from rules_src.datasets.arrays import load_inputs
-from rules_src.stages.command import parse_spec, run
+from rules_src.stages.command import run
 from rules_src.storage import read_zarr, write_zarr
 
 

@@ -5,11 +5,12 @@ from typing import Annotated
 
 from typer import Option
 
+from rules_src.config.base import parse_spec
 from rules_src.config.evaluate import FewShot
 from rules_src.datasets.arrays import load_inputs
 from rules_src.errors import InputError
 from rules_src.evaluate.few_shot import evaluate
-from rules_src.stages.command import parse_spec, run
+from rules_src.stages.command import run
 from rules_src.storage import read_zarr, write_netcdf
 
 

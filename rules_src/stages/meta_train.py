@@ -11,12 +11,13 @@ import xarray as xr
 from tqdm import tqdm
 from typer import Option
 
+from rules_src.config.base import parse_spec
 from rules_src.config.meta_train import MetaTrain
 from rules_src.errors import InputError
 from rules_src.meta_train.data import glyphs, small_images
 from rules_src.meta_train.held_out import Probe, dataset_probe, letters_probe
 from rules_src.meta_train.trainer import Progress, meta_train
-from rules_src.stages.command import parse_spec, run
+from rules_src.stages.command import run
 from rules_src.storage import read_zarr, write_manifest, write_zarr
 from rules_src.update_rules.compact import build
 from rules_src.update_rules.theta import save_theta

@@ -7,9 +7,10 @@ from typing import Annotated
 
 from typer import Option
 
+from rules_src.config.base import parse_spec
 from rules_src.config.datasets import Dataset
 from rules_src.datasets.fetch import Fetch
-from rules_src.stages.command import parse_spec, run
+from rules_src.stages.command import run
 from rules_src.storage import write_zarr
 
 
