@@ -1,8 +1,10 @@
 """Config of the datasets: one model a source, told apart by the key `source`."""
 
+from collections import Counter
+from pathlib import PurePath
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from rules_src.config.base import Fraction, PositiveFraction, PositiveInt, Section, Seed
 
@@ -110,7 +112,54 @@ class Imdb(Section):
     """Number of most frequent words of the training reviews counted."""
 
 
+def _known_suffix(path: str) -> str:
+    if PurePath(path).suffix not in {".npz", ".csv", ".parquet"}:
+        raise ValueError("has to end in .npz, .csv or .parquet")
+    return path
+
+
+class File(Labelled):
+    """A file of your own: arrays of a `.npz`, or columns of a `.csv` or `.parquet`; 512 MiB at most, unpacked."""
+
+    source: Literal["file"]
+    path: Annotated[str, AfterValidator(_known_suffix)]
+    """The file, from the folder that the workflow runs in; editing it reruns what depends on it."""
+    label: str = "y"
+    """Column or array of the labels, integers or text."""
+    features: list[str] = []
+    """Columns of numbers to learn from, by default all but label and split; of a `.npz` one array, by default `x`."""
+    split: str | None = None
+    """Column or array that says `train` or `test`, or 0 or 1; without it a share of each class is drawn."""
+    standardise: bool = True
+    """Whether each feature is scaled to mean 0 and variance 1 over the training split; images never are."""
+    side: PositiveInt | None = None
+    """Height and width after area resizing, for images alone; also needed to draw filters, or to watch the dataset."""
+
+    @property
+    def modality(self) -> str:
+        """What is known before the file is read: `image` if it has to hold images, else `table`."""
+        return "image" if self.side else "table"
+
+    @property
+    def array(self) -> str:
+        """Name of the array of features in a `.npz`."""
+        return self.features[0] if self.features else "x"
+
+    @model_validator(mode="after")
+    def _keys_agree(self) -> "File":
+        arrays = PurePath(self.path).suffix == ".npz"
+        features = [self.array] if arrays else self.features
+        name, uses = Counter([*features, self.label, *([self.split] if self.split else [])]).most_common(1)[0]
+        if uses > 1:
+            raise ValueError(f"{name!r} is used twice among features, label and split")
+        if arrays and len(self.features) > 1:
+            raise ValueError("features: a .npz has one array of features, name that one alone")
+        if self.side and not arrays:
+            raise ValueError("side: only a .npz holds images; drop the key")
+        return self
+
+
 Dataset = Annotated[
-    Letters | Digits | Mnist5k | MovieSentences | Mnist | FashionMnist | Cifar10 | Omniglot | Imdb,
+    Letters | Digits | Mnist5k | MovieSentences | Mnist | FashionMnist | Cifar10 | Omniglot | Imdb | File,
     Field(discriminator="source"),
 ]

@@ -14,7 +14,17 @@ from rules_src.errors import InputError
 LIMIT = 1 << 28
 """Bytes that one member may have; the largest one needed, a CIFAR-10 batch, has 31 million."""
 
-BROKEN = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError, NotImplementedError)
+BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    OSError,
+    IndexError,
+    RuntimeError,
+    ValueError,
+)
 
 
 def read_tar(
@@ -65,9 +75,17 @@ def read_zip(
                     raise InputError(f"{place}: member {member.filename!r} is a link; replace the archive")
                 if wanted(member.filename):
                     _check_size(member.filename, member.file_size, limit, place)
-                    yield member.filename, file.read(member)
+                    yield member.filename, _inflate(file, member)
     except BROKEN as error:
         raise InputError(f"{place}: truncated or no zip archive ({error}); replace the file") from error
+
+
+def _inflate(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Content of a member; no more memory than the size it states, which may be a lie."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise NotImplementedError(f"{member.filename!r} is neither stored nor deflated")
+    with file.open(member) as content:
+        return content.read(member.file_size)
 
 
 def read_compressed(path: Path, opener: Callable[[Path], io.BufferedIOBase], *, limit: int = LIMIT) -> bytes:

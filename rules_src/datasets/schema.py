@@ -1,7 +1,7 @@
 """The one schema of a dataset, whatever its source.
 
-`image (example, row, column, channel)` uint8 or `feature (example, word)` uint8, `label (example)` int32, and
-`split (example)` uint8, 0 for train and 1 for test (CF flags in its attributes).
+`image (example, row, column, channel)` uint8, `feature (example, word)` uint8 or `feature (example, column)` float32,
+`label (example)` int32, and `split (example)` uint8, 0 for train and 1 for test (CF flags in its attributes).
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, Integer, UInt8
+from jaxtyping import Bool, Float32, Integer, UInt8
 
 TRAIN, TEST = 0, 1
 
@@ -49,10 +49,21 @@ def feature_dataset(
     return _dataset("text", ("word",), feature, label, test, {**about._asdict(), **attributes})
 
 
+def table_dataset(
+    feature: Float32[np.ndarray, "example column"],
+    label: Integer[np.ndarray, " example"],
+    test: Bool[np.ndarray, " example"],
+    about: About,
+    **attributes: Any,
+) -> xr.Dataset:
+    """Put columns of numbers into the schema; `attributes` as in `feature_dataset`."""
+    return _dataset("table", ("column",), feature, label, test, {**about._asdict(), **attributes})
+
+
 def _dataset(
     modality: str,
     dimensions: Sequence[str],
-    values: UInt8[np.ndarray, "example ..."],
+    values: UInt8[np.ndarray, "example ..."] | Float32[np.ndarray, "example ..."],
     label: Integer[np.ndarray, " example"],
     test: Bool[np.ndarray, " example"],
     attributes: dict[str, Any],

@@ -50,6 +50,31 @@ def test_the_default_config_is_valid():
         ("rules.learned", {"kind": "meta-trained"}, "missing key 'rules.learned.run'"),
         ("rules.oja.kind", "oya", "rules.oja.kind: unknown 'oya'; did you mean 'oja'?"),
         ("datasets.digits.source", "no", "datasets.digits.source: unknown 'no'; valid: cifar-10, digits, "),
+        (
+            "datasets.mine",
+            {"source": "file", "path": "a.xls"},
+            "datasets.mine.path: has to end in .npz, .csv or .parquet",
+        ),
+        (
+            "datasets.mine",
+            {"source": "file", "path": "a.csv", "label": "b", "features": ["a", "b"]},
+            "datasets.mine: 'b' is used twice among features, label and split",
+        ),
+        (
+            "datasets.mine",
+            {"source": "file", "path": "a.npz", "label": "x"},
+            "datasets.mine: 'x' is used twice among features, label and split",
+        ),
+        (
+            "datasets.mine",
+            {"source": "file", "path": "a.npz", "features": ["a", "b"]},
+            "datasets.mine: features: a .npz has one array of features, name that one alone",
+        ),
+        (
+            "datasets.mine",
+            {"source": "file", "path": "a.csv", "side": 7},
+            "datasets.mine: side: only a .npz holds images",
+        ),
         ("study.datasets", ["digit"], "study.datasets: 'digit' is no key of datasets; did you mean 'digits'?"),
         ("baselines.oja", {"kind": "pca"}, "baselines.oja: the name is taken by rules.oja; rename one of them"),
         ("rules.learned.run", "x", "rules.learned.run: 'x' is no key of meta_train; valid: compact-letters"),
@@ -91,6 +116,17 @@ def test_several_errors_are_counted():
     config = changed("apply.seeds", 0) | {"few_shot": {"draws": 0}}
     with pytest.raises(InputError, match=r"\(and 1 more\)$"):
         load(config)
+
+
+@pytest.mark.parametrize(("keys", "watched"), [({}, False), ({"side": 7}, True)])
+def test_a_file_can_be_watched_if_it_has_to_hold_images(keys: dict[str, int], watched: bool):
+    config = changed("datasets.mine", {"source": "file", "path": "a.npz", **keys})
+    config["meta_train"]["compact-letters"]["held_out"]["datasets"] = ["mine"]
+    if watched:
+        assert load(config)
+    else:
+        with pytest.raises(InputError, match=r"held_out\.datasets: 'mine' has no images"):
+            load(config)
 
 
 def test_an_empty_config():

@@ -14,9 +14,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """In the state that a finished run leaves as far as Snakemake can tell: empty outputs, true records of them."""
     finished = Checkout(tmp_path_factory.mktemp("finished"))
     config = finished.folder / "config/config.yaml"
-    study = {"datasets": ["digits", "movie-sentences"], "rules": ["learned", "untrained", "oja"], "baselines": ["pca"]}
+    (finished.folder / "mine.csv").write_text("a,y\n1,u\n2,v\n")
+    study = {
+        "datasets": ["digits", "movie-sentences", "mine"],
+        "rules": ["learned", "untrained", "oja"],
+        "baselines": ["pca"],
+    }
     whole = yaml.safe_load(config.read_text())
     whole["study"] |= study
+    whole["datasets"]["mine"] = {"source": "file", "path": "mine.csv"}
     whole["meta_train"]["compact-letters"]["held_out"]["datasets"] = ["digits"]
     config.write_text(yaml.safe_dump(whole))
     for output in finished.outputs():

@@ -65,6 +65,8 @@ def test_comments_and_docstrings_make_nothing_anew(finished: Checkout):
         ("update_rules.compact", ["meta_train/.*", of_methods("learned", "untrained"), SUMMARY, "figures/.*"]),
         ("stages.meta_train", ["meta_train/.*", of_methods("learned"), SUMMARY, "figures/.*"]),
         ("datasets.movie_sentences", [of_datasets("movie-sentences"), SUMMARY]),
+        ("datasets.file", [of_datasets("mine"), SUMMARY]),
+        ("datasets.tables", [of_datasets("mine"), SUMMARY]),
         ("datasets.letters", ["datasets/letters", "meta_train/.*", of_methods("learned"), SUMMARY, "figures/.*"]),
         ("storage", [".*"]),
     ],
@@ -82,6 +84,7 @@ def test_code_makes_anew_what_runs_it_and_what_follows(
         ("data: {mirror: some/folder, cache: other/folder}", []),
         ("rules: {spare: {kind: oja, rate: 0.5}}", []),
         ("datasets: {movie-sentences: {vocabulary: 500}}", [of_datasets("movie-sentences"), SUMMARY]),
+        ("datasets: {mine: {standardise: false}}", [of_datasets("mine"), SUMMARY]),
         ("few_shot: {draws: 9}", ["evaluate/.*", SUMMARY]),
         ("rules: {oja: {rate: 0.5}}", [of_methods("oja"), SUMMARY]),
         ("study: {rules: [learned, oja]}", [SUMMARY]),
@@ -91,6 +94,12 @@ def test_config_makes_anew_what_reads_it_and_what_follows(
     finished: Checkout, stems: set[str], overlay: str, patterns: list[str]
 ):
     assert finished.pending("--configfile", finished.overlay(overlay)) == matching(stems, patterns)
+
+
+def test_an_edited_file_makes_anew_its_dataset_and_what_follows(finished: Checkout, stems: set[str]):
+    with finished.edited("mine.csv", append="3,u\n"):
+        assert finished.pending() == matching(stems, [of_datasets("mine"), SUMMARY])
+    assert finished.pending() == set()
 
 
 def test_a_changed_meta_training_run_gets_a_folder_of_its_own(finished: Checkout):

@@ -102,6 +102,17 @@ def source_module(name):
     return f"datasets.{settings.datasets[name].source.replace('-', '_')}"
 
 
+def own_files(name):
+    """The file that a dataset of source `file` is read from; none for other sources."""
+    spec = settings.datasets[name]
+    if spec.source != "file":
+        return []
+    if not Path(spec.path).is_file():
+        what = "is a folder" if Path(spec.path).is_dir() else "no such file"
+        sys.exit(f"error: datasets.{name}.path: {spec.path}: {what}")
+    return [spec.path]
+
+
 def raw_folders():
     """Options that say where raw files come from."""
     mirror = ["--mirror", settings.data.mirror] if settings.data.mirror else []

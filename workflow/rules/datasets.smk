@@ -1,5 +1,7 @@
 rule prepare_dataset:
     """Bring the raw files of one dataset into the schema that everything downstream reads."""
+    input:
+        lambda wildcards: own_files(wildcards.dataset),
     output:
         store=directory("<results>/datasets/{dataset}.zarr"),
         manifest="<results>/datasets/{dataset}.manifest.json",

@@ -1,0 +1,201 @@
+"""A file of your own: arrays of a `.npz`, or columns of a `.csv` or `.parquet`."""
+
+import reprlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import xarray as xr
+from jaxtyping import Bool, Float32, Float64
+
+from rules_src.config.datasets import File
+from rules_src.datasets.fetch import Fetch, checksum_line
+from rules_src.datasets.images import resize
+from rules_src.datasets.labels import check_split, draw_split, read_classes, read_split
+from rules_src.datasets.npz import listed, read_npz
+from rules_src.datasets.schema import About, image_dataset, table_dataset
+from rules_src.datasets.tables import column_names, read_columns, value_type
+from rules_src.errors import InputError
+
+LIMIT = 1 << 29
+"""Bytes that the file may have, and what is read of it; as float32 it may be four times as large."""
+
+CHANNELS = (1, 3)
+
+
+class Content(NamedTuple):
+    """What a file holds."""
+
+    values: np.ndarray
+    """Images, uint8 [example, row, column, channel], or numbers, float64 [example, column]."""
+    columns: list[str]
+    """Names of the columns; none for arrays."""
+    label: pa.Array | pa.ChunkedArray
+    split: pa.Array | pa.ChunkedArray | None
+
+
+def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
+    """The file in the schema, `image` or `feature (example, column)`; nothing is fetched.
+
+    Raises:
+        InputError: the file is missing, too large or broken, or its labels, features or split are not what they should
+            be; the message names the file and the column or array.
+    """
+    path = Path(spec.path)
+    _check_file(path)
+    kind, read = ("array", _read_arrays) if path.suffix == ".npz" else ("column", _read_columns)
+    content = read(path, spec)
+    place = f"{path}: {kind} {spec.label!r}"
+    classes = read_classes(content.label, place)
+    if len(classes.names) < 2:
+        raise InputError(f"{place}: {classes.names[0]!r} is the only class; give two or more")
+    if content.split is None:
+        test = draw_split(classes, spec.test_fraction, spec.split_seed, place)
+    else:
+        place = f"{path}: {kind} {spec.split!r}"
+        test = read_split(content.split, place)
+        check_split(test, classes, place)
+    about = About(spec.source, path.name, licence="not stated", citation="not stated")
+    described: dict[str, Any] = {
+        "class_names": classes.names,
+        "checksum": [checksum_line(path.name, path)],
+        "checksum_kind": "the file itself",
+    }
+    if content.values.dtype == np.uint8:
+        images = resize(content.values, spec.side, source=spec.path) if spec.side else content.values
+        return image_dataset(images, classes.label, test, about, **described)
+    values = _standardised(content.values, test) if spec.standardise else content.values
+    return table_dataset(
+        _as_float32(values, content.columns, path),
+        classes.label,
+        test,
+        about,
+        columns=content.columns,
+        standardised=spec.standardise,
+        **described,
+    )
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: a folder; give a file")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; paths start at the folder that the workflow runs in")
+    size = path.stat().st_size
+    if not size:
+        raise InputError(f"{path}: empty; give a file with examples")
+    if size > LIMIT:
+        raise InputError(f"{path}: {size} bytes, more than the {LIMIT} that are read; give fewer examples or columns")
+
+
+def _read_arrays(path: Path, spec: File) -> Content:
+    feature = spec.array
+    arrays = read_npz(path, [feature, spec.label, *([spec.split] if spec.split else [])], limit=LIMIT)
+    values = arrays.pop(feature)
+    place = f"{path}: array {feature!r}"
+    if values.ndim < 2:
+        raise InputError(f"{place}: shape {values.shape}; give [example, feature] or images")
+    for name, array in arrays.items():
+        if array.ndim != 1:
+            raise InputError(f"{path}: array {name!r}: shape {array.shape}; give one value an example")
+        if len(array) != len(values):
+            raise InputError(f"{path}: arrays {feature!r} and {name!r} have {len(values)} and {len(array)} examples")
+    if not values.size:
+        raise InputError(f"{place}: shape {values.shape} holds nothing; give examples with features")
+    # Labels of floating point are refused later, in the words for columns.
+    columns = {
+        name: pa.array(array.astype(np.float64) if array.dtype.kind == "f" else array) for name, array in arrays.items()
+    }
+    split = columns[spec.split] if spec.split else None
+    return Content(_numbers(values, spec, place), [], columns[spec.label], split)
+
+
+def _numbers(values: np.ndarray, spec: File, place: str) -> np.ndarray:
+    """Images with a channel axis where values are images, else rows of finite float64."""
+    if values.dtype == np.uint8 and values.ndim in (3, 4):
+        images = values.reshape(*values.shape[:3], -1)
+        if images.shape[3] not in CHANNELS:
+            raise InputError(
+                f"{place}: images of {images.shape[3]} channels; give [example, row, column, channel] with one or "
+                "three, or numbers of another type than uint8"
+            )
+        return images
+    if spec.side:
+        raise InputError(f"{place}: shape {values.shape} of {values.dtype} is no array of uint8 images; drop side")
+    if values.dtype.kind == "U":
+        raise InputError(f"{place}: holds text; give numbers")
+    rows = values.reshape(len(values), -1).astype(np.float64)
+    _check_finite(rows, place)
+    return rows
+
+
+def _read_columns(path: Path, spec: File) -> Content:
+    names = column_names(path)
+    given = [spec.label, *([spec.split] if spec.split else [])]
+    for name in [*given, *spec.features]:
+        if name not in names:
+            raise InputError(f"{path}: no column {name!r}; it holds {listed(names)}")
+    features = spec.features or [name for name in names if name not in given]
+    if not features:
+        raise InputError(f"{path}: no columns of features beside {listed(given)}")
+    if "" in features:
+        raise InputError(f"{path}: column {names.index('') + 1} has no name; name it, or list the others in features")
+    table = read_columns(path, [*features, *given], given, limit=LIMIT)
+    if not table.num_rows:
+        raise InputError(f"{path}: a header, but no rows; give examples")
+    values = np.empty((table.num_rows, len(features)))
+    for index, name in enumerate(features):
+        values[:, index] = _column(table[name], f"{path}: column {name!r}")
+    return Content(values, features, table[spec.label], table[spec.split] if spec.split else None)
+
+
+def _column(column: pa.ChunkedArray, place: str) -> Float64[np.ndarray, " example"]:
+    kind = column.type
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    if not is_number and not pa.types.is_null(kind):
+        example = next((scalar.as_py() for scalar in column if not _reads_as_number(scalar.as_py())), None)
+        raise InputError(
+            f"{place}: not numeric but of type {value_type(column)}, as in {reprlib.repr(example)}; drop it, or list "
+            "the numeric ones in features"
+        )
+    numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy()
+    _check_finite(numbers, place)
+    return numbers
+
+
+def _reads_as_number(value: object) -> bool:
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return value is None
+    return True
+
+
+def _check_finite(values: Float64[np.ndarray, "example ..."], place: str) -> None:
+    if bad := values.size - int(np.isfinite(values).sum()):
+        raise InputError(f"{place}: {bad} values missing, NaN or infinite; fill them or drop their examples")
+
+
+def _standardised(
+    values: Float64[np.ndarray, "example column"], test: Bool[np.ndarray, " example"]
+) -> Float64[np.ndarray, "example column"]:
+    """Values with mean 0 and variance 1 over the training split; columns that are constant there are only centred."""
+    train = values[~test]
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviation = np.where(np.ptp(train, 0) > 0, train.std(0), 1.0)
+        scaled: np.ndarray = (values - train.mean(0)) / deviation
+    return scaled
+
+
+def _as_float32(
+    values: Float64[np.ndarray, "example column"], columns: list[str], path: Path
+) -> Float32[np.ndarray, "example column"]:
+    with np.errstate(over="ignore"):
+        feature: np.ndarray = values.astype(np.float32)
+    finite = np.isfinite(feature).all(0)
+    if not finite.all():
+        worst = int(finite.argmin())
+        name = f"column {columns[worst]!r}" if columns else f"feature {worst}"
+        raise InputError(f"{path}: {name}: values too large for float32; scale them down")
+    return feature

@@ -1,0 +1,94 @@
+"""From a column of integers or texts to classes, and to the split that a file brings along."""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool, Int32
+
+from rules_src.datasets.splits import rounded_share, stratified_test_mask
+from rules_src.datasets.tables import is_text, value_type
+from rules_src.errors import InputError
+
+INTEGER = re.compile("-?[0-9]{1,18}")
+
+IS_TEST = {"train": False, "0": False, "test": True, "1": True}
+
+
+class Classes(NamedTuple):
+    """Labels 0, 1, ... and the names that they stand for: integers in order of size, other names in that of text."""
+
+    label: Int32[np.ndarray, " example"]
+    names: list[str]
+
+
+def read_classes(column: pa.Array | pa.ChunkedArray, place: str) -> Classes:
+    """Number the distinct values of a column of integers, booleans or texts.
+
+    Raises:
+        InputError: the column holds something else, or misses values; `place` names it.
+    """
+    kind = value_type(column)
+    if not (pa.types.is_integer(kind) or pa.types.is_boolean(kind) or is_text(kind)):
+        raise InputError(f"{place}: values of type {kind}; give integers or text")
+    encoded = _encoded(column)
+    # An empty text is a missing one; the last entry is for nulls, whose index is -1.
+    texts = ["" if value is None else str(value) for value in [*encoded.dictionary.to_pylist(), None]]
+    indices = encoded.indices.fill_null(-1).to_numpy()
+    used, counts = np.unique(indices, return_counts=True)
+    if missing := sum(int(count) for index, count in zip(used, counts, strict=True) if not texts[index]):
+        raise InputError(f"{place}: {missing} missing; fill them or drop their examples")
+    names = sorted({texts[index] for index in used})
+    if all(map(INTEGER.fullmatch, names)):
+        names.sort(key=int)
+    number = {name: label for label, name in enumerate(names)}
+    return Classes(np.array([number.get(text, -1) for text in texts], np.int32)[indices], names)
+
+
+def _encoded(column: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.unify_dictionaries().combine_chunks()
+    return column
+
+
+def read_split(column: pa.Array | pa.ChunkedArray, place: str) -> Bool[np.ndarray, " example"]:
+    """True for test examples, from a column of `train` and `test`, or 0 and 1.
+
+    Raises:
+        InputError: the column holds something else; `place` names it.
+    """
+    label, names = read_classes(column, place)
+    for name in names:
+        if name not in IS_TEST:
+            raise InputError(f"{place}: {name!r} is no split; give train or test, or 0 or 1")
+    return np.array([IS_TEST[name] for name in names], bool)[label]
+
+
+def check_split(test: Bool[np.ndarray, " example"], classes: Classes, place: str) -> None:
+    """Refuse a split that leaves a class out.
+
+    Raises:
+        InputError: a class has no training or no test example.
+    """
+    for part, members in (("training", ~test), ("test", test)):
+        counts = np.bincount(classes.label[members], minlength=len(classes.names))
+        if not counts.all():
+            raise InputError(f"{place}: class {classes.names[counts.argmin()]!r} has no {part} example; give one")
+
+
+def draw_split(classes: Classes, test_fraction: float, seed: int, place: str) -> Bool[np.ndarray, " example"]:
+    """`stratified_test_mask`, with classes named in its errors.
+
+    Raises:
+        InputError: a class would be left without a training or a test example.
+    """
+    for name, count in zip(classes.names, np.bincount(classes.label).tolist(), strict=True):
+        if not 0 < rounded_share(test_fraction, count) < count:
+            raise InputError(
+                f"{place}: class {name!r} has too few examples, {count}: test_fraction {test_fraction} leaves none for "
+                "testing or none for training"
+            )
+    return stratified_test_mask(classes.label, test_fraction, seed)
