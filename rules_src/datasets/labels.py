@@ -35,7 +35,7 @@ def read_classes(column: pa.Array | pa.ChunkedArray, place: str) -> Classes:
     encoded = _encoded(column)
     # An empty text is a missing one; the last entry is for nulls, whose index is -1.
     texts = ["" if value is None else str(value) for value in [*encoded.dictionary.to_pylist(), None]]
-    indices = encoded.indices.fill_null(-1).to_numpy()
+    indices = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
     used, counts = np.unique(indices, return_counts=True)
     if missing := sum(int(count) for index, count in zip(used, counts, strict=True) if not texts[index]):
         raise InputError(f"{place}: {missing} missing; fill them or drop their examples")

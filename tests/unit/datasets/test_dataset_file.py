@@ -155,6 +155,15 @@ def test_categories_and_the_index_of_pandas(tmp_path):
     np.testing.assert_array_equal(dataset.label, Y == "ruby")
 
 
+@pytest.mark.parametrize("index", [pa.int8(), pa.uint8(), pa.int32()])
+def test_categories_of_any_index_may_be_unused_or_missing(tmp_path, index):
+    indices = np.array([2, 0, 2] * 10)
+    labels = pa.DictionaryArray.from_arrays(pa.array(indices, index), ["jade", "opal", "ruby"])
+    assert prepare(write(tmp_path / "gems.parquet", gems(y=labels))).class_names == ["jade", "ruby"]
+    missing = pa.DictionaryArray.from_arrays(pa.array([None, *indices[1:]], index), ["jade", "opal", "ruby"])
+    assert refused(write(tmp_path / "gems.parquet", gems(y=missing))).startswith("column 'y': 1 missing; ")
+
+
 @pytest.mark.parametrize("shape", [(20, 6, 8), (20, 6, 8, 1), (20, 6, 8, 3)])
 def test_uint8_arrays_of_three_or_four_axes_are_images(tmp_path, shape):
     images = RNG.integers(0, 256, shape, np.uint8)
