@@ -98,11 +98,23 @@ def advance(
     *,
     steps: tuple[int, int],
     batch: int,
+    drawable: int | None = None,
 ) -> Learners:
-    """Take the inner steps from the first of `steps` to before the second, each on `batch` examples of `train`."""
+    """Take inner steps, each on a batch drawn anew, with replacement.
+
+    Args:
+        rule: any rule.
+        learners: what to train.
+        x: all examples.
+        train: indices of the examples to draw from.
+        steps: numbers of the first inner step and of the one before which to stop.
+        batch: examples a step.
+        drawable: how many of `train`, from its start, are drawn; all by default. Arrays padded to a common size so
+            share one compiled program.
+    """
     # As data, so that unequal gaps between recordings share one compiled program.
-    start, stop = map(jnp.int32, steps)
-    return learners._replace(phis=_advanced(rule, learners, x, train, (start, stop), batch=batch))
+    start, stop, count = map(jnp.int32, (*steps, len(train) if drawable is None else drawable))
+    return learners._replace(phis=_advanced(rule, learners, x, train, (start, stop), count, batch=batch))
 
 
 @eqx.filter_jit
@@ -112,13 +124,14 @@ def _advanced(
     x: Float[Array, "example input"],
     train: Int[Array, " train_example"],
     steps: tuple[Int[Array, ""], Int[Array, ""]],
+    drawable: Int[Array, ""],
     *,
     batch: int,
 ) -> BaseModel:
     def one_seed(phi: BaseModel, key: Key[Array, ""], permutation: Int[Array, " input"]) -> BaseModel:
         def inner_step(step: Int[Array, ""], phi: BaseModel) -> BaseModel:
             batch_key = jax.random.fold_in(jax.random.fold_in(key, 2), step)
-            examples = train[jax.random.randint(batch_key, (batch,), 0, len(train))]
+            examples = train[jax.random.randint(batch_key, (batch,), 0, drawable)]
             return rule.update(phi, x[examples[:, None], permutation])
 
         return jax.lax.fori_loop(*steps, inner_step, phi)

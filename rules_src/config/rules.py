@@ -5,8 +5,13 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from rules_src.config.base import Name, PositiveFloat, PositiveInt, Section
+from rules_src.errors import InputError
 
 Activation = Literal["relu", "leaky_relu", "swish", "tanh", "softplus", "step"]
+
+
+Width = Annotated[int, Field(gt=0, le=4096)]
+"""Of a learned rule's parts: a matrix between two wider ones would fill the largest theta file."""
 
 
 class BaseModel(Section):
@@ -25,11 +30,11 @@ class Compact(Section):
 
     module: ClassVar[str] = "compact"
     kind: Literal["compact"]
-    channels: PositiveInt = 16
+    channels: Width = 16
     """Hidden channels of the per-neuron update network."""
-    error_channels: PositiveInt = 4
+    error_channels: Width = 4
     """Channels of the learned error signal passed down through V."""
-    readout_channels: PositiveInt = 2
+    readout_channels: Width = 2
     """Channels averaged in each low-rank product."""
     initial_rate: Annotated[float, Field(gt=0, lt=0.3)] = 0.03
     """Inner step size at the start of meta-training."""
@@ -40,13 +45,13 @@ class Published(Section):
 
     module: ClassVar[str] = "published"
     kind: Literal["published"]
-    features: PositiveInt = 32
+    features: Width = 32
     """Width of the base model's last layer: theta depends on it."""
-    channels: PositiveInt = 64
+    channels: Width = 64
     """Hidden channels of the per-neuron update network."""
-    error_channels: PositiveInt = 32
+    error_channels: Width = 32
     """Channels of the learned error signal passed down through V."""
-    readout_channels: PositiveInt = 4
+    readout_channels: Width = 4
     """Channels averaged in each low-rank product."""
     shared_backward: bool = True
     """Whether V takes the same change as W, or one of its own readouts."""
@@ -87,7 +92,28 @@ class MetaTrained(Section):
     """Key into `meta_train`."""
 
 
+class Pretrained(Section):
+    """The rule with a theta that comes with the project: `data/pretrained/<name>.safetensors`."""
+
+    kind: Literal["pretrained"]
+    name: Name
+    """Stem of the file."""
+
+
+Learned = Annotated[Compact | Published, Field(discriminator="kind")]
+"""A rule that has a theta."""
+
 Initial = Annotated[Compact | Published | Oja | Hebb | Identity, Field(discriminator="kind")]
 """A rule that is complete from its config alone: hand-made, or learned at its initial theta."""
 
-Rule = Annotated[Compact | Published | Oja | Hebb | Identity | MetaTrained, Field(discriminator="kind")]
+Rule = Annotated[Compact | Published | Oja | Hebb | Identity | MetaTrained | Pretrained, Field(discriminator="kind")]
+
+
+def check_fit(rule: Initial, base_model: BaseModel) -> None:
+    """Let a base model pass that the rule can train.
+
+    Raises:
+        InputError: the rule's theta demands another number of features.
+    """
+    if isinstance(rule, Published) and rule.features != base_model.features:
+        raise InputError(f"features: the rule demands {rule.features}, the base model has {base_model.features}")

@@ -1,7 +1,6 @@
 """Stage: apply a rule to a dataset and record features, first-layer weights and activations."""
 
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -13,13 +12,13 @@ from typer import Option
 from rules_src.apply import Recording, apply_rule, input_permutations, seed_keys
 from rules_src.config.apply import Apply
 from rules_src.config.base import parse_spec
-from rules_src.config.rules import BaseModel, Initial, MetaTrained, Rule
+from rules_src.config.rules import BaseModel, Initial, MetaTrained, Pretrained, Rule, check_fit
 from rules_src.datasets.arrays import load_inputs
 from rules_src.errors import InputError
 from rules_src.stages.command import run
 from rules_src.storage import check_manifest, read_zarr, write_zarr
 from rules_src.update_rules.base import UpdateRule
-from rules_src.update_rules.theta import load_theta, read_spec
+from rules_src.update_rules.theta import initial_rule, trained_rule
 
 
 def apply(
@@ -29,19 +28,22 @@ def apply(
     code: Annotated[str, Option(help="Fingerprint of the source code.")],
     dataset: Annotated[Path, Option(help="Store of the dataset.")],
     output: Annotated[Path, Option(help="Zarr store to write.")],
-    theta: Annotated[Path | None, Option(help="Theta of a meta-trained rule.")] = None,
+    theta: Annotated[Path | None, Option(help="Theta of a meta-trained or pretrained rule.")] = None,
 ) -> None:
     """Train base models on the dataset's unlabelled training examples with the rule."""
     section = parse_spec(Apply, spec)
+    network = parse_spec(BaseModel, base_model, "--base-model")
+    described, update_rule = _rule(parse_spec(Rule, rule, "--rule"), theta)
+    check_fit(described, network)
     data = load_inputs(read_zarr(dataset))
     test = np.flatnonzero(data.test)
     probe = test[: section.probe]
     recordings = apply_rule(
-        _rule(parse_spec(Rule, rule, "--rule"), theta),
+        update_rule,
         data.inputs,
         train=np.flatnonzero(~data.test),
         probe=probe,
-        base_model=parse_spec(BaseModel, base_model, "--base-model"),
+        base_model=network,
         spec=section,
     )
     store = _dataset(recordings, section, probe, data.inputs.shape[1])
@@ -49,22 +51,14 @@ def apply(
     write_zarr(store, output, spec=specs, code=code, extra={"device": jax.devices()[0].device_kind})
 
 
-def _rule(spec: Rule, theta: Path | None) -> UpdateRule:
+def _rule(spec: Rule, theta: Path | None) -> tuple[Initial, UpdateRule]:
+    if not isinstance(spec, MetaTrained | Pretrained):
+        return spec, initial_rule(spec)
+    if theta is None:
+        raise InputError(f"--theta: missing; a {spec.kind} rule needs one")
     if isinstance(spec, MetaTrained):
-        if theta is None:
-            raise InputError("--theta: missing; a meta-trained rule needs the theta of its run")
         check_manifest(theta)
-        initial = parse_spec(Initial, json.dumps(read_spec(theta)), str(theta))
-    else:
-        initial = spec
-    # Imported by name, and declared to the workflow's fingerprint as a root of its own.
-    module = import_module(f"rules_src.update_rules.{initial.module}")
-
-    def build() -> UpdateRule:
-        built: UpdateRule = module.build(initial, jax.random.key(0))
-        return built
-
-    return load_theta(theta, build) if theta else build()
+    return trained_rule(theta)
 
 
 def _dataset(recordings: list[Recording], spec: Apply, probe: np.ndarray, inputs: int) -> xr.Dataset:

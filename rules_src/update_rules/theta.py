@@ -1,11 +1,15 @@
 """Theta on disk: one safetensors file, named by the rule's own structure, with the rule's config in its header.
 
-Files may come from strangers. The format holds numbers only, the library checks its header against the file's size,
-and its names are compared with the rule's before any array is read.
+Files may come from strangers. The format holds numbers only; its header is bounded, and the library checks it against
+the file's size. The config in it is validated like any other, sizes included, before a rule is made from it; names,
+shapes and types are compared with the rule's, which is not allocated, before any array is read.
 """
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,39 +17,57 @@ import equinox as eqx
 import jax
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
+from rules_src.config.base import parse_spec
+from rules_src.config.rules import Initial, Learned
 from rules_src.errors import InputError
-from rules_src.storage import write_whole
+from rules_src.storage import safetensors_bytes, write_whole
 from rules_src.update_rules.base import UpdateRule
 
 FORMAT = "metaplastic-theta-1"
 LARGEST_FILE = 64 * 2**20
 """Bytes; theta of the published rule takes 0.5 MB."""
+LARGEST_HEADER = 2**18
+"""Bytes of the header's JSON; that of the published rule takes 5 kB."""
 
 
 def save_theta(rule: UpdateRule, path: Path, *, spec: dict[str, Any]) -> None:
     """Write the array leaves of `rule`, and `spec`, the config that `build` makes such a rule from."""
     arrays = {name: np.array(leaf, order="C") for name, leaf in _named_leaves(rule)}
     metadata = {"format": FORMAT, "rule": json.dumps(spec, sort_keys=True)}
-    write_whole(path, lambda temporary: save_file(arrays, temporary, metadata))
+    content = safetensors_bytes(arrays, metadata)
+    write_whole(path, lambda temporary: temporary.write_bytes(content))
+
+
+def initial_rule(spec: Initial) -> UpdateRule:
+    """The rule that `spec` describes, learned ones at their initial theta of key 0."""
+    # Imported by name, and declared to the workflow's fingerprints as a root of its own.
+    module = import_module(f"rules_src.update_rules.{spec.module}")
+    rule: UpdateRule = module.build(spec, jax.random.key(0))
+    return rule
+
+
+def trained_rule(path: Path) -> tuple[Learned, UpdateRule]:
+    """The rule of a theta file that may come from anyone, and its config.
+
+    Raises:
+        InputError: see `read_spec` and `load_theta`; or its config is no valid one of a learned rule.
+    """
+    spec: Learned = parse_spec(Learned, json.dumps(read_spec(path)), str(path))
+    return spec, load_theta(path, lambda: initial_rule(spec))
 
 
 def read_spec(path: Path) -> dict[str, Any]:
-    """The config of the rule in a theta file.
+    """The config of the rule in a theta file, as it stands there.
 
     Raises:
         InputError: no theta file.
     """
-    _check_size(path)
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
         if metadata.get("format") != FORMAT:
             raise InputError(f"{path}: not a theta file: its header has no format {FORMAT!r}")
         return dict(json.loads(metadata["rule"]))
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a readable theta file ({error}); meta-train or fetch it again") from error
 
 
 def load_theta(path: Path, build: Callable[[], UpdateRule]) -> UpdateRule:
@@ -54,29 +76,43 @@ def load_theta(path: Path, build: Callable[[], UpdateRule]) -> UpdateRule:
     Raises:
         InputError: the file is no theta file, belongs to another rule, or holds numbers that are not finite.
     """
-    _check_size(path)
     template = eqx.filter_eval_shape(build)
-    expected = {name: (tuple(leaf.shape), np.dtype(leaf.dtype)) for name, leaf in _named_leaves(template)}
-    try:
-        with safe_open(path, framework="numpy") as file:
-            _compare_names(path, set(file.keys()), set(expected))
-            arrays = {name: file.get_tensor(name) for name in expected}
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a readable theta file ({error}); meta-train or fetch it again") from error
+    expected = {name: _described(leaf.dtype.name, leaf.shape) for name, leaf in _named_leaves(template)}
+    with _opened(path) as file:
+        found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        _compare_names(path, set(found), set(expected))
+        for name, array in found.items():
+            description = _described(array.get_dtype(), array.get_shape())
+            if description != expected[name]:
+                raise InputError(f"{path}: {name} is {description}, the rule has {expected[name]}")
+        arrays = {name: file.get_tensor(name) for name in expected}
     for name, array in arrays.items():
-        if (array.shape, array.dtype) != expected[name]:
-            shape, dtype = expected[name]
-            raise InputError(f"{path}: {name} is {array.dtype}{list(array.shape)}, the rule has {dtype}{list(shape)}")
         if not np.isfinite(array).all():
             raise InputError(f"{path}: {name} holds numbers that are not finite; take an earlier snapshot")
     return jax.tree_util.tree_map_with_path(lambda place, _: jax.numpy.asarray(arrays[_name(place)]), template)
 
 
-def _check_size(path: Path) -> None:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The open file; whatever is wrong with it, here or in what is done with it, becomes one line."""
     if not path.is_file():
         raise InputError(f"{path}: missing; meta-train or fetch it first")
     if path.stat().st_size > LARGEST_FILE:
         raise InputError(f"{path}: {path.stat().st_size} bytes; theta files have at most {LARGEST_FILE}")
+    try:
+        with path.open("rb") as raw:
+            header = int.from_bytes(raw.read(8), "little")
+        if header > LARGEST_HEADER:
+            raise ValueError(f"a header of {header} bytes; theta files have at most {LARGEST_HEADER}")
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: not a readable theta file ({error}); meta-train or fetch it again") from error
+
+
+def _described(dtype: str, shape: Sequence[int]) -> str:
+    """Such as float32[3, 2], whether `dtype` is in the words of the format or of NumPy."""
+    return f"{re.sub('^F(?=[0-9])', 'float', dtype)}{list(shape)}"
 
 
 def _compare_names(path: Path, found: set[str], expected: set[str]) -> None:

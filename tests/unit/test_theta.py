@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 from rules_src.config.rules import Compact
 from rules_src.errors import InputError
 from rules_src.update_rules.compact import CompactRule, build
-from rules_src.update_rules.theta import FORMAT, load_theta, read_spec, save_theta
+from rules_src.update_rules.theta import FORMAT, load_theta, read_spec, save_theta, trained_rule
 
 SPEC = Compact(kind="compact", channels=4)
 
@@ -79,3 +79,72 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     foreign.write_bytes((2**40).to_bytes(8, "little") + b"{}")
     with pytest.raises(InputError, match="not a readable theta file"):
         read_spec(foreign)
+
+
+def _forged(path: Path, rule: str) -> Path:
+    """The file with another config in its header."""
+    save_file(load_file(path), path, {"format": FORMAT, "rule": rule})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ('{"kind": "compact", "channels": 1000000000}', "compact.channels: Input should be less than or equal to 4096"),
+        ('{"kind": "published", "features": 1000000000}', "published.features: Input should be less than or equal"),
+        ('{"kind": "compact", "channels": ' + "9" * 5000 + "}", "not a readable theta file"),
+        ('{"kind": "compact", "channels": -1}', "compact.channels: Input should be greater than 0"),
+        ('{"kind": "compact", "initial_rate": NaN}', "compact.initial_rate: Input should be"),
+        ('{"kind": "oja"}', "section: Input tag 'oja' found using 'kind' does not match"),
+        ('{"kind": "compact", "module": "os"}', "compact.module: Extra inputs are not permitted"),
+        ("[" * 100_000, "not a readable theta file"),
+        ("[1, 2]", "not a readable theta file"),
+        ("{", "not a readable theta file"),
+        ("[" + "0," * 200_000 + "0]", "not a readable theta file .a header of 4[0-9]{5} bytes"),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_a_config_that_no_rule_should_be_made_from(path: Path, rule: str, message: str) -> None:
+    _forged(path, rule)
+    with pytest.raises(InputError, match=message) as caught:
+        trained_rule(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_the_largest_config_is_compared_without_being_allocated(path: Path) -> None:
+    widths = {"features": 4096, "channels": 4096, "error_channels": 4096, "readout_channels": 4096}
+    _forged(path, json.dumps({"kind": "published", **widths}))
+    with pytest.raises(InputError, match="belongs to another rule or version"):
+        trained_rule(path)
+
+
+@pytest.mark.parametrize("shape", [[2**62], [2**40, 2**40], [4]])
+def test_a_header_that_claims_more_than_the_file_holds(path: Path, shape: list[int]) -> None:
+    header = {
+        "__metadata__": {"format": FORMAT, "rule": json.dumps(SPEC.model_dump())},
+        "rate_logit": {"dtype": "F32", "shape": shape, "data_offsets": [0, 4]},
+    }
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
+    with pytest.raises(InputError, match="not a readable theta file") as caught:
+        trained_rule(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_type_that_numpy_lacks_is_named(path: Path) -> None:
+    header = {
+        name: {"dtype": "BF16", "shape": [], "data_offsets": [2 * i, 2 * i + 2]}
+        for i, name in enumerate(load_file(path))
+    }
+    text = json.dumps({"__metadata__": {"format": FORMAT, "rule": json.dumps(SPEC.model_dump())}} | header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(2 * len(header)))
+    with pytest.raises(InputError, match=r"activity_in is BF16\[\], the rule has float32\[4, 2\]"):
+        trained_rule(path)
+
+
+def test_a_file_of_many_bytes_is_not_read(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(2**40)
+    with pytest.raises(InputError, match="theta files have at most"):
+        trained_rule(path)

@@ -4,7 +4,7 @@ rule apply_rule:
         dataset="<results>/datasets/{dataset}.zarr",
         manifest="<results>/datasets/{dataset}.manifest.json",
         theta=lambda wildcards: theta_files(wildcards.method),
-        theta_manifest=lambda wildcards: manifests(theta_files(wildcards.method)),
+        theta_manifest=lambda wildcards: manifests(theta_of_run(wildcards.method)),
     output:
         store=directory("<results>/features/{base_model}/{method}/{dataset}.zarr"),
         manifest="<results>/features/{base_model}/{method}/{dataset}.manifest.json",
@@ -20,7 +20,7 @@ rule apply_rule:
             settings.base_models[wildcards.base_model]
         ),
         spec=canonical_json(settings.apply),
-        code=lambda wildcards: code("apply_rule", rule_module(wildcards.method)),
+        code=lambda wildcards: code("apply_rule", *rule_modules(wildcards.method)),
         theta=lambda wildcards, input: ["--theta", input.theta] if input.theta else [],
     shell:
         """

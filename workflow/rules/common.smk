@@ -7,9 +7,10 @@ from itertools import product
 from pathlib import Path
 
 from rules_src.config.base import canonical_json
-from rules_src.config.rules import MetaTrained
+from rules_src.config.rules import Compact, MetaTrained, Pretrained, Published
 from rules_src.config.study import load, meta_train_folder
 from rules_src.errors import InputError
+from rules_src.update_rules.pretrained import pretrained_file
 from workflow.fingerprint import FingerprintError, fingerprint
 
 try:
@@ -83,18 +84,31 @@ def run_folders(methods):
     ]
 
 
-def theta_files(method):
-    """The theta that `method` needs: one file for a meta-trained rule, none otherwise."""
+def theta_of_run(method):
+    """The theta that a run of this config makes for `method`: one file for a meta-trained rule, none otherwise."""
     return [f"{folder}/theta.safetensors" for folder in run_folders([method])]
 
 
-def rule_module(name):
-    """Module of the package that implements the update rule `name`."""
+def theta_files(method):
+    """The theta that `method` needs: one file for a meta-trained or pretrained rule, none otherwise."""
+    spec = settings.rules.get(method)
+    if not isinstance(spec, Pretrained):
+        return theta_of_run(method)
+    try:
+        # Relative, so that a checkout may move.
+        return [os.path.relpath(pretrained_file(spec.name))]
+    except InputError as error:
+        sys.exit(f"error: rules.{method}.name: {error}")
+
+
+def rule_modules(name):
+    """Modules of the package that implement the update rule `name`."""
     spec = settings.rules[name]
-    initial = (
-        settings.meta_train[spec.run].rule if isinstance(spec, MetaTrained) else spec
-    )
-    return f"update_rules.{initial.module}"
+    if isinstance(spec, MetaTrained):
+        spec = settings.meta_train[spec.run].rule
+    # Which one a pretrained rule takes stands in its file.
+    kinds = [Compact, Published] if isinstance(spec, Pretrained) else [spec]
+    return [f"update_rules.{kind.module}" for kind in kinds]
 
 
 def source_module(name):

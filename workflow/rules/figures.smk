@@ -1,4 +1,4 @@
-learned = [method for method in settings.study.rules if run_folders([method])]
+learned = [method for method in settings.study.rules if theta_files(method)]
 images = [
     name
     for name in settings.study.datasets

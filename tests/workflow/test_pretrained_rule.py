@@ -1,0 +1,53 @@
+"""A rule that comes with the project, in a study: planned, drawn, and applied anew when its file changes."""
+
+import re
+
+import pytest
+import yaml
+from checkout import Checkout
+
+FILE = "data/pretrained/some-letters.safetensors"
+STUDY = {"datasets": ["digits"], "rules": ["shipped", "oja"], "baselines": []}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A finished one; planning reads nothing of the rule's file but that it is there."""
+    study = Checkout(tmp_path_factory.mktemp("pretrained"))
+    config = study.folder / "config/config.yaml"
+    whole = yaml.safe_load(config.read_text())
+    whole["study"] |= STUDY
+    whole["rules"]["shipped"] = {"kind": "pretrained", "name": "some-letters"}
+    config.write_text(yaml.safe_dump(whole))
+    (study.folder / FILE).parent.mkdir(parents=True)
+    (study.folder / FILE).write_text("theta")
+    study.finish()
+    return study
+
+
+def test_it_is_applied_without_meta_training(study: Checkout):
+    jobs = study.jobs("--forceall")
+    assert jobs["apply_rule"] == 2
+    assert "meta_train_rule" not in jobs
+    assert "figures/first_layer_filters" in {str(path.with_suffix("")) for path in study.outputs()}
+
+
+def test_nothing_to_do(study: Checkout):
+    assert study.pending() == set()
+
+
+@pytest.mark.parametrize("file", [FILE, "rules_src/update_rules/compact.py", "rules_src/update_rules/published.py"])
+def test_its_file_and_code_make_it_anew_and_nothing_else(study: Checkout, file: str):
+    with study.edited(file, append="\nunused = 1\n"):
+        pending = study.pending()
+    assert {name for name in pending if name.startswith("features/")} == {"features/small/shipped/digits"}
+    assert not any(re.match("datasets/|evaluate/small/oja", name) for name in pending)
+
+
+def test_a_name_without_a_file_is_one_line(study: Checkout):
+    overlay = study.overlay("rules: {shipped: {name: some-lettres}}")
+    done = study.snakemake("--dry-run", "--configfile", overlay, fails=True)
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith("error: rules.shipped.name: no pretrained rule 'some-lettres' in ")
+    assert error.endswith("take one of: some-letters")
+    assert "Traceback" not in done.stdout + done.stderr
