@@ -146,7 +146,7 @@ def _first_step(rule: PublishedRule, phi: BaseModel, x: jax.Array) -> Pairs:
         yield "zs", value, f"inter/zs/{index}"
     yield "top_delta", _as_recorded(levels[-1].error), "inter/top_delta"
     for index, level in enumerate(reversed(levels)):
-        yield "h", _as_recorded(level.hidden), f"inter/level{index}/h"
+        yield "h", _as_recorded(level.hidden.reshape(-1, *level.x.shape)), f"inter/level{index}/h"
         yield "delta", _as_recorded(level.delta), f"inter/level{index}/delta"
         yield "d", _as_recorded(level.error), f"inter/level{index}/d_in"
     pairs = list(zip(phi.layers, pairwise(levels), strict=True))[::-1]
@@ -164,7 +164,11 @@ def _first_step(rule: PublishedRule, phi: BaseModel, x: jax.Array) -> Pairs:
                 yield f"term {name}", term, f"{place}/term_raw/{name}"
                 yield f"term {name}", bounded, f"{place}/term_norm/{name}"
             yield "change_w", weight_change(W, lower, upper, readouts), f"{place}/change_w"
-        yield "change_b", bias_change(rule.bias_readout(upper.hidden)[0]), f"inter/forward/l{index}/change_b"
+        yield (
+            "change_b",
+            bias_change(rule.bias_readout(upper.hidden).reshape(upper.x.shape)),
+            f"inter/forward/l{index}/change_b",
+        )
 
 
 def _as_recorded(signal: jax.Array) -> jax.Array:

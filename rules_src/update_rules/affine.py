@@ -37,5 +37,7 @@ def normalise(
     a: Float[Array, "channel *rest"], axes: Sequence[int] = (1, 2), eps: float = 1e-3
 ) -> Float[Array, "channel *rest"]:
     """Batch norm without scale: zero mean and unit variance over `axes`, by the statistics of `a` itself."""
-    a = a - a.mean(axes, keepdims=True)
-    return a * jax.lax.rsqrt((a**2).mean(axes, keepdims=True) + eps)
+    mean = a.mean(axes, keepdims=True)
+    scale = jax.lax.rsqrt(((a - mean) ** 2).mean(axes, keepdims=True) + eps)
+    # Not `(a - mean) * scale`: a compiler would share that difference with the variance and write it to memory.
+    return a * scale - mean * scale

@@ -30,7 +30,7 @@ class PooledAffine(NamedTuple):
     over_batch: Float[Array, "out_channels in_channels"]
     over_units: Float[Array, "out_channels in_channels"]
 
-    def __call__(self, a: Hidden) -> Hidden:
+    def __call__(self, a: Float[Array, "in_channels batch unit"]) -> Float[Array, "out_channels batch unit"]:
         """Apply the map; the two means are broadcast back."""
         return (
             self.own(a)
@@ -81,7 +81,7 @@ class CompactRule(LearnedRule):
         a = jax.nn.relu(normalise(activity + of_unit[:, None, :]))
         for block in self.blocks:
             a = a + jax.nn.relu(normalise(block(a)))
-        return a
+        return a.reshape(len(a), -1)
 
 
 def build(spec: Compact, key: PRNGKeyArray) -> CompactRule:

@@ -1,7 +1,7 @@
 """What every learned rule does: an error signal swept down through the layers, then a change of every weight.
 
 The published and the compact rule differ only in how examples and units exchange information: in the error signal at
-the top and in the update network. Tensors of channels are laid out as [channel, batch, unit].
+the top and in the update network. Signals are laid out as [channel, batch, unit].
 """
 
 import abc
@@ -28,7 +28,8 @@ from rules_src.update_rules.weight_change import (
     weight_terms,
 )
 
-Hidden = Float[Array, "channel batch unit"]
+Hidden = Float[Array, "channel place"]
+"""Examples and units are one axis, so that a readout is one matrix product, however a rule lays out its channels."""
 Error = Float[Array, "error_channel batch unit"]
 
 
@@ -47,8 +48,8 @@ class Population(NamedTuple):
     """Post-activation."""
     error: Float[Array, "error_channel batch unit"]
     """Error signal from above."""
-    hidden: Float[Array, "channel batch unit"]
-    """Output of the update network."""
+    hidden: Float[Array, "channel place"]
+    """Output of the update network, for every place: every unit in every example."""
     delta: Float[Array, "error_channel batch unit"]
     """Error signal that goes down through V, from all levels but the input."""
 
@@ -107,7 +108,7 @@ class LearnedRule(UpdateRule):
             bias = below.b if below else jnp.zeros(xs[0].shape[1], xs[0].dtype)
             statistics = layer_statistics(below.W if below else None, above.W if above else None)
             hidden = self.update_network(xs[level], z, error, bias, statistics)
-            delta = error * jax.nn.sigmoid(z) + self.error_out(hidden)
+            delta = error * jax.nn.sigmoid(z) + self.error_out(hidden).reshape(error.shape)
             levels.insert(0, Population(xs[level], error, hidden, delta))
             if below:
                 error = jnp.einsum("cbu,lu->cbl", delta, below.V)
@@ -118,7 +119,7 @@ class LearnedRule(UpdateRule):
         """The changes of W and b, and that of V."""
         forward = weight_change(layer.W, lower, upper, self.forward)
         backward = weight_change(layer.V, lower, upper, self.backward) if self.backward else forward
-        return Change(forward, bias_change(self.bias_readout(upper.hidden)[0])), backward
+        return Change(forward, bias_change(self.bias_readout(upper.hidden).reshape(upper.x.shape))), backward
 
 
 def weight_change(

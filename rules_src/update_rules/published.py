@@ -17,9 +17,6 @@ from rules_src.update_rules.learned import Error, Hidden, LearnedRule, WeightRea
 from rules_src.update_rules.neuron_inputs import unit_identity
 from rules_src.update_rules.weight_change import LOWER_READOUTS, TERMS, UPPER_READOUTS, Mix
 
-OVER_BATCH, OVER_UNITS = 1, 2
-"""Axes that convolutions run along."""
-
 INPUTS = 4
 """Normalised inputs of a unit besides its error signal: x, z, and the sine and cosine of its place."""
 UNIT_INPUTS = 9
@@ -34,13 +31,13 @@ class Convolution(NamedTuple):
     kernel: Float[Array, "width in_channels out_channels"]
     bias: Float[Array, " out_channels"]
 
-    def __call__(self, a: Float[Array, "in_channels batch unit"], axis: int) -> Float[Array, "out_channels batch unit"]:
-        """Cross-correlate along `axis`: one matrix product with shifted copies of `a`."""
-        width, length = len(self.kernel), a.shape[axis]
-        padding = [(width // 2, width // 2) if i == axis else (0, 0) for i in range(3)]
-        padded = jnp.pad(a, padding)
-        shifted = jnp.stack([jax.lax.slice_in_dim(padded, i, i + length, axis=axis) for i in range(width)])
-        return jnp.einsum("kio,kibu->obu", self.kernel, shifted) + self.bias[:, None, None]
+    def __call__(self, a: Float[Array, "row length in_channels"]) -> Float[Array, "row length out_channels"]:
+        """Cross-correlate along the middle axis and add the bias."""
+        return self.cross_correlate(a) + self.bias
+
+    def cross_correlate(self, a: Float[Array, "row length in_channels"]) -> Float[Array, "row length out_channels"]:
+        """Cross-correlate along the middle axis."""
+        return jax.lax.conv_general_dilated(a, self.kernel, (1,), "SAME", dimension_numbers=("NHC", "HIO", "NHC"))
 
 
 class NormalisedConvolution(NamedTuple):
@@ -49,9 +46,9 @@ class NormalisedConvolution(NamedTuple):
     convolution: Convolution
     offset: Float[Array, " out_channels"]
 
-    def __call__(self, a: Float[Array, "in_channels batch unit"], axis: int) -> Float[Array, "out_channels batch unit"]:
-        """Apply the three along `axis`."""
-        return jax.nn.relu(normalise(self.convolution(a, axis)) + self.offset[:, None, None])
+    def __call__(self, a: Float[Array, "row length in_channels"]) -> Float[Array, "row length out_channels"]:
+        """Apply the three along the middle axis; the normalisation would subtract the convolution's bias again."""
+        return jax.nn.relu(normalise(self.convolution.cross_correlate(a), axes=(0, 1)) + self.offset)
 
 
 class TopError(NamedTuple):
@@ -64,14 +61,14 @@ class TopError(NamedTuple):
 
     def __call__(self, features: Float[Array, "batch unit"]) -> Error:
         """Error signal [error channel, batch, unit]."""
-        a = self.expand(features[None], OVER_BATCH)
+        a = self.expand(features.T[..., None])
         a = a.swapaxes(0, 2)
         for convolution in self.across_units:
-            a = convolution(a, OVER_BATCH)
+            a = convolution(a)
         a = a.swapaxes(0, 2)
         for convolution in self.refine:
-            a = convolution(a, OVER_BATCH)
-        return self.reduce(a, OVER_BATCH)
+            a = convolution(a)
+        return self.reduce(a).transpose(2, 1, 0)
 
 
 class Block(NamedTuple):
@@ -80,11 +77,11 @@ class Block(NamedTuple):
     over_batch: NormalisedConvolution
     over_units: tuple[NormalisedConvolution, NormalisedConvolution]
 
-    def __call__(self, a: Float[Array, "in_channels batch unit"]) -> Float[Array, "out_channels batch unit"]:
+    def __call__(self, a: Float[Array, "unit batch in_channels"]) -> Float[Array, "batch unit out_channels"]:
         """Let examples, then units, exchange information."""
-        a = self.over_batch(a, OVER_BATCH)
+        a = self.over_batch(a).swapaxes(0, 1)
         first, second = self.over_units
-        return a + second(first(a, OVER_UNITS), OVER_UNITS)
+        return a + second(first(a))
 
 
 class PublishedRule(LearnedRule):
@@ -114,13 +111,14 @@ class PublishedRule(LearnedRule):
         statistics: Float[Array, "8 unit"],
     ) -> Hidden:
         """Hidden channels of a level's units."""
-        identity = jnp.broadcast_to(unit_identity(x.shape[1])[:, None, :].astype(x.dtype), (2, *x.shape))
-        normalised = normalise(jnp.concatenate([jnp.stack([x, z]), identity, error])) + self.input_offset[:, None, None]
-        of_unit = jnp.concatenate([statistics, bias[None]])[:, None, :]
-        a = jnp.concatenate([jnp.broadcast_to(of_unit, (len(of_unit), *x.shape)), normalised])
-        for block in self.blocks:
-            a = block(a)
-        return a
+        identity = jnp.broadcast_to(unit_identity(x.shape[1]).T[:, None].astype(x.dtype), (*x.T.shape, 2))
+        signals = jnp.concatenate([x.T[..., None], z.T[..., None], identity, error.T], -1)
+        of_unit = jnp.concatenate([statistics, bias[None]]).T[:, None]
+        of_unit = jnp.broadcast_to(of_unit, (*x.T.shape, UNIT_INPUTS))
+        first, second = self.blocks
+        a = first(jnp.concatenate([of_unit, normalise(signals, axes=(0, 1)) + self.input_offset], -1))
+        a = second(a.swapaxes(0, 1))
+        return a.reshape(-1, a.shape[-1]).T
 
 
 def build(spec: Published, key: PRNGKeyArray) -> PublishedRule:
