@@ -23,20 +23,29 @@ OTHER_TERMS = 0.3
 LARGEST_RATE = 0.3
 
 
-class PooledAffine(NamedTuple):
-    """An affine map of a unit's channels, their mean over the batch and their mean over units."""
+class PooledMap(NamedTuple):
+    """A linear map of a unit's channels, their mean over the batch and their mean over units; batch norm; ReLU."""
 
-    own: Affine
+    own: Float[Array, "out_channels in_channels"]
     over_batch: Float[Array, "out_channels in_channels"]
     over_units: Float[Array, "out_channels in_channels"]
+    offset: Float[Array, " out_channels"]
 
     def __call__(self, a: Float[Array, "in_channels batch unit"]) -> Float[Array, "out_channels batch unit"]:
         """Apply the map; the two means are broadcast back."""
-        return (
-            self.own(a)
+        mixed = (
+            linear(self.own, a)
             + linear(self.over_batch, a.mean(1))[:, None, :]
             + linear(self.over_units, a.mean(2))[:, :, None]
         )
+        return rectified(mixed, self.offset)
+
+
+def rectified(
+    a: Float[Array, "channel batch unit"], offset: Float[Array, " channel"]
+) -> Float[Array, "channel batch unit"]:
+    """Batch norm with a learned offset and no scale, then ReLU."""
+    return jax.nn.relu(normalise(a) + offset[:, None, None])
 
 
 class CompactRule(LearnedRule):
@@ -46,12 +55,18 @@ class CompactRule(LearnedRule):
     """Input map of the normalised pre- and post-activation."""
     error_in: Float[Array, "channels error_channels"]
     """Input map of the normalised error signal from above."""
-    unit_in: Affine
+    unit_in: Float[Array, "channels 11"]
     """Input map of weight statistics (8), bias (1) and unit identity (2)."""
-    blocks: tuple[PooledAffine, ...]
+    input_offset: Float[Array, " channels"]
+    """Offset of the batch norm that follows the three input maps."""
+    blocks: tuple[PooledMap, ...]
     """Residual blocks of the update network."""
-    top: tuple[Affine, PooledAffine, Affine]
-    """The error signal at the top, computed from the features alone."""
+    top_in: tuple[Float[Array, "channels 1"], Float[Array, " channels"]]
+    """Sign and, after batch norm, threshold with which a channel of the top error signal sees a feature."""
+    top: PooledMap
+    """Exchange between features and between examples at the top."""
+    top_out: Affine
+    """The top error signal, computed from the features alone."""
     rate_logit: Float[Array, ""]
     """The inner rate is `LARGEST_RATE` times the sigmoid of this: bounded, whatever meta-training does."""
 
@@ -62,9 +77,8 @@ class CompactRule(LearnedRule):
 
     def top_error(self, features: Float[Array, "batch unit"]) -> Error:
         """The error signal that enters the top layer."""
-        expand, mix_units, reduce = self.top
-        a = jax.nn.relu(normalise(expand(features[None])))
-        return reduce(jax.nn.relu(normalise(mix_units(a))))
+        weight, offset = self.top_in
+        return self.top_out(self.top(rectified(linear(weight, features[None]), offset)))
 
     def update_network(
         self,
@@ -77,10 +91,10 @@ class CompactRule(LearnedRule):
         """Hidden channels of a level's units."""
         activity = linear(self.activity_in, normalise(jnp.stack([x, z]))) + linear(self.error_in, normalise(error))
         identity = normalise(unit_identity(x.shape[1]), axes=(1,))
-        of_unit = self.unit_in(jnp.concatenate([statistics, bias[None], identity]))
-        a = jax.nn.relu(normalise(activity + of_unit[:, None, :]))
+        of_unit = self.unit_in @ jnp.concatenate([statistics, bias[None], identity])
+        a = rectified(activity + of_unit[:, None, :], self.input_offset)
         for block in self.blocks:
-            a = a + jax.nn.relu(normalise(block(a)))
+            a = a + block(a)
         return a.reshape(len(a), -1)
 
 
@@ -92,18 +106,20 @@ def build(spec: Compact, key: PRNGKeyArray) -> CompactRule:
     def affine(in_channels: int, out_channels: int) -> Affine:
         return initial_affine(next(keys), in_channels, out_channels)
 
-    def pooled() -> PooledAffine:
-        whole = affine(3 * channels, channels)
-        own, over_batch, over_units = jnp.split(whole.weight, 3, axis=1)
-        return PooledAffine(Affine(own, whole.bias), over_batch, over_units)
+    def pooled() -> PooledMap:
+        return PooledMap(*jnp.split(affine(3 * channels, channels).weight, 3, axis=1), jnp.zeros(channels))
 
-    into = affine(2 + error_channels + 11, channels)
+    into = affine(2 + error_channels + 11, channels).weight
     return CompactRule(
-        activity_in=into.weight[:, :2],
-        error_in=into.weight[:, 2 : 2 + error_channels],
-        unit_in=Affine(into.weight[:, 2 + error_channels :], into.bias),
+        activity_in=into[:, :2],
+        error_in=into[:, 2 : 2 + error_channels],
+        unit_in=into[:, 2 + error_channels :],
+        input_offset=jnp.zeros(channels),
         blocks=(pooled(), pooled()),
-        top=(affine(1, channels), pooled(), affine(channels, error_channels)),
+        # Batch norm takes the size out of the weights: without thresholds, channels would differ in sign only.
+        top_in=(affine(1, channels).weight, jax.random.truncated_normal(next(keys), -2.0, 2.0, (channels,))),
+        top=pooled(),
+        top_out=affine(channels, error_channels),
         error_out=affine(channels, error_channels),
         forward=WeightReadouts(
             lower=affine(channels, LOWER_READOUTS * spec.readout_channels),
