@@ -12,12 +12,14 @@ import platform
 import re
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
+from safetensors.numpy import save
 
 from rules_src.errors import InputError
 
@@ -43,8 +45,18 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         if path.is_dir():
             shutil.rmtree(path)
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     finally:
-        _remove(temporary)
+        remove(temporary)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` outlast a crash of the machine."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _remove_stale(path: Path) -> None:
@@ -52,7 +64,7 @@ def _remove_stale(path: Path) -> None:
     name = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.tmp")
     for sibling in list(path.parent.iterdir()):
         if (match := name.fullmatch(sibling.name)) and not _runs(int(match[1])):
-            _remove(sibling)
+            remove(sibling)
 
 
 def _runs(pid: int) -> bool:
@@ -65,11 +77,23 @@ def _runs(pid: int) -> bool:
     return True
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it, if it is there."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def safetensors_bytes(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file; equal content gives equal bytes, which the library's own order of metadata does not."""
+    content = save(dict(arrays), dict(metadata))
+    data = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:data])
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[data:]
 
 
 def content_hash(path: Path) -> str:
