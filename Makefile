@@ -1,6 +1,8 @@
 # CORES: jobs at a time. CONFIG: a config laid over config/config.yaml. PYTHON: what .venv is made with.
+# BASE: the revision that benchmarks are compared with.
 CORES ?= 2
 CONFIG ?=
+BASE ?=
 PYTHON ?= python3
 UV ?= uv
 
@@ -12,10 +14,10 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow report dag readme schema lock clean
+.PHONY: help setup run test test-slow bench bench-compare report dag readme schema lock clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(INSTALLED) ## Make .venv with the locked packages (PYTHON=python3.11 picks the interpreter)
 
@@ -39,6 +41,12 @@ test: setup ## Run every fast check: formatting, lint, types, import contracts, 
 
 test-slow: setup ## Run the slow tests too
 	python -m pytest -m "slow or not slow"
+
+bench: setup ## Measure speed, memory and compilation of the learned rules; nothing else should run beside it
+	python -m benchmarks.run
+
+bench-compare: setup ## Measure them and those of another revision in turn (BASE=HEAD~1)
+	python -m benchmarks.run --base "$(BASE)"
 
 report: run ## Run the study and gather its results into one self-contained HTML file
 	$(SNAKEMAKE) --report results/report.html

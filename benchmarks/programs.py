@@ -1,0 +1,101 @@
+"""What is measured: inner steps and meta-gradients of both learned rules, on made-up data.
+
+Imported anew for every checkout that is measured, so it holds to interfaces that revisions have in common.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from benchmarks.measurement import Program
+from rules_src.base_model import BaseModel, initial_base_model
+from rules_src.config.rules import Compact, Published
+from rules_src.meta_train import gradient
+from rules_src.meta_train.truncation import TaskState
+from rules_src.update_rules import compact, published
+from rules_src.update_rules.base import UpdateRule
+
+WIDTHS = (196, 128, 128, 128, 128, 32)
+"""Of the base model on 14x14 inputs, from the input up."""
+BATCH = 128
+TOY_WIDTHS = (49, 32, 16)
+TOY_BATCH = 16
+TASKS = 8
+STEPS = 10
+"""Inner steps that a meta-gradient sees."""
+CLASSES = 10
+LABELLED = 100
+"""Labelled examples in each of the two batches of the meta-objective."""
+RIDGE = 0.1
+
+
+class Addition(UpdateRule):
+    """Adds its theta to phi: a meta-gradient that costs next to nothing inside the loop over inner steps."""
+
+    theta: BaseModel
+
+    def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
+        """One inner step; looks at no data."""
+        return jax.tree.map(jnp.add, phi, self.theta)
+
+
+def published_rule() -> UpdateRule:
+    """The published rule at its defaults and initial theta."""
+    return published.build(Published(kind="published"), jax.random.key(0))
+
+
+def compact_rule() -> UpdateRule:
+    """The compact rule at its defaults and initial theta."""
+    return compact.build(Compact(kind="compact"), jax.random.key(0))
+
+
+def inner_step(rule: UpdateRule) -> Program:
+    """One inner step of one base model."""
+    phi = initial_base_model(jax.random.key(1), WIDTHS)
+    return Program(type(rule).update, (rule, phi, jax.random.uniform(jax.random.key(2), (BATCH, WIDTHS[0]))))
+
+
+def meta_gradient(rule: UpdateRule, widths: Sequence[int] = WIDTHS, batch: int = BATCH) -> Program:
+    """Truncated backpropagation through a window of inner steps, for several tasks at once."""
+    keys = jax.random.split(jax.random.key(1), 4)
+    phis = eqx.filter_vmap(lambda key: initial_base_model(key, widths))(jax.random.split(keys[0], TASKS))
+    labels = jax.random.randint(keys[1], (TASKS, 2, LABELLED), 0, CLASSES)
+    window = gradient.Window(
+        unlabelled=jax.random.uniform(keys[2], (TASKS, STEPS, batch, widths[0])),
+        images=jax.random.uniform(keys[3], (TASKS, 2, LABELLED, widths[0])),
+        targets=jax.nn.one_hot(labels, CLASSES),
+    )
+    addition = Addition(jax.tree.map(lambda leaf: leaf[0], phis))
+    return Program(
+        truncated_backprop,
+        (rule, phis, window),
+        inner_steps=TASKS * STEPS,
+        trips=STEPS,
+        around=(addition, phis, window),
+    )
+
+
+def truncated_backprop(rule: UpdateRule, phis: BaseModel, window: gradient.Window) -> Any:
+    """The meta-gradient, whatever else the estimator returns, and the base models at the window's end."""
+    ages = jnp.zeros(len(window.unlabelled), jnp.int32)
+    tasks: Any = TaskState(None, phis, ages, ages)  # type: ignore[arg-type]
+    library: Any = gradient
+    if hasattr(library, "over_tasks"):
+        keys = jax.random.split(jax.random.key(0), len(ages))
+        estimator = library.truncated_backprop(library.window_loss(ridge=RIDGE))
+        return library.over_tasks(estimator)(keys, rule, tasks, None, window)
+    # Revisions in which the estimator itself saw a batch of tasks.
+    return library.truncated_backprop(RIDGE)(rule, tasks, window)
+
+
+PROGRAMS: dict[str, Callable[[], Program]] = {
+    "inner step, published": lambda: inner_step(published_rule()),
+    "inner step, compact": lambda: inner_step(compact_rule()),
+    "meta-gradient, published": lambda: meta_gradient(published_rule()),
+    "meta-gradient, compact": lambda: meta_gradient(compact_rule()),
+    "meta-gradient, compact, toy size": lambda: meta_gradient(compact_rule(), TOY_WIDTHS, TOY_BATCH),
+}

@@ -1,0 +1,125 @@
+import json
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from benchmarks import programs
+from benchmarks.measurement import Measurement, Program, compiled, counted, flops, memory
+from benchmarks.run import check_out, summary
+from benchmarks.tables import report
+from rules_src.base_model import BaseModel
+from rules_src.errors import InputError
+from rules_src.update_rules.base import UpdateRule
+
+ROOT = Path(__file__).parents[2]
+N = 32
+MATRIX = jnp.ones((N, N))
+PRODUCT = 2 * N**3
+
+
+class Hebbian(UpdateRule):
+    """Costs enough to be counted and little to compile."""
+
+    gain: jax.Array
+
+    def update(self, phi: BaseModel, x: jax.Array) -> BaseModel:
+        layer, y = phi.layers[0], phi.features(x)
+        return BaseModel((layer._replace(W=layer.W + self.gain * x.T @ y),), phi.activation)
+
+
+def test_a_matrix_product_and_a_convolution_count_what_they_cost() -> None:
+    assert counted(compiled(jnp.matmul, MATRIX, MATRIX)) == PRODUCT
+    rows, length, channels, width = 4, 20, 8, 3
+    dimensions = ("NHC", "HIO", "NHC")
+    convolve = partial(jax.lax.conv_general_dilated, window_strides=(1,), padding="SAME", dimension_numbers=dimensions)
+    arguments = jnp.ones((rows, length, channels)), jnp.ones((width, channels, channels))
+    # At either end one of the three taps lies in the padding.
+    assert counted(compiled(convolve, *arguments)) == 2 * rows * channels**2 * (width * length - 2)
+
+
+def test_what_runs_in_a_loop_counts_every_time_and_what_does_not_counts_once() -> None:
+    def product_then_powers(factors: tuple[jax.Array, ...], a: jax.Array) -> jax.Array:
+        def body(a: jax.Array, _: None) -> tuple[jax.Array, None]:
+            for factor in factors:
+                a = a @ factor
+            return a, None
+
+        return jax.lax.scan(body, a @ a, length=7)[0]
+
+    program = Program(product_then_powers, ((MATRIX,), MATRIX), trips=7, around=((), MATRIX))
+    assert flops(program, compiled(program.function, *program.arguments)) == pytest.approx(8 * PRODUCT, rel=1e-3)
+
+
+def test_a_meta_gradient_counts_what_it_costs_unrolled(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TASKS": 2, "STEPS": 10, "LABELLED": 6, "CLASSES": 3}.items():
+        monkeypatch.setattr(programs, name, value)
+    program = programs.meta_gradient(Hebbian(jnp.ones(())), (5, 4), batch=64)
+    assert program.inner_steps == 20
+    rolled = compiled(program.function, *program.arguments)
+    with patch.object(jax.lax, "scan", partial(jax.lax.scan, unroll=True)):
+        unrolled = compiled(lambda *arguments: program.function(*arguments), *program.arguments)
+    assert counted(rolled) < 0.2 * counted(unrolled)
+    # Unrolled, XLA drops the gradient of the first base model and shares work between steps.
+    assert 1.0 < flops(program, rolled) / counted(unrolled) < 1.25
+
+
+def test_shares_are_those_of_the_moment_and_memory_is_what_is_held() -> None:
+    products = iter([1.0, 3.0, 10.0, 10.0, 4.0, 4.0])
+    measurement = Measurement(Program(jnp.matmul, (MATRIX, MATRIX), inner_steps=5), lambda: next(products))
+    for _ in range(3):
+        measurement.round()
+    measurement.seconds = [1.0, 20.0, 2.0]
+    numbers = measurement.numbers()
+    assert numbers["seconds"] == 2.0
+    assert numbers["inner_steps_per_second"] == 2.5
+    assert numbers["matrix_products"] == 0.5
+    assert numbers["share"] == pytest.approx(PRODUCT / (0.5 * 2 * 2048**3))
+    assert numbers["memory_mb"] == memory(measurement.compiled) / 1e6 >= 3 * MATRIX.nbytes / 1e6
+
+
+def test_a_record_keeps_no_name_of_the_machine_and_becomes_tables() -> None:
+    def numbers(seconds: float) -> dict[str, float]:
+        names = (
+            "gflop",
+            "gflop_per_second",
+            "inner_steps_per_second",
+            "share",
+            "memory_mb",
+            "product_gflop_per_second",
+        )
+        compiling = {"compile_seconds": 3.0, "compile_cpu_seconds": 4.0}
+        return {"seconds": seconds, "matrix_products": 2 * seconds, **dict.fromkeys(names, 0.5), **compiling}
+
+    raw = {
+        "machine_info": {
+            **{"node": "secret", "machine": "x86", "device": "cpu", "jax": "1", "python_version": "3"},
+            "cpu": {"brand_raw": "A processor", "count": 2, "flags": ["secret"]},
+        },
+        "benchmarks": [
+            {"extra_info": {"program": "inner step, published", "trees": [numbers(3.0), numbers(6.0)]}},
+            {"extra_info": {"program": "inner step, compact", "trees": [numbers(2.0), numbers(1.0)]}},
+        ],
+    }
+    record = summary(raw, ["new", "old"])
+    assert "secret" not in json.dumps(record)
+    lines = report(record).splitlines()
+    assert "new relative to old:" in lines
+    ratios = [line.replace(" ", "").split("|")[1:-1] for line in lines[-2:]]
+    assert ratios[0] == ["innerstep,published", "0.50", "0.50", "1.00", "1.00", "1.00"]
+    assert ratios[1] == ["innerstep,compact", "2.00", "2.00", "1.00", "1.00", "1.00"]
+    assert "takes 1.5 times as long" in report(record)
+
+
+def test_an_unknown_revision_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.run", "--base", "no-such-revision"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: BASE: 'no-such-revision' is no revision of this repository\n"
+    with pytest.raises(InputError, match="is no revision"):
+        check_out("--output=x", tmp_path)
