@@ -1,11 +1,11 @@
 """Config of a meta-training run: the rule, its task distribution, the outer loop."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rules_src.config.base import Name, PositiveFloat, PositiveInt, Section, Seed
-from rules_src.config.rules import BaseModel, Compact
+from rules_src.config.base import Fraction, Name, PositiveFloat, PositiveFraction, PositiveInt, Section, Seed
+from rules_src.config.rules import BaseModel, Compact, Published
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -57,16 +57,61 @@ class Unroll(Section):
 
     truncation: PositiveInt = 10
     """Inner steps that a meta-gradient sees."""
+    truncations: list[PositiveInt] = []
+    """Lengths that every dispatch draws its own truncation from, in place of the one above; each is compiled once."""
+    objective_every: PositiveInt | None = None
+    """Inner steps between meta-objectives, averaged over the window; by default there is one, at its end."""
     shortest: PositiveInt = 20
     """Smallest total of inner steps before a task restarts."""
     longest: PositiveInt = 200
     """Largest total; totals are drawn log-uniformly."""
+    longest_at_first: PositiveInt | None = None
+    """Largest total at the first meta-step, from which it grows geometrically; by default it is always `longest`."""
+    growth: PositiveInt = 1000
+    """Meta-steps until a growing largest total has become `longest`."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Unroll":
-        if not self.truncation <= self.shortest <= self.longest:
+        if not max(self.lengths) <= self.shortest <= self.longest:
             raise ValueError("truncation <= shortest <= longest has to hold")
+        if self.longest_at_first and not self.shortest <= self.longest_at_first < self.longest:
+            raise ValueError("shortest <= longest_at_first < longest has to hold")
+        for length in self.lengths:
+            if self.objective_every and length % self.objective_every:
+                raise ValueError(f"objective_every: {self.objective_every} does not divide a truncation of {length}")
         return self
+
+    @property
+    def lengths(self) -> list[int]:
+        """Every truncation that may occur."""
+        return self.truncations or [self.truncation]
+
+
+class TruncatedBackprop(Section):
+    """Backpropagation through each window; what was before it counts as constant."""
+
+    kind: Literal["truncated-backprop"]
+    rematerialise: bool = True
+    """Whether the backward pass computes each inner step anew, which takes time, or keeps it, which takes memory."""
+
+
+class Evolution(Section):
+    """What evolution strategies share: antithetic Gaussian perturbations of theta, one pair a task."""
+
+    sigma: PositiveFloat = 0.01
+    """Standard deviation of the perturbations."""
+
+
+class Pes(Evolution):
+    """Persistent evolution strategies (Vicol et al. 2021): a new perturbation every window, summed over the unroll."""
+
+    kind: Literal["pes"]
+
+
+class Nres(Evolution):
+    """Noise-reuse evolution strategies (Li et al. 2023): one perturbation for a task's whole unroll."""
+
+    kind: Literal["nres"]
 
 
 class Adam(Section):
@@ -93,14 +138,44 @@ class HeldOut(Section):
     """Further image datasets, resized to the tasks' side, that are watched besides held-out letters."""
 
 
+class Faults(Section):
+    """When tasks that turn out non-finite end a run; such a task is left out, replaced and counted in any case."""
+
+    share: PositiveFraction = 0.1
+    """Largest share of tasks, averaged over about `window` meta-steps."""
+    window: PositiveInt = 50
+    """Meta-steps after which a fault counts e times less."""
+
+
+class Keep(Section):
+    """What a run keeps on disk, counted in dispatches: the meta-steps between two measurements of `held_out`."""
+
+    every: PositiveInt = 1
+    """Dispatches between saved states, from which a killed run goes on."""
+    newest: PositiveInt = 2
+    """Newest states kept."""
+    milestones: PositiveInt | None = None
+    """Dispatches between states that are kept for good, if any."""
+    snapshots: PositiveInt | None = 1
+    """Dispatches between thetas that are kept for good, if any."""
+
+    @model_validator(mode="after")
+    def _saved(self) -> "Keep":
+        if self.milestones and self.milestones % self.every:
+            raise ValueError(f"milestones: {self.milestones} is no multiple of every, {self.every}")
+        return self
+
+
 class MetaTrain(Section):
     """One meta-training run."""
 
-    rule: Compact
+    rule: Annotated[Compact | Published, Field(discriminator="kind")]
     base_model: BaseModel
     tasks: LetterTasks = LetterTasks()
     parallel_tasks: PositiveInt = 8
     """Tasks that share each meta-step."""
+    microbatches: PositiveInt = 1
+    """Parts that these are done in, one after another, where memory is short."""
     batch: PositiveInt = 16
     """Unlabelled examples an inner step."""
     labelled: PositiveInt = 10
@@ -108,9 +183,25 @@ class MetaTrain(Section):
     ridge: PositiveFloat = 0.1
     """Penalty of the meta-objective's ridge readout."""
     unroll: Unroll = Unroll()
+    gradient: Annotated[TruncatedBackprop | Pes | Nres, Field(discriminator="kind")] = TruncatedBackprop(
+        kind="truncated-backprop"
+    )
+    """How the meta-gradient is estimated."""
     optimiser: Adam = Adam()
+    average: Fraction = 0.0
+    """Decay a meta-step of the moving average of theta that is watched and saved; 0 averages nothing."""
     meta_steps: PositiveInt
     """Updates of theta."""
+    faults: Faults = Faults()
     held_out: HeldOut = HeldOut()
+    keep: Keep = Keep()
     seed: Seed = 0
     """Seed of everything random: theta, tasks, data, probes."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "MetaTrain":
+        if self.parallel_tasks % self.microbatches:
+            raise ValueError(f"microbatches: {self.microbatches} does not divide {self.parallel_tasks} parallel_tasks")
+        if isinstance(self.rule, Published) and self.rule.features != self.base_model.features:
+            raise ValueError(f"base_model.features: has to be rule.features, {self.rule.features}")
+        return self

@@ -1,42 +1,74 @@
 """The outer loop: Adam on the meta-gradient, many meta-steps a dispatch, everything drawn from one key."""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from rules_src.config.meta_train import Adam, MetaTrain
-from rules_src.errors import InputError
-from rules_src.meta_train.gradient import GradientEstimator, sample_window, truncated_backprop
+from rules_src.config.meta_train import Adam, MetaTrain, Nres, Pes
+from rules_src.meta_train.evolution import nres, pes
+from rules_src.meta_train.gradient import (
+    BY_TASK,
+    EVERYWHERE,
+    BatchEstimator,
+    GradientEstimator,
+    in_parts,
+    over_devices,
+    over_tasks,
+    sample_window,
+    truncated_backprop,
+    window_loss,
+)
 from rules_src.meta_train.held_out import Probe, held_out_accuracy
-from rules_src.meta_train.truncation import TaskState, replace_finished, staggered_tasks
+from rules_src.meta_train.truncation import (
+    TaskState,
+    largest_total,
+    replace_finished,
+    sample_truncation,
+    staggered_tasks,
+    with_truncation,
+)
 from rules_src.tasks.letters import Glyphs
 from rules_src.update_rules.learned import LearnedRule
 
 
 class MetaState(NamedTuple):
-    """Everything that the next meta-step depends on."""
+    """Everything that the next meta-step depends on; the curriculum follows from `meta_step`."""
 
     rule: LearnedRule
+    average: LearnedRule
+    """Moving average of `rule`, which is what a run is for; `rule` itself at decay 0."""
     optimiser: optax.OptState
     tasks: TaskState
+    carry: Any
+    """What the gradient estimator carries for each task."""
     key: PRNGKeyArray
     """The data cursor too: every draw comes from it."""
     meta_step: Int[Array, ""]
+    dropped: Float[Array, ""]
+    """Share of tasks that were not finite, averaged over about the last `faults.window` meta-steps."""
 
 
 class Metrics(NamedTuple):
     """What a meta-step reports."""
 
     meta_loss: Float[Array, "*meta_step"]
+    """Mean over the tasks that were finite."""
     gradient_norm: Float[Array, "*meta_step"]
     """Global norm before clipping."""
+    clipped: Float[Array, "*meta_step"]
+    """One where that was more than the optimiser lets through, else zero."""
     inner_rate: Float[Array, "*meta_step"]
+    dropped: Float[Array, "*meta_step"]
+    """Share of tasks that were not finite, and therefore left out and replaced."""
+    truncation: Float[Array, "*meta_step"]
+    """Inner steps of the window."""
 
 
 class Progress(NamedTuple):
@@ -45,7 +77,7 @@ class Progress(NamedTuple):
     state: MetaState
     metrics: Metrics
     held_out: dict[str, np.ndarray]
-    """Accuracies of each probe's tasks."""
+    """Accuracies of each probe's tasks; none where a run goes on from a saved state."""
 
 
 def adam(spec: Adam, meta_steps: int) -> optax.GradientTransformation:
@@ -56,53 +88,113 @@ def adam(spec: Adam, meta_steps: int) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(spec.clip), optax.adam(schedule))
 
 
-def initial_state(rule: LearnedRule, spec: MetaTrain, characters: int) -> MetaState:
-    """The state before the first meta-step; `rule` carries the initial theta."""
-    key, key_tasks = jax.random.split(jax.random.key(spec.seed))
+def estimator(spec: MetaTrain) -> GradientEstimator:
+    """The estimator that the config asks for."""
+    gradient, ridge, every = spec.gradient, spec.ridge, spec.unroll.objective_every
+    if isinstance(gradient, Pes | Nres):
+        strategy = pes if isinstance(gradient, Pes) else nres
+        return strategy(window_loss(ridge=ridge, objective_every=every), gradient.sigma)
+    loss = window_loss(ridge=ridge, objective_every=every, rematerialise=gradient.rematerialise)
+    return truncated_backprop(loss)
+
+
+def task_mesh(spec: MetaTrain) -> Mesh:
+    """As many of this process's devices as can take equal shares of the tasks."""
+    devices = jax.local_devices()
+    part = spec.parallel_tasks // spec.microbatches
+    count = max(n for n in range(1, len(devices) + 1) if part % n == 0)
+    return Mesh(np.array(devices[:count]), ("task",))
+
+
+def placed(state: MetaState, mesh: Mesh) -> MetaState:
+    """The state with its tasks shared out over `mesh` and the rest everywhere."""
+    everywhere, by_task = NamedSharding(mesh, EVERYWHERE), NamedSharding(mesh, BY_TASK)
     return MetaState(
-        rule=rule,
-        optimiser=adam(spec.optimiser, spec.meta_steps).init(eqx.filter(rule, eqx.is_array)),
-        tasks=staggered_tasks(key_tasks, spec, characters),
-        key=key,
-        meta_step=jnp.zeros((), jnp.int32),
+        *(
+            jax.device_put(part, by_task if name in {"tasks", "carry"} else everywhere)
+            for name, part in state._asdict().items()
+        )
     )
 
 
-def meta_step(
-    state: MetaState, glyphs: Glyphs, spec: MetaTrain, estimate: GradientEstimator
-) -> tuple[MetaState, Metrics]:
-    """One update of theta: draw data, estimate the gradient, step, replace finished tasks."""
-    key, key_window, key_replace = jax.random.split(state.key, 3)
+def initial_state(rule: LearnedRule, spec: MetaTrain, characters: int) -> MetaState:
+    """The state before the first meta-step; `rule` carries the initial theta."""
+    key, key_tasks, key_carry = jax.random.split(jax.random.key(spec.seed), 3)
+    tasks = staggered_tasks(key_tasks, spec, characters)
+    keys = jax.random.split(key_carry, spec.parallel_tasks)
+    return MetaState(
+        rule=rule,
+        average=rule,
+        optimiser=adam(spec.optimiser, spec.meta_steps).init(eqx.filter(rule, eqx.is_array)),
+        tasks=tasks,
+        carry=jax.vmap(estimator(spec).begin, in_axes=(0, None, 0))(keys, rule, tasks.phi),
+        key=key,
+        meta_step=jnp.zeros((), jnp.int32),
+        dropped=jnp.zeros(()),
+    )
+
+
+def meta_step(state: MetaState, glyphs: Glyphs, spec: MetaTrain, estimate: BatchEstimator) -> tuple[MetaState, Metrics]:
+    """One update of theta: draw data, estimate the gradient, step, replace tasks that are finished or not finite."""
+    key, key_window, key_replace, key_estimate = jax.random.split(state.key, 4)
     window = sample_window(key_window, state.tasks, glyphs, spec)
-    gradient, tasks, losses = estimate(state.rule, state.tasks, window)
+    keys = jax.random.split(key_estimate, spec.parallel_tasks)
+    found = estimate(keys, state.rule, state.tasks, state.carry, window)
+    sound = jnp.maximum(found.sound.sum(), 1)
+    gradient = jax.tree.map(lambda g: g / sound, found.gradient)
     updates, optimiser = adam(spec.optimiser, spec.meta_steps).update(gradient, state.optimiser)
     rule = eqx.apply_updates(state.rule, updates)
-    tasks = replace_finished(key_replace, tasks, spec, glyphs.pixels.shape[1])
-    metrics = Metrics(losses.mean(), optax.tree.norm(gradient), rule.rate)
-    return MetaState(rule, optimiser, tasks, key, state.meta_step + 1), metrics
+    tasks = found.tasks._replace(age=jnp.where(found.sound, found.tasks.age, found.tasks.total))
+    longest = largest_total(state.meta_step, spec.unroll)
+    norm, dropped = optax.tree.norm(gradient), 1 - found.sound.mean()
+    metrics = Metrics(
+        meta_loss=jnp.where(found.sound, found.losses, 0).sum() / found.sound.sum(),
+        gradient_norm=norm,
+        clipped=(norm > spec.optimiser.clip).astype(norm.dtype),
+        inner_rate=rule.rate,
+        dropped=dropped,
+        truncation=jnp.asarray(float(spec.unroll.truncation)),
+    )
+    after = MetaState(
+        rule=rule,
+        average=optax.incremental_update(rule, state.average, 1 - spec.average),
+        optimiser=optimiser,
+        tasks=replace_finished(key_replace, tasks, spec, glyphs.pixels.shape[1], longest),
+        carry=found.carry,
+        key=key,
+        meta_step=state.meta_step + 1,
+        dropped=state.dropped + (dropped - state.dropped) / spec.faults.window,
+    )
+    return after, metrics
 
 
 def meta_train(
-    rule: LearnedRule, glyphs: Glyphs, spec: MetaTrain, probes: Mapping[str, tuple[Probe, int]]
+    rule: LearnedRule,
+    glyphs: Glyphs,
+    spec: MetaTrain,
+    probes: Mapping[str, tuple[Probe, int]],
+    *,
+    start: MetaState | None = None,
 ) -> Iterator[Progress]:
     """Run `spec.meta_steps` updates of theta, yielding after every `spec.held_out.every` of them.
 
-    The first item is the state before training, without metrics of its own.
+    The first item is the state before the first of them, without metrics of its own. Whether too many tasks are not
+    finite is for the caller to judge: see `MetaState.dropped`.
 
     Args:
         rule: the rule at its initial theta.
         glyphs: characters and faces of the training tasks.
         spec: the run.
         probes: held-out data and its number of classes, by name.
-
-    Raises:
-        InputError: the meta-gradient is no longer finite.
+        start: the state to go on from, of an earlier run of equal arguments.
     """
-    estimate = truncated_backprop(spec.ridge)
+    mesh = task_mesh(spec)
+    estimate = over_devices(in_parts(over_tasks(estimator(spec)), spec.microbatches), mesh)
 
     @eqx.filter_jit
-    def dispatch(glyphs: Glyphs, state: MetaState, steps: int) -> tuple[MetaState, Metrics]:
-        return jax.lax.scan(lambda s, _: meta_step(s, glyphs, spec, estimate), state, length=steps)
+    def dispatch(glyphs: Glyphs, state: MetaState, steps: int, truncation: int) -> tuple[MetaState, Metrics]:
+        current = with_truncation(spec, truncation)
+        return jax.lax.scan(lambda s, _: meta_step(s, glyphs, current, estimate), state, length=steps)
 
     def watch(rule: LearnedRule) -> dict[str, np.ndarray]:
         return {
@@ -110,17 +202,14 @@ def meta_train(
             for name, (probe, classes) in probes.items()
         }
 
-    state = initial_state(rule, spec, glyphs.pixels.shape[1])
+    glyphs = jax.device_put(glyphs, NamedSharding(mesh, EVERYWHERE))
+    state = placed(start or jax.jit(lambda: initial_state(rule, spec, glyphs.pixels.shape[1]))(), mesh)
     nothing = Metrics(*(jnp.zeros(0) for _ in Metrics._fields))
-    yield Progress(state, nothing, watch(state.rule))
-    done = 0
+    yield Progress(state, nothing, {} if start else watch(state.average))
+    done = int(state.meta_step)
     while done < spec.meta_steps:
         steps = min(spec.held_out.every, spec.meta_steps - done)
-        state, metrics = dispatch(glyphs, state, steps)
+        state, metrics = dispatch(glyphs, state, steps, sample_truncation(spec, done))
+        state = placed(state, mesh)
         done += steps
-        if not np.isfinite(np.asarray(metrics.gradient_norm)).all():
-            first = done - steps + int(np.argmin(np.isfinite(np.asarray(metrics.gradient_norm))))
-            raise InputError(
-                f"optimiser.learning_rate: the meta-gradient is not finite at meta-step {first}; give less"
-            )
-        yield Progress(state, metrics, watch(state.rule))
+        yield Progress(state, metrics, watch(state.average))

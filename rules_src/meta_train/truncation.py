@@ -5,7 +5,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from rules_src.base_model import BaseModel, initial_base_model
 from rules_src.config.meta_train import MetaTrain, Unroll
@@ -45,17 +45,49 @@ def sample_total(key: PRNGKeyArray, unroll: Unroll) -> Int[Array, ""]:
     return jnp.round(jnp.exp(jax.random.uniform(key, minval=low, maxval=high))).astype(jnp.int32)
 
 
+def largest_total(meta_step: Int[Array, ""], unroll: Unroll) -> Float[Array, ""]:
+    """The upper end of totals at a meta-step: grown geometrically from `longest_at_first`, or always `longest`."""
+    first = unroll.longest_at_first or unroll.longest
+    progress = jnp.minimum(meta_step / unroll.growth, 1.0)
+    return first * (unroll.longest / first) ** progress
+
+
+def shortened(total: Int[Array, "*task"], longest: Float[Array, ""], unroll: Unroll) -> Int[Array, "*task"]:
+    """Totals log-uniform up to `unroll.longest`, made log-uniform up to `longest`."""
+    if unroll.longest_at_first is None:
+        return total
+    share = jnp.log(total / unroll.shortest) / jnp.log(unroll.longest / unroll.shortest)
+    return jnp.round(unroll.shortest * (longest / unroll.shortest) ** share).astype(jnp.int32)
+
+
+def sample_truncation(spec: MetaTrain, meta_step: int) -> int:
+    """The truncation of the dispatch that starts after `meta_step` updates of theta; a resumed run draws it again."""
+    lengths = spec.unroll.lengths
+    key = jax.random.fold_in(jax.random.key(spec.seed), meta_step)
+    return lengths[int(jax.random.randint(key, (), 0, len(lengths)))]
+
+
+def with_truncation(spec: MetaTrain, truncation: int) -> MetaTrain:
+    """The run with this truncation alone."""
+    unroll = spec.unroll.model_copy(update={"truncation": truncation, "truncations": []})
+    return spec.model_copy(update={"unroll": unroll})
+
+
 def staggered_tasks(key: PRNGKeyArray, spec: MetaTrain, characters: int) -> TaskState:
     """`spec.parallel_tasks` fresh tasks that will be replaced at different times: their ages are offset at random."""
     key_task, key_age = jax.random.split(key)
     states = eqx.filter_vmap(lambda k: new_task(k, spec, characters))(jax.random.split(key_task, spec.parallel_tasks))
-    ages = jax.random.uniform(key_age, (spec.parallel_tasks,)) * states.total
-    return states._replace(age=ages.astype(jnp.int32))
+    total = shortened(states.total, largest_total(jnp.zeros((), jnp.int32), spec.unroll), spec.unroll)
+    ages = jax.random.uniform(key_age, (spec.parallel_tasks,)) * total
+    return states._replace(age=ages.astype(jnp.int32), total=total)
 
 
-def replace_finished(key: PRNGKeyArray, states: TaskState, spec: MetaTrain, characters: int) -> TaskState:
-    """Replace every task that has reached its total by a fresh one."""
+def replace_finished(
+    key: PRNGKeyArray, states: TaskState, spec: MetaTrain, characters: int, longest: Float[Array, ""]
+) -> TaskState:
+    """Replace every task that has reached its total by a fresh one, whose own total is at most `longest`."""
     fresh = eqx.filter_vmap(lambda k: new_task(k, spec, characters))(jax.random.split(key, spec.parallel_tasks))
+    fresh = fresh._replace(total=shortened(fresh.total, longest, spec.unroll))
     finished = states.age >= states.total
 
     def choose(new: Array, old: Array) -> Array:

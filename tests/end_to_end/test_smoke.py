@@ -61,7 +61,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Study:
         shutil.copytree(ROOT / name, study.folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", study.folder)
     process = study.start()
-    while process.poll() is None and not list(study.results.glob("logs/meta_train_rule/*.log")):
+    while process.poll() is None and not list(study.results.glob("meta_train/*/state/*/step-*")):
         time.sleep(0.1)
     assert process.poll() is None, process.communicate()[0]
     os.killpg(process.pid, signal.SIGKILL)
@@ -80,11 +80,20 @@ def test_a_killed_run_leaves_nothing_that_looks_finished(killed: Study):
     for store in killed.results.rglob("*.zarr"):
         if manifest_path(store).exists():
             check_manifest(store)
-    assert not list(killed.results.rglob("*.safetensors"))
+    assert not list(killed.results.rglob("theta.safetensors"))
+
+
+def test_the_next_run_goes_on_from_what_the_killed_one_saved(killed: Study, request: pytest.FixtureRequest):
+    (first,) = killed.results.glob("meta_train/*/state/*/snapshots/step-000000.safetensors")
+    written = first.stat().st_mtime_ns
+    request.getfixturevalue("finished")
+    assert first.stat().st_mtime_ns == written
+    assert len(list(first.parent.iterdir())) == 3
 
 
 def test_every_store_agrees_with_its_manifest(finished: Study):
     stores = [*finished.results.rglob("*.zarr"), *finished.results.rglob("*.safetensors")]
+    stores = [store for store in stores if "state" not in store.parts]
     assert len(stores) == 3 + 2 + len(METHODS) * len(DATASETS)
     for store in stores:
         record = check_manifest(store)

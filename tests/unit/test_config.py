@@ -95,6 +95,32 @@ def test_the_default_config_is_valid():
             400,
             "meta_train.compact-letters.unroll: truncation <= shortest <= longest has to hold",
         ),
+        (
+            "meta_train.compact-letters.unroll",
+            {"truncations": [4, 6], "objective_every": 4},
+            "meta_train.compact-letters.unroll: objective_every: 4 does not divide a truncation of 6",
+        ),
+        (
+            "meta_train.compact-letters.unroll.longest_at_first",
+            10,
+            "meta_train.compact-letters.unroll: shortest <= longest_at_first < longest has to hold",
+        ),
+        ("meta_train.compact-letters.gradient", {"kind": "es"}, "meta_train.compact-letters.gradient.kind: unknown 'es'"),
+        (
+            "meta_train.compact-letters.microbatches",
+            3,
+            "meta_train.compact-letters: microbatches: 3 does not divide 8 parallel_tasks",
+        ),
+        (
+            "meta_train.compact-letters.rule",
+            {"kind": "published", "features": 16},
+            "meta_train.compact-letters: base_model.features: has to be rule.features, 16",
+        ),
+        (
+            "meta_train.compact-letters.keep",
+            {"every": 2, "milestones": 3},
+            "meta_train.compact-letters.keep: milestones: 3 is no multiple of every, 2",
+        ),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_it(place: str, value: object, message: str):

@@ -1,4 +1,5 @@
 from functools import cache
+from importlib import import_module
 
 import equinox as eqx
 import jax
@@ -7,13 +8,30 @@ import numpy as np
 import pytest
 
 from rules_src.base_model import BaseModel
-from rules_src.config.meta_train import MetaTrain
+from rules_src.config.meta_train import Faults, MetaTrain, Nres
 from rules_src.errors import InputError
 from rules_src.meta_objective import meta_objective
-from rules_src.meta_train.gradient import Window, sample_window, truncated_backprop, unroll
+from rules_src.meta_train.gradient import (
+    Estimate,
+    Window,
+    over_tasks,
+    sample_window,
+    truncated_backprop,
+    unroll,
+    window_loss,
+)
 from rules_src.meta_train.held_out import dataset_probe, held_out_accuracy, letters_probe
+from rules_src.meta_train.resumable import resumable_run
 from rules_src.meta_train.trainer import Progress, meta_train
-from rules_src.meta_train.truncation import replace_finished, sample_total, staggered_tasks
+from rules_src.meta_train.truncation import (
+    TaskState,
+    largest_total,
+    replace_finished,
+    sample_total,
+    sample_truncation,
+    shortened,
+    staggered_tasks,
+)
 from rules_src.tasks.letters import Glyphs
 from rules_src.update_rules.compact import CompactRule, build
 
@@ -41,10 +59,20 @@ def _run(every: int = 4) -> list[Progress]:
     return list(meta_train(RULE, GLYPHS, spec, {"letters": (letters_probe(jax.random.key(2), GLYPHS, spec), 3)}))
 
 
-def test_truncated_backprop_over_a_whole_unroll_is_full_backprop_averaged_over_tasks() -> None:
+@jax.jit
+def _estimate(states: TaskState, window: Window) -> Estimate:
+    estimate = over_tasks(truncated_backprop(window_loss(ridge=0.1)))
+    return estimate(jax.random.split(jax.random.key(0), 4), RULE, states, None, window)
+
+
+def _states_and_window() -> tuple[TaskState, Window]:
     states = staggered_tasks(jax.random.key(3), SPEC, 9)
-    window = sample_window(jax.random.key(4), states, GLYPHS, SPEC)
-    gradient, after, losses = truncated_backprop(0.1)(RULE, states, window)
+    return states, sample_window(jax.random.key(4), states, GLYPHS, SPEC)
+
+
+def test_truncated_backprop_over_a_whole_unroll_is_full_backprop_summed_over_tasks() -> None:
+    states, window = _states_and_window()
+    gradient, after, _, losses, sound = _estimate(states, window)
 
     def full(rule: CompactRule) -> jax.Array:
         def one_task(phi: BaseModel, window: Window) -> jax.Array:
@@ -54,13 +82,28 @@ def test_truncated_backprop_over_a_whole_unroll_is_full_backprop_averaged_over_t
             half = len(features) // 2
             return meta_objective(features[:half], window.targets[0], features[half:], window.targets[1])
 
-        return jax.vmap(one_task)(states.phi, window).mean()
+        return jax.vmap(one_task)(states.phi, window).sum()
 
     value, expected = jax.jit(jax.value_and_grad(full))(RULE)
-    np.testing.assert_allclose(losses.mean(), value, rtol=1e-4)
+    np.testing.assert_allclose(losses.sum(), value, rtol=1e-4)
+    assert sound.all()
     for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4 * float(jnp.abs(b).max()) + 1e-6)
     np.testing.assert_array_equal(after.age, states.age + 3)
+
+
+def test_a_task_that_is_not_finite_is_left_out_and_spoils_no_gradient() -> None:
+    states, window = _states_and_window()
+    broken = jax.tree.map(lambda leaf: leaf.at[2].set(jnp.nan), states.phi)
+    gradient, _, _, losses, sound = _estimate(states._replace(phi=broken), window)
+    assert sound.tolist() == [True, True, False, True]
+    # Four copies of the third task give four times what it alone adds.
+    doubled = _estimate(*jax.tree.map(lambda leaf: leaf[jnp.array([2, 2, 2, 2])], (states, window))).gradient
+    whole = _estimate(states, window).gradient
+    expected = jax.tree.map(lambda all_four, alone: all_four - alone / 4, whole, doubled)
+    for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-3 * float(jnp.abs(b).max()) + 1e-5)
+    assert np.isnan(losses).tolist() == [False, False, True, False]
 
 
 def test_rematerialisation_changes_no_gradient() -> None:
@@ -69,8 +112,7 @@ def test_rematerialisation_changes_no_gradient() -> None:
     batches = jax.random.uniform(jax.random.key(5), (3, 6, 16))
 
     def stored(rule: CompactRule) -> jax.Array:
-        end = jax.lax.scan(lambda phi, x: (rule.update(phi, x), None), phi, batches)[0]
-        return end.features(batches[0]).sum()
+        return unroll(rule, phi, batches, rematerialise=False).features(batches[0]).sum()
 
     def rematerialised(rule: CompactRule) -> jax.Array:
         return unroll(rule, phi, batches).features(batches[0]).sum()
@@ -85,7 +127,7 @@ def test_tasks_are_staggered_and_replaced_exactly_when_finished() -> None:
     assert len(set(states.age.tolist())) > 5
     assert (states.age < states.total).all()
     states = states._replace(age=jnp.where(jnp.arange(64) % 2 == 0, states.total, states.age))
-    replaced = replace_finished(jax.random.key(4), states, spec, 9)
+    replaced = replace_finished(jax.random.key(4), states, spec, 9, jnp.array(12.0))
     changed = (replaced.phi.layers[0].W != states.phi.layers[0].W).any((1, 2))
     np.testing.assert_array_equal(changed, jnp.arange(64) % 2 == 0)
     np.testing.assert_array_equal(replaced.age[::2], 0)
@@ -120,10 +162,49 @@ def test_every_part_of_theta_learns_and_metrics_cover_every_meta_step() -> None:
     assert run[-1].held_out["letters"].shape == (2,)
 
 
-def test_a_gradient_that_is_not_finite_stops_the_run() -> None:
+def test_too_many_broken_tasks_stop_the_run_and_leave_its_state(tmp_path) -> None:
     broken = eqx.tree_at(lambda rule: rule.forward.mix.coefficients, RULE, jnp.full(12, jnp.nan))
-    with pytest.raises(InputError, match="not finite at meta-step 0"):
-        list(meta_train(broken, GLYPHS, SPEC, {}))
+    probes = {"letters": (letters_probe(jax.random.key(2), GLYPHS, SPEC), 3)}
+    spec = SPEC.model_copy(update={"faults": Faults(share=0.05, window=4), "gradient": Nres(kind="nres")})
+    with pytest.raises(InputError, match=r"68% of the latest tasks were not finite.*faulty-step-000004.safetensors"):
+        list(resumable_run(broken, GLYPHS, spec, probes, folder=tmp_path, record={"config": "x"}))
+    assert {path.name for path in tmp_path.glob("*.safetensors")} == {
+        "step-000000.safetensors",
+        "faulty-step-000004.safetensors",
+    }
+
+
+def test_the_published_rule_is_meta_trained_too() -> None:
+    rule = {"kind": "published", "features": 4, "channels": 3, "error_channels": 2, "readout_channels": 1}
+    changes = {"base_model": {"hidden": [], "features": 4}, "parallel_tasks": 2, "meta_steps": 2}
+    held_out = {"every": 2, "inner_steps": 1, "tasks": 1}
+    # What backpropagation makes of this rule is tested with the rule; a forward pass alone compiles sooner.
+    gradient = {"kind": "nres"}
+    spec = MetaTrain.model_validate(
+        SPEC.model_dump() | changes | {"rule": rule, "held_out": held_out, "gradient": gradient}
+    )
+    before = import_module(f"rules_src.update_rules.{spec.rule.module}").build(spec.rule, jax.random.key(0))
+    *_, last = meta_train(before, GLYPHS, spec, {})
+    assert np.isfinite(last.metrics.meta_loss).all()
+    np.testing.assert_allclose(last.metrics.inner_rate, 0.0001)
+    assert not jnp.array_equal(last.state.rule.forward.mix.coefficients, before.forward.mix.coefficients)
+
+
+def test_the_largest_total_grows_from_first_to_last_and_totals_with_it() -> None:
+    unroll = SPEC.unroll.model_copy(update={"shortest": 10, "longest": 1000, "longest_at_first": 100, "growth": 50})
+    ends = [float(largest_total(jnp.array(step), unroll)) for step in (0, 25, 50, 99)]
+    np.testing.assert_allclose(ends, [100, 10**2.5, 1000, 1000], rtol=1e-4)
+    totals = jnp.array([10, 100, 1000])
+    np.testing.assert_array_equal(shortened(totals, jnp.array(100.0), unroll), [10, 32, 100])
+    np.testing.assert_array_equal(shortened(totals, jnp.array(1000.0), unroll), totals)
+
+
+def test_truncations_are_drawn_from_the_list_anew_but_the_same_in_every_run() -> None:
+    spec = SPEC.model_copy(update={"unroll": SPEC.unroll.model_copy(update={"truncations": [1, 2, 3]})})
+    drawn = [sample_truncation(spec, step) for step in range(0, 300, 10)]
+    assert set(drawn) == {1, 2, 3}
+    assert drawn == [sample_truncation(spec, step) for step in range(0, 300, 10)]
+    assert {sample_truncation(SPEC, step) for step in range(5)} == {3}
 
 
 def test_a_dataset_probe_labels_every_class_equally_and_scores_other_examples() -> None:

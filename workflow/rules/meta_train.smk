@@ -1,5 +1,8 @@
 rule meta_train_rule:
-    """Meta-train an update rule on tasks of random letters."""
+    """Meta-train an update rule on tasks of random letters.
+
+    The folder `state` beside the outputs is none of them, so that it outlives a failed job and the next one goes on.
+    """
     input:
         letters=lambda wildcards: dataset_stores(run_datasets(wildcards.run)[:1]),
         held_out=lambda wildcards: dataset_stores(run_datasets(wildcards.run)[1:]),
@@ -18,7 +21,10 @@ rule meta_train_rule:
     threads: 2
     params:
         spec=lambda wildcards: canonical_json(settings.meta_train[runs[wildcards.run]]),
-        code=lambda wildcards: code("meta_train"),
+        code=lambda wildcards: code(
+            "meta_train",
+            f"update_rules.{settings.meta_train[runs[wildcards.run]].rule.module}",
+        ),
         held_out=lambda wildcards, input: [
             f"--held-out={Path(store).stem}={store}" for store in input.held_out
         ],
@@ -26,7 +32,7 @@ rule meta_train_rule:
         """
         python -m rules_src.stages.meta_train --spec {params.spec:q} --code {params.code} \
             --letters {input.letters:q} {params.held_out:q} \
-            --theta {output.theta:q} --history {output.history:q} 2>&1 | tee {log:q}
+            --theta {output.theta:q} --history {output.history:q} --devices {threads} 2>&1 | tee {log:q}
         """
 
 

@@ -1,0 +1,114 @@
+"""A run that is killed, at whatever moment, ends with the bytes of one that is not."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from rules_src.meta_train.history import read
+
+HERE = Path(__file__).parent
+
+
+class Runs:
+    """Runs of `toy_run.py` that share what they compile."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+            "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        }
+
+    def start(self, name: str, *arguments: str, devices: int = 1) -> subprocess.Popen[str]:
+        command = [sys.executable, str(HERE / "toy_run.py"), str(self.folder / name), *arguments]
+        environment = {**self.environment, "JAX_NUM_CPU_DEVICES": str(devices)}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, env=environment, text=True, **pipes)
+
+    def finish(self, name: str, *arguments: str, devices: int = 1) -> str:
+        process = self.start(name, *arguments, devices=devices)
+        output, errors = process.communicate()
+        assert process.returncode == 0, errors
+        return output
+
+    def theta(self, name: str) -> np.ndarray:
+        return load_file(self.folder / name / "snapshots/step-000012.safetensors")["rates"]
+
+    def assert_equal(self, name: str, other: str) -> None:
+        first, second = (self.folder / run for run in (name, other))
+        for pattern in ("*.safetensors", "snapshots/*.safetensors"):
+            names = {path.relative_to(first) for path in first.glob(pattern)}
+            assert names == {path.relative_to(second) for path in second.glob(pattern)}
+            for file in names:
+                assert (first / file).read_bytes() == (second / file).read_bytes(), file
+        assert read(first / "history.zarr").identical(read(second / "history.zarr"))
+        assert not list(second.rglob("*.tmp"))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    runs = Runs(tmp_path_factory.mktemp("runs"))
+    assert runs.finish("whole").split() == ["0", "2", "4", "6", "8", "10", "12"]
+    return runs
+
+
+def _kill_while_saving(runs: Runs, name: str, events: list[int]) -> None:
+    for event in events:
+        process = runs.start(name, "{}", str(event))
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+
+
+def test_three_kills_in_the_middle_of_saving_change_no_byte(runs: Runs) -> None:
+    # Eight events a dispatch: write, flush, rename and flush the folder, of its snapshot and of its state.
+    _kill_while_saving(runs, "killed", [12, 14, 7])
+    assert runs.finish("killed").split() == ["4", "6", "8", "10", "12"]
+    runs.assert_equal("whole", "killed")
+    # And a finished run is not run again.
+    assert runs.finish("killed").split() == ["12"]
+
+
+def test_the_history_has_every_meta_step_and_evaluation_once(runs: Runs) -> None:
+    history = read(runs.folder / "whole/history.zarr")
+    np.testing.assert_array_equal(history["meta_step"], np.arange(1, 13))
+    np.testing.assert_array_equal(history["evaluation_step"], [0, 2, 4, 6, 8, 10, 12])
+    assert (history["truncation"] == 2).all()
+    assert np.isfinite(history["meta_loss"]).all()
+    assert (history["dropped"] == 0).all()
+
+
+@pytest.mark.slow
+def test_eight_devices_and_parts_of_the_tasks_agree_with_one_device_at_once(runs: Runs) -> None:
+    runs.finish("shared", '{"microbatches": 2}', devices=8)
+    np.testing.assert_allclose(runs.theta("shared"), runs.theta("whole"), rtol=1e-3)
+
+
+VARIED = '{"unroll": {"truncations": [2, 4], "shortest": 4, "longest": 12}, "gradient": {"kind": "nres"}}'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", ["{}", VARIED], ids=["plain", "varied"])
+def test_twenty_kills_at_random_moments_change_no_byte(runs: Runs, changes: str) -> None:
+    rng, whole, killed = np.random.default_rng(0), f"whole {len(changes)}", f"killed {len(changes)}"
+    runs.finish(whole, changes)
+    for kill in range(20):
+        if kill % 2:
+            # At most a dispatch a start, so that the run is not over before the last kill.
+            process = runs.start(killed, changes, str(rng.integers(12)))
+        else:
+            process = runs.start(killed, changes)
+            time.sleep(rng.random() * 8)
+            process.kill()
+        process.communicate()
+    runs.finish(killed, changes)
+    runs.assert_equal(whole, killed)

@@ -1,0 +1,91 @@
+"""A tiny run in a process of its own: python toy_run.py FOLDER [CHANGES OF THE SPEC AS JSON] [EVENT].
+
+With EVENT, the process kills itself at that one of its writes, renames and flushes; a write is then half done.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from rules_src.base_model import BaseModel, Layer
+from rules_src.config.base import canonical_json, short_hash
+from rules_src.config.meta_train import MetaTrain
+from rules_src.meta_train.held_out import letters_probe
+from rules_src.meta_train.resumable import resumable_run
+from rules_src.meta_train.state import versions
+from rules_src.tasks.letters import Glyphs
+from rules_src.update_rules.base import UpdateRule
+
+SPEC = {
+    "rule": {"kind": "compact"},
+    "base_model": {"hidden": [], "features": 3},
+    "tasks": {"side": 3, "classes": 2},
+    "parallel_tasks": 16,
+    "batch": 5,
+    "labelled": 3,
+    "unroll": {"truncation": 2, "shortest": 4, "longest": 12, "longest_at_first": 6, "growth": 4},
+    "gradient": {"kind": "pes"},
+    "optimiser": {"warmup": 2, "learning_rate": 0.1},
+    "average": 0.5,
+    "meta_steps": 12,
+    "held_out": {"every": 2, "inner_steps": 2, "tasks": 2},
+}
+
+
+class Hebbian(UpdateRule):
+    """A rule that compiles in no time."""
+
+    rates: Float[Array, "2"]
+
+    @property
+    def rate(self) -> Float[Array, ""]:
+        return self.rates[0]
+
+    def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
+        (layer,) = phi.layers
+        change = x.T @ phi.features(x) / len(x)
+        W = (1 - self.rates[1]) * layer.W + self.rates[0] * change
+        return BaseModel((Layer(W, layer.b, layer.V),), phi.activation)
+
+
+def kill_at(event: int) -> None:
+    left = event
+
+    def counted(function, prepare=lambda *_: None):
+        def wrapped(first, *rest, **options):
+            nonlocal left
+            # Others, such as the compilation cache, write and rename too.
+            left -= isinstance(first, int) or str(first).endswith(".tmp")
+            if left < 0:
+                prepare(first, *rest)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(first, *rest, **options)
+
+        return wrapped
+
+    write = Path.write_bytes
+    Path.write_bytes = counted(write, lambda path, content: write(path, content[: len(content) // 2]))
+    os.fsync = counted(os.fsync)
+    os.replace = counted(os.replace)
+
+
+def main(folder: str, changes: str = "{}", event: str = "") -> None:
+    if event:
+        kill_at(int(event))
+    spec = MetaTrain.model_validate(SPEC | json.loads(changes))
+    glyphs = Glyphs(jax.random.uniform(jax.random.key(0), (2, 4, 6, 6)))
+    probe = jax.jit(lambda: letters_probe(jax.random.key(2), glyphs, spec))()
+    record = {"config": short_hash(canonical_json(spec)), **versions()}
+    rule = Hebbian(jnp.array([0.1, 0.01]))
+    for item in resumable_run(rule, glyphs, spec, {"letters": (probe, 2)}, folder=Path(folder), record=record):
+        print(int(item.state.meta_step), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
