@@ -203,6 +203,8 @@ def meta_train(
         }
 
     glyphs = jax.device_put(glyphs, NamedSharding(mesh, EVERYWHERE))
+    shared = NamedSharding(mesh, EVERYWHERE if spec.held_out.tasks % mesh.size else BY_TASK)
+    probes = {name: (jax.device_put(probe, shared), classes) for name, (probe, classes) in probes.items()}
     state = placed(start or jax.jit(lambda: initial_state(rule, spec, glyphs.pixels.shape[1]))(), mesh)
     nothing = Metrics(*(jnp.zeros(0) for _ in Metrics._fields))
     yield Progress(state, nothing, {} if start else watch(state.average))
