@@ -107,7 +107,8 @@ def build(spec: Compact, key: PRNGKeyArray) -> CompactRule:
         return initial_affine(next(keys), in_channels, out_channels)
 
     def pooled() -> PooledMap:
-        return PooledMap(*jnp.split(affine(3 * channels, channels).weight, 3, axis=1), jnp.zeros(channels))
+        own, over_batch, over_units = jnp.split(affine(3 * channels, channels).weight, 3, axis=1)
+        return PooledMap(own, over_batch, over_units, jnp.zeros(channels))
 
     into = affine(2 + error_channels + 11, channels).weight
     return CompactRule(
