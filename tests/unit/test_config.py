@@ -105,7 +105,11 @@ def test_the_default_config_is_valid():
             10,
             "meta_train.compact-letters.unroll: shortest <= longest_at_first < longest has to hold",
         ),
-        ("meta_train.compact-letters.gradient", {"kind": "es"}, "meta_train.compact-letters.gradient.kind: unknown 'es'"),
+        (
+            "meta_train.compact-letters.gradient",
+            {"kind": "es"},
+            "meta_train.compact-letters.gradient.kind: unknown 'es'",
+        ),
         (
             "meta_train.compact-letters.microbatches",
             3,
