@@ -22,14 +22,10 @@ package = Path(workflow.basedir) / "rules_src"
 methods = [*settings.study.rules, *settings.study.baselines]
 runs = {meta_train_folder(settings, run): run for run in settings.meta_train}
 
-# Stages run with the Python that runs Snakemake, whether or not its environment is activated, and share what they
-# compile. Jobs inherit this, on other machines too, where Snakemake reads this file again.
-environment = {
-    "JAX_COMPILATION_CACHE_DIR": str(Path(".cache/jax").absolute()),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3",
-}
+# Stages run with the Python that runs Snakemake, whether or not its environment is activated. Jobs inherit this, on
+# other machines too, where Snakemake reads this file again.
 path = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-os.environ.update(environment | os.environ | {"PATH": os.pathsep.join(path)})
+os.environ.update(PATH=os.pathsep.join(path))
 
 
 def one_of(names):
