@@ -1,8 +1,9 @@
 # CORES: jobs at a time. CONFIG: a config laid over config/config.yaml. PYTHON: what .venv is made with.
-# BASE: the revision that benchmarks are compared with.
+# BASE: the revision that benchmarks are compared with. ONLY: words in their names, such as "compact and step".
 CORES ?= 2
 CONFIG ?=
 BASE ?=
+ONLY ?=
 PYTHON ?= python3
 UV ?= uv
 
@@ -43,10 +44,10 @@ test-slow: setup ## Run the slow tests too
 	python -m pytest -m "slow or not slow"
 
 bench: setup ## Measure speed, memory and compilation of the learned rules; nothing else should run beside it
-	python -m benchmarks.run
+	python -m benchmarks.run $(if $(ONLY),--only "$(ONLY)")
 
 bench-compare: setup ## Measure them and those of another revision in turn (BASE=HEAD~1)
-	python -m benchmarks.run --base "$(BASE)"
+	python -m benchmarks.run --base "$(BASE)" $(if $(ONLY),--only "$(ONLY)")
 
 report: run ## Run the study and gather its results into one self-contained HTML file
 	$(SNAKEMAKE) --report results/report.html

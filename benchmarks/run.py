@@ -1,4 +1,4 @@
-"""`python -m benchmarks.run [--base REVISION]`: measure the checkout, or it and another revision in turn."""
+"""`python -m benchmarks.run`: measure the checkout, or with `--base REVISION` it and another revision in turn."""
 
 import json
 import subprocess
@@ -22,6 +22,9 @@ RESULTS = ROOT / "results/speed"
 
 def measure(
     base: Annotated[str | None, Option(help="Revision to measure in turn with the checkout.")] = None,
+    only: Annotated[
+        str, Option(help="Words that a program's name has to hold, joined by `and`; nothing is kept.")
+    ] = "",
 ) -> None:
     """Measure speed, memory and compilation; print the tables and keep the numbers in results/speed."""
     revisions = [_git("describe", "--always", "--dirty", "--exclude=*").decode().strip()]
@@ -30,15 +33,24 @@ def measure(
         if base is not None:
             trees.append(Path(folder) / "base")
             revisions.append(check_out(base, trees[1]))
-        options = ["-c", "benchmarks/pytest.ini", f"--benchmark-json={raw}", *(f"--tree={tree}" for tree in trees)]
+        options = [
+            "-k",
+            only,
+            "-c",
+            "benchmarks/pytest.ini",
+            f"--benchmark-json={raw}",
+            *(f"--tree={tree}" for tree in trees),
+        ]
         done = subprocess.run([sys.executable, "-m", "pytest", *options, "benchmarks"], cwd=ROOT, check=False)
         if not raw.exists():
             raise InputError("no program could be measured; the reasons stand above")
         record = summary(json.loads(raw.read_text()), revisions)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    file = RESULTS / f"{'-against-'.join(revisions)}.json"
-    file.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"\n{report(record)}\n\nNumbers: {file.relative_to(ROOT)}")
+    print(f"\n{report(record)}")
+    if not only:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        file = RESULTS / f"{'-against-'.join(revisions)}.json"
+        file.write_text(json.dumps(record, indent=1) + "\n")
+        print(f"\nNumbers: {file.relative_to(ROOT)}")
     sys.exit(done.returncode)
 
 
