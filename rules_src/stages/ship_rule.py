@@ -1,4 +1,4 @@
-"""Stage: choose a snapshot of a finished meta-training run and lay it down as a rule to ship, with its card."""
+"""Stage: choose a snapshot of a meta-training run by data that no result is reported on, and ship it with a card."""
 
 import json
 from pathlib import Path
@@ -6,16 +6,17 @@ from typing import Annotated
 
 import jax
 import numpy as np
-import xarray as xr
 import yaml
+from tqdm import tqdm
 from typer import Option
 
 from rules_src.config.base import parse_spec
 from rules_src.config.meta_train import MetaTrain
 from rules_src.errors import InputError
-from rules_src.meta_train.state import state_path
+from rules_src.meta_train.data import small_images
+from rules_src.meta_train.held_out import dataset_probe, held_out_accuracy
 from rules_src.stages.command import run
-from rules_src.storage import check_manifest, read_zarr, write_whole
+from rules_src.storage import read_zarr, write_whole
 from rules_src.update_rules.theta import save_theta, trained_rule
 
 CARD = """# {name}
@@ -33,11 +34,11 @@ features = LearnedRule.from_pretrained("{name}").fit_transform(X)
 | theta | {numbers:,} numbers, {name}.safetensors |
 | meta-trained on | rendered letters and digits in many typefaces, {side} x {side} permuted pixels |
 | snapshot | after {chosen} of {meta_steps} meta-steps of {tasks} tasks x {truncation} inner steps |
-| chosen by | accuracy on {kind}, seen by no meta-gradient: {accuracy:.1%} ({sem:.1%} standard error) |
-| device | {device}, {hours} |
+| chosen by | accuracy on {validation}, {side} x {side}, {labelled} labels a class: {accuracy:.1%} |
+| cost | {cost} |
 | licence | Apache-2.0 |
 
-It was chosen by {kind} alone; no dataset of the results below was looked at for that.
+No dataset of the results below was looked at to choose it.
 
 ## Results
 
@@ -54,7 +55,7 @@ It was chosen by {kind} alone; no dataset of the results below was looked at for
 
 ## Config
 
-The section `meta_train.{name}` of the config; `make run CONFIG=config/pretrain.yaml` runs it. Made by {versions}.
+A section of `meta_train`, run at revision {revision} of the project:
 
 ```yaml
 {config}```
@@ -62,53 +63,54 @@ The section `meta_train.{name}` of the config; `make run CONFIG=config/pretrain.
 
 
 def ship(
-    folder: Annotated[Path, Option(help="Folder of the finished run.")],
+    spec: Annotated[str, Option(help="The run's section of the config, as JSON.")],
+    snapshots: Annotated[Path, Option(help="Folder of the run's snapshots.")],
+    validation: Annotated[Path, Option(help="Store of an image dataset to choose by.")],
     name: Annotated[str, Option(help="Name of the shipped rule.")],
     output: Annotated[Path, Option(help="Folder to write NAME.safetensors and NAME.md to.")],
-    kind: Annotated[str, Option(help="What the snapshot is chosen by, as the history names it.")] = "held-out letters",
-    seconds: Annotated[float | None, Option(help="Wall-clock seconds of the run, for the card.")] = None,
+    revision: Annotated[str, Option(help="Of the project, that the run was made with; for the card.")],
+    cost: Annotated[str, Option(help="Device and hours of the run; for the card.")],
 ) -> None:
-    """Choose the snapshot with the best accuracy on `kind`, averaged with the measurements before and after it."""
-    manifest = check_manifest(folder / "theta.safetensors")
-    spec = parse_spec(MetaTrain, json.dumps(manifest["spec"]), str(folder))
-    history = read_zarr(folder / "history.zarr")
-    if kind not in history["dataset"].values:
-        raise InputError(f"--kind: {kind!r} is not in the history; take one of: {', '.join(history['dataset'].values)}")
-    best = best_evaluation(history, kind)
-    chosen = int(history["evaluation_step"][best])
-    states = [state for state in (folder / "state").glob(f"{manifest['code']}-*") if state.is_dir()]
-    snapshots = [path for state in states if (path := state_path(state / "snapshots", chosen)).is_file()]
-    if not snapshots:
-        raise InputError(f"{folder / 'state'}: no snapshot of meta-step {chosen}; run it with keep.snapshots: 1")
-    rule_spec, rule = trained_rule(snapshots[0])
-    measured = history.sel({"dataset": kind}).isel(evaluation=best)
+    """Write the snapshot whose accuracy, averaged with those beside it, is the best, and its card."""
+    section = parse_spec(MetaTrain, spec)
+    files = sorted(snapshots.glob("step-*.safetensors"))
+    if not files:
+        raise InputError(f"{snapshots}: no snapshots; give the folder `snapshots` in the state folder of a run")
+    dataset = read_zarr(validation)
+    inputs, labels = small_images(dataset, section.tasks.side)
+    probe = dataset_probe(jax.random.key(section.seed), inputs, labels, section)
+    rules = [trained_rule(file) for file in tqdm(files, unit="snapshot")]
+    classes = len(dataset.attrs["class_names"])
+    accuracy = np.array(
+        [held_out_accuracy(rule, probe, classes=classes, ridge=section.ridge).mean() for _, rule in rules]
+    )
+    best = best_of_neighbours(accuracy)
+    rule_spec, rule = rules[best]
     card = CARD.format(
         name=name,
         numbers=sum(leaf.size for leaf in jax.tree.leaves(rule)),
-        side=spec.tasks.side,
-        chosen=chosen,
-        meta_steps=spec.meta_steps,
-        tasks=spec.parallel_tasks,
-        truncation=spec.unroll.truncation,
-        longest=spec.unroll.longest,
-        kind=kind,
-        accuracy=float(measured["held_out_accuracy"]),
-        sem=float(measured["held_out_sem"]),
-        device=manifest["device"],
-        hours=f"{seconds / 3600:.1f} hours" if seconds else "time not recorded",
-        versions=", ".join(f"{package} {version}" for package, version in sorted(manifest["versions"].items())),
-        config=yaml.safe_dump(manifest["spec"], sort_keys=False),
+        side=section.tasks.side,
+        chosen=int(files[best].stem.removeprefix("step-")),
+        meta_steps=section.meta_steps,
+        tasks=section.parallel_tasks,
+        truncation=section.unroll.truncation,
+        longest=section.unroll.longest,
+        labelled=section.labelled,
+        validation=dataset.attrs["name"],
+        accuracy=accuracy[best],
+        cost=cost,
+        revision=revision,
+        config=yaml.safe_dump(json.loads(spec), sort_keys=False),
     )
     output.mkdir(parents=True, exist_ok=True)
     save_theta(rule, output / f"{name}.safetensors", spec=rule_spec.model_dump(mode="json"))
     write_whole(output / f"{name}.md", lambda temporary: temporary.write_text(card))
 
 
-def best_evaluation(history: xr.Dataset, kind: str) -> int:
-    """Index of the measurement whose accuracy on `kind`, averaged with those beside it, is the highest."""
-    accuracy = history["held_out_accuracy"].sel({"dataset": kind}).values
+def best_of_neighbours(accuracy: np.ndarray) -> int:
+    """Index of the measurement that is the highest when each is averaged with those beside it."""
     padded = np.pad(accuracy, 1, mode="edge")
-    return int(np.argmax((padded[:-2] + padded[1:-1] + padded[2:]) / 3))
+    return int(np.argmax(padded[:-2] + padded[1:-1] + padded[2:]))
 
 
 if __name__ == "__main__":
