@@ -11,7 +11,7 @@ from checkout import ROOT, Checkout
 @pytest.mark.parametrize(
     ("config", "counts"),
     [
-        ("config", {"prepare_dataset": 4, "apply_rule": 15, "embed_baseline": 9, "evaluate_few_shot": 24}),
+        ("config", {"prepare_dataset": 4, "apply_rule": 18, "embed_baseline": 9, "evaluate_few_shot": 27}),
         ("smoke", {"prepare_dataset": 3, "apply_rule": 4, "embed_baseline": 2, "evaluate_few_shot": 6}),
         ("paper", {"prepare_dataset": 4, "apply_rule": 45, "embed_baseline": 27, "evaluate_few_shot": 72}),
     ],
@@ -26,7 +26,7 @@ def test_each_config_plans_its_jobs(checkout: Checkout, config: str, counts: dic
     [
         ("datasets", {"prepare_dataset": 3}),
         ("meta_train", {"prepare_dataset": 3, "meta_train_rule": 1}),
-        ("apply", {"prepare_dataset": 4, "meta_train_rule": 1, "apply_rule": 15, "embed_baseline": 9}),
+        ("apply", {"prepare_dataset": 4, "meta_train_rule": 1, "apply_rule": 18, "embed_baseline": 9}),
     ],
 )
 def test_each_stage_is_a_target(checkout: Checkout, target: str, counts: dict[str, int]):
