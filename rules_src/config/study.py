@@ -64,15 +64,12 @@ class Config(Section):
             if isinstance(rule, MetaTrained):
                 _look_up(rule.run, self.meta_train, f"rules.{name}.run", "meta_train")
         for name, run in self.meta_train.items():
-            place = f"meta_train.{name}.tasks.dataset"
-            _look_up(run.tasks.dataset, self.datasets, place, "datasets")
-            if self.datasets[run.tasks.dataset].source != "letters":
-                raise ValueError(f"{place}: {run.tasks.dataset!r} is not a dataset of source 'letters'")
-            for held_out in run.held_out.datasets:
-                watched = f"meta_train.{name}.held_out.datasets"
-                _look_up(held_out, self.datasets, watched, "datasets")
-                if self.datasets[held_out].modality != "image":
-                    raise ValueError(f"{watched}: {held_out!r} has no images")
+            places = {f"tasks.sources.{source}.dataset": used for source, used in run.source_datasets.items()}
+            for key, used in [*places.items(), *(("held_out.datasets", used) for used in run.held_out.datasets)]:
+                place = f"meta_train.{name}.{key}"
+                _look_up(used, self.datasets, place, "datasets")
+                if self.datasets[used].modality != "image":
+                    raise ValueError(f"{place}: {used!r} has no images")
         for name in self.rules.keys() & self.baselines.keys():
             raise ValueError(f"baselines.{name}: the name is taken by rules.{name}; rename one of them")
         return self
@@ -81,8 +78,7 @@ class Config(Section):
 def meta_train_folder(config: Config, run: str) -> str:
     """`<run>-<hash of its spec and of the specs of its datasets>`: a changed number never overwrites a long run."""
     spec = config.meta_train[run]
-    names = sorted({spec.tasks.dataset, *spec.held_out.datasets})
-    return f"{run}-{short_hash(spec, *(config.datasets[name] for name in names))}"
+    return f"{run}-{short_hash(spec, *(config.datasets[name] for name in spec.datasets))}"
 
 
 def load(raw: Mapping[str, Any]) -> Config:

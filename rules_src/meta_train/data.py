@@ -1,37 +1,80 @@
 """From prepared datasets to what tasks and probes draw from."""
 
+from collections.abc import Mapping
+
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Float32, Int, UInt8
 
-from rules_src.config.meta_train import LetterTasks
+from rules_src.config import tasks as config
+from rules_src.config.tasks import Tasks
 from rules_src.datasets.images import resize
+from rules_src.datasets.schema import TEST, TRAIN
 from rules_src.errors import InputError
-from rules_src.tasks.letters import Glyphs
+from rules_src.tasks.gaussians import Gaussians
+from rules_src.tasks.images import Images
+from rules_src.tasks.projections import Projections
+from rules_src.tasks.source import Source
+from rules_src.tasks.words import Words
 
 
-def glyphs(letters: xr.Dataset, tasks: LetterTasks, *, held_out: bool) -> Glyphs:
-    """Training characters in training faces, or held-out characters in held-out faces, at twice the tasks' side.
+def task_sources(tasks: Tasks, datasets: Mapping[str, xr.Dataset]) -> dict[str, Source]:
+    """Every source of `tasks`, made of the training parts of `datasets`.
 
     Raises:
-        InputError: the glyphs are rendered smaller than that, or there are fewer characters than a task has classes.
+        InputError: as for `image_pool`.
     """
-    side = tasks.side
-    faces, characters = letters.sizes["face_index"], letters.sizes["character_index"]
-    images = letters["image"].values
-    name = letters.attrs["name"]
-    if 2 * side > images.shape[1]:
-        raise InputError(f"datasets.{name}.side: {images.shape[1]} is less than twice tasks.side; give {2 * side}")
-    small = resize(images, 2 * side, source=name).reshape(faces, characters, 2 * side, 2 * side)
-    face, character = letters["held_out_face"].values, letters["held_out_character"].values
-    chosen = small[face == held_out][:, character == held_out]
-    if not len(chosen):
-        raise InputError(f"datasets.{name}.held_out_faces: leaves no faces on one side; give another share")
-    if chosen.shape[1] < tasks.classes:
+    return {name: _source(spec, tasks, datasets, held_out=False) for name, spec in tasks.sources.items()}
+
+
+def held_out_sources(
+    sources: Mapping[str, config.Source], tasks: Tasks, datasets: Mapping[str, xr.Dataset]
+) -> dict[str, Source]:
+    """Those of `sources` that show a dataset, made of its held-out part.
+
+    Raises:
+        InputError: as for `image_pool`.
+    """
+    return {
+        name: _source(spec, tasks, datasets, held_out=True)
+        for name, spec in sources.items()
+        if isinstance(spec, config.Images | config.Projections)
+    }
+
+
+def _source(spec: config.Source, tasks: Tasks, datasets: Mapping[str, xr.Dataset], *, held_out: bool) -> Source:
+    match spec:
+        case config.Images():
+            return image_pool(datasets[spec.dataset], tasks, held_out=held_out)
+        case config.Projections():
+            return Projections(image_pool(datasets[spec.dataset], tasks, held_out=held_out), spec.bend)
+        case config.Gaussians():
+            return Gaussians(spec)
+        case config.Words():
+            return Words(spec)
+
+
+def image_pool(dataset: xr.Dataset, tasks: Tasks, *, held_out: bool) -> Images:
+    """Images of the training split, or held-out ones: of the test split and, of letters, of held-out characters.
+
+    Raises:
+        InputError: the images are smaller than twice the tasks' side, or have fewer classes than a task.
+    """
+    name, side = dataset.attrs["name"], 2 * tasks.side
+    label, chosen = dataset["label"].values, dataset["split"].values == (TEST if held_out else TRAIN)
+    if "held_out_character" in dataset:
+        chosen &= dataset["held_out_character"].values[label] == held_out
+    smallest = min(dataset.sizes["row"], dataset.sizes["column"])
+    if smallest < side:
+        raise InputError(f"datasets.{name}.side: {smallest} is less than twice tasks.side; give {side}")
+    order = np.flatnonzero(chosen)[np.argsort(label[chosen], kind="stable")]
+    _, first, count = np.unique(label[order], return_index=True, return_counts=True)
+    if len(first) < tasks.classes:
         kind = "held-out" if held_out else "training"
-        raise InputError(f"tasks.classes: {tasks.classes} exceeds the {chosen.shape[1]} {kind} characters of {name}")
-    return Glyphs(jnp.asarray(chosen, jnp.float32) / 255)
+        raise InputError(f"tasks.classes: {tasks.classes} exceeds the {len(first)} {kind} classes of {name}")
+    images = _grey(dataset["image"].values[order], side, name)
+    return Images(jnp.asarray(np.rint(images), jnp.uint8), jnp.asarray(first), jnp.asarray(count))
 
 
 def small_images(dataset: xr.Dataset, side: int) -> tuple[Float[Array, "example input"], Int[Array, " example"]]:
@@ -43,5 +86,12 @@ def small_images(dataset: xr.Dataset, side: int) -> tuple[Float[Array, "example 
     name = dataset.attrs["name"]
     if dataset.attrs["modality"] != "image":
         raise InputError(f"held_out.datasets: {name} has no images; only image datasets can be watched")
-    images = resize(dataset["image"].values, side, source=name).mean(-1, dtype=np.float32)
+    images = _grey(dataset["image"].values, side, name)
     return jnp.asarray(images.reshape(len(images), -1) / 255), jnp.asarray(dataset["label"].values)
+
+
+def _grey(
+    images: UInt8[np.ndarray, "example row column channel"], side: int, name: str
+) -> Float32[np.ndarray, "example {side} {side}"]:
+    grey: np.ndarray = resize(images, side, source=name).mean(-1, dtype=np.float32)
+    return grey

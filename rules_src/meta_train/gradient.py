@@ -4,7 +4,9 @@ An estimator looks at one task at a time and may carry something of its own from
 turns it into the gradient of a batch of tasks, one that a broken task cannot spoil, is the same for all.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -17,7 +19,8 @@ from rules_src.base_model import BaseModel
 from rules_src.config.meta_train import MetaTrain
 from rules_src.meta_objective import meta_objective
 from rules_src.meta_train.truncation import TaskState
-from rules_src.tasks.letters import Glyphs, sample_labelled, sample_unlabelled
+from rules_src.tasks.mixture import every_class, random_classes, regression_targets, shares, show
+from rules_src.tasks.source import Source
 from rules_src.update_rules.base import UpdateRule
 
 EVERYWHERE: Any = PartitionSpec()  # type: ignore[no-untyped-call]
@@ -31,7 +34,7 @@ class Window(NamedTuple):
     unlabelled: Float[Array, "task step batch input"]
     images: Float[Array, "task 2 example input"]
     """Labelled examples for fitting and for scoring the readout."""
-    targets: Float[Array, "task 2 example class_"]
+    targets: Float[Array, "task 2 example target"]
 
 
 WindowLoss = Callable[[UpdateRule, BaseModel, Window], tuple[Float[Array, ""], BaseModel]]
@@ -73,17 +76,26 @@ class Estimate(NamedTuple):
 BatchEstimator = Callable[[Key[Array, " task"], UpdateRule, TaskState, Any, Window], Estimate]
 
 
-def sample_window(key: PRNGKeyArray, states: TaskState, glyphs: Glyphs, spec: MetaTrain) -> Window:
-    """Draw fresh data for every task in `states`."""
+def sample_window(key: PRNGKeyArray, states: TaskState, sources: Mapping[str, Source], spec: MetaTrain) -> Window:
+    """Draw fresh data for every task in `states`; neighbouring tasks are of one source."""
+    shape, tasks = (spec.unroll.truncation, spec.batch), spec.tasks
+    labelled = jnp.tile(every_class(spec.labelled, tasks), 2)
 
-    def sample(key: PRNGKeyArray, state: TaskState) -> Window:
-        key_unlabelled, *keys_labelled = jax.random.split(key, 3)
-        shape = (spec.unroll.truncation, spec.batch)
-        batches = [sample_labelled(k, state.task, glyphs, spec.tasks, spec.labelled) for k in keys_labelled]
-        images, targets = (jnp.stack(part) for part in zip(*batches, strict=True))
-        return Window(sample_unlabelled(key_unlabelled, state.task, glyphs, spec.tasks, shape), images, targets)
+    def sample(source: Source, key: PRNGKeyArray, task: PRNGKeyArray) -> Window:
+        key_classes, key_show = jax.random.split(key)
+        unlabelled = random_classes(key_classes, math.prod(shape), tasks)
+        shown = show(key_show, task, source, jnp.concatenate([unlabelled, labelled]), tasks)
+        batches, images = jnp.split(shown.inputs, [len(unlabelled)])
+        targets = regression_targets(labelled, shown.coefficients[len(unlabelled) :], tasks)
+        return Window(batches.reshape(*shape, -1), *(a.reshape(2, -1, a.shape[1]) for a in (images, targets)))
 
-    return jax.vmap(sample)(jax.random.split(key, spec.parallel_tasks), states)
+    counts = shares({name: source.weight for name, source in spec.trained.items()}, spec.parallel_tasks)
+    keys, first, windows = jax.random.split(key, spec.parallel_tasks), 0, []
+    for name, count in counts.items():
+        slots = slice(first, first + count)
+        windows.append(jax.vmap(partial(sample, sources[name]))(keys[slots], states.task[slots]))
+        first += count
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *windows)
 
 
 def window_loss(*, ridge: float, objective_every: int | None = None, rematerialise: bool = True) -> WindowLoss:

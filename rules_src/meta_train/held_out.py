@@ -1,5 +1,6 @@
-"""Accuracy on fixed probes, of training letters and of data never trained on: watched, never used to choose."""
+"""Accuracy on fixed probes, of training tasks and of data never trained on: watched, never used to choose."""
 
+import math
 from typing import NamedTuple
 
 import equinox as eqx
@@ -13,7 +14,8 @@ from rules_src.errors import InputError
 from rules_src.meta_objective import normalised_targets, ridge_readout, with_ones
 from rules_src.meta_train.gradient import unroll
 from rules_src.meta_train.truncation import base_model_widths
-from rules_src.tasks.letters import Glyphs, sample_labelled, sample_task, sample_unlabelled
+from rules_src.tasks.mixture import every_class, random_classes, show
+from rules_src.tasks.source import Source
 from rules_src.update_rules.base import UpdateRule
 
 SCORED = 50
@@ -31,25 +33,20 @@ class Probe(NamedTuple):
     score_y: Int[Array, "task score"]
 
 
-def letters_probe(key: PRNGKeyArray, glyphs: Glyphs, spec: MetaTrain) -> Probe:
-    """Tasks like those of meta-training, of the faces and characters in `glyphs`."""
+def source_probe(key: PRNGKeyArray, source: Source, spec: MetaTrain) -> Probe:
+    """Tasks like those of meta-training, made of `source`."""
+    shape, tasks = (spec.held_out.inner_steps, spec.batch), spec.tasks
+    fit, score = every_class(spec.labelled, tasks), every_class(SCORED, tasks)
 
     def sample(key: PRNGKeyArray) -> Probe:
-        keys = jax.random.split(key, 5)
-        task = sample_task(keys[0], spec.tasks, glyphs.pixels.shape[1])
-        shape = (spec.held_out.inner_steps, spec.batch)
-        fit_x, fit_y = sample_labelled(keys[1], task, glyphs, spec.tasks, spec.labelled)
-        score_x, score_y = sample_labelled(keys[2], task, glyphs, spec.tasks, SCORED)
-        return Probe(
-            initial_base_model(keys[3], base_model_widths(spec), spec.base_model.activation),
-            sample_unlabelled(keys[4], task, glyphs, spec.tasks, shape),
-            fit_x,
-            fit_y.argmax(1),
-            score_x,
-            score_y.argmax(1),
-        )
+        key_task, key_phi, key_classes, key_show = jax.random.split(key, 4)
+        unlabelled = random_classes(key_classes, math.prod(shape), tasks)
+        shown = show(key_show, key_task, source, jnp.concatenate([unlabelled, fit, score]), tasks)
+        batches, fit_x, score_x = jnp.split(shown.inputs, [len(unlabelled), len(unlabelled) + len(fit)])
+        phi = initial_base_model(key_phi, base_model_widths(spec), spec.base_model.activation)
+        return Probe(phi, batches.reshape(*shape, -1), fit_x, fit, score_x, score)
 
-    return eqx.filter_vmap(sample)(jax.random.split(key, spec.held_out.tasks))
+    return eqx.filter_jit(eqx.filter_vmap(sample))(jax.random.split(key, spec.held_out.tasks))
 
 
 def dataset_probe(

@@ -12,7 +12,7 @@ from rules_src.meta_train.held_out import Probe
 from rules_src.meta_train.state import newest_state, remove_old_states, save_state, state_path
 from rules_src.meta_train.trainer import MetaState, Progress, initial_state, meta_train
 from rules_src.storage import remove
-from rules_src.tasks.letters import Glyphs
+from rules_src.tasks.source import Source
 from rules_src.update_rules.learned import LearnedRule
 from rules_src.update_rules.theta import save_theta
 
@@ -21,7 +21,7 @@ HISTORY = "history.zarr"
 
 def resumable_run(
     rule: LearnedRule,
-    glyphs: Glyphs,
+    sources: Mapping[str, Source],
     spec: MetaTrain,
     probes: Mapping[str, tuple[Probe, int]],
     *,
@@ -35,7 +35,7 @@ def resumable_run(
 
     Args:
         rule: the rule at its initial theta.
-        glyphs: characters and faces of the training tasks.
+        sources: what tasks are made of, by name.
         spec: the run.
         probes: held-out data and its number of classes, by name.
         folder: where the run keeps what it needs to go on.
@@ -44,14 +44,13 @@ def resumable_run(
     Raises:
         InputError: the folder is of another run or cannot be written to; or too many tasks have not been finite.
     """
-    characters = glyphs.pixels.shape[1]
-    like = jax.eval_shape(lambda: initial_state(rule, spec, characters))
+    like = jax.eval_shape(lambda: initial_state(rule, spec))
     start = newest_state(folder, like, record)
     if start is None:
         remove(folder / HISTORY)
     else:
         history.cut_back(folder / HISTORY, int(start.meta_step))
-    for item in meta_train(rule, glyphs, spec, probes, start=start):
+    for item in meta_train(rule, sources, spec, probes, start=start):
         if item.held_out:
             _keep(item, spec, folder, record)
         yield item

@@ -34,7 +34,7 @@ from rules_src.meta_train.truncation import (
     staggered_tasks,
     with_truncation,
 )
-from rules_src.tasks.letters import Glyphs
+from rules_src.tasks.source import Source
 from rules_src.update_rules.learned import LearnedRule
 
 
@@ -117,10 +117,10 @@ def placed(state: MetaState, mesh: Mesh) -> MetaState:
     )
 
 
-def initial_state(rule: LearnedRule, spec: MetaTrain, characters: int) -> MetaState:
+def initial_state(rule: LearnedRule, spec: MetaTrain) -> MetaState:
     """The state before the first meta-step; `rule` carries the initial theta."""
     key, key_tasks, key_carry = jax.random.split(jax.random.key(spec.seed), 3)
-    tasks = staggered_tasks(key_tasks, spec, characters)
+    tasks = staggered_tasks(key_tasks, spec)
     keys = jax.random.split(key_carry, spec.parallel_tasks)
     return MetaState(
         rule=rule,
@@ -134,10 +134,12 @@ def initial_state(rule: LearnedRule, spec: MetaTrain, characters: int) -> MetaSt
     )
 
 
-def meta_step(state: MetaState, glyphs: Glyphs, spec: MetaTrain, estimate: BatchEstimator) -> tuple[MetaState, Metrics]:
+def meta_step(
+    state: MetaState, sources: Mapping[str, Source], spec: MetaTrain, estimate: BatchEstimator
+) -> tuple[MetaState, Metrics]:
     """One update of theta: draw data, estimate the gradient, step, replace tasks that are finished or not finite."""
     key, key_window, key_replace, key_estimate = jax.random.split(state.key, 4)
-    window = sample_window(key_window, state.tasks, glyphs, spec)
+    window = sample_window(key_window, state.tasks, sources, spec)
     keys = jax.random.split(key_estimate, spec.parallel_tasks)
     found = estimate(keys, state.rule, state.tasks, state.carry, window)
     sound = jnp.maximum(found.sound.sum(), 1)
@@ -159,7 +161,7 @@ def meta_step(state: MetaState, glyphs: Glyphs, spec: MetaTrain, estimate: Batch
         rule=rule,
         average=optax.incremental_update(rule, state.average, 1 - spec.average),
         optimiser=optimiser,
-        tasks=replace_finished(key_replace, tasks, spec, glyphs.pixels.shape[1], longest),
+        tasks=replace_finished(key_replace, tasks, spec, longest),
         carry=found.carry,
         key=key,
         meta_step=state.meta_step + 1,
@@ -170,7 +172,7 @@ def meta_step(state: MetaState, glyphs: Glyphs, spec: MetaTrain, estimate: Batch
 
 def meta_train(
     rule: LearnedRule,
-    glyphs: Glyphs,
+    sources: Mapping[str, Source],
     spec: MetaTrain,
     probes: Mapping[str, tuple[Probe, int]],
     *,
@@ -183,7 +185,7 @@ def meta_train(
 
     Args:
         rule: the rule at its initial theta.
-        glyphs: characters and faces of the training tasks.
+        sources: what tasks are made of, by name.
         spec: the run.
         probes: held-out data and its number of classes, by name.
         start: the state to go on from, of an earlier run of equal arguments.
@@ -192,9 +194,11 @@ def meta_train(
     estimate = over_devices(in_parts(over_tasks(estimator(spec)), spec.microbatches), mesh)
 
     @eqx.filter_jit
-    def dispatch(glyphs: Glyphs, state: MetaState, steps: int, truncation: int) -> tuple[MetaState, Metrics]:
+    def dispatch(
+        sources: Mapping[str, Source], state: MetaState, steps: int, truncation: int
+    ) -> tuple[MetaState, Metrics]:
         current = with_truncation(spec, truncation)
-        return jax.lax.scan(lambda s, _: meta_step(s, glyphs, current, estimate), state, length=steps)
+        return jax.lax.scan(lambda s, _: meta_step(s, sources, current, estimate), state, length=steps)
 
     def watch(rule: LearnedRule) -> dict[str, np.ndarray]:
         return {
@@ -202,16 +206,16 @@ def meta_train(
             for name, (probe, classes) in probes.items()
         }
 
-    glyphs = jax.device_put(glyphs, NamedSharding(mesh, EVERYWHERE))
+    sources = jax.device_put(sources, NamedSharding(mesh, EVERYWHERE))
     shared = NamedSharding(mesh, EVERYWHERE if spec.held_out.tasks % mesh.size else BY_TASK)
     probes = {name: (jax.device_put(probe, shared), classes) for name, (probe, classes) in probes.items()}
-    state = placed(start or jax.jit(lambda: initial_state(rule, spec, glyphs.pixels.shape[1]))(), mesh)
+    state = placed(start or jax.jit(lambda: initial_state(rule, spec))(), mesh)
     nothing = Metrics(*(jnp.zeros(0) for _ in Metrics._fields))
     yield Progress(state, nothing, {} if start else watch(state.average))
     done = int(state.meta_step)
     while done < spec.meta_steps:
         steps = min(spec.held_out.every, spec.meta_steps - done)
-        state, metrics = dispatch(glyphs, state, steps, sample_truncation(spec, done))
+        state, metrics = dispatch(sources, state, steps, sample_truncation(spec, done))
         state = placed(state, mesh)
         done += steps
         yield Progress(state, metrics, watch(state.average))

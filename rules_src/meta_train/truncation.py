@@ -9,13 +9,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from rules_src.base_model import BaseModel, initial_base_model
 from rules_src.config.meta_train import MetaTrain, Unroll
-from rules_src.tasks.letters import LetterTask, sample_task
 
 
 class TaskState(NamedTuple):
     """One task and the base model that is learning it."""
 
-    task: LetterTask
+    task: PRNGKeyArray
+    """What everything that stays the same within the task is drawn from."""
     phi: BaseModel
     age: Int[Array, ""]
     """Inner steps done."""
@@ -28,11 +28,11 @@ def base_model_widths(spec: MetaTrain) -> list[int]:
     return [spec.tasks.side**2, *spec.base_model.hidden, spec.base_model.features]
 
 
-def new_task(key: PRNGKeyArray, spec: MetaTrain, characters: int) -> TaskState:
+def new_task(key: PRNGKeyArray, spec: MetaTrain) -> TaskState:
     """A fresh task with a randomly initialised base model."""
     key_task, key_phi, key_total = jax.random.split(key, 3)
     return TaskState(
-        task=sample_task(key_task, spec.tasks, characters),
+        task=key_task,
         phi=initial_base_model(key_phi, base_model_widths(spec), spec.base_model.activation),
         age=jnp.zeros((), jnp.int32),
         total=sample_total(key_total, spec.unroll),
@@ -73,20 +73,18 @@ def with_truncation(spec: MetaTrain, truncation: int) -> MetaTrain:
     return spec.model_copy(update={"unroll": unroll})
 
 
-def staggered_tasks(key: PRNGKeyArray, spec: MetaTrain, characters: int) -> TaskState:
+def staggered_tasks(key: PRNGKeyArray, spec: MetaTrain) -> TaskState:
     """`spec.parallel_tasks` fresh tasks that will be replaced at different times: their ages are offset at random."""
     key_task, key_age = jax.random.split(key)
-    states = eqx.filter_vmap(lambda k: new_task(k, spec, characters))(jax.random.split(key_task, spec.parallel_tasks))
+    states = eqx.filter_vmap(lambda k: new_task(k, spec))(jax.random.split(key_task, spec.parallel_tasks))
     total = shortened(states.total, largest_total(jnp.zeros((), jnp.int32), spec.unroll), spec.unroll)
     ages = jax.random.uniform(key_age, (spec.parallel_tasks,)) * total
     return states._replace(age=ages.astype(jnp.int32), total=total)
 
 
-def replace_finished(
-    key: PRNGKeyArray, states: TaskState, spec: MetaTrain, characters: int, longest: Float[Array, ""]
-) -> TaskState:
+def replace_finished(key: PRNGKeyArray, states: TaskState, spec: MetaTrain, longest: Float[Array, ""]) -> TaskState:
     """Replace every task that has reached its total by a fresh one, whose own total is at most `longest`."""
-    fresh = eqx.filter_vmap(lambda k: new_task(k, spec, characters))(jax.random.split(key, spec.parallel_tasks))
+    fresh = eqx.filter_vmap(lambda k: new_task(k, spec))(jax.random.split(key, spec.parallel_tasks))
     fresh = fresh._replace(total=shortened(fresh.total, longest, spec.unroll))
     finished = states.age >= states.total
 

@@ -79,9 +79,45 @@ def test_the_default_config_is_valid():
         ("baselines.oja", {"kind": "pca"}, "baselines.oja: the name is taken by rules.oja; rename one of them"),
         ("rules.learned.run", "x", "rules.learned.run: 'x' is no key of meta_train; valid: compact-letters"),
         (
-            "meta_train.compact-letters.tasks.dataset",
-            "digits",
-            "meta_train.compact-letters.tasks.dataset: 'digits' is not a dataset of source 'letters'",
+            "meta_train.compact-letters.tasks.sources",
+            {"a": {"kind": "images", "dataset": "digit"}},
+            "meta_train.compact-letters.tasks.sources.a.dataset: 'digit' is no key of datasets; did you mean 'digits'?",
+        ),
+        (
+            "meta_train.compact-letters.tasks.sources",
+            {"a": {"kind": "projections", "dataset": "movie-sentences"}},
+            "meta_train.compact-letters.tasks.sources.a.dataset: 'movie-sentences' has no images",
+        ),
+        (
+            "meta_train.compact-letters.tasks.sources",
+            {"a": {"kind": "gausians"}},
+            "meta_train.compact-letters.tasks.sources.a.kind: unknown 'gausians'; did you mean 'gaussians'?",
+        ),
+        (
+            "meta_train.compact-letters.tasks.sources",
+            {"a": {"kind": "gaussians", "weight": 0}},
+            "meta_train.compact-letters.tasks.sources.a.weight: Input should be greater than 0, got 0",
+        ),
+        ("meta_train.compact-letters.tasks.sources", {}, "meta_train.compact-letters.tasks.sources: Dictionary should"),
+        (
+            "meta_train.compact-letters.held_out.kinds",
+            ["words"],
+            "meta_train.compact-letters: held_out.kinds: 'words' is no key of tasks.sources; valid: letters",
+        ),
+        (
+            "meta_train.compact-letters.held_out.kinds",
+            ["letters"],
+            "meta_train.compact-letters: held_out.kinds: no source is left to train on; list fewer",
+        ),
+        (
+            "meta_train.compact-letters.tasks.sources",
+            {"digits": {"kind": "gaussians"}},
+            "meta_train.compact-letters: held_out.datasets: 'digits' is the name of one of tasks.sources too; rename",
+        ),
+        (
+            "meta_train.compact-letters.tasks.sources",
+            {f"a{i}": {"kind": "words"} for i in range(9)},
+            "meta_train.compact-letters: parallel_tasks: 8 is less than the 9 sources trained on",
         ),
         ("datasets.Bad Name", {"source": "digits"}, "datasets.Bad Name: a name has lower-case letters and digits"),
         ("results", 3, "results: Input should be a valid string, got 3"),

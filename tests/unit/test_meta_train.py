@@ -20,7 +20,7 @@ from rules_src.meta_train.gradient import (
     unroll,
     window_loss,
 )
-from rules_src.meta_train.held_out import dataset_probe, held_out_accuracy, letters_probe
+from rules_src.meta_train.held_out import dataset_probe, held_out_accuracy, source_probe
 from rules_src.meta_train.resumable import resumable_run
 from rules_src.meta_train.trainer import Progress, meta_train
 from rules_src.meta_train.truncation import (
@@ -32,7 +32,7 @@ from rules_src.meta_train.truncation import (
     shortened,
     staggered_tasks,
 )
-from rules_src.tasks.letters import Glyphs
+from rules_src.tasks.images import Images
 from rules_src.update_rules.compact import CompactRule, build
 
 SPEC = MetaTrain.model_validate(
@@ -49,14 +49,16 @@ SPEC = MetaTrain.model_validate(
         "held_out": {"every": 4, "inner_steps": 5, "tasks": 2},
     }
 )
-GLYPHS = Glyphs(jax.random.uniform(jax.random.key(0), (5, 9, 8, 8)))
+PIXELS = jax.random.randint(jax.random.key(0), (45, 8, 8), 0, 256).astype(jnp.uint8)
+LETTERS = Images(PIXELS, first=jnp.arange(0, 45, 5), count=jnp.full(9, 5))
+SOURCES = {"letters": LETTERS}
 RULE = build(SPEC.rule, jax.random.key(1))
 
 
 @cache
 def _run(every: int = 4) -> list[Progress]:
     spec = SPEC.model_copy(update={"held_out": SPEC.held_out.model_copy(update={"every": every})})
-    return list(meta_train(RULE, GLYPHS, spec, {"letters": (letters_probe(jax.random.key(2), GLYPHS, spec), 3)}))
+    return list(meta_train(RULE, SOURCES, spec, {"letters": (source_probe(jax.random.key(2), LETTERS, spec), 3)}))
 
 
 @jax.jit
@@ -66,8 +68,8 @@ def _estimate(states: TaskState, window: Window) -> Estimate:
 
 
 def _states_and_window() -> tuple[TaskState, Window]:
-    states = staggered_tasks(jax.random.key(3), SPEC, 9)
-    return states, sample_window(jax.random.key(4), states, GLYPHS, SPEC)
+    states = staggered_tasks(jax.random.key(3), SPEC)
+    return states, sample_window(jax.random.key(4), states, SOURCES, SPEC)
 
 
 def test_truncated_backprop_over_a_whole_unroll_is_full_backprop_summed_over_tasks() -> None:
@@ -107,7 +109,7 @@ def test_a_task_that_is_not_finite_is_left_out_and_spoils_no_gradient() -> None:
 
 
 def test_rematerialisation_changes_no_gradient() -> None:
-    states = staggered_tasks(jax.random.key(3), SPEC, 9)
+    states = staggered_tasks(jax.random.key(3), SPEC)
     phi = jax.tree.map(lambda leaf: leaf[0], states.phi)
     batches = jax.random.uniform(jax.random.key(5), (3, 6, 16))
 
@@ -123,11 +125,11 @@ def test_rematerialisation_changes_no_gradient() -> None:
 
 def test_tasks_are_staggered_and_replaced_exactly_when_finished() -> None:
     spec = SPEC.model_copy(update={"parallel_tasks": 64})
-    states = staggered_tasks(jax.random.key(3), spec, 9)
+    states = staggered_tasks(jax.random.key(3), spec)
     assert len(set(states.age.tolist())) > 5
     assert (states.age < states.total).all()
     states = states._replace(age=jnp.where(jnp.arange(64) % 2 == 0, states.total, states.age))
-    replaced = replace_finished(jax.random.key(4), states, spec, 9, jnp.array(12.0))
+    replaced = replace_finished(jax.random.key(4), states, spec, jnp.array(12.0))
     changed = (replaced.phi.layers[0].W != states.phi.layers[0].W).any((1, 2))
     np.testing.assert_array_equal(changed, jnp.arange(64) % 2 == 0)
     np.testing.assert_array_equal(replaced.age[::2], 0)
@@ -164,10 +166,10 @@ def test_every_part_of_theta_learns_and_metrics_cover_every_meta_step() -> None:
 
 def test_too_many_broken_tasks_stop_the_run_and_leave_its_state(tmp_path) -> None:
     broken = eqx.tree_at(lambda rule: rule.forward.mix.coefficients, RULE, jnp.full(12, jnp.nan))
-    probes = {"letters": (letters_probe(jax.random.key(2), GLYPHS, SPEC), 3)}
+    probes = {"letters": (source_probe(jax.random.key(2), LETTERS, SPEC), 3)}
     spec = SPEC.model_copy(update={"faults": Faults(share=0.05, window=4), "gradient": Nres(kind="nres")})
     with pytest.raises(InputError, match=r"68% of the latest tasks were not finite.*faulty-step-000004.safetensors"):
-        list(resumable_run(broken, GLYPHS, spec, probes, folder=tmp_path, record={"config": "x"}))
+        list(resumable_run(broken, SOURCES, spec, probes, folder=tmp_path, record={"config": "x"}))
     assert {path.name for path in tmp_path.glob("*.safetensors")} == {
         "step-000000.safetensors",
         "faulty-step-000004.safetensors",
@@ -184,7 +186,7 @@ def test_the_published_rule_is_meta_trained_too() -> None:
         SPEC.model_dump() | changes | {"rule": rule, "held_out": held_out, "gradient": gradient}
     )
     before = import_module(f"rules_src.update_rules.{spec.rule.module}").build(spec.rule, jax.random.key(0))
-    *_, last = meta_train(before, GLYPHS, spec, {})
+    *_, last = meta_train(before, SOURCES, spec, {})
     assert np.isfinite(last.metrics.meta_loss).all()
     np.testing.assert_allclose(last.metrics.inner_rate, 0.0001)
     assert not jnp.array_equal(last.state.rule.forward.mix.coefficients, before.forward.mix.coefficients)

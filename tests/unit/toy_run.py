@@ -16,10 +16,10 @@ from jaxtyping import Array, Float
 from rules_src.base_model import BaseModel, Layer
 from rules_src.config.base import canonical_json, short_hash
 from rules_src.config.meta_train import MetaTrain
-from rules_src.meta_train.held_out import letters_probe
+from rules_src.meta_train.held_out import source_probe
 from rules_src.meta_train.resumable import resumable_run
 from rules_src.meta_train.state import versions
-from rules_src.tasks.letters import Glyphs
+from rules_src.tasks.images import Images
 from rules_src.update_rules.base import UpdateRule
 
 SPEC = {
@@ -79,11 +79,14 @@ def main(folder: str, changes: str = "{}", event: str = "") -> None:
     if event:
         kill_at(int(event))
     spec = MetaTrain.model_validate(SPEC | json.loads(changes))
-    glyphs = Glyphs(jax.random.uniform(jax.random.key(0), (2, 4, 6, 6)))
-    probe = jax.jit(lambda: letters_probe(jax.random.key(2), glyphs, spec))()
+    pixels = jax.random.randint(jax.random.key(0), (8, 6, 6), 0, 256).astype(jnp.uint8)
+    letters = Images(pixels, first=jnp.arange(0, 8, 2), count=jnp.full(4, 2))
+    probe = jax.jit(lambda: source_probe(jax.random.key(2), letters, spec))()
     record = {"config": short_hash(canonical_json(spec)), **versions()}
     rule = Hebbian(jnp.array([0.1, 0.01]))
-    for item in resumable_run(rule, glyphs, spec, {"letters": (probe, 2)}, folder=Path(folder), record=record):
+    for item in resumable_run(
+        rule, {"letters": letters}, spec, {"letters": (probe, 2)}, folder=Path(folder), record=record
+    ):
         print(int(item.state.meta_step), flush=True)
 
 

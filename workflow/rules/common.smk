@@ -57,9 +57,8 @@ def dataset_stores(names):
 
 
 def run_datasets(folder):
-    """Names of the datasets that a meta-training run reads: its letters, then those it only watches."""
-    spec = settings.meta_train[runs[folder]]
-    return [spec.tasks.dataset, *spec.held_out.datasets]
+    """Names of the datasets that a meta-training run reads."""
+    return settings.meta_train[runs[folder]].datasets
 
 
 def feature_stores(methods, datasets):

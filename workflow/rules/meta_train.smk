@@ -1,11 +1,10 @@
 rule meta_train_rule:
-    """Meta-train an update rule on tasks of random letters.
+    """Meta-train an update rule on tasks of the sources that its section names.
 
     The folder `state` beside the outputs is none of them, so that it outlives a failed job and the next one goes on.
     """
     input:
-        letters=lambda wildcards: dataset_stores(run_datasets(wildcards.run)[:1]),
-        held_out=lambda wildcards: dataset_stores(run_datasets(wildcards.run)[1:]),
+        datasets=lambda wildcards: dataset_stores(run_datasets(wildcards.run)),
         manifests=lambda wildcards: manifests(
             dataset_stores(run_datasets(wildcards.run))
         ),
@@ -25,14 +24,14 @@ rule meta_train_rule:
             "meta_train",
             f"update_rules.{settings.meta_train[runs[wildcards.run]].rule.module}",
         ),
-        held_out=lambda wildcards, input: [
-            f"--held-out={Path(store).stem}={store}" for store in input.held_out
+        datasets=lambda wildcards, input: [
+            f"--dataset={Path(store).stem}={store}" for store in input.datasets
         ],
     shell:
         """
         python -m rules_src.stages.meta_train --spec {params.spec:q} --code {params.code} \
-            --letters {input.letters:q} {params.held_out:q} \
-            --theta {output.theta:q} --history {output.history:q} --devices {threads} 2>&1 | tee {log:q}
+            {params.datasets:q} --theta {output.theta:q} --history {output.history:q} \
+            --devices {threads} 2>&1 | tee {log:q}
         """
 
 

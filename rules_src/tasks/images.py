@@ -1,0 +1,32 @@
+"""Tasks of images: random classes of a pool, jittered."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, PRNGKeyArray, UInt8
+
+from rules_src.config.tasks import Tasks
+from rules_src.tasks.jitter import jittered
+from rules_src.tasks.look import redrawn, toned
+from rules_src.tasks.source import Shown
+
+
+class Images(eqx.Module):
+    """Images sorted by class, at twice the side of those that tasks show."""
+
+    pixels: UInt8[Array, "image row column"]
+    first: Int[Array, " class_"]
+    """Index of each class's first image."""
+    count: Int[Array, " class_"]
+    """Number of each class's images."""
+
+    def show(self, key: PRNGKeyArray, task: PRNGKeyArray, classes: Int[Array, " example"], spec: Tasks) -> Shown:
+        """Random images of the task's classes, each jittered, in [0, 1]."""
+        key_image, key_jitter = jax.random.split(key)
+        key_classes, key_share, key_drawing, key_tone = jax.random.split(task, 4)
+        chosen = jax.random.permutation(key_classes, len(self.first))[: spec.classes][classes]
+        index = self.first[chosen] + jax.random.randint(key_image, classes.shape, 0, self.count[chosen])
+        images = redrawn(key_drawing, self.pixels[index].astype(jnp.float32) / 255, spec.variety)
+        share = jax.random.uniform(key_share, minval=spec.jitter.least, maxval=1.0)
+        images, coefficients = jittered(key_jitter, images, spec.jitter, share=share)
+        return Shown(toned(key_tone, images.reshape(len(images), -1), spec.variety), coefficients)
