@@ -14,7 +14,7 @@ class Checkout:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        for name in ("workflow", "config", "rules_src"):
+        for name in ("workflow", "config", "rules_src", "data/pretrained"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "Snakefile", folder)
 

@@ -19,7 +19,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     whole["study"] |= STUDY
     whole["rules"]["shipped"] = {"kind": "pretrained", "name": "some-letters"}
     config.write_text(yaml.safe_dump(whole))
-    (study.folder / FILE).parent.mkdir(parents=True)
     (study.folder / FILE).write_text("theta")
     study.finish()
     return study
