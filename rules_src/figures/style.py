@@ -16,6 +16,7 @@ from rules_src.storage import write_whole
 _BLUE, _ORANGE, _GREEN, _RED, _PINK, _BROWN, _ROSE, _GREY, _YELLOW, _SKY = sns.color_palette("colorblind", 10).as_hex()
 
 _COLOURS = {
+    "shipped": "#7f6fd0",
     "learned": _RED,
     "untrained": _ORANGE,
     "random-init": _GREY,
@@ -25,9 +26,10 @@ _COLOURS = {
     "pca": _BLUE,
     "k-means": _SKY,
 }
-_SPARE = (_BROWN, _ROSE, _YELLOW, "#7f6fd0", "#8f8f3f")
+_SPARE = (_BROWN, _ROSE, _YELLOW, "#8f8f3f")
 
 _NAMES = {
+    "shipped": "shipped rule",
     "learned": "learned rule",
     "untrained": "rule before meta-training",
     "random-init": "random initialisation",

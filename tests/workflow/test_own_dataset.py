@@ -40,7 +40,7 @@ def test_the_command_plans_every_method_on_both_datasets(example: Checkout):
     assert (command, arguments[-1]) == ("--cores", CONFIG)
     jobs = example.jobs(*arguments[1:])
     assert (jobs["prepare_dataset"], jobs["meta_train_rule"]) == (4, 1)
-    assert (jobs["apply_rule"], jobs["embed_baseline"], jobs["evaluate_few_shot"]) == (10, 6, 16)
+    assert (jobs["apply_rule"], jobs["embed_baseline"], jobs["evaluate_few_shot"]) == (12, 6, 18)
 
 
 def test_the_dataset_and_an_evaluation_come_out(finished_example: Checkout):
