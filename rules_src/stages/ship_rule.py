@@ -38,7 +38,7 @@ features = LearnedRule.from_pretrained("{name}").fit_transform(X)
 | cost | {cost} |
 | licence | Apache-2.0 |
 
-No dataset of the results below was looked at to choose it.
+The snapshot was chosen by {validation} alone.
 
 ## Results
 
