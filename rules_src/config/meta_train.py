@@ -129,7 +129,8 @@ class MetaTrain(Section):
     """One meta-training run."""
 
     rule: Annotated[Compact | Published, Field(discriminator="kind")]
-    base_model: BaseModel
+    base_models: Annotated[list[BaseModel], Field(min_length=1)]
+    """Shapes of network that the rule is to learn for; each has as many tasks, and the first one is watched."""
     tasks: Tasks = Tasks()
     parallel_tasks: PositiveInt = 8
     """Tasks that share each meta-step."""
@@ -159,10 +160,15 @@ class MetaTrain(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> "MetaTrain":
-        if self.parallel_tasks % self.microbatches:
-            raise ValueError(f"microbatches: {self.microbatches} does not divide {self.parallel_tasks} parallel_tasks")
-        if isinstance(self.rule, Published) and self.rule.features != self.base_model.features:
-            raise ValueError(f"base_model.features: has to be rule.features, {self.rule.features}")
+        if self.parallel_tasks % len(self.base_models):
+            shapes = len(self.base_models)
+            raise ValueError(f"parallel_tasks: {self.parallel_tasks} cannot be shared out over {shapes} base_models")
+        if self.tasks_each % self.microbatches:
+            each = self.tasks_each
+            raise ValueError(f"microbatches: {self.microbatches} does not divide {each} parallel_tasks of a base model")
+        for base_model in self.base_models:
+            if isinstance(self.rule, Published) and self.rule.features != base_model.features:
+                raise ValueError(f"base_models.features: has to be rule.features, {self.rule.features}")
         return self
 
     @model_validator(mode="after")
@@ -176,10 +182,17 @@ class MetaTrain(Section):
                 raise ValueError(f"held_out.datasets: {name!r} is the name of one of tasks.sources too; rename that")
         if not self.trained:
             raise ValueError("held_out.kinds: no source is left to train on; list fewer")
-        if len(self.trained) > self.parallel_tasks:
-            trained = len(self.trained)
-            raise ValueError(f"parallel_tasks: {self.parallel_tasks} is less than the {trained} sources trained on")
+        if len(self.trained) > self.tasks_each:
+            shapes, sources = len(self.base_models), len(self.trained)
+            raise ValueError(
+                f"parallel_tasks: {sources} sources with {shapes} base_models take at least {shapes * sources}"
+            )
         return self
+
+    @property
+    def tasks_each(self) -> int:
+        """Parallel tasks of each base model."""
+        return self.parallel_tasks // len(self.base_models)
 
     @property
     def trained(self) -> dict[str, Source]:

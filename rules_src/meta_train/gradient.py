@@ -77,7 +77,7 @@ BatchEstimator = Callable[[Key[Array, " task"], UpdateRule, TaskState, Any, Wind
 
 
 def sample_window(key: PRNGKeyArray, states: TaskState, sources: Mapping[str, Source], spec: MetaTrain) -> Window:
-    """Draw fresh data for every task in `states`; neighbouring tasks are of one source."""
+    """Draw fresh data for every task of a base model; neighbouring tasks are of one source."""
     shape, tasks = (spec.unroll.truncation, spec.batch), spec.tasks
     labelled = jnp.tile(every_class(spec.labelled, tasks), 2)
 
@@ -89,8 +89,8 @@ def sample_window(key: PRNGKeyArray, states: TaskState, sources: Mapping[str, So
         targets = regression_targets(labelled, shown.coefficients[len(unlabelled) :], tasks)
         return Window(batches.reshape(*shape, -1), *(a.reshape(2, -1, a.shape[1]) for a in (images, targets)))
 
-    counts = shares({name: source.weight for name, source in spec.trained.items()}, spec.parallel_tasks)
-    keys, first, windows = jax.random.split(key, spec.parallel_tasks), 0, []
+    counts = shares({name: source.weight for name, source in spec.trained.items()}, spec.tasks_each)
+    keys, first, windows = jax.random.split(key, spec.tasks_each), 0, []
     for name, count in counts.items():
         slots = slice(first, first + count)
         windows.append(jax.vmap(partial(sample, sources[name]))(keys[slots], states.task[slots]))

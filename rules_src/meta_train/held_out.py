@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from rules_src.base_model import BaseModel, initial_base_model
+from rules_src.base_model import BaseModel
 from rules_src.config.meta_train import MetaTrain
 from rules_src.errors import InputError
 from rules_src.meta_objective import normalised_targets, ridge_readout, with_ones
 from rules_src.meta_train.gradient import unroll
-from rules_src.meta_train.truncation import base_model_widths
+from rules_src.meta_train.truncation import fresh_base_model
 from rules_src.tasks.mixture import every_class, random_classes, show
 from rules_src.tasks.source import Source
 from rules_src.update_rules.base import UpdateRule
@@ -43,7 +43,7 @@ def source_probe(key: PRNGKeyArray, source: Source, spec: MetaTrain) -> Probe:
         unlabelled = random_classes(key_classes, math.prod(shape), tasks)
         shown = show(key_show, key_task, source, jnp.concatenate([unlabelled, fit, score]), tasks)
         batches, fit_x, score_x = jnp.split(shown.inputs, [len(unlabelled), len(unlabelled) + len(fit)])
-        phi = initial_base_model(key_phi, base_model_widths(spec), spec.base_model.activation)
+        phi = fresh_base_model(key_phi, spec.base_models[0], spec.tasks.side)
         return Probe(phi, batches.reshape(*shape, -1), fit_x, fit, score_x, score)
 
     return eqx.filter_jit(eqx.filter_vmap(sample))(jax.random.split(key, spec.held_out.tasks))
@@ -73,7 +73,7 @@ def dataset_probe(
         score = by_class[(starts[:, None] + spec.labelled + jnp.arange(SCORED)).reshape(-1)]
         shape = (spec.held_out.inner_steps, spec.batch)
         return Probe(
-            initial_base_model(key_phi, base_model_widths(spec), spec.base_model.activation),
+            fresh_base_model(key_phi, spec.base_models[0], spec.tasks.side),
             x[jax.random.randint(key_batches, shape, 0, len(x))],
             x[fit],
             labels[fit],

@@ -45,9 +45,10 @@ class MetaState(NamedTuple):
     average: LearnedRule
     """Moving average of `rule`, which is what a run is for; `rule` itself at decay 0."""
     optimiser: optax.OptState
-    tasks: TaskState
-    carry: Any
-    """What the gradient estimator carries for each task."""
+    tasks: tuple[TaskState, ...]
+    """The parallel tasks of each base model."""
+    carry: tuple[Any, ...]
+    """What the gradient estimator carries for each of them."""
     key: PRNGKeyArray
     """The data cursor too: every draw comes from it."""
     meta_step: Int[Array, ""]
@@ -99,9 +100,9 @@ def estimator(spec: MetaTrain) -> GradientEstimator:
 
 
 def task_mesh(spec: MetaTrain) -> Mesh:
-    """As many of this process's devices as can take equal shares of the tasks."""
+    """As many of this process's devices as can take equal shares of each base model's tasks."""
     devices = jax.local_devices()
-    part = spec.parallel_tasks // spec.microbatches
+    part = spec.tasks_each // spec.microbatches
     count = max(n for n in range(1, len(devices) + 1) if part % n == 0)
     return Mesh(np.array(devices[:count]), ("task",))
 
@@ -120,14 +121,18 @@ def placed(state: MetaState, mesh: Mesh) -> MetaState:
 def initial_state(rule: LearnedRule, spec: MetaTrain) -> MetaState:
     """The state before the first meta-step; `rule` carries the initial theta."""
     key, key_tasks, key_carry = jax.random.split(jax.random.key(spec.seed), 3)
-    tasks = staggered_tasks(key_tasks, spec)
-    keys = jax.random.split(key_carry, spec.parallel_tasks)
+    begin = jax.vmap(estimator(spec).begin, in_axes=(0, None, 0))
+    tasks, carry = [], []
+    for index, shape in enumerate(spec.base_models):
+        tasks.append(staggered_tasks(jax.random.fold_in(key_tasks, index), shape, spec))
+        keys = jax.random.split(jax.random.fold_in(key_carry, index), spec.tasks_each)
+        carry.append(begin(keys, rule, tasks[-1].phi))
     return MetaState(
         rule=rule,
         average=rule,
         optimiser=adam(spec.optimiser, spec.meta_steps).init(eqx.filter(rule, eqx.is_array)),
-        tasks=tasks,
-        carry=jax.vmap(estimator(spec).begin, in_axes=(0, None, 0))(keys, rule, tasks.phi),
+        tasks=tuple(tasks),
+        carry=tuple(carry),
         key=key,
         meta_step=jnp.zeros((), jnp.int32),
         dropped=jnp.zeros(()),
@@ -138,19 +143,24 @@ def meta_step(
     state: MetaState, sources: Mapping[str, Source], spec: MetaTrain, estimate: BatchEstimator
 ) -> tuple[MetaState, Metrics]:
     """One update of theta: draw data, estimate the gradient, step, replace tasks that are finished or not finite."""
-    key, key_window, key_replace, key_estimate = jax.random.split(state.key, 4)
-    window = sample_window(key_window, state.tasks, sources, spec)
-    keys = jax.random.split(key_estimate, spec.parallel_tasks)
-    found = estimate(keys, state.rule, state.tasks, state.carry, window)
-    sound = jnp.maximum(found.sound.sum(), 1)
-    gradient = jax.tree.map(lambda g: g / sound, found.gradient)
+    key, *keys = jax.random.split(state.key, 1 + len(spec.base_models))
+    longest = largest_total(state.meta_step, spec.unroll)
+    found, tasks = [], []
+    for shape, key_shape, of_shape, carry in zip(spec.base_models, keys, state.tasks, state.carry, strict=True):
+        key_window, key_replace, key_estimate = jax.random.split(key_shape, 3)
+        window = sample_window(key_window, of_shape, sources, spec)
+        one = estimate(jax.random.split(key_estimate, spec.tasks_each), state.rule, of_shape, carry, window)
+        found.append(one)
+        ages = jnp.where(one.sound, one.tasks.age, one.tasks.total)
+        tasks.append(replace_finished(key_replace, one.tasks._replace(age=ages), shape, spec, longest))
+    sound = jnp.concatenate([one.sound for one in found])
+    losses = jnp.concatenate([one.losses for one in found])
+    gradient = jax.tree.map(lambda *g: sum(g) / jnp.maximum(sound.sum(), 1), *(one.gradient for one in found))
     updates, optimiser = adam(spec.optimiser, spec.meta_steps).update(gradient, state.optimiser)
     rule = eqx.apply_updates(state.rule, updates)
-    tasks = found.tasks._replace(age=jnp.where(found.sound, found.tasks.age, found.tasks.total))
-    longest = largest_total(state.meta_step, spec.unroll)
-    norm, dropped = optax.tree.norm(gradient), 1 - found.sound.mean()
+    norm, dropped = optax.tree.norm(gradient), 1 - sound.mean()
     metrics = Metrics(
-        meta_loss=jnp.where(found.sound, found.losses, 0).sum() / found.sound.sum(),
+        meta_loss=jnp.where(sound, losses, 0).sum() / sound.sum(),
         gradient_norm=norm,
         clipped=(norm > spec.optimiser.clip).astype(norm.dtype),
         inner_rate=rule.rate,
@@ -161,8 +171,8 @@ def meta_step(
         rule=rule,
         average=optax.incremental_update(rule, state.average, 1 - spec.average),
         optimiser=optimiser,
-        tasks=replace_finished(key_replace, tasks, spec, longest),
-        carry=found.carry,
+        tasks=tuple(tasks),
+        carry=tuple(one.carry for one in found),
         key=key,
         meta_step=state.meta_step + 1,
         dropped=state.dropped + (dropped - state.dropped) / spec.faults.window,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from rules_src.base_model import BaseModel, initial_base_model
+from rules_src.config import rules as config
 from rules_src.config.meta_train import MetaTrain, Unroll
 
 
@@ -23,17 +24,17 @@ class TaskState(NamedTuple):
     """Inner steps after which the task is replaced."""
 
 
-def base_model_widths(spec: MetaTrain) -> list[int]:
-    """Units of the input and of every layer above it."""
-    return [spec.tasks.side**2, *spec.base_model.hidden, spec.base_model.features]
+def fresh_base_model(key: PRNGKeyArray, shape: config.BaseModel, side: int) -> BaseModel:
+    """A randomly initialised base model for `side` x `side` inputs."""
+    return initial_base_model(key, [side**2, *shape.hidden, shape.features], shape.activation)
 
 
-def new_task(key: PRNGKeyArray, spec: MetaTrain) -> TaskState:
-    """A fresh task with a randomly initialised base model."""
+def new_task(key: PRNGKeyArray, shape: config.BaseModel, spec: MetaTrain) -> TaskState:
+    """A fresh task with a randomly initialised base model of that shape."""
     key_task, key_phi, key_total = jax.random.split(key, 3)
     return TaskState(
         task=key_task,
-        phi=initial_base_model(key_phi, base_model_widths(spec), spec.base_model.activation),
+        phi=fresh_base_model(key_phi, shape, spec.tasks.side),
         age=jnp.zeros((), jnp.int32),
         total=sample_total(key_total, spec.unroll),
     )
@@ -73,18 +74,20 @@ def with_truncation(spec: MetaTrain, truncation: int) -> MetaTrain:
     return spec.model_copy(update={"unroll": unroll})
 
 
-def staggered_tasks(key: PRNGKeyArray, spec: MetaTrain) -> TaskState:
-    """`spec.parallel_tasks` fresh tasks that will be replaced at different times: their ages are offset at random."""
+def staggered_tasks(key: PRNGKeyArray, shape: config.BaseModel, spec: MetaTrain) -> TaskState:
+    """A base model's share of fresh tasks, replaced at different times: their ages are offset at random."""
     key_task, key_age = jax.random.split(key)
-    states = eqx.filter_vmap(lambda k: new_task(k, spec))(jax.random.split(key_task, spec.parallel_tasks))
+    states = eqx.filter_vmap(lambda k: new_task(k, shape, spec))(jax.random.split(key_task, spec.tasks_each))
     total = shortened(states.total, largest_total(jnp.zeros((), jnp.int32), spec.unroll), spec.unroll)
-    ages = jax.random.uniform(key_age, (spec.parallel_tasks,)) * total
+    ages = jax.random.uniform(key_age, (spec.tasks_each,)) * total
     return states._replace(age=ages.astype(jnp.int32), total=total)
 
 
-def replace_finished(key: PRNGKeyArray, states: TaskState, spec: MetaTrain, longest: Float[Array, ""]) -> TaskState:
+def replace_finished(
+    key: PRNGKeyArray, states: TaskState, shape: config.BaseModel, spec: MetaTrain, longest: Float[Array, ""]
+) -> TaskState:
     """Replace every task that has reached its total by a fresh one, whose own total is at most `longest`."""
-    fresh = eqx.filter_vmap(lambda k: new_task(k, spec))(jax.random.split(key, spec.parallel_tasks))
+    fresh = eqx.filter_vmap(lambda k: new_task(k, shape, spec))(jax.random.split(key, spec.tasks_each))
     fresh = fresh._replace(total=shortened(fresh.total, longest, spec.unroll))
     finished = states.age >= states.total
 

@@ -60,7 +60,7 @@ def test_a_stage_started_again_compiles_nothing(tmp_path: Path) -> None:
     prepare_dataset("digits", '{"source": "digits"}', "abc", tmp_path / "raw", tmp_path / "digits.zarr")
     options = {
         "rule": {"kind": "oja"},
-        "base_model": {"hidden": [], "features": 4},
+        "base_models": [{"hidden": [], "features": 4}],
         "spec": {"seeds": 2, "inner_steps": [1]},
         "code": "abc",
         "dataset": "digits.zarr",

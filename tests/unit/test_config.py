@@ -117,7 +117,7 @@ def test_the_default_config_is_valid():
         (
             "meta_train.compact-letters.tasks.sources",
             {f"a{i}": {"kind": "words"} for i in range(9)},
-            "meta_train.compact-letters: parallel_tasks: 8 is less than the 9 sources trained on",
+            "meta_train.compact-letters: parallel_tasks: 9 sources with 1 base_models take at least 9",
         ),
         ("datasets.Bad Name", {"source": "digits"}, "datasets.Bad Name: a name has lower-case letters and digits"),
         ("results", 3, "results: Input should be a valid string, got 3"),
@@ -149,12 +149,17 @@ def test_the_default_config_is_valid():
         (
             "meta_train.compact-letters.microbatches",
             3,
-            "meta_train.compact-letters: microbatches: 3 does not divide 8 parallel_tasks",
+            "meta_train.compact-letters: microbatches: 3 does not divide 8 parallel_tasks of a base model",
         ),
         (
             "meta_train.compact-letters.rule",
             {"kind": "published", "features": 16},
-            "meta_train.compact-letters: base_model.features: has to be rule.features, 16",
+            "meta_train.compact-letters: base_models.features: has to be rule.features, 16",
+        ),
+        (
+            "meta_train.compact-letters.base_models",
+            [{"hidden": [width], "features": 32} for width in (16, 32, 64)],
+            "meta_train.compact-letters: parallel_tasks: 8 cannot be shared out over 3 base_models",
         ),
         (
             "meta_train.compact-letters.keep",

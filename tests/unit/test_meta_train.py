@@ -1,5 +1,6 @@
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -22,7 +23,7 @@ from rules_src.meta_train.gradient import (
 )
 from rules_src.meta_train.held_out import dataset_probe, held_out_accuracy, source_probe
 from rules_src.meta_train.resumable import resumable_run
-from rules_src.meta_train.trainer import Progress, meta_train
+from rules_src.meta_train.trainer import Progress, initial_state, meta_step, meta_train
 from rules_src.meta_train.truncation import (
     TaskState,
     largest_total,
@@ -38,7 +39,7 @@ from rules_src.update_rules.compact import CompactRule, build
 SPEC = MetaTrain.model_validate(
     {
         "rule": {"kind": "compact", "channels": 4, "error_channels": 2, "readout_channels": 1},
-        "base_model": {"hidden": [], "features": 5},
+        "base_models": [{"hidden": [], "features": 5}],
         "tasks": {"side": 4, "classes": 3},
         "parallel_tasks": 4,
         "batch": 6,
@@ -49,6 +50,7 @@ SPEC = MetaTrain.model_validate(
         "held_out": {"every": 4, "inner_steps": 5, "tasks": 2},
     }
 )
+SHAPE = SPEC.base_models[0]
 PIXELS = jax.random.randint(jax.random.key(0), (45, 8, 8), 0, 256).astype(jnp.uint8)
 LETTERS = Images(PIXELS, first=jnp.arange(0, 45, 5), count=jnp.full(9, 5))
 SOURCES = {"letters": LETTERS}
@@ -68,7 +70,7 @@ def _estimate(states: TaskState, window: Window) -> Estimate:
 
 
 def _states_and_window() -> tuple[TaskState, Window]:
-    states = staggered_tasks(jax.random.key(3), SPEC)
+    states = staggered_tasks(jax.random.key(3), SHAPE, SPEC)
     return states, sample_window(jax.random.key(4), states, SOURCES, SPEC)
 
 
@@ -109,7 +111,7 @@ def test_a_task_that_is_not_finite_is_left_out_and_spoils_no_gradient() -> None:
 
 
 def test_rematerialisation_changes_no_gradient() -> None:
-    states = staggered_tasks(jax.random.key(3), SPEC)
+    states = staggered_tasks(jax.random.key(3), SHAPE, SPEC)
     phi = jax.tree.map(lambda leaf: leaf[0], states.phi)
     batches = jax.random.uniform(jax.random.key(5), (3, 6, 16))
 
@@ -125,11 +127,11 @@ def test_rematerialisation_changes_no_gradient() -> None:
 
 def test_tasks_are_staggered_and_replaced_exactly_when_finished() -> None:
     spec = SPEC.model_copy(update={"parallel_tasks": 64})
-    states = staggered_tasks(jax.random.key(3), spec)
+    states = staggered_tasks(jax.random.key(3), SHAPE, spec)
     assert len(set(states.age.tolist())) > 5
     assert (states.age < states.total).all()
     states = states._replace(age=jnp.where(jnp.arange(64) % 2 == 0, states.total, states.age))
-    replaced = replace_finished(jax.random.key(4), states, spec, jnp.array(12.0))
+    replaced = replace_finished(jax.random.key(4), states, SHAPE, spec, jnp.array(12.0))
     changed = (replaced.phi.layers[0].W != states.phi.layers[0].W).any((1, 2))
     np.testing.assert_array_equal(changed, jnp.arange(64) % 2 == 0)
     np.testing.assert_array_equal(replaced.age[::2], 0)
@@ -164,6 +166,31 @@ def test_every_part_of_theta_learns_and_metrics_cover_every_meta_step() -> None:
     assert run[-1].held_out["letters"].shape == (2,)
 
 
+def test_base_models_of_several_shapes_share_each_meta_step() -> None:
+    shapes = [{"hidden": [], "features": 5}, {"hidden": [3], "features": 2}]
+    spec = MetaTrain.model_validate(SPEC.model_dump() | {"base_models": shapes, "optimiser": {"clip": 1e9}})
+
+    def estimate(keys: Any, rule: CompactRule, tasks: TaskState, carry: None, window: Window) -> Estimate:
+        features, layers = tasks.phi.layers[-1].W.shape[-1], len(tasks.phi.layers)
+        # The second base model's tasks have a gradient of 2 each, and one of its two is broken.
+        sound = jnp.array([layers == 1, True])
+        gradient = jax.tree.map(lambda a: jnp.full_like(a, sound.sum() * features), rule)
+        return Estimate(gradient, tasks._replace(age=tasks.age + 1), carry, jnp.full(2, float(features)), sound)
+
+    before = initial_state(RULE, spec)
+    after, metrics = jax.jit(lambda state: meta_step(state, SOURCES, spec, estimate))(before)
+    assert [[layer.W.shape for layer in tasks.phi.layers] for tasks in after.tasks] == [
+        [(2, 16, 5)],
+        [(2, 16, 3), (2, 3, 2)],
+    ]
+    size = sum(leaf.size for leaf in jax.tree.leaves(RULE))
+    np.testing.assert_allclose(metrics.gradient_norm, (5 + 5 + 2) / 3 * size**0.5, rtol=1e-5)
+    np.testing.assert_allclose(metrics.meta_loss, (5 + 5 + 2) / 3, rtol=1e-6)
+    assert metrics.dropped == 0.25
+    assert after.tasks[1].age[0] == 0
+    assert (after.tasks[0].task != before.tasks[0].task).sum() == 0
+
+
 def test_too_many_broken_tasks_stop_the_run_and_leave_its_state(tmp_path) -> None:
     broken = eqx.tree_at(lambda rule: rule.forward.mix.coefficients, RULE, jnp.full(12, jnp.nan))
     probes = {"letters": (source_probe(jax.random.key(2), LETTERS, SPEC), 3)}
@@ -178,7 +205,7 @@ def test_too_many_broken_tasks_stop_the_run_and_leave_its_state(tmp_path) -> Non
 
 def test_the_published_rule_is_meta_trained_too() -> None:
     rule = {"kind": "published", "features": 4, "channels": 3, "error_channels": 2, "readout_channels": 1}
-    changes = {"base_model": {"hidden": [], "features": 4}, "parallel_tasks": 2, "meta_steps": 2}
+    changes = {"base_models": [{"hidden": [], "features": 4}], "parallel_tasks": 2, "meta_steps": 2}
     held_out = {"every": 2, "inner_steps": 1, "tasks": 1}
     # What backpropagation makes of this rule is tested with the rule; a forward pass alone compiles sooner.
     gradient = {"kind": "nres"}

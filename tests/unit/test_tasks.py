@@ -48,7 +48,7 @@ def run(spec: Tasks, **keys: Any) -> MetaTrain:
     return MetaTrain.model_validate(
         {
             "rule": {"kind": "compact"},
-            "base_model": {"hidden": [], "features": 4},
+            "base_models": [{"hidden": [], "features": 4}],
             "tasks": spec.model_dump(),
             "parallel_tasks": 10,
             "batch": 4,
@@ -214,7 +214,7 @@ def test_every_meta_step_has_the_same_number_of_tasks_of_each_source_without_com
     sources = task_sources(spec.tasks, {"letters": dataset()})
     draw = jax.jit(lambda key, states: sample_window(key, states, sources, spec))
     for seed in range(3):
-        states = staggered_tasks(jax.random.key(seed), spec)
+        states = staggered_tasks(jax.random.key(seed), spec.base_models[0], spec)
         window = draw(jax.random.key(seed), states)
         assert window.unlabelled.shape == (10, 2, 4, 36)
         assert window.images.shape == (10, 2, 9, 36)

@@ -24,9 +24,9 @@ from rules_src.update_rules.base import UpdateRule
 
 SPEC = {
     "rule": {"kind": "compact"},
-    "base_model": {"hidden": [], "features": 3},
+    "base_models": [{"hidden": [], "features": 3}, {"hidden": [], "features": 2}],
     "tasks": {"side": 3, "classes": 2},
-    "parallel_tasks": 16,
+    "parallel_tasks": 32,
     "batch": 5,
     "labelled": 3,
     "unroll": {"truncation": 2, "shortest": 4, "longest": 12, "longest_at_first": 6, "growth": 4},
