@@ -173,8 +173,8 @@ class MetaTrain(Section):
 
     @model_validator(mode="after")
     def _sources_fit(self) -> "MetaTrain":
-        sources, kinds = self.tasks.sources, self.held_out.kinds
-        for name in kinds:
+        sources = self.tasks.sources
+        for name in self.held_out.kinds:
             if name not in sources:
                 raise ValueError(f"held_out.kinds: {name!r} is no key of tasks.sources; valid: {', '.join(sources)}")
         for name in self.held_out.datasets:
@@ -183,9 +183,9 @@ class MetaTrain(Section):
         if not self.trained:
             raise ValueError("held_out.kinds: no source is left to train on; list fewer")
         if len(self.trained) > self.tasks_each:
-            shapes, sources = len(self.base_models), len(self.trained)
+            shapes, kinds = len(self.base_models), len(self.trained)
             raise ValueError(
-                f"parallel_tasks: {sources} sources with {shapes} base_models take at least {shapes * sources}"
+                f"parallel_tasks: {kinds} sources with {shapes} base_models take at least {shapes * kinds}"
             )
         return self
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import pytest
 from toy_run import Hebbian
 
@@ -39,7 +38,7 @@ def test_an_inner_step_is_compiled_once_for_equal_shapes(name: str) -> None:
 def test_a_meta_gradient_is_compiled_once_for_equal_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
     for constant, value in {"TASKS": 2, "STEPS": 2, "LABELLED": 6, "CLASSES": 3}.items():
         monkeypatch.setattr(programs, constant, value)
-    function, (rule, phis, window), *_ = programs.meta_gradient(Hebbian(jnp.array([0.1, 0.01])), (6, 5), batch=7)
+    function, (rule, phis, window), *_ = programs.meta_gradient(Hebbian(0.1, 0.01), (6, 5), batch=7)
     gradient = jax.jit(function)
     for _ in range(3):
         found = gradient(rule, phis, window)
@@ -60,7 +59,7 @@ def test_a_stage_started_again_compiles_nothing(tmp_path: Path) -> None:
     prepare_dataset("digits", '{"source": "digits"}', "abc", tmp_path / "raw", tmp_path / "digits.zarr")
     options = {
         "rule": {"kind": "oja"},
-        "base_models": [{"hidden": [], "features": 4}],
+        "base_model": {"hidden": [], "features": 4},
         "spec": {"seeds": 2, "inner_steps": [1]},
         "code": "abc",
         "dataset": "digits.zarr",

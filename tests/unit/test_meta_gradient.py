@@ -1,5 +1,7 @@
 """The meta-objective's gradient through an unroll, against finite differences, for every part of both rules."""
 
+from collections.abc import Callable
+from functools import cache
 from types import ModuleType
 
 import jax
@@ -50,26 +52,32 @@ def _setting(*, dead: bool) -> tuple[BaseModel, jax.Array]:
     return phi, x
 
 
+@cache
+def _loss_and_gradient(name: str) -> tuple[Callable[..., jax.Array], Callable[..., list[jax.Array]], list[jax.Array]]:
+    """Compiled once for all settings, as functions of theta's leaves, which come third."""
+    leaves, structure = jax.tree.flatten(_rule(*RULES[name]))
+
+    def loss(leaves: list[jax.Array], phi: BaseModel, x: jax.Array) -> jax.Array:
+        targets = jax.nn.one_hot(jnp.arange(8) % 3, 3)
+        batches = jnp.stack([x * (0.8 + 0.1 * step) for step in range(STEPS)])
+        features = unroll(jax.tree.unflatten(structure, leaves), phi, batches).features(x)
+        return meta_objective(features, targets, features[::-1], targets[::-1])
+
+    return jax.jit(loss), jax.jit(jax.grad(loss)), leaves
+
+
 @pytest.mark.parametrize("dead", [False, True], ids=["alive", "dead unit and constant input"])
 @pytest.mark.parametrize("name", RULES)
 def test_it_agrees_with_finite_differences(name: str, dead: bool) -> None:
     with jax.enable_x64(True):
-        rule, (phi, x) = _rule(*RULES[name]), _setting(dead=dead)
-        targets = jax.nn.one_hot(jnp.arange(8) % 3, 3)
-        batches = jnp.stack([x * (0.8 + 0.1 * step) for step in range(STEPS)])
-        leaves, structure = jax.tree.flatten(rule)
-
-        def loss(leaves: list[jax.Array]) -> jax.Array:
-            features = unroll(jax.tree.unflatten(structure, leaves), phi, batches).features(x)
-            return meta_objective(features, targets, features[::-1], targets[::-1])
-
-        slopes = jax.jit(jax.grad(loss))(leaves)
+        (loss, gradient, leaves), setting = _loss_and_gradient(name), _setting(dead=dead)
+        slopes = gradient(leaves, *setting)
         assert all(jnp.isfinite(slope).all() for slope in slopes)
-        evaluate = jax.jit(loss)
         for index, (leaf, slope) in enumerate(zip(leaves, slopes, strict=True)):
             direction = jax.random.normal(jax.random.key(index), leaf.shape)
             above, below = (
-                evaluate([*leaves[:index], leaf + sign * EPSILON * direction, *leaves[index + 1 :]]) for sign in (1, -1)
+                loss([*leaves[:index], leaf + sign * EPSILON * direction, *leaves[index + 1 :]], *setting)
+                for sign in (1, -1)
             )
             numerical = (above - below) / (2 * EPSILON)
             np.testing.assert_allclose((slope * direction).sum(), numerical, rtol=1e-5, atol=1e-8)

@@ -1,12 +1,11 @@
-from functools import cache
 from importlib import import_module
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from toy_run import Hebbian
 
 from rules_src.base_model import BaseModel
 from rules_src.config.meta_train import Faults, MetaTrain, Nres
@@ -35,6 +34,7 @@ from rules_src.meta_train.truncation import (
 )
 from rules_src.tasks.images import Images
 from rules_src.update_rules.compact import CompactRule, build
+from rules_src.update_rules.learned import LearnedRule
 
 SPEC = MetaTrain.model_validate(
     {
@@ -55,18 +55,18 @@ PIXELS = jax.random.randint(jax.random.key(0), (45, 8, 8), 0, 256).astype(jnp.ui
 LETTERS = Images(PIXELS, first=jnp.arange(0, 45, 5), count=jnp.full(9, 5))
 SOURCES = {"letters": LETTERS}
 RULE = build(SPEC.rule, jax.random.key(1))
+TOY = Hebbian(0.1, 0.01)
 
 
-@cache
-def _run(every: int = 4) -> list[Progress]:
+def _run(rule: LearnedRule, every: int = 4) -> list[Progress]:
     spec = SPEC.model_copy(update={"held_out": SPEC.held_out.model_copy(update={"every": every})})
-    return list(meta_train(RULE, SOURCES, spec, {"letters": (source_probe(jax.random.key(2), LETTERS, spec), 3)}))
+    return list(meta_train(rule, SOURCES, spec, {"letters": (source_probe(jax.random.key(2), LETTERS, spec), 3)}))
 
 
 @jax.jit
 def _estimate(states: TaskState, window: Window) -> Estimate:
     estimate = over_tasks(truncated_backprop(window_loss(ridge=0.1)))
-    return estimate(jax.random.split(jax.random.key(0), 4), RULE, states, None, window)
+    return estimate(jax.random.split(jax.random.key(0), 4), TOY, states, None, window)
 
 
 def _states_and_window() -> tuple[TaskState, Window]:
@@ -78,7 +78,7 @@ def test_truncated_backprop_over_a_whole_unroll_is_full_backprop_summed_over_tas
     states, window = _states_and_window()
     gradient, after, _, losses, sound = _estimate(states, window)
 
-    def full(rule: CompactRule) -> jax.Array:
+    def full(rule: Hebbian) -> jax.Array:
         def one_task(phi: BaseModel, window: Window) -> jax.Array:
             for x in window.unlabelled:
                 phi = rule.update(phi, x)
@@ -88,11 +88,11 @@ def test_truncated_backprop_over_a_whole_unroll_is_full_backprop_summed_over_tas
 
         return jax.vmap(one_task)(states.phi, window).sum()
 
-    value, expected = jax.jit(jax.value_and_grad(full))(RULE)
+    value, expected = jax.jit(jax.value_and_grad(full))(TOY)
     np.testing.assert_allclose(losses.sum(), value, rtol=1e-4)
     assert sound.all()
     for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-4 * float(jnp.abs(b).max()) + 1e-6)
+        np.testing.assert_allclose(a, b, atol=1e-3 * float(jnp.abs(b).max()))
     np.testing.assert_array_equal(after.age, states.age + 3)
 
 
@@ -144,15 +144,14 @@ def test_totals_lie_between_the_shortest_and_the_longest_and_vary() -> None:
 
 
 def test_equal_seeds_give_equal_theta_whatever_the_dispatch_length() -> None:
-    first, second = _run()[-1], _run(every=2)[-1]
-    assert len(_run()) == 3
-    assert len(_run(every=2)) == 5
-    for a, b in zip(jax.tree.leaves(first.state.rule), jax.tree.leaves(second.state.rule), strict=True):
-        np.testing.assert_array_equal(a, b)
+    first, second = _run(TOY), _run(TOY, every=2)
+    assert (len(first), len(second)) == (3, 5)
+    np.testing.assert_array_equal(first[-1].state.rule.rates, second[-1].state.rule.rates)
+    assert (first[-1].state.rule.rates != TOY.rates).all()
 
 
 def test_every_part_of_theta_learns_and_metrics_cover_every_meta_step() -> None:
-    run = _run()
+    run = _run(RULE)
     before = dict(jax.tree_util.tree_leaves_with_path(RULE))
     still = {
         jax.tree_util.keystr(path)
@@ -192,7 +191,7 @@ def test_base_models_of_several_shapes_share_each_meta_step() -> None:
 
 
 def test_too_many_broken_tasks_stop_the_run_and_leave_its_state(tmp_path) -> None:
-    broken = eqx.tree_at(lambda rule: rule.forward.mix.coefficients, RULE, jnp.full(12, jnp.nan))
+    broken = Hebbian(jnp.nan, 0.01)
     probes = {"letters": (source_probe(jax.random.key(2), LETTERS, SPEC), 3)}
     spec = SPEC.model_copy(update={"faults": Faults(share=0.05, window=4), "gradient": Nres(kind="nres")})
     with pytest.raises(InputError, match=r"68% of the latest tasks were not finite.*faulty-step-000004.safetensors"):

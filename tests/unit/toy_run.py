@@ -20,7 +20,7 @@ from rules_src.meta_train.held_out import source_probe
 from rules_src.meta_train.resumable import resumable_run
 from rules_src.meta_train.state import versions
 from rules_src.tasks.images import Images
-from rules_src.update_rules.base import UpdateRule
+from rules_src.update_rules.learned import LearnedRule
 
 SPEC = {
     "rule": {"kind": "compact"},
@@ -38,14 +38,24 @@ SPEC = {
 }
 
 
-class Hebbian(UpdateRule):
-    """A rule that compiles in no time."""
+class Hebbian(LearnedRule):
+    """A rule that compiles in no time and has no use for what learned rules share."""
 
     rates: Float[Array, "2"]
+
+    def __init__(self, *rates: float) -> None:
+        self.rates = jnp.array(rates)
+        self.error_out = self.forward = self.backward = self.bias_readout = None
 
     @property
     def rate(self) -> Float[Array, ""]:
         return self.rates[0]
+
+    def top_error(self, features):
+        raise NotImplementedError
+
+    def update_network(self, x, z, error, bias, statistics):
+        raise NotImplementedError
 
     def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
         (layer,) = phi.layers
@@ -83,7 +93,7 @@ def main(folder: str, changes: str = "{}", event: str = "") -> None:
     letters = Images(pixels, first=jnp.arange(0, 8, 2), count=jnp.full(4, 2))
     probe = jax.jit(lambda: source_probe(jax.random.key(2), letters, spec))()
     record = {"config": short_hash(canonical_json(spec)), **versions()}
-    rule = Hebbian(jnp.array([0.1, 0.01]))
+    rule = Hebbian(0.1, 0.01)
     for item in resumable_run(
         rule, {"letters": letters}, spec, {"letters": (probe, 2)}, folder=Path(folder), record=record
     ):
