@@ -32,7 +32,7 @@ features = LearnedRule.from_pretrained("{name}").fit_transform(X)
 | | |
 |---|---|
 | theta | {numbers:,} numbers, {name}.safetensors |
-| meta-trained on | rendered letters and digits in many typefaces, {side} x {side} permuted pixels |
+| meta-trained on | {sources}; {side} x {side} permuted inputs |
 | snapshot | after {chosen} of {meta_steps} meta-steps of {tasks} tasks x {truncation} inner steps |
 | chosen by | accuracy on {validation}, {side} x {side}, {labelled} labels a class: {accuracy:.1%} |
 | cost | {cost} |
@@ -49,7 +49,7 @@ The snapshot was chosen by {validation} alone.
 
 ## Limits
 
-- It has seen images of letters only. On data of another kind compare it with the raw inputs first.
+- It has seen these tasks only. On data of another kind compare it with the raw inputs first.
 - It was meta-trained for up to {longest} inner steps; features may get worse after that.
 - Batch norm takes its statistics from the data it is fitted on, so a few dozen rows are the least to give it.
 
@@ -89,6 +89,7 @@ def ship(
     card = CARD.format(
         name=name,
         numbers=sum(leaf.size for leaf in jax.tree.leaves(rule)),
+        sources=", ".join(section.trained),
         side=section.tasks.side,
         chosen=int(files[best].stem.removeprefix("step-")),
         meta_steps=section.meta_steps,

@@ -5,10 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 from toy_run import Hebbian
 
 from rules_src.base_model import BaseModel
-from rules_src.config.meta_train import Faults, MetaTrain, Nres
+from rules_src.config.meta_train import Faults, MetaTrain, Nres, TruncatedBackprop
 from rules_src.errors import InputError
 from rules_src.meta_objective import meta_objective
 from rules_src.meta_train.gradient import (
@@ -22,7 +23,7 @@ from rules_src.meta_train.gradient import (
 )
 from rules_src.meta_train.held_out import dataset_probe, held_out_accuracy, source_probe
 from rules_src.meta_train.resumable import resumable_run
-from rules_src.meta_train.trainer import Progress, initial_state, meta_step, meta_train
+from rules_src.meta_train.trainer import Progress, estimator, initial_state, meta_step, meta_train
 from rules_src.meta_train.truncation import (
     TaskState,
     largest_total,
@@ -150,19 +151,48 @@ def test_equal_seeds_give_equal_theta_whatever_the_dispatch_length() -> None:
     assert (first[-1].state.rule.rates != TOY.rates).all()
 
 
-def test_every_part_of_theta_learns_and_metrics_cover_every_meta_step() -> None:
-    run = _run(RULE)
-    before = dict(jax.tree_util.tree_leaves_with_path(RULE))
-    still = {
-        jax.tree_util.keystr(path)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(run[-1].state.rule)
-        if (leaf == before[path]).all()
+def test_every_part_of_theta_learns_and_accuracy_on_fixed_tasks_rises() -> None:
+    digits = load_digits()
+    order, count = np.argsort(digits.target, kind="stable"), np.bincount(digits.target)
+    pixels = jnp.asarray(digits.images[order] * 15.9, jnp.uint8)
+    images = Images(pixels, first=jnp.asarray(np.cumsum(count) - count), count=jnp.asarray(count))
+    changes = {
+        "rule": {"kind": "compact", "channels": 8, "error_channels": 2, "readout_channels": 1},
+        "base_models": [{"hidden": [], "features": 8}],
+        "tasks": {"side": 4, "classes": 5, "jitter": dict.fromkeys(("rotation", "scale", "shift", "shear"), 0)},
+        "parallel_tasks": 8,
+        "batch": 16,
+        "unroll": {"truncation": 5, "shortest": 5, "longest": 40},
+        "optimiser": {"warmup": 5, "learning_rate": 0.03},
+        "meta_steps": 100,
+        "held_out": {"every": 50, "inner_steps": 40, "tasks": 32},
     }
-    # Biases right before a batch norm have no effect, so no gradient but rounding.
-    assert still <= {".unit_in.bias", ".blocks[0].own.bias", ".blocks[1].own.bias", ".top[0].bias", ".top[1].own.bias"}
-    assert [len(item.metrics.meta_loss) for item in run] == [0, 4, 4]
-    assert all(np.isfinite(item.metrics.meta_loss).all() for item in run)
-    assert run[-1].held_out["letters"].shape == (2,)
+    spec = MetaTrain.model_validate(SPEC.model_dump() | changes)
+    rule = build(spec.rule, jax.random.key(0))
+    probe = source_probe(jax.random.key(1), images, spec)
+    first, middle, last = meta_train(rule, {"letters": images}, spec, {"digits": (probe, 5)})
+    assert [len(item.metrics.meta_loss) for item in (first, middle, last)] == [0, 50, 50]
+    assert all(np.isfinite(item.metrics.meta_loss).all() for item in (middle, last))
+    # From 73% to 80% when this was written; both on the same 32 tasks.
+    assert last.held_out["digits"].mean() > first.held_out["digits"].mean() + 0.04
+    before = dict(jax.tree_util.tree_leaves_with_path(rule))
+    still = [
+        jax.tree_util.keystr(path)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(last.state.rule)
+        if (leaf == before[path]).all()
+    ]
+    assert not still
+
+
+def test_a_config_says_whether_inner_steps_are_computed_twice() -> None:
+    def twice(*, rematerialise: bool) -> bool:
+        gradient = TruncatedBackprop(kind="truncated-backprop", rematerialise=rematerialise)
+        estimate = estimator(SPEC.model_copy(update={"gradient": gradient})).estimate
+        states, window = jax.tree.map(lambda leaf: leaf[0], _states_and_window())
+        return "remat" in str(jax.make_jaxpr(lambda: estimate(jax.random.key(0), TOY, states, None, window))())
+
+    assert twice(rematerialise=True)
+    assert not twice(rematerialise=False)
 
 
 def test_base_models_of_several_shapes_share_each_meta_step() -> None:
