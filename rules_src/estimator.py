@@ -70,7 +70,7 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         features: Any = 32,
         activation: Any = "relu",
         inner_steps: Any = 200,
-        batch: Any = 32,
+        batch: Any = 64,
         scale: Any = True,
         random_state: Any = 0,
     ):

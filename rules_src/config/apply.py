@@ -14,7 +14,7 @@ class Apply(Section):
     """Base models, each with its own initial weights, input permutation and order of examples."""
     inner_steps: Annotated[list[Annotated[int, Field(ge=0)]], Increasing] = [0, 10, 30, 100, 200]
     """Inner steps after which features are recorded; the last is the one that results quote."""
-    batch: PositiveInt = 32
+    batch: PositiveInt = 64
     """Unlabelled examples an inner step."""
     probe: PositiveInt = 200
     """Test examples whose activations are kept for every layer."""
