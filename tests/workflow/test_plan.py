@@ -13,6 +13,7 @@ from checkout import ROOT, Checkout
     [
         ("config", {"prepare_dataset": 4, "apply_rule": 18, "embed_baseline": 9, "evaluate_few_shot": 27}),
         ("smoke", {"prepare_dataset": 3, "apply_rule": 4, "embed_baseline": 2, "evaluate_few_shot": 6}),
+        ("pretrain", {"prepare_dataset": 3, "apply_rule": 2, "embed_baseline": 1, "evaluate_few_shot": 3}),
         ("paper", {"prepare_dataset": 4, "apply_rule": 45, "embed_baseline": 27, "evaluate_few_shot": 72}),
     ],
 )
