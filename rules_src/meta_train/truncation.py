@@ -1,6 +1,7 @@
 """Tasks in progress: each is carried a window of inner steps at a time until its own total, then replaced."""
 
-from typing import NamedTuple
+from statistics import fmean
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -10,6 +11,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from rules_src.base_model import BaseModel, initial_base_model
 from rules_src.config import rules as config
 from rules_src.config.meta_train import MetaTrain, Unroll
+from rules_src.update_rules.base import UpdateRule
 
 
 class TaskState(NamedTuple):
@@ -38,6 +40,18 @@ def new_task(key: PRNGKeyArray, shape: config.BaseModel, spec: MetaTrain) -> Tas
         age=jnp.zeros((), jnp.int32),
         total=sample_total(key_total, spec.unroll),
     )
+
+
+def inner_step_flops(rule: UpdateRule, spec: MetaTrain) -> float:
+    """Floating-point operations of one task's inner step, by XLA's count before optimisation; mean over base models."""
+
+    def cost(shape: config.BaseModel) -> float:
+        phi = fresh_base_model(jax.random.key(0), shape, spec.tasks.side)
+        step = jax.jit(lambda rule, phi, x: rule.update(phi, x))
+        counted: Any = step.lower(rule, phi, jnp.zeros((spec.batch, spec.tasks.side**2))).cost_analysis()
+        return float(counted["flops"])
+
+    return fmean(map(cost, spec.base_models))
 
 
 def sample_total(key: PRNGKeyArray, unroll: Unroll) -> Int[Array, ""]:

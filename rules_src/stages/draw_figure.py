@@ -10,7 +10,13 @@ from rules_src.errors import InputError
 from rules_src.figures import style
 from rules_src.stages.command import run
 
-FIGURES = ("accuracy_over_inner_steps", "few_shot_bars", "first_layer_filters", "meta_training_curves")
+FIGURES = (
+    "accuracy_over_compute",
+    "accuracy_over_inner_steps",
+    "few_shot_bars",
+    "first_layer_filters",
+    "meta_training_curves",
+)
 
 
 def draw_figure(

@@ -18,6 +18,7 @@ from rules_src.meta_train.data import held_out_sources, small_images, task_sourc
 from rules_src.meta_train.held_out import Probe, dataset_probe, source_probe
 from rules_src.meta_train.resumable import HISTORY, resumable_run
 from rules_src.meta_train.state import versions
+from rules_src.meta_train.truncation import inner_step_flops
 from rules_src.stages.command import run
 from rules_src.stages.progress import shown
 from rules_src.storage import check_manifest, read_zarr, write_manifest, write_zarr
@@ -55,7 +56,8 @@ def train(
     manifest = {"spec": json.loads(spec), "code": code, "extra": {"device": jax.devices()[0].device_kind}}
     save_theta(state.average, theta, spec=section.rule.model_dump(mode="json"))
     write_manifest(theta, **manifest)
-    write_zarr(run_history.read(folder / HISTORY), history, **manifest)
+    cost = {"parallel_tasks": section.parallel_tasks, "gflop_per_inner_step": inner_step_flops(rule, section) / 1e9}
+    write_zarr(run_history.read(folder / HISTORY).assign_attrs(cost), history, **manifest)
 
 
 def _pairs(texts: list[str]) -> list[tuple[str, Path]]:

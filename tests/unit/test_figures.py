@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from rules_src.errors import InputError
 from rules_src.figures import style
+from rules_src.figures.accuracy_over_compute import draw
 from rules_src.figures.first_layer_filters import filter_images
 from rules_src.figures.meta_training_curves import run_name, running_mean
 from rules_src.stages.draw_figure import FIGURES, draw_figure
@@ -39,21 +40,28 @@ def summary(tmp_path):
     return tmp_path / "summary.nc"
 
 
-@pytest.fixture
-def history(tmp_path):
+def written_history(folder, **changes):
     dataset = xr.Dataset(
         {
             "meta_loss": ("meta_step", np.linspace(1, 0.5, 30)),
+            "truncation": ("meta_step", np.full(30, 10.0)),
             "held_out_accuracy": (("dataset", "evaluation"), [[0.5, 0.6], [0.4, 0.5]]),
+            "held_out_sem": (("dataset", "evaluation"), [[0.01, 0.01], [0.02, 0.01]]),
         },
         coords={
             "meta_step": np.arange(1, 31),
             "dataset": np.array(["letters", "digits"], dtype=object),
             "evaluation_step": ("evaluation", [0, 30]),
         },
+        attrs={"parallel_tasks": 8, "gflop_per_inner_step": 0.5},
     )
-    write_zarr(dataset, tmp_path / "run-12345678" / "history.zarr", spec={}, code="")
-    return tmp_path / "run-12345678" / "history.zarr"
+    write_zarr(dataset.assign_coords(changes), folder / "history.zarr", spec={}, code="")
+    return folder / "history.zarr"
+
+
+@pytest.fixture
+def history(tmp_path):
+    return written_history(tmp_path / "run-12345678")
 
 
 @pytest.fixture
@@ -73,7 +81,8 @@ def features(tmp_path):
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_equal_results_give_equal_files(figure, summary, history, features, tmp_path):
-    results = {"meta_training_curves": history, "first_layer_filters": features}.get(figure, summary)
+    drawn_from = {"accuracy_over_compute": history, "meta_training_curves": history, "first_layer_filters": features}
+    results = drawn_from.get(figure, summary)
     drawn = []
     for folder in ("one", "two"):
         outputs = [tmp_path / folder / f"{figure}{suffix}" for suffix in (".svg", ".png")]
@@ -93,6 +102,19 @@ def test_filters_are_put_back_into_pixel_order():
     np.testing.assert_array_equal(filter_images(colour, np.arange(12), Path("x"))[0], [[0, 1], [2, 3]])
     with pytest.raises(InputError, match=r"x\.zarr: 10 inputs"):
         filter_images(np.ones((10, 1)), np.arange(10), Path("x.zarr"))
+
+
+def test_runs_are_drawn_side_by_side_over_the_arithmetic_they_took_where_they_watch_the_same(history, tmp_path):
+    other = written_history(tmp_path / "other", dataset=np.array(["digits", "words"], dtype=object))
+    figure = draw([history, other])
+    (panel,) = [axes for axes in figure.axes if axes.get_visible()]
+    assert panel.get_title() == "digits"
+    lines = {line.get_label(): line.get_xydata().tolist() for line in panel.lines}
+    # 30 meta-steps of 8 tasks x 10 inner steps of 0.5 GFLOP are 1.2 TFLOP.
+    assert lines == {"run": [[0, 0.4], [1.2, 0.5]], "other": [[0, 0.5], [1.2, 0.6]]}
+    stranger = written_history(tmp_path / "stranger", dataset=np.array(["x", "y"], dtype=object))
+    with pytest.raises(InputError, match="watches nothing that the other runs watch"):
+        draw([history, stranger])
 
 
 def test_running_mean_starts_with_what_there_is():

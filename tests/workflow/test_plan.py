@@ -22,6 +22,11 @@ def test_each_config_plans_its_jobs(checkout: Checkout, config: str, counts: dic
     assert checkout.jobs("--configfile", f"config/{config}.yaml") == counts | once
 
 
+def test_two_runs_are_drawn_side_by_side(checkout: Checkout):
+    jobs = checkout.jobs("--configfile", "config/both-rules.yaml")
+    assert (jobs["meta_train_rule"], jobs["draw_figure"]) == (2, 5)
+
+
 @pytest.mark.parametrize(
     ("target", "counts"),
     [

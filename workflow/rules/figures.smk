@@ -6,10 +6,10 @@ images = [
 ]
 
 # What each figure is drawn from; some have nothing to show in a study without update rules, or meta-trained ones.
+histories = [f"{folder}/history.zarr" for folder in run_folders(learned)]
 figures = {
-    "meta_training_curves": [
-        f"{folder}/history.zarr" for folder in run_folders(learned)
-    ],
+    "meta_training_curves": histories,
+    "accuracy_over_compute": histories if len(histories) > 1 else [],
     "few_shot_bars": ["<results>/summary.nc"],
     "accuracy_over_inner_steps": (
         ["<results>/summary.nc"] if settings.study.rules else []

@@ -1,0 +1,60 @@
+"""Meta-training runs side by side: accuracy on what all of them watch, against the arithmetic spent."""
+
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+import seaborn as sns
+import xarray as xr
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from rules_src.errors import InputError
+from rules_src.figures import style
+from rules_src.figures.meta_training_curves import run_name
+from rules_src.storage import read_zarr
+
+WIDEST = 3
+"""Panels in a row."""
+
+
+def draw(inputs: list[Path]) -> Figure:
+    """One panel for each kind of data that every run watches, one curve a run, with standard errors.
+
+    Args:
+        inputs: history stores, each in its run's folder.
+
+    Raises:
+        InputError: the runs watch nothing in common.
+    """
+    histories = {run_name(path): read_zarr(path) for path in inputs}
+    watched = [history["dataset"].values.tolist() for history in histories.values()]
+    shared = reduce(lambda left, right: [name for name in left if name in right], watched)
+    if not shared:
+        raise InputError(f"{inputs[0]}: watches nothing that the other runs watch; nothing to draw side by side")
+    columns = min(WIDEST, len(shared))
+    rows = -(-len(shared) // columns)
+    figure = Figure(figsize=(0.5 + 4 * columns, 0.9 + 3.2 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
+    for axes, name in zip(panels, shared, strict=False):
+        for (run, history), colour in zip(histories.items(), sns.color_palette("colorblind"), strict=False):
+            of_data = history.sel(dataset=name)
+            mean, error = of_data["held_out_accuracy"].values, of_data["held_out_sem"].values
+            spent = teraflop(history)
+            axes.plot(spent, mean, marker="o", markersize=3.5, linewidth=2, color=colour, label=run)
+            axes.fill_between(spent, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0)
+        axes.set(title=name, ylabel="accuracy (%)")
+        style.percent_axis(axes)
+    for axes in panels[len(shared) :]:
+        axes.set_visible(False)
+    figure.supxlabel("TFLOP of inner steps", fontsize="medium")
+    style.legend_above(figure, panels[0], columns=len(histories))
+    return figure
+
+
+def teraflop(history: xr.Dataset) -> Float[np.ndarray, " evaluation"]:
+    """Arithmetic in the inner steps before each evaluation, forward passes alone, in 1e12 operations."""
+    inner_steps = np.concatenate([[0.0], np.cumsum(history["truncation"].values)])
+    each = history.attrs["parallel_tasks"] * history.attrs["gflop_per_inner_step"] / 1e3
+    spent: np.ndarray = inner_steps[history["evaluation_step"].values] * each
+    return spent
