@@ -48,5 +48,5 @@ def test_a_name_without_a_file_is_one_line(study: Checkout):
     done = study.snakemake("--dry-run", "--configfile", overlay, fails=True)
     error = done.stderr.splitlines()[-1]
     assert error.startswith("error: rules.shipped.name: no pretrained rule 'some-lettres' in ")
-    assert error.endswith("take one of: letters, some-letters")
+    assert error.endswith("take one of: glyphs, some-letters")
     assert "Traceback" not in done.stdout + done.stderr
