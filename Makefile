@@ -56,7 +56,7 @@ dag: setup ## Write the graph of rules as Mermaid to results/dag.mmd
 	@mkdir -p results
 	$(SNAKEMAKE) --rulegraph mermaid-js > results/dag.mmd
 
-readme: run dag ## Run the study and put its table and its graph into README.md
+readme: run dag ## Run the study and put its table and its graph into README.md, the table into the cards of shipped rules
 	python workflow/readme.py results/dag.mmd results/table.md
 
 schema: setup ## Regenerate config/schema.json and the tables of config/README.md

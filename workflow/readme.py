@@ -1,4 +1,4 @@
-"""Puts what the workflow made into README.md: `python workflow/readme.py DAG TABLE`, run by `make readme`.
+"""Puts what the workflow made into README.md and the cards of shipped rules: `python workflow/readme.py DAG TABLE`, run by `make readme`.
 
 Each part stands between the lines `<!-- name -->` and `<!-- end of name -->`.
 """
@@ -17,7 +17,7 @@ def fill(text: str, name: str, content: str) -> str:
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     pattern = re.compile(f"(?<={re.escape(begin)}\n).*?(?={re.escape(end)})", re.DOTALL)
     if not pattern.search(text):
-        raise ValueError(f"README.md: no lines {begin} ... {end}")
+        raise ValueError(f"no lines {begin} ... {end}")
     return pattern.sub(lambda _: content.strip() + "\n", text)
 
 
@@ -29,5 +29,7 @@ def dag_block(mermaid: str) -> str:
 
 if __name__ == "__main__":
     dag, table = (Path(argument).read_text() for argument in sys.argv[1:3])
+    for page in [Path("README.md"), *sorted(Path("data/pretrained").glob("*.md"))]:
+        page.write_text(fill(page.read_text(), "results", table))
     readme = Path("README.md")
-    readme.write_text(fill(fill(readme.read_text(), "dag", dag_block(dag)), "results", table))
+    readme.write_text(fill(readme.read_text(), "dag", dag_block(dag)))
