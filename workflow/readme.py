@@ -1,4 +1,6 @@
-"""Puts what the workflow made into README.md and the cards of shipped rules: `python workflow/readme.py DAG TABLE`, run by `make readme`.
+"""Puts what the workflow made into README.md and the cards of shipped rules, for `make readme`.
+
+`python workflow/readme.py DAG TABLE` does it.
 
 Each part stands between the lines `<!-- name -->` and `<!-- end of name -->`.
 """
