@@ -44,7 +44,7 @@ def input_permutations(keys: Key[Array, " seed"], inputs: int) -> Int[Array, "se
 
 def initial_learners(keys: Key[Array, " seed"], inputs: int, base_model: config.BaseModel) -> Learners:
     """One base model a key, before its first inner step on a dataset of so many inputs."""
-    widths = [inputs, *base_model.hidden, base_model.features]
+    widths = base_model.widths(inputs)
     phis = eqx.filter_vmap(lambda key: initial_base_model(jax.random.fold_in(key, 1), widths, base_model.activation))(
         keys
     )

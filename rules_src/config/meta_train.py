@@ -83,7 +83,7 @@ class Adam(Section):
 
 
 class HeldOut(Section):
-    """Accuracy watched while meta-training; never used to choose anything."""
+    """Accuracy watched while meta-training; the run itself chooses nothing by it."""
 
     every: PositiveInt = 25
     """Meta-steps between measurements."""

@@ -24,6 +24,10 @@ class BaseModel(Section):
     activation: Activation = "relu"
     """Applied after the batch norm of every layer, the last included."""
 
+    def widths(self, inputs: int) -> list[int]:
+        """Units of the input and of every layer above it."""
+        return [inputs, *self.hidden, self.features]
+
 
 class Compact(Section):
     """The compact neuron-local rule: means over batch and units where the published one has convolutions."""

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from rules_src.errors import InputError
 from rules_src.figures import style
-from rules_src.figures.meta_training_curves import run_name
+from rules_src.figures.meta_training_curves import held_out_curve, run_name
 from rules_src.storage import read_zarr
 
 WIDEST = 3
@@ -35,14 +35,11 @@ def draw(inputs: list[Path]) -> Figure:
     columns = min(WIDEST, len(shared))
     rows = -(-len(shared) // columns)
     figure = Figure(figsize=(0.5 + 4 * columns, 0.9 + 3.2 * rows), layout="constrained")
+    colours = sns.color_palette("colorblind", len(histories))
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
     for axes, name in zip(panels, shared, strict=False):
-        for (run, history), colour in zip(histories.items(), sns.color_palette("colorblind"), strict=False):
-            of_data = history.sel(dataset=name)
-            mean, error = of_data["held_out_accuracy"].values, of_data["held_out_sem"].values
-            spent = teraflop(history)
-            axes.plot(spent, mean, marker="o", markersize=3.5, linewidth=2, color=colour, label=run)
-            axes.fill_between(spent, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0)
+        for (run, history), colour in zip(histories.items(), colours, strict=True):
+            held_out_curve(axes, history.sel(dataset=name), teraflop(history), color=colour, label=run)
         axes.set(title=name, ylabel="accuracy (%)")
         style.percent_axis(axes)
     for axes in panels[len(shared) :]:
@@ -55,6 +52,5 @@ def draw(inputs: list[Path]) -> Figure:
 def teraflop(history: xr.Dataset) -> Float[np.ndarray, " evaluation"]:
     """Arithmetic in the inner steps before each evaluation, forward passes alone, in 1e12 operations."""
     inner_steps = np.concatenate([[0.0], np.cumsum(history["truncation"].values)])
-    each = history.attrs["parallel_tasks"] * history.attrs["gflop_per_inner_step"] / 1e3
-    spent: np.ndarray = inner_steps[history["evaluation_step"].values] * each
+    spent: np.ndarray = inner_steps[history["evaluation_step"].values] * history.attrs["gflop_per_inner_step"] / 1e3
     return spent

@@ -2,10 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import seaborn as sns
+import xarray as xr
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rules_src.figures import style
@@ -36,18 +39,21 @@ def draw(inputs: list[Path]) -> Figure:
         left.legend(frameon=False)
         names = history["dataset"].values.tolist()
         for name, colour in zip(names, sns.color_palette("colorblind", len(names)), strict=True):
-            mean = history["held_out_accuracy"].sel(dataset=name).values
-            at = history["evaluation_step"].values
-            right.plot(at, mean, marker="o", markersize=4, linewidth=2, color=colour, label=NAMES.get(name, name))
-            if "held_out_sem" in history:
-                error = history["held_out_sem"].sel(dataset=name).values
-                right.fill_between(at, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0)
+            at, label = history["evaluation_step"].values, NAMES.get(name, name)
+            held_out_curve(right, history.sel(dataset=name), at, color=colour, label=label)
         shots = history.attrs.get("labelled_per_class")
         given = "" if shots is None else f"with {shots} labels per class, "
         right.set(xlabel="meta-step", ylabel="accuracy (%)", title=f"accuracy {given}± standard error")
         style.percent_axis(right)
         right.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
+
+
+def held_out_curve(axes: Axes, history: xr.Dataset, at: np.ndarray, *, color: Any, label: str) -> None:
+    """Accuracy and its standard error on one kind of data, at `at`, which has an entry for each evaluation."""
+    mean, error = history["held_out_accuracy"].values, history["held_out_sem"].values
+    axes.plot(at, mean, marker="o", markersize=4, linewidth=2, color=color, label=label)
+    axes.fill_between(at, mean - error, mean + error, color=color, alpha=0.15, linewidth=0)
 
 
 def run_name(history: Path) -> str:

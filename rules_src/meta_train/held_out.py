@@ -1,4 +1,4 @@
-"""Accuracy on fixed probes, of training tasks and of data never trained on: watched, never used to choose."""
+"""Accuracy on fixed probes, of training tasks and of data never trained on; a run itself chooses nothing by it."""
 
 import math
 from typing import NamedTuple

@@ -1,6 +1,5 @@
 """Tasks in progress: each is carried a window of inner steps at a time until its own total, then replaced."""
 
-from statistics import fmean
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -28,7 +27,7 @@ class TaskState(NamedTuple):
 
 def fresh_base_model(key: PRNGKeyArray, shape: config.BaseModel, side: int) -> BaseModel:
     """A randomly initialised base model for `side` x `side` inputs."""
-    return initial_base_model(key, [side**2, *shape.hidden, shape.features], shape.activation)
+    return initial_base_model(key, shape.widths(side**2), shape.activation)
 
 
 def new_task(key: PRNGKeyArray, shape: config.BaseModel, spec: MetaTrain) -> TaskState:
@@ -43,7 +42,7 @@ def new_task(key: PRNGKeyArray, shape: config.BaseModel, spec: MetaTrain) -> Tas
 
 
 def inner_step_flops(rule: UpdateRule, spec: MetaTrain) -> float:
-    """Floating-point operations of one task's inner step, by XLA's count before optimisation; mean over base models."""
+    """Floating-point operations of one inner step of all parallel tasks, by XLA's count before optimisation."""
 
     def cost(shape: config.BaseModel) -> float:
         phi = fresh_base_model(jax.random.key(0), shape, spec.tasks.side)
@@ -51,7 +50,7 @@ def inner_step_flops(rule: UpdateRule, spec: MetaTrain) -> float:
         counted: Any = step.lower(rule, phi, jnp.zeros((spec.batch, spec.tasks.side**2))).cost_analysis()
         return float(counted["flops"])
 
-    return fmean(map(cost, spec.base_models))
+    return spec.tasks_each * sum(map(cost, spec.base_models))
 
 
 def sample_total(key: PRNGKeyArray, unroll: Unroll) -> Int[Array, ""]:

@@ -56,8 +56,8 @@ def train(
     manifest = {"spec": json.loads(spec), "code": code, "extra": {"device": jax.devices()[0].device_kind}}
     save_theta(state.average, theta, spec=section.rule.model_dump(mode="json"))
     write_manifest(theta, **manifest)
-    cost = {"parallel_tasks": section.parallel_tasks, "gflop_per_inner_step": inner_step_flops(rule, section) / 1e9}
-    write_zarr(run_history.read(folder / HISTORY).assign_attrs(cost), history, **manifest)
+    gflop = inner_step_flops(rule, section) / 1e9
+    write_zarr(run_history.read(folder / HISTORY).assign_attrs(gflop_per_inner_step=gflop), history, **manifest)
 
 
 def _pairs(texts: list[str]) -> list[tuple[str, Path]]:

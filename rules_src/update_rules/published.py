@@ -33,11 +33,7 @@ class Convolution(NamedTuple):
 
     def __call__(self, a: Float[Array, "row length in_channels"]) -> Float[Array, "row length out_channels"]:
         """Cross-correlate along the middle axis and add the bias."""
-        return self.cross_correlate(a) + self.bias
-
-    def cross_correlate(self, a: Float[Array, "row length in_channels"]) -> Float[Array, "row length out_channels"]:
-        """Cross-correlate along the middle axis."""
-        return cross_correlation(a, self.kernel)
+        return cross_correlation(a, self.kernel) + self.bias
 
 
 @jax.custom_vjp
@@ -81,7 +77,7 @@ class NormalisedConvolution(NamedTuple):
 
     def __call__(self, a: Float[Array, "row length in_channels"]) -> Float[Array, "row length out_channels"]:
         """Apply the three along the middle axis; the normalisation would subtract the convolution's bias again."""
-        return jax.nn.relu(normalise(self.convolution.cross_correlate(a), axes=(0, 1)) + self.offset)
+        return jax.nn.relu(normalise(cross_correlation(a, self.convolution.kernel), axes=(0, 1)) + self.offset)
 
 
 class TopError(NamedTuple):

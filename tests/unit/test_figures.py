@@ -53,7 +53,7 @@ def written_history(folder, **changes):
             "dataset": np.array(["letters", "digits"], dtype=object),
             "evaluation_step": ("evaluation", [0, 30]),
         },
-        attrs={"parallel_tasks": 8, "gflop_per_inner_step": 0.5},
+        attrs={"gflop_per_inner_step": 8 * 0.5},
     )
     write_zarr(dataset.assign_coords(changes), folder / "history.zarr", spec={}, code="")
     return folder / "history.zarr"
