@@ -57,7 +57,19 @@ class Words(Weighted):
     """Standard deviation of the logarithm of a word's frequency between classes."""
 
 
-Source = Annotated[Images | Projections | Gaussians | Words, Field(discriminator="kind")]
+class Strokes(Weighted):
+    """Characters drawn on the fly: smooth strokes of each class's own, which wobble from example to example."""
+
+    kind: Literal["strokes"]
+    strokes: PositiveInt = 2
+    """Largest number of strokes of a character."""
+    wobble: NonNegative = 0.1
+    """Largest standard deviation of a stroke's control points, as a share of the image side; a task draws its own."""
+    pen: PositiveFloat = 0.05
+    """Median radius of the pen, as a share of the image side."""
+
+
+Source = Annotated[Images | Projections | Strokes | Gaussians | Words, Field(discriminator="kind")]
 
 
 class Jitter(Section):

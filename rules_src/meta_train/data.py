@@ -16,6 +16,7 @@ from rules_src.tasks.gaussians import Gaussians
 from rules_src.tasks.images import Images
 from rules_src.tasks.projections import Projections
 from rules_src.tasks.source import Source
+from rules_src.tasks.strokes import Strokes
 from rules_src.tasks.words import Words
 
 
@@ -49,6 +50,8 @@ def _source(spec: config.Source, tasks: Tasks, datasets: Mapping[str, xr.Dataset
             return image_pool(datasets[spec.dataset], tasks, held_out=held_out)
         case config.Projections():
             return Projections(image_pool(datasets[spec.dataset], tasks, held_out=held_out), spec.bend)
+        case config.Strokes():
+            return Strokes(spec)
         case config.Gaussians():
             return Gaussians(spec)
         case config.Words():

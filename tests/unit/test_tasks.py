@@ -14,6 +14,7 @@ from rules_src.errors import InputError
 from rules_src.meta_train.data import held_out_sources, image_pool, task_sources
 from rules_src.meta_train.gradient import sample_window
 from rules_src.meta_train.truncation import staggered_tasks
+from rules_src.tasks import strokes
 from rules_src.tasks.images import Images
 from rules_src.tasks.jitter import jittered
 from rules_src.tasks.look import redrawn, toned
@@ -24,6 +25,7 @@ STILL = {"rotation": 0.0, "scale": 0.0, "shift": 0.0, "shear": 0.0}
 SOURCES = {
     "letters": {"kind": "images", "dataset": "letters", "weight": 2},
     "projections": {"kind": "projections", "dataset": "letters"},
+    "strokes": {"kind": "strokes", "strokes": 3, "wobble": 0.05},
     "gaussians": {"kind": "gaussians"},
     "words": {"kind": "words"},
 }
@@ -188,6 +190,34 @@ def test_inverted_swaps_bright_and_dark_and_gamma_keeps_the_ends():
     assert np.abs(curve[1:4] - pixels[1:4]).min() > 0.01
 
 
+def test_characters_fill_their_share_of_the_side_and_only_inked_strokes_show():
+    points, inked = map(np.asarray, strokes.alphabet(jax.random.key(0), 200, 3))
+    assert set(inked.sum(1)) == {1, 2, 3}
+    assert (inked[:, 0] == 1).all()
+    path = strokes.spline() @ points
+    for character, ink in zip(path, inked.astype(bool), strict=True):
+        shown = character[ink].reshape(-1, 2)
+        np.testing.assert_allclose(np.ptp(shown, 0).max(), strokes.SIZE, rtol=1e-5)
+        np.testing.assert_allclose(shown.min(0), -shown.max(0), atol=1e-5)
+    pen = jnp.full(200, 0.04)
+    one_missing = strokes.drawn(jnp.asarray(points), jnp.asarray(inked), pen, 24)
+    moved = points + 5 * (1 - inked)[..., None, None]
+    np.testing.assert_allclose(strokes.drawn(jnp.asarray(moved), jnp.asarray(inked), pen, 24), one_missing, atol=1e-6)
+    assert ((np.asarray(one_missing) >= 0) & (np.asarray(one_missing) < 1)).all()
+
+
+def test_a_pen_draws_a_line_of_its_own_width_where_its_points_are():
+    along = np.linspace(-0.35, 0.35, strokes.KNOTS)
+    line = jnp.asarray(np.stack([np.full(strokes.KNOTS, 0.125), along], 1), jnp.float32)[None, None]
+    thin, thick = (np.asarray(strokes.drawn(line, jnp.ones((1, 1)), jnp.array([pen]), 24))[0] for pen in (0.03, 0.06))
+    rows = np.arange(24)
+    for image in (thin, thick):
+        np.testing.assert_allclose((image[:, 12] * rows).sum() / image[:, 12].sum(), 0.625 * 24 - 0.5, atol=0.1)
+        assert image[:, [0, 23]].max() < 0.3
+        assert image[14:16, 12].min() > 0.8
+    assert 1.7 < thick[:, 12].sum() / thin[:, 12].sum() < 2.3
+
+
 def test_counts_are_poisson():
     rates = jnp.array([0.1, 1.0, 2.5])
     counts = np.asarray(poisson(jax.random.key(0), jnp.broadcast_to(rates, (20000, 3))))
@@ -220,10 +250,10 @@ def test_every_meta_step_has_the_same_number_of_tasks_of_each_source_without_com
         assert window.images.shape == (10, 2, 9, 36)
         assert window.targets.shape == (10, 2, 9, 8)
         assert all(np.isfinite(part).all() for part in window)
-        # Four of ten tasks are letters and two are projections of letters: these alone have jitter.
-        assert (window.targets[..., 3:] != 0).any((1, 2, 3)).tolist() == [True] * 6 + [False] * 4
+        # Of ten tasks four are letters, two projections of letters, two strokes: these alone have jitter.
+        assert (window.targets[..., 3:] != 0).any((1, 2, 3)).tolist() == [True] * 8 + [False] * 2
         whole = (window.images == jnp.round(window.images)).all((1, 2, 3))
-        assert whole.tolist() == [False] * 8 + [True] * 2
+        assert whole.tolist() == [False] * 9 + [True]
     assert draw._cache_size() == 1
 
 
