@@ -63,7 +63,7 @@ class Strokes(Weighted):
     kind: Literal["strokes"]
     strokes: PositiveInt = 2
     """Largest number of strokes of a character."""
-    wobble: NonNegative = 0.1
+    wobble: NonNegative = 0.15
     """Largest standard deviation of a stroke's control points, as a share of the image side; a task draws its own."""
     pen: PositiveFloat = 0.05
     """Median radius of the pen, as a share of the image side."""

@@ -17,6 +17,8 @@ from rules_src.update_rules.learned import LearnedRule
 from rules_src.update_rules.theta import save_theta
 
 HISTORY = "history.zarr"
+SNAPSHOTS = "snapshots"
+"""Names within the folder of a run."""
 
 
 def resumable_run(
@@ -62,7 +64,7 @@ def _keep(item: Progress, spec: MetaTrain, folder: Path, record: Mapping[str, st
     dispatches, last = -(-done // dispatch), done == spec.meta_steps
     history.append(history.as_dataset(item, spec), folder / HISTORY, dispatch=dispatch)
     if keep.snapshots and (last or dispatches % keep.snapshots == 0):
-        path = state_path(folder / "snapshots", done)
+        path = state_path(folder / SNAPSHOTS, done)
         save_theta(item.state.average, path, spec=spec.rule.model_dump(mode="json"))
     if last or dispatches % keep.every == 0:
         save_state(item.state, state_path(folder, done), record)
