@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from rules_src.config.base import Fraction, Name, PositiveFloat, PositiveFraction, PositiveInt, Section, Seed
-from rules_src.config.rules import BaseModel, Compact, Published
+from rules_src.config.rules import BaseModel, Compact, Precision, Published
 from rules_src.config.tasks import Images, Projections, Source, Tasks
 
 
@@ -147,6 +147,8 @@ class MetaTrain(Section):
         kind="truncated-backprop"
     )
     """How the meta-gradient is estimated."""
+    precision: Precision = "float32"
+    """Of the rule's update network while it is meta-trained; all else, and what is watched, is in float32."""
     optimiser: Adam = Adam()
     average: Fraction = 0.0
     """Decay a meta-step of the moving average of theta that is watched and saved; 0 averages nothing."""

@@ -14,6 +14,9 @@ Width = Annotated[int, Field(gt=0, le=4096)]
 """Of a learned rule's parts: a matrix between two wider ones would fill the largest theta file."""
 
 
+Precision = Literal["float32", "tensorfloat32", "bfloat16"]
+
+
 class BaseModel(Section):
     """The network that a rule trains."""
 

@@ -120,6 +120,7 @@ def placed(state: MetaState, mesh: Mesh) -> MetaState:
 
 def initial_state(rule: LearnedRule, spec: MetaTrain) -> MetaState:
     """The state before the first meta-step; `rule` carries the initial theta."""
+    rule = rule.with_precision(spec.precision)
     key, key_tasks, key_carry = jax.random.split(jax.random.key(spec.seed), 3)
     begin = jax.vmap(estimator(spec).begin, in_axes=(0, None, 0))
     tasks, carry = [], []
@@ -211,6 +212,7 @@ def meta_train(
         return jax.lax.scan(lambda s, _: meta_step(s, sources, current, estimate), state, length=steps)
 
     def watch(rule: LearnedRule) -> dict[str, np.ndarray]:
+        rule = rule.with_precision("float32")
         return {
             name: np.asarray(held_out_accuracy(rule, probe, classes=classes, ridge=spec.ridge))
             for name, (probe, classes) in probes.items()

@@ -9,17 +9,19 @@ import typer
 
 from rules_src.errors import InputError
 
-COMPILATION_CACHE = {
+SETTINGS = {
     "jax_compilation_cache_dir": Path(".cache/jax"),
     # Even the quickest, since a stage may compile hundreds of them.
     "jax_persistent_cache_min_compile_time_secs": 0,
+    # A GPU would else take float32 for an invitation to something coarser.
+    "jax_default_matmul_precision": "highest",
 }
 """Settings of JAX that hold unless the environment has others."""
 
 
 def run(stage: Callable[..., None]) -> None:
     """Run `stage` as a command line made from its signature; an `InputError` ends it with one line and exit code 1."""
-    keep_compiled_programs()
+    configure_jax()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(stage)
     try:
@@ -28,16 +30,16 @@ def run(stage: Callable[..., None]) -> None:
         sys.exit(f"error: {error}")
 
 
-def keep_compiled_programs() -> None:
-    """Let a stage that has imported JAX find what earlier runs in the same working directory compiled.
+def configure_jax() -> None:
+    """Make a stage that has imported JAX compute in float32 throughout and find what earlier runs compiled.
 
-    The standard variables `JAX_COMPILATION_CACHE_DIR` and `JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS` take
+    That is, those in the same working directory. JAX's own variables, the settings' names in capitals, take
     precedence.
     """
     jax = sys.modules.get("jax")
     if jax is None:
         # A stage that does without JAX starts sooner.
         return
-    for name, value in COMPILATION_CACHE.items():
+    for name, value in SETTINGS.items():
         if name.upper() not in os.environ:
             jax.config.update(name, str(value.absolute()) if isinstance(value, Path) else value)

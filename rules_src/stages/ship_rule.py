@@ -66,9 +66,7 @@ A section of `meta_train`, run at revision {revision} of the project:
 def ship(
     spec: Annotated[str, Option(help="The run's section of the config, as JSON.")],
     state: Annotated[Path, Option(help="Folder of the run's states, with its history and its snapshots.")],
-    by: Annotated[
-        list[str], Option(help="Held-out dataset or kind of tasks to choose by; repeatable.")
-    ],
+    by: Annotated[list[str], Option(help="Held-out dataset or kind of tasks to choose by; repeatable.")],
     name: Annotated[str, Option(help="Name of the shipped rule.")],
     output: Annotated[Path, Option(help="Folder to write NAME.safetensors and NAME.md to.")],
     revision: Annotated[str, Option(help="Of the project, that the run was made with; for the card.")],

@@ -36,8 +36,12 @@ def linear(
 def normalise(
     a: Float[Array, "channel *rest"], axes: Sequence[int] = (1, 2), eps: float = 1e-3
 ) -> Float[Array, "channel *rest"]:
-    """Batch norm without scale: zero mean and unit variance over `axes`, by the statistics of `a` itself."""
+    """Batch norm without scale: zero mean and unit variance over `axes`, by the statistics of `a` itself.
+
+    Statistics are taken in float32 where `a` has less.
+    """
+    given, a = a.dtype, a.astype(jnp.promote_types(a.dtype, jnp.float32))
     mean = a.mean(axes, keepdims=True)
     scale = jax.lax.rsqrt(((a - mean) ** 2).mean(axes, keepdims=True) + eps)
     # Not `(a - mean) * scale`: a compiler would share that difference with the variance and write it to memory.
-    return a * scale - mean * scale
+    return (a * scale - mean * scale).astype(given)

@@ -5,14 +5,17 @@ the top and in the update network. Signals are laid out as [channel, batch, unit
 """
 
 import abc
+import dataclasses
 from itertools import pairwise
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rules_src.base_model import BaseModel, Layer
+from rules_src.config.rules import Precision
 from rules_src.update_rules.affine import Affine
 from rules_src.update_rules.base import UpdateRule
 from rules_src.update_rules.neuron_inputs import layer_statistics
@@ -64,6 +67,8 @@ class LearnedRule(UpdateRule):
     backward: WeightReadouts | None
     """Readouts for V; none where V changes as W does."""
     bias_readout: Affine
+    precision: Precision = eqx.field(static=True, default="float32", kw_only=True)
+    """Of the update network; all else is computed as it comes."""
 
     @property
     @abc.abstractmethod
@@ -107,13 +112,25 @@ class LearnedRule(UpdateRule):
             z = zs[level - 1] if below else xs[0]
             bias = below.b if below else jnp.zeros(xs[0].shape[1], xs[0].dtype)
             statistics = layer_statistics(below.W if below else None, above.W if above else None)
-            hidden = self.update_network(xs[level], z, error, bias, statistics)
+            hidden = self.hidden(xs[level], z, error, bias, statistics)
             delta = error * jax.nn.sigmoid(z) + self.error_out(hidden).reshape(error.shape)
             levels.insert(0, Population(xs[level], error, hidden, delta))
             if below:
                 error = jnp.einsum("cbu,lu->cbl", delta, below.V)
                 error = error * jax.lax.rsqrt((error**2).mean(0) + 1e-6)
         return levels
+
+    def hidden(self, x: Array, *signals: Array) -> Hidden:
+        """The update network, in its own precision, of signals in another one; its result is in theirs."""
+        if self.precision == "bfloat16":
+            network, low = jax.tree.map(lambda a: a.astype(jnp.bfloat16), (self, (x, *signals)))
+            return network.update_network(*low).astype(x.dtype)
+        with jax.default_matmul_precision("tensorfloat32" if self.precision == "tensorfloat32" else "highest"):
+            return self.update_network(x, *signals)
+
+    def with_precision(self, precision: Precision) -> "LearnedRule":
+        """The same rule, its update network computed in `precision`."""
+        return self if precision == self.precision else dataclasses.replace(self, precision=precision)
 
     def changes(self, layer: Layer, lower: Population, upper: Population) -> tuple[Change, Float[Array, "lower upper"]]:
         """The changes of W and b, and that of V."""
