@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.measurement import Measurement, Program, matrix_product
+from benchmarks.measurement import Measurement, Program, copied_gigabytes_per_second, matrix_product
 from benchmarks.programs import PROGRAMS
 
 ROOT = Path(__file__).parents[1]
@@ -23,13 +23,19 @@ def product() -> Callable[[], float]:
     return matrix_product()
 
 
+@pytest.fixture(scope="session")
+def copied() -> float:
+    """The yardstick of memory."""
+    return copied_gigabytes_per_second()
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_speed(
-    name: str, benchmark: BenchmarkFixture, product: Callable[[], float], request: pytest.FixtureRequest
+    name: str, benchmark: BenchmarkFixture, product: Callable[[], float], copied: float, request: pytest.FixtureRequest
 ) -> None:
     """Compile a program from every tree, then let them take turns."""
-    trees = request.config.getoption("--tree") or [ROOT]
-    measured = [Measurement(programs(tree)[name](), product) for tree in trees]
+    checkouts = request.config.getoption("--tree") or [ROOT]
+    measured = [Measurement(programs(checkout)[name](), product) for checkout in checkouts]
     first, *others = measured
     rounds = min(max(int(GFLOP * 1e9 / first.flops), 1), MOST_ROUNDS)
     # A call that is long enough to be the only one needs no warm-up.
@@ -44,7 +50,8 @@ def test_speed(
     benchmark.pedantic(first.call, setup=take_turns, teardown=first.beside, rounds=rounds)
     stats: Any = benchmark.stats
     first.seconds = list(stats.stats.data)
-    benchmark.extra_info.update(program=name, trees=[each.numbers() for each in measured])
+    trees = [{**each.numbers(), "copied_gigabytes_per_second": copied} for each in measured]
+    benchmark.extra_info.update(program=name, trees=trees)
 
 
 def programs(tree: Path) -> dict[str, Callable[[], Program]]:

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 SIDE = 2048
 """Of the square float32 matrices whose product is the yardstick."""
 PRODUCT_FLOPS = 2 * SIDE**3
+COPIED = 2**26
+"""Numbers in the float32 vector whose copy is the yardstick of memory: far more than caches hold."""
 
 
 class Program(NamedTuple):
@@ -37,7 +39,8 @@ class Measurement:
         self.compile_seconds = time.perf_counter() - start
         self.compile_cpu_seconds = time.process_time() - start_cpu
         self.program = program
-        self.flops = flops(program, self.compiled)
+        self.flops = total("flops", program, self.compiled)
+        self.bytes = total("bytes accessed", program, self.compiled)
         self.product = product
         self.seconds: list[float] = []
         self.products: list[float] = []
@@ -69,6 +72,7 @@ class Measurement:
             # Seconds over those of a matrix product of the same moment: what other work on the machine changes least.
             "matrix_products": products,
             "share": self.flops / PRODUCT_FLOPS / products,
+            "gigabytes_per_second": self.bytes / once / 1e9,
             "memory_mb": memory(self.compiled) / 1e6,
             "compile_seconds": self.compile_seconds,
             "compile_cpu_seconds": self.compile_cpu_seconds,
@@ -89,6 +93,14 @@ def matrix_product() -> Callable[[], float]:
     return once
 
 
+def copied_gigabytes_per_second() -> float:
+    """The yardstick of memory: what a copy reads and writes a second, the best of a few."""
+    vector = jnp.zeros(COPIED)
+    copy = compiled(lambda vector: vector + 1, vector)
+    best = min(seconds(lambda: jax.block_until_ready(copy(vector))) for _ in range(5))
+    return 2 * vector.nbytes / best / 1e9
+
+
 def seconds(call: Callable[[], Any]) -> float:
     """How long a call takes."""
     start = time.perf_counter()
@@ -101,22 +113,22 @@ def compiled(function: Callable[..., Any], *arguments: Any) -> jax.stages.Compil
     return jax.jit(function).lower(*arguments).compile()
 
 
-def flops(program: Program, whole: jax.stages.Compiled) -> float:
-    """Floating-point operations of a call, by XLA's count of the compiled program.
+def total(quantity: str, program: Program, whole: jax.stages.Compiled) -> float:
+    """What a call takes of a `quantity` of XLA's cost analysis of the compiled program.
 
     XLA counts a loop's body once. What is outside the loops is counted by compiling the same function with `around`;
     the rest is what runs `trips` times.
     """
     if program.trips == 1:
-        return counted(whole)
-    outside = counted(compiled(program.function, *program.around))
-    return outside + program.trips * (counted(whole) - outside)
+        return counted(quantity, whole)
+    outside = counted(quantity, compiled(program.function, *program.around))
+    return outside + program.trips * (counted(quantity, whole) - outside)
 
 
-def counted(program: jax.stages.Compiled) -> float:
-    """XLA's count of floating-point operations, loop bodies counted once."""
+def counted(quantity: str, program: jax.stages.Compiled) -> float:
+    """XLA's count, loop bodies counted once."""
     cost: Any = program.cost_analysis()
-    return float(cost["flops"])
+    return float(cost[quantity])
 
 
 def memory(program: jax.stages.Compiled) -> int:

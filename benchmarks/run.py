@@ -78,7 +78,7 @@ def summary(raw: dict[str, Any], revisions: list[str]) -> dict[str, Any]:
     """What is kept of pytest-benchmark's record: derived numbers and a description of the machine without its name."""
     machine = raw["machine_info"]
     measured = {each["extra_info"]["program"]: each["extra_info"]["trees"] for each in raw["benchmarks"]}
-    products = [numbers["product_gflop_per_second"] for trees in measured.values() for numbers in trees]
+    everything = [numbers for trees in measured.values() for numbers in trees]
     return {
         "machine": {
             "processor": machine["cpu"].get("brand_raw", machine["machine"]),
@@ -87,7 +87,8 @@ def summary(raw: dict[str, Any], revisions: list[str]) -> dict[str, Any]:
             "python": machine["python_version"],
             "jax": machine["jax"],
         },
-        "product_gflop_per_second": median(products),
+        "product_gflop_per_second": median(numbers["product_gflop_per_second"] for numbers in everything),
+        "copied_gigabytes_per_second": median(numbers["copied_gigabytes_per_second"] for numbers in everything),
         "trees": [
             {"revision": revision, "programs": {program: trees[index] for program, trees in measured.items()}}
             for index, revision in enumerate(revisions)

@@ -13,6 +13,7 @@ COLUMNS = {
     "gflop": "GFLOP",
     "gflop_per_second": "GFLOP/s",
     "share": "share",
+    "gigabytes_per_second": "GB/s",
     "memory_mb": "memory, MB",
     "compile_seconds": "compile, s",
 }
@@ -26,6 +27,10 @@ RATIOS = {
 }
 
 
+PAPER_META_STEPS, PAPER_TASKS, PAPER_TRUNCATION = 200_000, 256, 10
+"""What Metz et al. 2019 meta-trained for, in the size of the meta-gradient that is measured here."""
+
+
 def report(record: dict[str, Any]) -> str:
     """All tables of one record: each checkout's, then the ratios of the first to the second."""
     machine = record["machine"]
@@ -35,9 +40,10 @@ def report(record: dict[str, Any]) -> str:
         programs = tree["programs"]
         heading = (
             f"{tree['revision']} on {machine['processor']}, {machine['cores']} cores, JAX {machine['jax']} on "
-            f"{machine['device']}; a matrix product ran at {record['product_gflop_per_second']:.0f} GFLOP/s:"
+            f"{machine['device']}; a matrix product ran at {record['product_gflop_per_second']:.0f} GFLOP/s, a copy at "
+            f"{record['copied_gigabytes_per_second']:.0f} GB/s:"
         )
-        parts += [heading, speed_table(programs), *_rules_compared(programs)]
+        parts += [heading, speed_table(programs), *_rules_compared(programs), *_projected(programs)]
     if len(trees) == 2:
         current, base = trees
         parts += [
@@ -70,6 +76,18 @@ def _rules_compared(programs: dict[str, dict[str, float]]) -> list[str]:
         return []
     published, compact = (step["matrix_products"] for step in steps if step)
     return [f"An inner step of the published rule takes {published / compact:.1f} times as long as the compact rule's."]
+
+
+def _projected(programs: dict[str, dict[str, float]]) -> list[str]:
+    """How long the paper's meta-training would take at the rate of each meta-gradient of full size."""
+    inner_steps = PAPER_META_STEPS * PAPER_TASKS * PAPER_TRUNCATION
+    days = [
+        f"{inner_steps / numbers['inner_steps_per_second'] / 86_400:,.1f} days ({name.removeprefix('meta-gradient, ')})"
+        for name, numbers in programs.items()
+        if name.startswith("meta-gradient") and "toy" not in name
+    ]
+    what = f"{PAPER_META_STEPS:,} meta-steps of {PAPER_TASKS} tasks x {PAPER_TRUNCATION} inner steps"
+    return [f"At these rates {what} take {', '.join(days)}."] if days else []
 
 
 def _cell(column: str, value: float) -> str:

@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from benchmarks import measurement as measurement_module
 from benchmarks import programs
-from benchmarks.measurement import Measurement, Program, compiled, counted, flops, memory
+from benchmarks.measurement import Measurement, Program, compiled, copied_gigabytes_per_second, memory, total
+from benchmarks.measurement import counted as counted_quantity
 from benchmarks.run import check_out, summary
 from benchmarks.tables import report
 from rules_src.base_model import BaseModel
@@ -21,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 N = 32
 MATRIX = jnp.ones((N, N))
 PRODUCT = 2 * N**3
+counted, flops = partial(counted_quantity, "flops"), partial(total, "flops")
 
 
 class Hebbian(UpdateRule):
@@ -90,6 +93,8 @@ def test_a_record_keeps_no_name_of_the_machine_and_becomes_tables() -> None:
             "gflop_per_second",
             "inner_steps_per_second",
             "share",
+            "gigabytes_per_second",
+            "copied_gigabytes_per_second",
             "memory_mb",
             "product_gflop_per_second",
         )
@@ -104,16 +109,34 @@ def test_a_record_keeps_no_name_of_the_machine_and_becomes_tables() -> None:
         "benchmarks": [
             {"extra_info": {"program": "inner step, published", "trees": [numbers(3.0), numbers(6.0)]}},
             {"extra_info": {"program": "inner step, compact", "trees": [numbers(2.0), numbers(1.0)]}},
+            {"extra_info": {"program": "meta-gradient, compact", "trees": [numbers(2.0), numbers(2.0)]}},
         ],
     }
     record = summary(raw, ["new", "old"])
     assert "secret" not in json.dumps(record)
     lines = report(record).splitlines()
     assert "new relative to old:" in lines
-    ratios = [line.replace(" ", "").split("|")[1:-1] for line in lines[-2:]]
+    ratios = [line.replace(" ", "").split("|")[1:-1] for line in lines[-3:-1]]
     assert ratios[0] == ["innerstep,published", "0.50", "0.50", "1.00", "1.00", "1.00"]
     assert ratios[1] == ["innerstep,compact", "2.00", "2.00", "1.00", "1.00", "1.00"]
     assert "takes 1.5 times as long" in report(record)
+    # 200,000 x 256 x 10 inner steps at half a step a second.
+    assert "10 inner steps take 11,851.9 days (compact)." in report(record)
+
+
+def test_memory_traffic_is_what_arguments_and_results_come_to() -> None:
+    vector = jnp.ones(1000)
+    measurement = Measurement(Program(lambda a, b: a + b, (vector, vector)), lambda: 1.0)
+    measurement.round()
+    numbers = measurement.numbers()
+    assert numbers["gigabytes_per_second"] * numbers["seconds"] * 1e9 == pytest.approx(3 * vector.nbytes)
+
+
+def test_the_yardstick_of_memory_counts_what_is_read_and_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = iter([3.0, 2.0, 4.0, 2.5, 5.0])
+    monkeypatch.setattr(measurement_module, "seconds", lambda call: next(taken))
+    monkeypatch.setattr(measurement_module, "COPIED", 1000)
+    assert copied_gigabytes_per_second() == pytest.approx(2 * 4000 / 2.0 / 1e9)
 
 
 def test_an_unknown_revision_is_one_line(tmp_path: Path) -> None:
