@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from rules_src.errors import InputError
 from rules_src.figures import style
-from rules_src.figures.meta_training_curves import held_out_curve, run_name
+from rules_src.figures.meta_training_curves import NAMES, held_out_curve, run_name
 from rules_src.storage import read_zarr
 
 WIDEST = 3
@@ -40,7 +40,7 @@ def draw(inputs: list[Path]) -> Figure:
     for axes, name in zip(panels, shared, strict=False):
         for (run, history), colour in zip(histories.items(), colours, strict=True):
             held_out_curve(axes, history.sel(dataset=name), teraflop(history), color=colour, label=run)
-        axes.set(title=name, ylabel="accuracy (%)")
+        axes.set(title=NAMES.get(name, name), ylabel="accuracy (%)")
         style.percent_axis(axes)
     for axes in panels[len(shared) :]:
         axes.set_visible(False)

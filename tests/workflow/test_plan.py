@@ -22,8 +22,9 @@ def test_each_config_plans_its_jobs(checkout: Checkout, config: str, counts: dic
     assert checkout.jobs("--configfile", f"config/{config}.yaml") == counts | once
 
 
-def test_two_runs_are_drawn_side_by_side(checkout: Checkout):
-    jobs = checkout.jobs("--configfile", "config/both-rules.yaml")
+@pytest.mark.parametrize("config", ["both-rules", "pretrain-gpu"])
+def test_two_runs_are_drawn_side_by_side(checkout: Checkout, config: str):
+    jobs = checkout.jobs("--configfile", f"config/{config}.yaml")
     assert (jobs["meta_train_rule"], jobs["draw_figure"]) == (2, 5)
 
 
