@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 from sklearn.datasets import load_digits
 from toy_run import Hebbian
 
@@ -12,6 +13,7 @@ from rules_src.base_model import BaseModel
 from rules_src.config.meta_train import Faults, MetaTrain, Nres, TruncatedBackprop
 from rules_src.errors import InputError
 from rules_src.meta_objective import meta_objective
+from rules_src.meta_train.data import small_images
 from rules_src.meta_train.gradient import (
     Estimate,
     Window,
@@ -286,6 +288,17 @@ def test_a_dataset_probe_labels_every_class_equally_and_scores_other_examples() 
         np.testing.assert_array_equal(labels[fit_x[:, 0].astype(int)], fit_y)
         assert np.bincount(fit_y).tolist() == [5, 5, 5]
         assert not set(fit_x[:, 0].tolist()) & set(score_x[:, 0].tolist())
+
+
+def test_a_dataset_that_cannot_be_watched_is_one_line() -> None:
+    labels = jnp.repeat(jnp.arange(3), 53)
+    with pytest.raises(InputError, match=r"a class has 53 examples; watching a dataset takes 54 of each$"):
+        dataset_probe(jax.random.key(0), jnp.zeros((159, 16)), labels, SPEC)
+    text = xr.Dataset(attrs={"name": "mail", "modality": "text"})
+    with pytest.raises(
+        InputError, match=r"^held_out.datasets: mail has no images; only image"
+    ):
+        small_images(text, 4)
 
 
 def test_held_out_accuracy_is_perfect_where_classes_are_far_apart() -> None:

@@ -22,6 +22,12 @@ def test_each_config_plans_its_jobs(checkout: Checkout, config: str, counts: dic
     assert checkout.jobs("--configfile", f"config/{config}.yaml") == counts | once
 
 
+def test_a_study_that_meta_trains_nothing_draws_only_what_it_has(checkout: Checkout):
+    jobs = checkout.jobs("--configfile", "config/text.yaml")
+    assert "meta_train_rule" not in jobs
+    assert (jobs["apply_rule"], jobs["evaluate_few_shot"], jobs["draw_figure"]) == (10, 16, 2)
+
+
 @pytest.mark.parametrize("config", ["both-rules", "pretrain-gpu"])
 def test_two_runs_are_drawn_side_by_side(checkout: Checkout, config: str):
     jobs = checkout.jobs("--configfile", f"config/{config}.yaml")
