@@ -3,15 +3,13 @@
 from functools import reduce
 from pathlib import Path
 
-import numpy as np
 import seaborn as sns
-import xarray as xr
-from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from rules_src.errors import InputError
 from rules_src.figures import style
 from rules_src.figures.meta_training_curves import NAMES, held_out_curve, run_name
+from rules_src.meta_train.work import teraflop
 from rules_src.storage import read_zarr
 
 WIDEST = 3
@@ -39,7 +37,8 @@ def draw(inputs: list[Path]) -> Figure:
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
     for axes, name in zip(panels, shared, strict=False):
         for (run, history), colour in zip(histories.items(), colours, strict=True):
-            held_out_curve(axes, history.sel(dataset=name), teraflop(history), color=colour, label=run)
+            work = teraflop(history, history.attrs["gflop_per_inner_step"])
+            held_out_curve(axes, history.sel(dataset=name), work, color=colour, label=run)
         axes.set(title=NAMES.get(name, name), ylabel="accuracy (%)")
         style.percent_axis(axes)
     for axes in panels[len(shared) :]:
@@ -47,10 +46,3 @@ def draw(inputs: list[Path]) -> Figure:
     figure.supxlabel("TFLOP of inner steps", fontsize="medium")
     style.legend_above(figure, panels[0], columns=len(histories))
     return figure
-
-
-def teraflop(history: xr.Dataset) -> Float[np.ndarray, " evaluation"]:
-    """Arithmetic in the inner steps before each evaluation, forward passes alone, in 1e12 operations."""
-    inner_steps = np.concatenate([[0.0], np.cumsum(history["truncation"].values)])
-    spent: np.ndarray = inner_steps[history["evaluation_step"].values] * history.attrs["gflop_per_inner_step"] / 1e3
-    return spent

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import typer
@@ -43,3 +43,16 @@ def configure_jax() -> None:
     for name, value in SETTINGS.items():
         if name.upper() not in os.environ:
             jax.config.update(name, str(value.absolute()) if isinstance(value, Path) else value)
+
+
+def named_stores(option: str, texts: Sequence[str]) -> dict[str, Path]:
+    """The values of a repeatable option, each NAME=STORE.
+
+    Raises:
+        InputError: one of them is not.
+    """
+    pairs = [text.partition("=") for text in texts]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise InputError(f"{option}: {name!r} is not NAME=STORE")
+    return {name: Path(store) for name, _, store in pairs}

@@ -12,14 +12,13 @@ from typer import Option
 
 from rules_src.config.base import parse_spec, short_hash
 from rules_src.config.meta_train import MetaTrain
-from rules_src.errors import InputError
 from rules_src.meta_train import history as run_history
 from rules_src.meta_train.data import held_out_sources, small_images, task_sources
 from rules_src.meta_train.held_out import Probe, dataset_probe, source_probe
 from rules_src.meta_train.resumable import HISTORY, resumable_run
 from rules_src.meta_train.state import versions
 from rules_src.meta_train.truncation import inner_step_flops
-from rules_src.stages.command import run
+from rules_src.stages.command import named_stores, run
 from rules_src.stages.progress import shown
 from rules_src.storage import check_manifest, read_zarr, write_manifest, write_zarr
 from rules_src.tasks.source import Source
@@ -37,7 +36,7 @@ def train(
     """Meta-train the rule of `spec`; write its theta and the history of the run."""
     jax.config.update("jax_num_cpu_devices", devices)  # type: ignore[no-untyped-call]
     section = parse_spec(MetaTrain, spec)
-    stores = dict(_pairs(dataset or []))
+    stores = named_stores("--dataset", dataset or [])
     datasets = {name: read_zarr(store) for name, store in stores.items()}
     key_rule, key_probe = jax.random.split(jax.random.fold_in(jax.random.key(section.seed), 1))
     sources = task_sources(section.tasks, datasets)
@@ -58,14 +57,6 @@ def train(
     write_manifest(theta, **manifest)
     gflop = inner_step_flops(rule, section) / 1e9
     write_zarr(run_history.read(folder / HISTORY).assign_attrs(gflop_per_inner_step=gflop), history, **manifest)
-
-
-def _pairs(texts: list[str]) -> list[tuple[str, Path]]:
-    pairs = [text.partition("=") for text in texts]
-    for name, equals, _ in pairs:
-        if not equals:
-            raise InputError(f"--dataset: {name!r} is not NAME=STORE")
-    return [(name, Path(store)) for name, _, store in pairs]
 
 
 def _probes(

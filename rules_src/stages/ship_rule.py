@@ -1,6 +1,7 @@
 """Stage: choose a snapshot of a meta-training run by what it was watched on but not trained on; ship it with a card."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +14,19 @@ from typer import Option
 from rules_src.config.base import parse_spec
 from rules_src.config.meta_train import MetaTrain
 from rules_src.errors import InputError
+from rules_src.meta_train.data import small_images
+from rules_src.meta_train.held_out import dataset_probe, held_out_accuracy
 from rules_src.meta_train.history import read
 from rules_src.meta_train.resumable import HISTORY, SNAPSHOTS
 from rules_src.meta_train.state import state_path
-from rules_src.stages.command import run
-from rules_src.storage import write_whole
+from rules_src.meta_train.truncation import inner_step_flops
+from rules_src.meta_train.work import teraflop
+from rules_src.stages.command import named_stores, run
+from rules_src.storage import read_zarr, write_whole
 from rules_src.update_rules.theta import save_theta, trained_rule
+
+ROWS = 11
+"""Measurements that a card shows, evenly spread over the run, besides the chosen one."""
 
 CARD = """# {name}
 
@@ -48,6 +56,14 @@ No task of these was trained on.
 <!-- results -->
 <!-- end of results -->
 
+## While it was meta-trained
+
+Accuracy in percent of a ridge regression on {labelled} labels a class of {side} x {side} inputs, {inner_steps} inner
+steps from a fresh base model; mean and standard error over {probes} of these. Work is that of the inner steps'
+forward passes.{measured}
+
+{curve}
+
 ## Limits
 
 - It has seen these tasks only. On data of another kind compare it with the raw inputs first.
@@ -71,6 +87,9 @@ def ship(
     output: Annotated[Path, Option(help="Folder to write NAME.safetensors and NAME.md to.")],
     revision: Annotated[str, Option(help="Of the project, that the run was made with; for the card.")],
     cost: Annotated[str, Option(help="Device and hours of the run; for the card.")],
+    measure: Annotated[
+        list[str] | None, Option(help="NAME=STORE of an image dataset that the card shows some snapshots' accuracy on.")
+    ] = None,
 ) -> None:
     """Write the snapshot whose accuracy, averaged over `by` and with those beside it, is the best, and its card."""
     section = parse_spec(MetaTrain, spec)
@@ -78,8 +97,11 @@ def ship(
     for held_out in by:
         if held_out not in allowed:
             raise InputError(f"--by: {held_out!r} is nothing that the run held out; valid: {', '.join(allowed)}")
-    accuracy = _accuracy_of_snapshots(state, by)
-    best = accuracy.isel(evaluation=best_of_neighbours(accuracy.mean("dataset").values))
+    stores = named_stores("--measure", measure or [])
+    history = _history_of_snapshots(state)
+    accuracy = history["held_out_accuracy"].sel(dataset=by)
+    chosen = best_of_neighbours(accuracy.mean("dataset").values)
+    best = accuracy.isel(evaluation=chosen)
     meta_step = int(best["evaluation_step"])
     rule_spec, rule = trained_rule(_snapshot(state, meta_step))
     card = CARD.format(
@@ -94,6 +116,10 @@ def ship(
         longest=section.unroll.longest,
         labelled=section.labelled,
         validation=", ".join(f"{held_out} ({float(best.sel(dataset=held_out)):.1%})" for held_out in by),
+        inner_steps=section.held_out.inner_steps,
+        probes=section.held_out.tasks,
+        measured=f" On {', '.join(stores)} it was measured after the choice." if stores else "",
+        curve=_curve(history.isel(evaluation=spread(history.sizes["evaluation"], chosen)), section, state, stores),
         cost=cost,
         revision=revision,
         config=yaml.safe_dump(json.loads(spec), sort_keys=False),
@@ -103,15 +129,39 @@ def ship(
     write_whole(output / f"{name}.md", lambda temporary: temporary.write_text(card))
 
 
-def _accuracy_of_snapshots(state: Path, by: list[str]) -> xr.DataArray:
-    history = state / HISTORY
-    if not history.is_dir():
+def _history_of_snapshots(state: Path) -> xr.Dataset:
+    """The measurements after which theta was kept."""
+    if not (state / HISTORY).is_dir():
         raise InputError(f"{state}: holds no {HISTORY}; give the folder that a run keeps its states in")
-    accuracy = read(history)["held_out_accuracy"].sel(dataset=by)
-    kept = [_snapshot(state, int(step)).is_file() for step in accuracy["evaluation_step"]]
+    history = read(state / HISTORY)
+    kept = [_snapshot(state, int(step)).is_file() for step in history["evaluation_step"]]
     if not any(kept):
         raise InputError(f"{state}: holds no snapshots")
-    return accuracy.isel(evaluation=np.flatnonzero(kept))
+    return history.isel(evaluation=np.flatnonzero(kept))
+
+
+def _curve(history: xr.Dataset, section: MetaTrain, state: Path, stores: Mapping[str, Path]) -> str:
+    """A Markdown table, one row a measurement: what was spent until then, and accuracies."""
+    steps = history["evaluation_step"].values.tolist()
+    rules = [trained_rule(_snapshot(state, step))[1] for step in steps]
+    spent = teraflop(history, inner_step_flops(rules[0], section) / 1e9)
+    columns = {
+        name: list(zip(of_name["held_out_accuracy"].values, of_name["held_out_sem"].values, strict=True))
+        for name in history["dataset"].values.tolist()
+        for of_name in [history.sel(dataset=name)]
+    }
+    for name, store in stores.items():
+        dataset = read_zarr(store)
+        inputs, labels = small_images(dataset, section.tasks.side)
+        probe = dataset_probe(jax.random.key(section.seed), inputs, labels, section)
+        classes = len(dataset.attrs["class_names"])
+        scores = [np.asarray(held_out_accuracy(r, probe, classes=classes, ridge=section.ridge)) for r in rules]
+        columns[name] = [(each.mean(), each.std(ddof=1) * len(each) ** -0.5) for each in scores]
+    lines = [["meta-steps", "TFLOP", *columns], ["---:"] * (2 + len(columns))]
+    for row, (step, work) in enumerate(zip(steps, spent, strict=True)):
+        cells = [f"{100 * column[row][0]:.1f} ± {100 * column[row][1]:.1f}" for column in columns.values()]
+        lines.append([f"{step:,}", f"{work:.3g}", *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _snapshot(state: Path, meta_step: int) -> Path:
@@ -122,6 +172,11 @@ def best_of_neighbours(accuracy: np.ndarray) -> int:
     """Index of the measurement that is the highest when each is averaged with those beside it."""
     padded = np.pad(accuracy, 1, mode="edge")
     return int(np.argmax(padded[:-2] + padded[1:-1] + padded[2:]))
+
+
+def spread(count: int, chosen: int) -> list[int]:
+    """Indices of at most `ROWS` of so many measurements, evenly spread, the first and the last one, and the chosen."""
+    return sorted({*np.linspace(0, count - 1, min(count, ROWS)).round().astype(int).tolist(), chosen})
 
 
 if __name__ == "__main__":

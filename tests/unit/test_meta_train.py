@@ -295,9 +295,7 @@ def test_a_dataset_that_cannot_be_watched_is_one_line() -> None:
     with pytest.raises(InputError, match=r"a class has 53 examples; watching a dataset takes 54 of each$"):
         dataset_probe(jax.random.key(0), jnp.zeros((159, 16)), labels, SPEC)
     text = xr.Dataset(attrs={"name": "mail", "modality": "text"})
-    with pytest.raises(
-        InputError, match=r"^held_out.datasets: mail has no images; only image"
-    ):
+    with pytest.raises(InputError, match=r"^held_out.datasets: mail has no images; only image"):
         small_images(text, 4)
 
 

@@ -9,9 +9,14 @@ import xarray as xr
 from safetensors.numpy import load_file
 
 from rules_src.config.rules import Compact
+from rules_src.datasets.letters import ABOUT
+from rules_src.datasets.schema import image_dataset
 from rules_src.errors import InputError
 from rules_src.meta_train.state import state_path
-from rules_src.stages.ship_rule import best_of_neighbours, ship
+from rules_src.stages import ship_rule
+from rules_src.stages.command import named_stores
+from rules_src.stages.ship_rule import best_of_neighbours, ship, spread
+from rules_src.storage import write_zarr
 from rules_src.update_rules.compact import build
 from rules_src.update_rules.theta import save_theta, trained_rule
 
@@ -38,9 +43,13 @@ ACCURACY = {
 def state(tmp_path: Path) -> Path:
     """A run that measured at five moments and kept a snapshot at all but the first."""
     folder = tmp_path / "state"
-    steps = [0, 100, 200, 300, 400]
+    steps, accuracy = [0, 100, 200, 300, 400], np.array(list(ACCURACY.values()))
     xr.Dataset(
-        {"held_out_accuracy": (("dataset", "evaluation"), np.array(list(ACCURACY.values())))},
+        {
+            "held_out_accuracy": (("dataset", "evaluation"), accuracy),
+            "held_out_sem": (("dataset", "evaluation"), 0.01 * accuracy),
+            "truncation": ("meta_step", np.full(400, 10.0)),
+        },
         coords={"dataset": np.array(list(ACCURACY), dtype=object), "evaluation_step": ("evaluation", steps)},
     ).to_zarr(folder / "history.zarr", consolidated=False)
     for step in steps[1:]:
@@ -73,6 +82,33 @@ def test_the_snapshot_is_the_best_by_what_was_held_out(state: Path, by: list[str
     assert "cost | an hour" in card
 
 
+def test_the_card_shows_the_run_and_what_is_measured_after_the_choice(state: Path, monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(0)
+    label = np.repeat(np.arange(3), 70)
+    image = np.clip(rng.integers(0, 255, (3, 5, 5))[label] + rng.normal(0, 20, (210, 5, 5)), 0, 255)
+    names = ["a", "b", "c"]
+    images = image_dataset(image.astype(np.uint8)[..., None], label, np.arange(210) % 3 == 0, ABOUT, class_names=names)
+    write_zarr(images.assign_attrs(name="shapes"), state.parent / "shapes.zarr", spec={}, code="")
+    monkeypatch.setattr(ship_rule, "ROWS", 2)
+    card = (shipped(state, ["words"], measure=[f"shapes={state.parent / 'shapes.zarr'}"]) / "pen.md").read_text()
+    table = card[card.index("| meta-steps |") :].split("\n\n")[0].splitlines()
+    assert table[0] == "| meta-steps | TFLOP | strokes | words | mail | shapes |"
+    cells = [row.strip("| ").split(" | ") for row in table[2:]]
+    assert [row[0] for row in cells] == ["100", "400"]
+    work = [float(row[1]) for row in cells]
+    np.testing.assert_allclose(work[1] / work[0], 4, rtol=0.2)
+    assert [row[3] for row in cells] == ["60.0 ± 0.6", "10.0 ± 0.1"]
+    assert all(float(row[5].split(" ± ")[0]) > 60 for row in cells)
+    assert "On shapes it was measured after the choice." in card
+
+
+def test_rows_are_spread_over_the_run_and_hold_the_chosen_one() -> None:
+    assert spread(3, 1) == [0, 1, 2]
+    rows = spread(51, 7)
+    assert (rows[0], rows[-1], len(rows)) == (0, 50, 12)
+    assert 7 in rows
+
+
 def test_a_measurement_counts_with_those_beside_it() -> None:
     assert best_of_neighbours(np.array([0.1, 0.9, 0.1, 0.6, 0.7, 0.6])) == 4
     assert best_of_neighbours(np.array([0.9, 0.8, 0.1])) == 0
@@ -93,3 +129,9 @@ def test_bad_input_is_one_line_and_writes_nothing(state: Path, by: list[str], re
         shipped(state, by)
     assert str(caught.value) == message.format(state=state)
     assert not (state.parent / "shipped").exists()
+
+
+def test_a_store_without_a_name_is_one_line() -> None:
+    assert named_stores("--measure", ["a=b/c=d.zarr"]) == {"a": Path("b/c=d.zarr")}
+    with pytest.raises(InputError, match=r"^--measure: 'digits.zarr' is not NAME=STORE$"):
+        named_stores("--measure", ["digits.zarr"])
