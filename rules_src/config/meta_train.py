@@ -129,6 +129,8 @@ class MetaTrain(Section):
     """One meta-training run."""
 
     rule: Annotated[Compact | Published, Field(discriminator="kind")]
+    start: Name | None = None
+    """Rule in `data/pretrained`, of equal config, whose theta the run starts from; by default it is drawn at random."""
     base_models: Annotated[list[BaseModel], Field(min_length=1)]
     """Shapes of network that the rule is to learn for; each has as many tasks, and the first one is watched."""
     tasks: Tasks = Tasks()

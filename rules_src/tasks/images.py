@@ -3,11 +3,10 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Int, PRNGKeyArray, UInt8
 
 from rules_src.config.tasks import Tasks
-from rules_src.tasks.jitter import jittered
-from rules_src.tasks.look import redrawn, toned
+from rules_src.tasks.look import seen
 from rules_src.tasks.source import Shown
 
 
@@ -27,13 +26,3 @@ class Images(eqx.Module):
         chosen = jax.random.permutation(task_classes, len(self.first))[: spec.classes][classes]
         index = self.first[chosen] + jax.random.randint(key_image, classes.shape, 0, self.count[chosen])
         return seen(key_seen, task_seen, self.pixels[index].astype(jnp.float32) / 255, spec)
-
-
-def seen(
-    key: PRNGKeyArray, task: PRNGKeyArray, images: Float[Array, "example double_side double_side"], spec: Tasks
-) -> Shown:
-    """Images in [0, 1] as a task shows them: with its strokes and tone, each with a jitter of its own, flattened."""
-    task_share, task_drawing, task_tone = jax.random.split(task, 3)
-    share = jax.random.uniform(task_share, minval=spec.jitter.least, maxval=1.0)
-    images, coefficients = jittered(key, redrawn(task_drawing, images, spec.variety), spec.jitter, share=share)
-    return Shown(toned(task_tone, images.reshape(len(images), -1), spec.variety), coefficients)

@@ -1,10 +1,22 @@
-"""How images look within a task: thickness of strokes, blur, gamma, contrast."""
+"""How a task shows images: thickness of strokes, blur, jitter, gamma, contrast."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from rules_src.config.tasks import Variety
+from rules_src.config.tasks import Tasks, Variety
+from rules_src.tasks.jitter import jittered
+from rules_src.tasks.source import Shown
+
+
+def seen(
+    key: PRNGKeyArray, task: PRNGKeyArray, images: Float[Array, "example double_side double_side"], spec: Tasks
+) -> Shown:
+    """Images in [0, 1] as a task shows them: with its strokes and tone, each with a jitter of its own, flattened."""
+    task_share, task_drawing, task_tone = jax.random.split(task, 3)
+    share = jax.random.uniform(task_share, minval=spec.jitter.least, maxval=1.0)
+    images, coefficients = jittered(key, redrawn(task_drawing, images, spec.variety), spec.jitter, share=share)
+    return Shown(toned(task_tone, images.reshape(len(images), -1), spec.variety), coefficients)
 
 
 def redrawn(

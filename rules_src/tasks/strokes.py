@@ -9,7 +9,7 @@ from scipy.interpolate import BSpline
 
 from rules_src.config.tasks import Strokes as StrokesSpec
 from rules_src.config.tasks import Tasks
-from rules_src.tasks.images import seen
+from rules_src.tasks.look import seen
 from rules_src.tasks.source import Shown
 
 KNOTS = 5

@@ -1,6 +1,8 @@
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,9 +38,11 @@ from rules_src.meta_train.truncation import (
     shortened,
     staggered_tasks,
 )
+from rules_src.stages.meta_train import first_rule
 from rules_src.tasks.images import Images
 from rules_src.update_rules.compact import CompactRule, build
 from rules_src.update_rules.learned import LearnedRule
+from rules_src.update_rules.theta import save_theta
 
 SPEC = MetaTrain.model_validate(
     {
@@ -58,7 +62,8 @@ SHAPE = SPEC.base_models[0]
 PIXELS = jax.random.randint(jax.random.key(0), (45, 8, 8), 0, 256).astype(jnp.uint8)
 LETTERS = Images(PIXELS, first=jnp.arange(0, 45, 5), count=jnp.full(9, 5))
 SOURCES = {"letters": LETTERS}
-RULE = build(SPEC.rule, jax.random.key(1))
+KEY = jax.random.key(1)
+RULE = build(SPEC.rule, KEY)
 TOY = Hebbian(0.1, 0.01)
 
 
@@ -260,6 +265,20 @@ def test_the_published_rule_is_meta_trained_too() -> None:
     assert np.isfinite(last.metrics.meta_loss).all()
     np.testing.assert_allclose(last.metrics.inner_rate, 0.0001)
     assert not jnp.array_equal(last.state.rule.forward.mix.coefficients, before.forward.mix.coefficients)
+
+
+def test_a_run_starts_from_the_theta_that_it_names(tmp_path: Path) -> None:
+    file, started = tmp_path / "started.safetensors", SPEC.model_copy(update={"start": "started"})
+    other = build(SPEC.rule, jax.random.key(5))
+    save_theta(other, file, spec=SPEC.rule.model_dump(mode="json"))
+    for found, expected in ((first_rule(started, file, jax.random.key(0)), other), (first_rule(SPEC, None, KEY), RULE)):
+        assert eqx.tree_equal(found, expected)
+    for spec, given in ((SPEC, file), (started, None)):
+        with pytest.raises(InputError, match=r"^--start: has to be given where, and only where, the spec names one"):
+            first_rule(spec, given, KEY)
+    wider = started.model_copy(update={"rule": SPEC.rule.model_copy(update={"channels": 5})})
+    with pytest.raises(InputError, match=r'started.safetensors: holds \{"channels":4,.* the run is of \{"channels":5,'):
+        first_rule(wider, file, KEY)
 
 
 def test_the_largest_total_grows_from_first_to_last_and_totals_with_it() -> None:

@@ -43,10 +43,27 @@ def test_its_file_and_code_make_it_anew_and_nothing_else(study: Checkout, file: 
     assert not any(re.match("datasets/|evaluate/small/oja", name) for name in pending)
 
 
-def test_a_name_without_a_file_is_one_line(study: Checkout):
-    overlay = study.overlay("rules: {shipped: {name: some-lettres}}")
+def test_a_run_can_start_from_it_and_reads_its_file(study: Checkout):
+    overlay = study.overlay("study: {rules: [learned]}\nmeta_train: {compact-letters: {start: some-letters}}")
+    dry_run = study.snakemake("--dry-run", "--configfile", overlay).stdout
+    (job,) = re.findall(r"^rule meta_train_rule:\n    input: (.*)$", dry_run, re.MULTILINE)
+    assert FILE in job.split(", ")
+
+
+@pytest.mark.parametrize(
+    ("overlay", "key"),
+    [
+        ("rules: {shipped: {name: some-lettres}}", "rules.shipped.name"),
+        (
+            "study: {rules: [learned]}\nmeta_train: {compact-letters: {start: some-lettres}}",
+            "meta_train.compact-letters.start",
+        ),
+    ],
+)
+def test_a_name_without_a_file_is_one_line(study: Checkout, overlay: str, key: str):
+    overlay = study.overlay(overlay)
     done = study.snakemake("--dry-run", "--configfile", overlay, fails=True)
     error = done.stderr.splitlines()[-1]
-    assert error.startswith("error: rules.shipped.name: no pretrained rule 'some-lettres' in ")
+    assert error.startswith(f"error: {key}: no pretrained rule 'some-lettres' in ")
     assert error.endswith("take one of: glyphs, some-letters")
     assert "Traceback" not in done.stdout + done.stderr

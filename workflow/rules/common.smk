@@ -89,11 +89,23 @@ def theta_files(method):
     spec = settings.rules.get(method)
     if not isinstance(spec, Pretrained):
         return theta_of_run(method)
+    return pretrained_theta(spec.name, f"rules.{method}.name")
+
+
+def pretrained_theta(name, key):
+    """The file of a theta that comes with the project; `key` of the config names it."""
     try:
         # Relative, so that a checkout may move.
-        return [os.path.relpath(pretrained_file(spec.name))]
+        return [os.path.relpath(pretrained_file(name))]
     except InputError as error:
-        sys.exit(f"error: rules.{method}.name: {error}")
+        sys.exit(f"error: {key}: {error}")
+
+
+def start_of_run(folder):
+    """The theta that a run starts from: one file, or none where it is drawn."""
+    run = runs[folder]
+    name = settings.meta_train[run].start
+    return pretrained_theta(name, f"meta_train.{run}.start") if name else []
 
 
 def rule_modules(name):

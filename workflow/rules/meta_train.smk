@@ -8,6 +8,7 @@ rule meta_train_rule:
         manifests=lambda wildcards: manifests(
             dataset_stores(run_datasets(wildcards.run))
         ),
+        start=lambda wildcards: start_of_run(wildcards.run),
     output:
         theta="<results>/meta_train/{run}/theta.safetensors",
         theta_manifest="<results>/meta_train/{run}/theta.manifest.json",
@@ -27,10 +28,11 @@ rule meta_train_rule:
         datasets=lambda wildcards, input: [
             f"--dataset={Path(store).stem}={store}" for store in input.datasets
         ],
+        start=lambda wildcards, input: ["--start", input.start] if input.start else [],
     shell:
         """
         python -m rules_src.stages.meta_train --spec {params.spec:q} --code {params.code} \
-            {params.datasets:q} --theta {output.theta:q} --history {output.history:q} \
+            {params.datasets:q} {params.start:q} --theta {output.theta:q} --history {output.history:q} \
             --devices {threads} 2>&1 | tee {log:q}
         """
 
