@@ -11,6 +11,9 @@ import pooch  # type: ignore[import-untyped]
 
 from rules_src.errors import InputError
 
+RETRIES = 2
+"""Further attempts at a download that fails, a second and two after the one before."""
+
 
 class RemoteFile(NamedTuple):
     """A file with an address and the checksum that its publisher, or the field's loaders, give for it."""
@@ -50,9 +53,15 @@ class Fetch:
         if mirrored := self.mirrored(source, file.name):
             verify(mirrored.read_bytes(), file.checksum, mirrored)
             return mirrored
-        folder = self.cache / source
+        download = pooch.create(
+            self.cache / source,
+            base_url="",
+            registry={file.name: file.checksum},
+            urls={file.name: file.url},
+            retry_if_failed=RETRIES,
+        )
         try:
-            return Path(pooch.retrieve(file.url, file.checksum, fname=file.name, path=folder))
+            return Path(download.fetch(file.name))
         except (OSError, ValueError) as error:  # requests' errors are OSErrors; pooch's checksum error is a ValueError
             raise InputError(f"{file.url}: {_one_line(error)}; {by_mirror(source, file.name)}") from error
 

@@ -9,7 +9,6 @@ rule prepare_dataset:
         "<logs>/prepare_dataset/{dataset}.log",
     benchmark:
         "<benchmarks>/prepare_dataset/{dataset}.tsv"
-    retries: 2
     params:
         spec=lambda wildcards: canonical_json(settings.datasets[wildcards.dataset]),
         code=lambda wildcards: code("prepare_dataset", source_module(wildcards.dataset)),

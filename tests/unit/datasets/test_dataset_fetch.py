@@ -9,6 +9,12 @@ from rules_src.errors import InputError
 CONTENT = bytes(range(256)) * 1000
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """No waiting between attempts."""
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
+
+
 def left_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
@@ -47,15 +53,24 @@ def test_a_wrong_checksum_is_refused(server, fetch):
     assert file.checksum.removeprefix("sha256:") in message
 
 
+def test_what_arrives_at_the_second_attempt_is_kept(server, fetch, monkeypatch):
+    file = server.offer("a.gz", CONTENT)
+    server.files["a.gz"] = b"something else"
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: server.files.update({"a.gz": CONTENT}))
+    assert fetch("mnist", file).read_bytes() == CONTENT
+    assert server.asked == ["a.gz"] * 2
+
+
 def test_an_absent_file_is_refused(server, fetch):
     assert "404" in refused(fetch, RemoteFile("a.gz", f"{server.address}/a.gz", f"sha256:{'0' * 64}"))
 
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
-def test_a_truncated_body_is_refused(server, fetch):
+def test_a_truncated_body_is_asked_for_again_and_then_refused(server, fetch):
     file = server.offer("a.gz", CONTENT)
     server.cut.add("a.gz")
     assert "128000" in refused(fetch, file)
+    assert server.asked == ["a.gz"] * 3
     gc.collect()  # pooch leaves the broken connection to the collector
 
 
