@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Float, Int, Key
 
 from rules_src.base_model import BaseModel, initial_base_model
@@ -27,6 +28,8 @@ class Learners(NamedTuple):
     """Base models in training and what makes each its own; the leading axis of every array is the seed."""
 
     phis: BaseModel
+    averages: BaseModel
+    """Of each base model over its inner steps: what is recorded and used."""
     keys: Key[Array, " seed"]
     permutations: Int[Array, "seed input"]
     """For each seed the dataset's input that base-model input j receives."""
@@ -48,7 +51,7 @@ def initial_learners(keys: Key[Array, " seed"], inputs: int, base_model: config.
     phis = eqx.filter_vmap(lambda key: initial_base_model(jax.random.fold_in(key, 1), widths, base_model.activation))(
         keys
     )
-    return Learners(phis, keys, input_permutations(keys, inputs))
+    return Learners(phis, phis, keys, input_permutations(keys, inputs))
 
 
 def apply_rule(
@@ -81,7 +84,8 @@ def apply_rule(
 
     recordings, done = [], 0
     for stop in spec.inner_steps:
-        learners = advance(rule, learners, x, jnp.asarray(train), steps=(done, stop), batch=spec.batch)
+        steps = done, stop
+        learners = advance(rule, learners, x, jnp.asarray(train), steps=steps, batch=spec.batch, average=spec.average)
         done = stop
         features, weights, activations = _record(learners, x, jnp.asarray(probe))
         recordings.append(
@@ -98,6 +102,7 @@ def advance(
     *,
     steps: tuple[int, int],
     batch: int,
+    average: float,
     drawable: int | None = None,
 ) -> Learners:
     """Take inner steps, each on a batch drawn anew, with replacement.
@@ -109,12 +114,15 @@ def advance(
         train: indices of the examples to draw from.
         steps: numbers of the first inner step and of the one before which to stop.
         batch: examples a step.
+        average: decay a step of the base models' moving averages; 0 averages nothing.
         drawable: how many of `train`, from its start, are drawn; all by default. Arrays padded to a common size so
             share one compiled program.
     """
     # As data, so that unequal gaps between recordings share one compiled program.
     start, stop, count = map(jnp.int32, (*steps, len(train) if drawable is None else drawable))
-    return learners._replace(phis=_advanced(rule, learners, x, train, (start, stop), count, batch=batch))
+    decay = jnp.float32(average)
+    phis, averages = _advanced(rule, learners, x, train, (start, stop), count, decay, batch=batch)
+    return learners._replace(phis=phis, averages=averages)
 
 
 @eqx.filter_jit
@@ -125,16 +133,23 @@ def _advanced(
     train: Int[Array, " train_example"],
     steps: tuple[Int[Array, ""], Int[Array, ""]],
     drawable: Int[Array, ""],
+    decay: Float[Array, ""],
     *,
     batch: int,
-) -> BaseModel:
-    def one_seed(phi: BaseModel, key: Key[Array, ""], permutation: Int[Array, " input"]) -> BaseModel:
-        def inner_step(step: Int[Array, ""], phi: BaseModel) -> BaseModel:
+) -> tuple[BaseModel, BaseModel]:
+    def one_seed(
+        phi: BaseModel, average: BaseModel, key: Key[Array, ""], permutation: Int[Array, " input"]
+    ) -> tuple[BaseModel, BaseModel]:
+        def inner_step(step: Int[Array, ""], both: tuple[BaseModel, BaseModel]) -> tuple[BaseModel, BaseModel]:
+            phi, average = both
             batch_key = jax.random.fold_in(jax.random.fold_in(key, 2), step)
             examples = train[jax.random.randint(batch_key, (batch,), 0, drawable)]
-            return rule.update(phi, x[examples[:, None], permutation])
+            phi = rule.update(phi, x[examples[:, None], permutation])
+            # The initial base model has no part in the average, however few the steps.
+            share = (1 - decay) / (1 - decay ** (step + 1))
+            return phi, optax.incremental_update(phi, average, share)
 
-        return jax.lax.fori_loop(*steps, inner_step, phi)
+        return jax.lax.fori_loop(*steps, inner_step, (phi, average))
 
     return jax.vmap(one_seed)(*learners)
 
@@ -150,4 +165,4 @@ def _record(
         xs = phi.forward(x[:, permutation]).xs
         return xs[-1], phi.layers[0].W, [layer[probe] for layer in xs[1:]]
 
-    return jax.lax.map(one_seed, (learners.phis, learners.permutations))
+    return jax.lax.map(one_seed, (learners.averages, learners.permutations))

@@ -1,7 +1,7 @@
 """A learned rule as a scikit-learn transformer: unlabelled rows in, features out."""
 
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             meta-trained with, relu by default.
         inner_steps: batches that the rule learns from; with 0 the base model stays as it was drawn.
         batch: rows a step, drawn with replacement.
+        average: decay a step of the moving average of the base model, which is what `transform` uses; 0 averages
+            nothing. It evens out what single batches do.
         scale: whether every column is first brought to [0, 1] by its least and largest fitted value, the range that
             rules are meta-trained on. Unlike standardising it serves pixels as well as tables; without it, columns
             count by their units. Rows seen later may leave the range; outliers are best clipped before.
@@ -71,6 +73,7 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         activation: Any = "relu",
         inner_steps: Any = 200,
         batch: Any = 64,
+        average: Any = 0.97,
         scale: Any = True,
         random_state: Any = 0,
     ):
@@ -80,6 +83,7 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.activation = activation
         self.inner_steps = inner_steps
         self.batch = batch
+        self.average = average
         self.scale = scale
         self.random_state = random_state
 
@@ -112,6 +116,7 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         section, seed = self._base_model(), self._seed()
         check_scalar(self.inner_steps, "inner_steps", Integral, min_val=0)
         check_scalar(self.batch, "batch", Integral, min_val=1)
+        check_scalar(self.average, "average", Real, min_val=0, max_val=1, include_boundaries="left")
         X = validate_data(self, X, dtype=DTYPES, ensure_min_samples=2, ensure_min_features=2)
         self.column_min_, self.column_range_ = _least_and_range(X if self.scale else np.zeros_like(X[:1]))
 
@@ -176,8 +181,9 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         learners = initial_learners(key[None], x.shape[1], section)
         padded, steps = jnp.asarray(_padded(x)), (0, int(self.inner_steps))
         rows = jnp.arange(len(padded))
-        learners = advance(rule, learners, padded, rows, steps=steps, batch=int(self.batch), drawable=len(x))
-        phi = _in_order_of_columns(jax.tree.map(lambda leaf: leaf[0], learners.phis), learners.permutations[0])
+        batch, average = int(self.batch), float(self.average)
+        learners = advance(rule, learners, padded, rows, steps=steps, batch=batch, average=average, drawable=len(x))
+        phi = _in_order_of_columns(jax.tree.map(lambda leaf: leaf[0], learners.averages), learners.permutations[0])
         statistics = _batch_statistics(phi, jnp.asarray(x))
         if not all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((phi, statistics))):
             raise ValueError(f"rule {name!r} left weights that are not finite; scale X, or take fewer inner_steps.")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rules_src.config.base import Increasing, PositiveInt, Section
+from rules_src.config.base import Fraction, Increasing, PositiveInt, Section
 
 
 class Apply(Section):
@@ -16,5 +16,7 @@ class Apply(Section):
     """Inner steps after which features are recorded; the last is the one that results quote."""
     batch: PositiveInt = 64
     """Unlabelled examples an inner step."""
+    average: Fraction = 0.97
+    """Decay an inner step of the moving average of the base model, which is what is recorded; 0 averages nothing."""
     probe: PositiveInt = 200
     """Test examples whose activations are kept for every layer."""

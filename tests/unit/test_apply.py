@@ -21,7 +21,13 @@ def _inputs() -> np.ndarray:
 
 
 def _recordings(
-    kind: str, inner_steps: list[int], *, inputs: np.ndarray | None = None, seeds: int = 2, probe: np.ndarray = PROBE
+    kind: str,
+    inner_steps: list[int],
+    *,
+    inputs: np.ndarray | None = None,
+    seeds: int = 2,
+    probe: np.ndarray = PROBE,
+    **keys: float,
 ) -> list[Recording]:
     return apply_rule(
         build(TypeAdapter(Initial).validate_python({"kind": kind}), jax.random.key(0)),
@@ -29,7 +35,7 @@ def _recordings(
         train=TRAIN,
         probe=probe,
         base_model=BASE_MODEL,
-        spec=Apply(seeds=seeds, inner_steps=inner_steps, batch=8),
+        spec=Apply(seeds=seeds, inner_steps=inner_steps, batch=8, **keys),
     )
 
 
@@ -52,6 +58,17 @@ def test_a_rule_learns_from_training_rows_only(kind):
     assert np.isfinite(first.first_layer_weights).all()
     # Twenty batches of eight miss no training row of thirty.
     assert not np.array_equal(first.first_layer_weights, changed.first_layer_weights)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.9])
+def test_what_is_recorded_is_the_mean_of_base_models_the_later_the_more(decay):
+    each = [r.first_layer_weights for r in _recordings("hebb", [0, 1, 2, 3], average=0.0)]
+    averaged = [r.first_layer_weights for r in _recordings("hebb", [0, 1, 2, 3], average=decay)]
+    np.testing.assert_array_equal(averaged[0], each[0])
+    for steps in (1, 2, 3):
+        weights = decay ** np.arange(steps)[::-1]
+        expected = np.average(each[1 : steps + 1], axis=0, weights=weights)
+        np.testing.assert_allclose(averaged[steps], expected, rtol=1e-5, atol=1e-7)
 
 
 def test_features_are_of_all_rows_and_normalised_over_all_of_them():

@@ -198,6 +198,7 @@ def test_data_that_are_refused(X: Any, error: type[Exception], message: str) -> 
         ({"features": 0}, ValueError, "^features == 0, must be >= 1"),
         ({"features": 2.5}, TypeError, "^features must be an instance of"),
         ({"batch": 0}, ValueError, "^batch == 0, must be >= 1"),
+        ({"average": 1.0}, ValueError, "^average == 1.0, must be < 1"),
         ({"inner_steps": -1}, ValueError, "^inner_steps == -1, must be >= 0"),
         ({"activation": "sine"}, ValueError, "^activation == 'sine', must be one of relu, "),
         ({"random_state": "x"}, ValueError, "'x' cannot be used to seed"),
