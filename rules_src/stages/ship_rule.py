@@ -93,12 +93,12 @@ def ship(
 ) -> None:
     """Write the snapshot whose accuracy, averaged over `by` and with those beside it, is the best, and its card."""
     section = parse_spec(MetaTrain, spec)
-    allowed = [*section.held_out.datasets, *section.held_out.kinds]
+    stores = named_stores("--measure", measure or [])
+    history = _history_of_snapshots(state)
+    allowed = [name for name in history["dataset"].values.tolist() if name not in section.trained]
     for held_out in by:
         if held_out not in allowed:
             raise InputError(f"--by: {held_out!r} is nothing that the run held out; valid: {', '.join(allowed)}")
-    stores = named_stores("--measure", measure or [])
-    history = _history_of_snapshots(state)
     accuracy = history["held_out_accuracy"].sel(dataset=by)
     chosen = best_of_neighbours(accuracy.mean("dataset").values)
     best = accuracy.isel(evaluation=chosen)

@@ -117,7 +117,7 @@ def test_a_measurement_counts_with_those_beside_it() -> None:
 @pytest.mark.parametrize(
     ("by", "remove", "message"),
     [
-        (["strokes"], "", "--by: 'strokes' is nothing that the run held out; valid: mail, words"),
+        (["strokes"], "", "--by: 'strokes' is nothing that the run held out; valid: words, mail"),
         (["words"], "snapshots/step-*", "{state}: holds no snapshots"),
         (["words"], "history.zarr", "{state}: holds no history.zarr; give the folder that a run keeps its states in"),
     ],
