@@ -79,16 +79,15 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def markdown_table(summary: xr.Dataset) -> str:
-    """Percent of the test split at the most shots, logistic regression, best of each column in bold.
+    """Percent of the test split, logistic regression, best of each column in bold: at the most shots, at the fewest.
 
-    With a method `random-init`, a second table says by how many points each method differs from it.
+    With a method `random-init`, a table in between says by how many points each method differs from it.
     """
-    shots = int(summary["shots"].values.max())
-    cells = summary.sel(readout=TABLE_READOUT, shots=shots)
+    most, fewest = (int(shots) for shots in (summary["shots"].values.max(), summary["shots"].values.min()))
+    cells = summary.sel(readout=TABLE_READOUT, shots=most)
     caption = (
-        f"Test accuracy in percent of a logistic regression fitted on {shots} labelled "
-        f"{'example' if shots == 1 else 'examples'} a class; ± is half of the 95% interval over seeds and draws of "
-        f"labels ({summary.attrs['draws']} draws); best in bold."
+        f"Test accuracy in percent of a logistic regression fitted on {_labelled(most)} a class; ± is half of the 95% "
+        f"interval over seeds and draws of labels ({summary.attrs['draws']} draws); best in bold."
     )
     parts = [*_rows(cells, ("mean", "low", "high"), "Method", ""), "", caption, ""]
     if "difference_to_random_init" in summary:
@@ -96,7 +95,15 @@ def markdown_table(summary: xr.Dataset) -> str:
         name = "difference_to_random_init"
         parts += [*_rows(others, (name, f"{name}_low", f"{name}_high"), f"Points over {RANDOM_INIT}", "+"), ""]
         parts += [f"The same accuracies minus those of {RANDOM_INIT} on the same draws of labels.", ""]
+    if fewest < most:
+        cells = summary.sel(readout=TABLE_READOUT, shots=fewest)
+        parts += [*_rows(cells, ("mean", "low", "high"), "Method", ""), ""]
+        parts += [f"As above, with {_labelled(fewest)} a class.", ""]
     return "\n".join(parts)
+
+
+def _labelled(shots: int) -> str:
+    return f"{shots} labelled {'example' if shots == 1 else 'examples'}"
 
 
 def _rows(cells: xr.Dataset, names: tuple[str, str, str], title: str, sign: str) -> list[str]:

@@ -81,6 +81,17 @@ def test_table(summary):
     assert lines[2].count("**") == 0
 
 
+def test_table_of_the_fewest_labels_follows(summary):
+    summary["mean"].loc[{"shots": 1}] -= 0.1
+    first, _, last = (part for part in markdown_table(summary).split("\n\n") if part.startswith("| "))
+    assert first.splitlines()[2].startswith("| learned | 70.0 ± ")
+    assert last.splitlines()[2].startswith("| learned | 60.0 ± ")
+    assert markdown_table(summary).endswith("\n\nAs above, with 1 labelled example a class.\n")
+    alone = markdown_table(summary.sel(shots=[10]))
+    assert "As above" not in alone
+    assert len([part for part in alone.split("\n\n") if part.startswith("| ")]) == 2
+
+
 def test_two_base_models_have_columns_of_their_own():
     both = summarise([evaluation("raw", "a", 0.5, base_model=name) for name in ("small", "wide")])
     assert markdown_table(both).startswith("| Method | a, small | a, wide |\n")
