@@ -42,7 +42,7 @@ features = LearnedRule.from_pretrained("{name}").fit_transform(X)
 |---|---|
 | theta | {numbers:,} numbers, {name}.safetensors |
 | meta-trained on | {sources}; {side} x {side} permuted inputs |
-| snapshot | after {chosen} of {meta_steps} meta-steps of {tasks} tasks x {truncation} inner steps |
+| snapshot | after {chosen:,} of {meta_steps:,} meta-steps of {tasks} tasks x {truncation} inner steps |
 | chosen by | mean accuracy on {validation}, {labelled} labels a class |
 | cost | {cost} |
 | licence | Apache-2.0 |
