@@ -14,6 +14,9 @@ PRODUCT_FLOPS = 2 * SIDE**3
 COPIED = 2**26
 """Numbers in the float32 vector whose copy is the yardstick of memory: far more than caches hold."""
 
+QUANTITIES = "flops", "bytes accessed"
+"""What is counted, by the names of XLA's cost analysis."""
+
 
 class Program(NamedTuple):
     """Something to measure."""
@@ -39,8 +42,8 @@ class Measurement:
         self.compile_seconds = time.perf_counter() - start
         self.compile_cpu_seconds = time.process_time() - start_cpu
         self.program = program
-        self.flops = total("flops", program, self.compiled)
-        self.bytes = total("bytes accessed", program, self.compiled)
+        counts = total(program, self.compiled)
+        self.flops, self.bytes = counts["flops"], counts["bytes accessed"]
         self.product = product
         self.seconds: list[float] = []
         self.products: list[float] = []
@@ -113,22 +116,23 @@ def compiled(function: Callable[..., Any], *arguments: Any) -> jax.stages.Compil
     return jax.jit(function).lower(*arguments).compile()
 
 
-def total(quantity: str, program: Program, whole: jax.stages.Compiled) -> float:
-    """What a call takes of a `quantity` of XLA's cost analysis of the compiled program.
+def total(program: Program, whole: jax.stages.Compiled) -> dict[str, float]:
+    """What a call takes: floating-point operations and bytes of memory traffic, by XLA's count of compiled programs.
 
     XLA counts a loop's body once. What is outside the loops is counted by compiling the same function with `around`;
     the rest is what runs `trips` times.
     """
+    once = counted(whole)
     if program.trips == 1:
-        return counted(quantity, whole)
-    outside = counted(quantity, compiled(program.function, *program.around))
-    return outside + program.trips * (counted(quantity, whole) - outside)
+        return once
+    outside = counted(compiled(program.function, *program.around))
+    return {name: outside[name] + program.trips * (once[name] - outside[name]) for name in QUANTITIES}
 
 
-def counted(quantity: str, program: jax.stages.Compiled) -> float:
-    """XLA's count, loop bodies counted once."""
+def counted(program: jax.stages.Compiled) -> dict[str, float]:
+    """XLA's counts, loop bodies counted once."""
     cost: Any = program.cost_analysis()
-    return float(cost[quantity])
+    return {name: float(cost[name]) for name in QUANTITIES}
 
 
 def memory(program: jax.stages.Compiled) -> int:

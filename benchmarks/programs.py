@@ -5,7 +5,7 @@ Imported anew for every checkout that is measured, so it holds to interfaces tha
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -14,12 +14,11 @@ from jaxtyping import Array, Float
 
 from benchmarks.measurement import Program
 from rules_src.base_model import BaseModel, initial_base_model
-from rules_src.config.rules import Compact, Precision, Published
+from rules_src.config.rules import Compact, Published
 from rules_src.meta_train import gradient
 from rules_src.meta_train.truncation import TaskState
 from rules_src.update_rules import compact, published
 from rules_src.update_rules.base import UpdateRule
-from rules_src.update_rules.learned import LearnedRule
 
 WIDTHS = (196, 128, 128, 128, 128, 32)
 """Of the base model on 14x14 inputs, from the input up."""
@@ -45,12 +44,12 @@ class Addition(UpdateRule):
         return jax.tree.map(jnp.add, phi, self.theta)
 
 
-def published_rule() -> LearnedRule:
+def published_rule() -> UpdateRule:
     """The published rule at its defaults and initial theta."""
     return published.build(Published(kind="published"), jax.random.key(0))
 
 
-def compact_rule() -> LearnedRule:
+def compact_rule() -> UpdateRule:
     """The compact rule at its defaults and initial theta."""
     return compact.build(Compact(kind="compact"), jax.random.key(0))
 
@@ -94,20 +93,19 @@ def truncated_backprop(rule: UpdateRule, phis: BaseModel, window: gradient.Windo
     return library.truncated_backprop(RIDGE)(rule, tasks, window)
 
 
-def in_precision(rule: Callable[[], LearnedRule], precision: Precision) -> Program:
+def in_precision(rule: Callable[[], Any], precision: str) -> Program:
     """The meta-gradient with the update network in that precision."""
     return meta_gradient(rule().with_precision(precision))
 
 
 def coarser() -> dict[str, Callable[[], Program]]:
-    """Meta-gradients in less than float32, on devices with arithmetic for it."""
-    if jax.default_backend() == "cpu":
+    """Meta-gradients in less than float32, on devices with arithmetic for it, by revisions that know of it."""
+    if jax.default_backend() == "cpu" or not hasattr(compact.CompactRule, "with_precision"):
         return {}
-    rules, precisions = {"published": published_rule, "compact": compact_rule}, get_args(Precision)[1:]
     return {
         f"meta-gradient, {name}, {precision}": partial(in_precision, rule, precision)
-        for name, rule in rules.items()
-        for precision in precisions
+        for name, rule in {"published": published_rule, "compact": compact_rule}.items()
+        for precision in ("tensorfloat32", "bfloat16")
     }
 
 

@@ -6,12 +6,14 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import xarray as xr
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from rules_src.base_model import BaseModel
 from rules_src.config.meta_train import MetaTrain
 from rules_src.errors import InputError
 from rules_src.meta_objective import normalised_targets, ridge_readout, with_ones
+from rules_src.meta_train.data import small_images
 from rules_src.meta_train.gradient import unroll
 from rules_src.meta_train.truncation import fresh_base_model
 from rules_src.tasks.mixture import every_class, random_classes, show
@@ -82,6 +84,16 @@ def dataset_probe(
         )
 
     return eqx.filter_vmap(sample)(jax.random.split(key, spec.held_out.tasks))
+
+
+def watched(key: PRNGKeyArray, dataset: xr.Dataset, spec: MetaTrain) -> tuple[Probe, int]:
+    """The probe of an image dataset at the side of the run's tasks, and its number of classes.
+
+    Raises:
+        InputError: as for `small_images` and `dataset_probe`.
+    """
+    inputs, labels = small_images(dataset, spec.tasks.side)
+    return dataset_probe(key, inputs, labels, spec), len(dataset.attrs["class_names"])
 
 
 @eqx.filter_jit

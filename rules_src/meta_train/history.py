@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from jaxtyping import Float
 
 from rules_src.config.meta_train import MetaTrain
 from rules_src.errors import InputError
@@ -21,14 +22,13 @@ def as_dataset(item: Progress, spec: MetaTrain) -> xr.Dataset:
     """Metrics of a dispatch's meta-steps, and the held-out accuracy after it."""
     done = int(item.state.meta_step)
     metrics = {name: ("meta_step", np.asarray(getattr(item.metrics, name))) for name in Metrics._fields}
-    accuracy = np.stack(list(item.held_out.values()))
-    deviation = accuracy.std(1, ddof=1 if accuracy.shape[1] > 1 else 0)
+    mean, error = mean_and_standard_error(np.stack(list(item.held_out.values())))
     units = {"units": "1"}
     return xr.Dataset(
         {
             **metrics,
-            "held_out_accuracy": (("dataset", "evaluation"), accuracy.mean(1)[:, None], units),
-            "held_out_sem": (("dataset", "evaluation"), deviation[:, None] * accuracy.shape[1] ** -0.5, units),
+            "held_out_accuracy": (("dataset", "evaluation"), mean[:, None], units),
+            "held_out_sem": (("dataset", "evaluation"), error[:, None], units),
         },
         coords={
             "meta_step": np.arange(done - len(item.metrics.meta_loss), done) + 1,
@@ -37,6 +37,14 @@ def as_dataset(item: Progress, spec: MetaTrain) -> xr.Dataset:
         },
         attrs={"inner_steps": spec.held_out.inner_steps, "labelled_per_class": spec.labelled},
     )
+
+
+def mean_and_standard_error(
+    accuracy: Float[np.ndarray, "*dataset task"],
+) -> tuple[Float[np.ndarray, "*dataset"], Float[np.ndarray, "*dataset"]]:
+    """Over a probe's tasks; the error of one task alone is zero."""
+    tasks = accuracy.shape[-1]
+    return accuracy.mean(-1), accuracy.std(-1, ddof=1 if tasks > 1 else 0) * tasks**-0.5
 
 
 def append(part: xr.Dataset, store: Path, *, dispatch: int) -> None:

@@ -15,8 +15,8 @@ from rules_src.config.base import canonical_json, parse_spec, short_hash
 from rules_src.config.meta_train import MetaTrain
 from rules_src.errors import InputError
 from rules_src.meta_train import history as run_history
-from rules_src.meta_train.data import held_out_sources, small_images, task_sources
-from rules_src.meta_train.held_out import Probe, dataset_probe, source_probe
+from rules_src.meta_train.data import held_out_sources, task_sources
+from rules_src.meta_train.held_out import Probe, source_probe, watched
 from rules_src.meta_train.resumable import HISTORY, resumable_run
 from rules_src.meta_train.state import versions
 from rules_src.meta_train.truncation import inner_step_flops
@@ -85,12 +85,9 @@ def _probes(
 ) -> dict[str, tuple[Probe, int]]:
     """What is watched, and its number of classes: the sources, held-out parts of those trained on, other datasets."""
     held_out = held_out_sources(spec.trained, spec.tasks, datasets)
-    watched = {**sources, **{f"held-out {name}": source for name, source in held_out.items()}}
-    probes = {name: (source_probe(key, source, spec), spec.tasks.classes) for name, source in watched.items()}
-    for name in spec.held_out.datasets:
-        images = small_images(datasets[name], spec.tasks.side)
-        probes[name] = dataset_probe(key, *images, spec), len(datasets[name].attrs["class_names"])
-    return probes
+    shown = {**sources, **{f"held-out {name}": source for name, source in held_out.items()}}
+    probes = {name: (source_probe(key, source, spec), spec.tasks.classes) for name, source in shown.items()}
+    return probes | {name: watched(key, datasets[name], spec) for name in spec.held_out.datasets}
 
 
 if __name__ == "__main__":

@@ -14,9 +14,8 @@ from typer import Option
 from rules_src.config.base import parse_spec
 from rules_src.config.meta_train import MetaTrain
 from rules_src.errors import InputError
-from rules_src.meta_train.data import small_images
-from rules_src.meta_train.held_out import dataset_probe, held_out_accuracy
-from rules_src.meta_train.history import read
+from rules_src.meta_train.held_out import held_out_accuracy, watched
+from rules_src.meta_train.history import mean_and_standard_error, read
 from rules_src.meta_train.resumable import HISTORY, SNAPSHOTS
 from rules_src.meta_train.state import state_path
 from rules_src.meta_train.truncation import inner_step_flops
@@ -145,21 +144,17 @@ def _curve(history: xr.Dataset, section: MetaTrain, state: Path, stores: Mapping
     steps = history["evaluation_step"].values.tolist()
     rules = [trained_rule(_snapshot(state, step))[1] for step in steps]
     spent = teraflop(history, inner_step_flops(rules[0], section) / 1e9)
-    columns = {
-        name: list(zip(of_name["held_out_accuracy"].values, of_name["held_out_sem"].values, strict=True))
-        for name in history["dataset"].values.tolist()
-        for of_name in [history.sel(dataset=name)]
-    }
+    columns = {}
+    for name in history["dataset"].values.tolist():
+        of_name = history.sel(dataset=name)
+        columns[name] = of_name["held_out_accuracy"].values, of_name["held_out_sem"].values
     for name, store in stores.items():
-        dataset = read_zarr(store)
-        inputs, labels = small_images(dataset, section.tasks.side)
-        probe = dataset_probe(jax.random.key(section.seed), inputs, labels, section)
-        classes = len(dataset.attrs["class_names"])
-        scores = [np.asarray(held_out_accuracy(r, probe, classes=classes, ridge=section.ridge)) for r in rules]
-        columns[name] = [(each.mean(), each.std(ddof=1) * len(each) ** -0.5) for each in scores]
+        probe, classes = watched(jax.random.key(section.seed), read_zarr(store), section)
+        accuracy = [held_out_accuracy(rule, probe, classes=classes, ridge=section.ridge) for rule in rules]
+        columns[name] = mean_and_standard_error(np.stack(accuracy))
     lines = [["meta-steps", "TFLOP", *columns], ["---:"] * (2 + len(columns))]
     for row, (step, work) in enumerate(zip(steps, spent, strict=True)):
-        cells = [f"{100 * column[row][0]:.1f} ± {100 * column[row][1]:.1f}" for column in columns.values()]
+        cells = [f"{100 * mean[row]:.1f} ± {100 * error[row]:.1f}" for mean, error in columns.values()]
         lines.append([f"{step:,}", f"{work:.3g}", *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
