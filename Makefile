@@ -19,6 +19,11 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "By hand, each with --help, in the activated .venv:"
+	@echo "python -m rules_src.stages.replay     hold the published rule against recorded numbers of the released code"
+	@echo "python -m rules_src.stages.ship_rule  choose a snapshot of a meta-training run and write its card"
+	@echo "snakemake --list-rules                stages and studies that can be made alone"
 
 setup: $(INSTALLED) ## Make .venv with the locked packages (PYTHON=python3.11 picks the interpreter)
 
@@ -57,7 +62,7 @@ dag: setup ## Write the graph of rules as Mermaid to results/dag.mmd
 	$(SNAKEMAKE) --rulegraph mermaid-js > results/dag.mmd
 
 readme: run dag ## Run the study and put its table and its graph into README.md, the table into the cards of shipped rules
-	python workflow/readme.py results/dag.mmd results/table.md
+	python workflow/readme.py results/dag.mmd results/studies/default/table.md
 
 schema: setup ## Regenerate config/schema.json and the tables of config/README.md
 	python -m rules_src.config.schema config

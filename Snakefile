@@ -24,7 +24,7 @@ report: "workflow/report/study.rst"
 
 include: "workflow/rules/datasets.smk"
 include: "workflow/rules/meta_train.smk"
-include: "workflow/rules/apply.smk"
+include: "workflow/rules/features.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/figures.smk"
 
@@ -39,8 +39,18 @@ localrules:
 
 
 rule all:
-    """Everything that the study asks for: the table, the summary and every figure."""
+    """The studies that the config runs: their tables, summaries and figures."""
     default_target: True
     input:
         rules.evaluate.input,
         rules.figures.input,
+
+
+for study in settings.studies:
+
+    rule:
+        name:
+            target(study)
+        input:
+            lambda wildcards, study=study: planned(plan.tables, study)
+            + planned(plan.figure_files, study),

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from rules_src.base_model import BaseModel, initial_base_model
+from rules_src.base_model import BaseModel, initial_base_model, layer_widths
 from rules_src.config import rules as config
 from rules_src.config.apply import Apply
 from rules_src.update_rules.base import UpdateRule
@@ -24,8 +24,8 @@ class Recording(NamedTuple):
     """Of every layer, on the probe examples."""
 
 
-class Learners(NamedTuple):
-    """Base models in training and what makes each its own; the leading axis of every array is the seed."""
+class InnerLoops(NamedTuple):
+    """Inner loops under way: base models and what makes each its own; the leading axis of every array is the seed."""
 
     phis: BaseModel
     averages: BaseModel
@@ -45,13 +45,13 @@ def input_permutations(keys: Key[Array, " seed"], inputs: int) -> Int[Array, "se
     return jax.vmap(lambda key: jax.random.permutation(jax.random.fold_in(key, 0), inputs))(keys)
 
 
-def initial_learners(keys: Key[Array, " seed"], inputs: int, base_model: config.BaseModel) -> Learners:
+def initial_inner_loops(keys: Key[Array, " seed"], inputs: int, base_model: config.BaseModel) -> InnerLoops:
     """One base model a key, before its first inner step on a dataset of so many inputs."""
-    widths = base_model.widths(inputs)
+    widths = layer_widths(base_model, inputs)
     phis = eqx.filter_vmap(lambda key: initial_base_model(jax.random.fold_in(key, 1), widths, base_model.activation))(
         keys
     )
-    return Learners(phis, phis, keys, input_permutations(keys, inputs))
+    return InnerLoops(phis, phis, keys, input_permutations(keys, inputs))
 
 
 def apply_rule(
@@ -80,14 +80,14 @@ def apply_rule(
         One recording for each of `spec.inner_steps`.
     """
     x = jnp.asarray(inputs)
-    learners = initial_learners(seed_keys(spec.seeds), x.shape[1], base_model)
+    loops = initial_inner_loops(seed_keys(spec.seeds), x.shape[1], base_model)
 
     recordings, done = [], 0
     for stop in spec.inner_steps:
         steps = done, stop
-        learners = advance(rule, learners, x, jnp.asarray(train), steps=steps, batch=spec.batch, average=spec.average)
+        loops = advance(rule, loops, x, jnp.asarray(train), steps=steps, batch=spec.batch, average=spec.average)
         done = stop
-        features, weights, activations = _record(learners, x, jnp.asarray(probe))
+        features, weights, activations = _record(loops, x, jnp.asarray(probe))
         recordings.append(
             Recording(np.asarray(features), np.asarray(weights), [np.asarray(layer) for layer in activations])
         )
@@ -96,7 +96,7 @@ def apply_rule(
 
 def advance(
     rule: UpdateRule,
-    learners: Learners,
+    loops: InnerLoops,
     x: Float[Array, "example input"],
     train: Int[Array, " train_example"],
     *,
@@ -104,12 +104,12 @@ def advance(
     batch: int,
     average: float,
     drawable: int | None = None,
-) -> Learners:
+) -> InnerLoops:
     """Take inner steps, each on a batch drawn anew, with replacement.
 
     Args:
         rule: any rule.
-        learners: what to train.
+        loops: what to train.
         x: all examples.
         train: indices of the examples to draw from.
         steps: numbers of the first inner step and of the one before which to stop.
@@ -121,14 +121,14 @@ def advance(
     # As data, so that unequal gaps between recordings share one compiled program.
     start, stop, count = map(jnp.int32, (*steps, len(train) if drawable is None else drawable))
     decay = jnp.float32(average)
-    phis, averages = _advanced(rule, learners, x, train, (start, stop), count, decay, batch=batch)
-    return learners._replace(phis=phis, averages=averages)
+    phis, averages = _advanced(rule, loops, x, train, (start, stop), count, decay, batch=batch)
+    return loops._replace(phis=phis, averages=averages)
 
 
 @eqx.filter_jit
 def _advanced(
     rule: UpdateRule,
-    learners: Learners,
+    loops: InnerLoops,
     x: Float[Array, "example input"],
     train: Int[Array, " train_example"],
     steps: tuple[Int[Array, ""], Int[Array, ""]],
@@ -151,12 +151,12 @@ def _advanced(
 
         return jax.lax.fori_loop(*steps, inner_step, (phi, average))
 
-    return jax.vmap(one_seed)(*learners)
+    return jax.vmap(one_seed)(*loops)
 
 
 @eqx.filter_jit
 def _record(
-    learners: Learners, x: Float[Array, "example input"], probe: Int[Array, " probe"]
+    loops: InnerLoops, x: Float[Array, "example input"], probe: Int[Array, " probe"]
 ) -> tuple[Array, Array, list[Array]]:
     """Features, first-layer weights and probe activations of every seed, one seed at a time to save memory."""
 
@@ -165,4 +165,4 @@ def _record(
         xs = phi.forward(x[:, permutation]).xs
         return xs[-1], phi.layers[0].W, [layer[probe] for layer in xs[1:]]
 
-    return jax.lax.map(one_seed, (learners.averages, learners.permutations))
+    return jax.lax.map(one_seed, (loops.averages, loops.permutations))

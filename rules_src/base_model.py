@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from rules_src.config import rules as config
+
 Activation = Callable[[Array], Array]
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -91,6 +93,11 @@ def features_given(
     for layer, (mean, variance) in zip(phi.layers, statistics, strict=True):
         x = phi.activation((x @ layer.W - mean) * jax.lax.rsqrt(variance + EPSILON) + layer.b)
     return x
+
+
+def layer_widths(shape: config.BaseModel, inputs: int) -> list[int]:
+    """Units of the input and of every layer above it."""
+    return [inputs, *shape.hidden, shape.features]
 
 
 def initial_base_model(key: PRNGKeyArray, widths: Sequence[int], activation: str = "relu") -> BaseModel:

@@ -14,9 +14,10 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from rules_src.apply import advance, initial_learners
+from rules_src.apply import advance, initial_inner_loops
 from rules_src.base_model import ACTIVATIONS, BaseModel, BatchStatistics, batch_statistics, features_given
 from rules_src.config import rules as config
+from rules_src.update_rules.base import check_fit
 from rules_src.update_rules.pretrained import DEFAULT, pretrained_file
 from rules_src.update_rules.theta import trained_rule
 
@@ -177,13 +178,13 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """The trained base model, its inputs in the order of columns, and its statistics over all rows."""
         name = str(self.rule)
         spec, rule = trained_rule(Path(name) if name.endswith(".safetensors") else pretrained_file(name))
-        config.check_fit(spec, section)
-        learners = initial_learners(key[None], x.shape[1], section)
+        check_fit(spec, section)
+        loops = initial_inner_loops(key[None], x.shape[1], section)
         padded, steps = jnp.asarray(_padded(x)), (0, int(self.inner_steps))
         rows = jnp.arange(len(padded))
         batch, average = int(self.batch), float(self.average)
-        learners = advance(rule, learners, padded, rows, steps=steps, batch=batch, average=average, drawable=len(x))
-        phi = _in_order_of_columns(jax.tree.map(lambda leaf: leaf[0], learners.averages), learners.permutations[0])
+        loops = advance(rule, loops, padded, rows, steps=steps, batch=batch, average=average, drawable=len(x))
+        phi = _in_order_of_columns(jax.tree.map(lambda leaf: leaf[0], loops.averages), loops.permutations[0])
         statistics = _batch_statistics(phi, jnp.asarray(x))
         if not all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((phi, statistics))):
             raise ValueError(f"rule {name!r} left weights that are not finite; scale X, or take fewer inner_steps.")

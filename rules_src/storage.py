@@ -12,13 +12,15 @@ import platform
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from rules_src.errors import InputError
@@ -96,6 +98,19 @@ def safetensors_bytes(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, s
     return len(text).to_bytes(8, "little") + text + content[data:]
 
 
+@contextmanager
+def opened_safetensors(path: Path, *, refused: Callable[[object], InputError]) -> Iterator[Any]:
+    """The open file, whose claims the library compares with its size before it reads.
+
+    Whatever is wrong with it, here or in what is done with it, becomes the error that `refused` makes of the reason.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise refused(error) from error
+
+
 def content_hash(path: Path) -> str:
     """SHA-256 of a file, or of the names and bytes of all files below a folder (hidden ones left out)."""
     if path.is_file():
@@ -149,7 +164,10 @@ def write_zarr(dataset: xr.Dataset, path: Path, *, spec: Any, code: str, extra: 
     """Write `dataset` as a Zarr store with its manifest; a reader never sees half of either."""
 
     def write(temporary: Path) -> None:
-        dataset.to_zarr(temporary, mode="w", consolidated=False)
+        with warnings.catch_warnings():
+            # Programs that know no consolidated metadata of version 3 pass over it; the others read one file.
+            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+            dataset.to_zarr(temporary, mode="w", consolidated=True)
         # Only now, so that an older store stays readable if writing fails.
         manifest_path(path).unlink(missing_ok=True)
 
@@ -163,12 +181,18 @@ def read_zarr(path: Path) -> xr.Dataset:
     Raises:
         InputError: see `check_manifest`.
     """
-    check_manifest(path)
-    with warnings.catch_warnings():
-        # The workflow keeps a timestamp of its own inside folders that jobs make.
-        warnings.filterwarnings("ignore", message="Object at .snakemake_timestamp")
-        with xr.open_zarr(path, consolidated=False) as dataset:
-            return dataset.load()
+    return read_with_manifest(path)[0]
+
+
+def read_with_manifest(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
+    """The same, and the manifest.
+
+    Raises:
+        InputError: see `check_manifest`.
+    """
+    manifest = check_manifest(path)
+    with xr.open_zarr(path) as dataset:
+        return dataset.load(), manifest
 
 
 def write_netcdf(dataset: xr.Dataset, path: Path) -> None:

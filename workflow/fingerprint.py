@@ -1,12 +1,14 @@
 """Fingerprint of the source that a stage runs, so that a workflow reruns only what a code change affects.
 
 Snakemake sees a rule's shell command but none of the modules behind it. The fingerprint is a hash over the static
-import closure, inside one package, of some root modules. Modules are compared as syntax trees without docstrings, so
-comments and formatting do not count. Modules that are only imported dynamically have to be named as roots.
+import closure, inside one package, of some root modules. Modules are compared as syntax trees without docstrings and
+messages, so comments, formatting and words do not count. Modules that are only imported dynamically have to be named as
+roots.
 """
 
 import ast
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -15,17 +17,17 @@ class FingerprintError(Exception):
     """A root module does not exist, or a module in the closure does not parse."""
 
 
-def fingerprint(package: Path, *roots: str, without: str | None = None) -> str:
+def fingerprint(package: Path, *roots: str, without: Sequence[str] = ()) -> str:
     """First 12 hex digits of a SHA-256 over the names and syntax trees of `closure(package, *roots)`.
 
-    `without` names a module or subpackage that does not count.
+    `without` names modules and subpackages that do not count.
 
     Raises:
         FingerprintError: see `closure`.
     """
     digest = hashlib.sha256()
     for name, tree in sorted(closure(package, *roots).items()):
-        if without and f"{name}.".startswith(f"{without}."):
+        if any(f"{name}.".startswith(f"{left_out}.") for left_out in without):
             continue
         digest.update(f"{name} {tree}\n".encode())
     return digest.hexdigest()[:12]
@@ -87,13 +89,28 @@ def _analyse(source: str, name: str, is_package: bool) -> tuple[str, frozenset[s
             base = ".".join([*above, *([node.module] if node.module else [])])
             # `b` of `from a import b` is a module or an attribute of one; what is no file is passed over later.
             imported.update([base, *(f"{base}.{alias.name}" for alias in node.names)])
-    stripped = _WithoutDocstrings().visit(tree)
+    stripped = _WithoutWords().visit(tree)
     return hashlib.sha256(ast.dump(stripped).encode()).hexdigest(), frozenset(imported)
 
 
-class _WithoutDocstrings(ast.NodeTransformer):
-    """Drops every statement that is only a string: docstrings, and those that follow an attribute."""
+class _WithoutWords(ast.NodeTransformer):
+    """Drops what is only said: docstrings, strings that follow an attribute, messages of errors and of the log."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         is_string = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if is_string else self.generic_visit(node)
+        return None if is_string or _is_logging(node.value) else self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        if isinstance(node.exc, ast.Call):
+            node.exc = node.exc.func
+        return self.generic_visit(node)
+
+
+def _is_logging(node: ast.expr) -> bool:
+    """Whether an expression is a call of a method of `log`."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "log"
+    )

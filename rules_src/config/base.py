@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -32,9 +33,28 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
-def canonical_json(section: Section) -> str:
-    """The section as JSON with defaults filled and keys sorted: equal sections give equal text."""
-    return json.dumps(section.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+def canonical_json(section: Section, *, without: Collection[str] = (), defaults: bool = True) -> str:
+    """The section as JSON with sorted keys: equal sections give equal text.
+
+    Args:
+        section: any.
+        without: keys to leave out.
+        defaults: whether keys at their default are written; left out, a key that is new in a later version changes
+            nothing.
+    """
+    content = section.model_dump(mode="json", exclude=set(without), exclude_defaults=not defaults)
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def same_section(model: type[Section], older: str, newer: str) -> bool:
+    """Whether two texts of `canonical_json`, the older one perhaps of an earlier version, are of equal sections.
+
+    Keys that the older text lacks are at the defaults they have now.
+    """
+    try:
+        return bool(model.model_validate_json(older) == model.model_validate_json(newer))
+    except ValidationError:
+        return False
 
 
 def parse_spec(model: Any, text: str, place: str = "--spec") -> Any:
@@ -51,7 +71,6 @@ def parse_spec(model: Any, text: str, place: str = "--spec") -> Any:
         raise InputError(f"{place}: {key}: {first['msg']}") from error
 
 
-def short_hash(*parts: Any) -> str:
-    """First 8 hex digits of a SHA-256 over sections and JSON-serialisable values; part of costly results' paths."""
-    texts = [canonical_json(p) if isinstance(p, Section) else json.dumps(p, sort_keys=True) for p in parts]
+def short_hash(*texts: str) -> str:
+    """First 8 hex digits of a SHA-256 over texts; part of costly results' paths."""
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:8]

@@ -114,6 +114,11 @@ class Omniglot(Section):
     source: Literal["omniglot"]
     side: Annotated[PositiveInt, Field(le=105)] = 28
     """Height and width after area resizing, at most 105."""
+    classes: Literal["alphabets", "characters"] = "alphabets"
+    """`alphabets`: background characters train, evaluation characters test. `characters`: 1,100 of them train, 100
+    validate and 423 test, drawn at random, as few-shot learning has it."""
+    split_seed: Seed = 0
+    """Seed of that draw."""
 
 
 class Imdb(Section):
@@ -142,26 +147,17 @@ class File(Labelled):
     features: list[str] = []
     """Columns of numbers to learn from, by default all but label and split; of a `.npz` one array, by default `x`."""
     split: str | None = None
-    """Column or array that says `train` or `test`, or 0 or 1; without it a share of each class is drawn."""
+    """Column or array that says `train`, `test` or `validation`, or 0 or 1; without it a share of each class is drawn.
+    Every class is in both train and test, or, for few-shot episodes, none is in two of them."""
     standardise: bool = True
     """Whether each feature is scaled to mean 0 and variance 1 over the training split; images never are."""
     side: PositiveInt | None = None
     """Height and width after area resizing, for images alone; also needed to draw filters, or to watch the dataset."""
 
-    @property
-    def modality(self) -> str:
-        """What is known before the file is read: `image` if it has to hold images, else `table`."""
-        return "image" if self.side else "table"
-
-    @property
-    def array(self) -> str:
-        """Name of the array of features in a `.npz`."""
-        return self.features[0] if self.features else "x"
-
     @model_validator(mode="after")
     def _keys_agree(self) -> "File":
         arrays = PurePath(self.path).suffix == ".npz"
-        features = [self.array] if arrays else self.features
+        features = self.features or (["x"] if arrays else [])
         name, uses = Counter([*features, self.label, *([self.split] if self.split else [])]).most_common(1)[0]
         if uses > 1:
             raise ValueError(f"{name!r} is used twice among features, label and split")

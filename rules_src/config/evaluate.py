@@ -1,6 +1,6 @@
-"""Config of the few-shot evaluation and of the baselines that are not update rules."""
+"""Config of the few-shot evaluation."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -22,27 +22,3 @@ class FewShot(Section):
     """Penalty of the ridge readout, on features of unit mean variance."""
     seed: Seed = 0
     """Seed of the label draws."""
-
-
-class Raw(Section):
-    """The input itself, at its own width."""
-
-    module: ClassVar[str] = "raw"
-    kind: Literal["raw"]
-
-
-class Pca(Section):
-    """Leading principal components, as many as the base model has features."""
-
-    module: ClassVar[str] = "pca"
-    kind: Literal["pca"]
-
-
-class KMeans(Section):
-    """Triangle features of k-means centroids (Coates and Ng), as many as the base model has features."""
-
-    module: ClassVar[str] = "k_means"
-    kind: Literal["k-means"]
-
-
-Baseline = Annotated[Raw | Pca | KMeans, Field(discriminator="kind")]

@@ -1,12 +1,13 @@
 """Config of a meta-training run: the rule, its task distribution, the outer loop."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from rules_src.config.base import Fraction, Name, PositiveFloat, PositiveFraction, PositiveInt, Section, Seed
 from rules_src.config.rules import BaseModel, Compact, Precision, Published
-from rules_src.config.tasks import Images, Projections, Source, Tasks
+from rules_src.config.tasks import Tasks
+from rules_src.config.training import Keep
 
 
 class Unroll(Section):
@@ -29,24 +30,21 @@ class Unroll(Section):
 
     @model_validator(mode="after")
     def _ordered(self) -> "Unroll":
-        if not max(self.lengths) <= self.shortest <= self.longest:
+        lengths = [*self.truncations] or [self.truncation]
+        if not max(lengths) <= self.shortest <= self.longest:
             raise ValueError("truncation <= shortest <= longest has to hold")
         if self.longest_at_first and not self.shortest <= self.longest_at_first < self.longest:
             raise ValueError("shortest <= longest_at_first < longest has to hold")
-        for length in self.lengths:
+        for length in lengths:
             if self.objective_every and length % self.objective_every:
                 raise ValueError(f"objective_every: {self.objective_every} does not divide a truncation of {length}")
         return self
-
-    @property
-    def lengths(self) -> list[int]:
-        """Every truncation that may occur."""
-        return self.truncations or [self.truncation]
 
 
 class TruncatedBackprop(Section):
     """Backpropagation through each window; what was before it counts as constant."""
 
+    module: ClassVar[str] = "gradient"
     kind: Literal["truncated-backprop"]
     rematerialise: bool = True
     """Whether the backward pass computes each inner step anew, which takes time, or keeps it, which takes memory."""
@@ -55,6 +53,7 @@ class TruncatedBackprop(Section):
 class Evolution(Section):
     """What evolution strategies share: antithetic Gaussian perturbations of theta, one pair a task."""
 
+    module: ClassVar[str] = "evolution"
     sigma: PositiveFloat = 0.01
     """Standard deviation of the perturbations."""
 
@@ -106,25 +105,6 @@ class Faults(Section):
     """Meta-steps after which a fault counts e times less."""
 
 
-class Keep(Section):
-    """What a run keeps on disk, counted in dispatches: the meta-steps between two measurements of `held_out`."""
-
-    every: PositiveInt = 1
-    """Dispatches between saved states, from which a killed run goes on."""
-    newest: PositiveInt = 2
-    """Newest states kept."""
-    milestones: PositiveInt | None = None
-    """Dispatches between states that are kept for good, if any."""
-    snapshots: PositiveInt | None = 1
-    """Dispatches between thetas that are kept for good, if any."""
-
-    @model_validator(mode="after")
-    def _saved(self) -> "Keep":
-        if self.milestones and self.milestones % self.every:
-            raise ValueError(f"milestones: {self.milestones} is no multiple of every, {self.every}")
-        return self
-
-
 class MetaTrain(Section):
     """One meta-training run."""
 
@@ -164,19 +144,26 @@ class MetaTrain(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> "MetaTrain":
-        if self.parallel_tasks % len(self.base_models):
-            shapes = len(self.base_models)
+        shapes = len(self.base_models)
+        each, left = divmod(self.parallel_tasks, shapes)
+        if left:
             raise ValueError(f"parallel_tasks: {self.parallel_tasks} cannot be shared out over {shapes} base_models")
-        if self.tasks_each % self.microbatches:
-            each = self.tasks_each
+        if each % self.microbatches:
             raise ValueError(f"microbatches: {self.microbatches} does not divide {each} parallel_tasks of a base model")
+        trained = len(self.tasks.sources.keys() - self.held_out.kinds)
+        if not trained:
+            raise ValueError("held_out.kinds: no source is left to train on; list fewer")
+        if trained > each:
+            raise ValueError(
+                f"parallel_tasks: {trained} sources with {shapes} base_models take at least {shapes * trained}"
+            )
         for base_model in self.base_models:
             if isinstance(self.rule, Published) and self.rule.features != base_model.features:
                 raise ValueError(f"base_models.features: has to be rule.features, {self.rule.features}")
         return self
 
     @model_validator(mode="after")
-    def _sources_fit(self) -> "MetaTrain":
+    def _names_are_known(self) -> "MetaTrain":
         sources = self.tasks.sources
         for name in self.held_out.kinds:
             if name not in sources:
@@ -184,35 +171,4 @@ class MetaTrain(Section):
         for name in self.held_out.datasets:
             if name in sources:
                 raise ValueError(f"held_out.datasets: {name!r} is the name of one of tasks.sources too; rename that")
-        if not self.trained:
-            raise ValueError("held_out.kinds: no source is left to train on; list fewer")
-        if len(self.trained) > self.tasks_each:
-            shapes, kinds = len(self.base_models), len(self.trained)
-            raise ValueError(
-                f"parallel_tasks: {kinds} sources with {shapes} base_models take at least {shapes * kinds}"
-            )
         return self
-
-    @property
-    def tasks_each(self) -> int:
-        """Parallel tasks of each base model."""
-        return self.parallel_tasks // len(self.base_models)
-
-    @property
-    def trained(self) -> dict[str, Source]:
-        """The sources of `tasks` that are not held out."""
-        return {name: source for name, source in self.tasks.sources.items() if name not in self.held_out.kinds}
-
-    @property
-    def source_datasets(self) -> dict[str, str]:
-        """For each source that shows a dataset, that dataset's name."""
-        return {
-            name: source.dataset
-            for name, source in self.tasks.sources.items()
-            if isinstance(source, Images | Projections)
-        }
-
-    @property
-    def datasets(self) -> list[str]:
-        """Names of all datasets that the run reads."""
-        return sorted({*self.source_datasets.values(), *self.held_out.datasets})

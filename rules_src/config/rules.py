@@ -5,7 +5,6 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from rules_src.config.base import Name, PositiveFloat, PositiveInt, Section
-from rules_src.errors import InputError
 
 Activation = Literal["relu", "leaky_relu", "swish", "tanh", "softplus", "step"]
 
@@ -26,10 +25,6 @@ class BaseModel(Section):
     """Width of the last layer, whose activations are the features."""
     activation: Activation = "relu"
     """Applied after the batch norm of every layer, the last included."""
-
-    def widths(self, inputs: int) -> list[int]:
-        """Units of the input and of every layer above it."""
-        return [inputs, *self.hidden, self.features]
 
 
 class Compact(Section):
@@ -92,11 +87,13 @@ class Identity(Section):
 
 
 class MetaTrained(Section):
-    """The rule with the theta that a meta-training run of this config ends with."""
+    """The rule with the theta of a meta-training run of this config."""
 
     kind: Literal["meta-trained"]
     run: Name
     """Key into `meta_train`."""
+    meta_step: Annotated[int, Field(ge=0)] | None = None
+    """Updates of theta after which it is taken: one of those after which the run keeps a snapshot; by default all."""
 
 
 class Pretrained(Section):
@@ -114,13 +111,3 @@ Initial = Annotated[Compact | Published | Oja | Hebb | Identity, Field(discrimin
 """A rule that is complete from its config alone: hand-made, or learned at its initial theta."""
 
 Rule = Annotated[Compact | Published | Oja | Hebb | Identity | MetaTrained | Pretrained, Field(discriminator="kind")]
-
-
-def check_fit(rule: Initial, base_model: BaseModel) -> None:
-    """Let a base model pass that the rule can train.
-
-    Raises:
-        InputError: the rule's theta demands another number of features.
-    """
-    if isinstance(rule, Published) and rule.features != base_model.features:
-        raise InputError(f"features: the rule demands {rule.features}, the base model has {base_model.features}")

@@ -1,4 +1,4 @@
-"""The whole config: sections keyed by name, and the study that combines them. Loaded by the workflow alone."""
+"""The whole config: sections keyed by name, and the studies that combine them. Loaded by the workflow alone."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -9,25 +9,41 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from rules_src.config.apply import Apply
-from rules_src.config.base import Name, Section, short_hash
-from rules_src.config.datasets import Data, Dataset
-from rules_src.config.evaluate import Baseline, FewShot
+from rules_src.config.base import Name, Section, canonical_json, short_hash
+from rules_src.config.datasets import Data, Dataset, File
+from rules_src.config.embeddings import Embedding
+from rules_src.config.evaluate import FewShot
 from rules_src.config.meta_train import MetaTrain
 from rules_src.config.rules import BaseModel, MetaTrained, Rule
+from rules_src.config.tasks import Images, Projections
 from rules_src.errors import InputError
+
+RULES = frozenset(
+    {"all", "datasets", "meta_train", "apply", "evaluate", "figures"}
+    | {"prepare_dataset", "meta_train_rule", "apply_rule", "apply_hand_made_rule", "embed"}
+    | {"evaluate_few_shot", "summarise", "draw_figure"}
+)
+"""Names of the workflow's rules, which no study's target may have."""
+
+Figure = Annotated[str, Field(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
+"""Name of a module of figures."""
 
 
 class Study(Section):
-    """What is compared on what: every name is a key of the tables below."""
+    """What is compared on what, with a table and figures of its own: every name is a key of the tables below."""
 
     datasets: Annotated[list[Name], Field(min_length=1)]
     """Keys of `datasets` that methods are evaluated on."""
-    base_models: Annotated[list[Name], Field(min_length=1)]
+    base_models: list[Name] = []
     """Keys of `base_models` that rules train."""
-    rules: list[Name]
+    rules: list[Name] = []
     """Keys of `rules` that are applied."""
-    baselines: list[Name] = []
-    """Keys of `baselines` that rules are compared with."""
+    embeddings: list[Name] = []
+    """Keys of `embeddings` that rules are compared with."""
+    few_shot: FewShot | None = None
+    """The protocol, in place of the config's `few_shot`."""
+    figures: list[Figure] | None = None
+    """What is drawn; by default every figure that has something to show."""
 
 
 class Config(Section):
@@ -35,50 +51,105 @@ class Config(Section):
 
     results: str = "results"
     """Folder for everything that the workflow makes."""
-    study: Study
+    run: Annotated[list[Name], Field(min_length=1)]
+    """Keys of `studies` that are made where no target is named; each study's name is a target too."""
+    studies: dict[Name, Study]
+    """Studies to choose from; what they share is made once."""
     data: Data = Data()
     datasets: dict[Name, Dataset]
     """Datasets to choose from, each of one source."""
-    base_models: dict[Name, BaseModel]
+    base_models: dict[Name, BaseModel] = {}
     """Networks to choose from."""
-    rules: dict[Name, Rule]
+    rules: dict[Name, Rule] = {}
     """Update rules to choose from, each of one kind."""
-    baselines: dict[Name, Baseline] = {}
-    """Methods that are no update rules, each of one kind; no name may also be one of `rules`."""
-    meta_train: dict[Name, MetaTrain] = Field(default_factory=dict)
+    embeddings: dict[Name, Embedding] = {}
+    """Other methods to choose from, each of one kind; no name may also be one of `rules`."""
+    meta_train: dict[Name, MetaTrain] = {}
     """Meta-training runs that rules of kind `meta-trained` may name."""
     apply: Apply = Apply()
     few_shot: FewShot = FewShot()
 
     @model_validator(mode="after")
+    def _studies_exist(self) -> "Config":
+        for name in self.run:
+            _look_up(name, self.studies, "run", "studies")
+        for name, study in self.studies.items():
+            place = f"studies.{name}"
+            if target(name) in RULES:
+                raise ValueError(f"{place}: the name is that of a rule of the workflow; rename it")
+            for table in ("datasets", "base_models", "rules", "embeddings"):
+                names = getattr(study, table)
+                for listed in names:
+                    _look_up(listed, getattr(self, table), f"{place}.{table}", table)
+                if repeated := [listed for listed in names if names.count(listed) > 1]:
+                    raise ValueError(f"{place}.{table}: {repeated[0]!r} is listed twice")
+            if not study.rules and not study.embeddings:
+                raise ValueError(f"{place}: neither rules nor embeddings; list at least one method")
+            if study.rules and not study.base_models:
+                raise ValueError(f"{place}.base_models: rules need networks to train; list at least one")
+        return self
+
+    @model_validator(mode="after")
     def _names_exist(self) -> "Config":
-        for table in ("datasets", "base_models", "rules", "baselines"):
-            for name in getattr(self.study, table):
-                _look_up(name, getattr(self, table), f"study.{table}", table)
-            names = getattr(self.study, table)
-            if repeated := [name for name in names if names.count(name) > 1]:
-                raise ValueError(f"study.{table}: {repeated[0]!r} is listed twice")
-        if not self.study.rules and not self.study.baselines:
-            raise ValueError("study: neither rules nor baselines; list at least one method")
         for name, rule in self.rules.items():
             if isinstance(rule, MetaTrained):
                 _look_up(rule.run, self.meta_train, f"rules.{name}.run", "meta_train")
+                kept = snapshot_steps(self.meta_train[rule.run])
+                if rule.meta_step is not None and rule.meta_step not in kept:
+                    near = min(kept, key=lambda step: abs(step - (rule.meta_step or 0)), default=None)
+                    hint = "it keeps none" if near is None else f"the nearest that it keeps is {near}"
+                    raise ValueError(f"rules.{name}.meta_step: {rule.meta_step} is no snapshot of {rule.run!r}; {hint}")
         for name, run in self.meta_train.items():
-            places = {f"tasks.sources.{source}.dataset": used for source, used in run.source_datasets.items()}
+            places = {f"tasks.sources.{source}.dataset": used for source, used in _source_datasets(run).items()}
             for key, used in [*places.items(), *(("held_out.datasets", used) for used in run.held_out.datasets)]:
                 place = f"meta_train.{name}.{key}"
                 _look_up(used, self.datasets, place, "datasets")
-                if self.datasets[used].modality != "image":
+                if modality(self.datasets[used]) != "image":
                     raise ValueError(f"{place}: {used!r} has no images")
-        for name in self.rules.keys() & self.baselines.keys():
-            raise ValueError(f"baselines.{name}: the name is taken by rules.{name}; rename one of them")
+        for name in self.rules.keys() & self.embeddings.keys():
+            raise ValueError(f"embeddings.{name}: the name is taken by rules.{name}; rename one of them")
         return self
 
 
+def target(study: str) -> str:
+    """The name of the workflow's rule that makes a study."""
+    return study.replace("-", "_")
+
+
+def modality(dataset: Any) -> str:
+    """What is known before a dataset is read: `image`, `text` or `table`; a file holds images where it has a `side`."""
+    if isinstance(dataset, File):
+        return "image" if dataset.side else "table"
+    return str(dataset.modality)
+
+
+def run_datasets(run: MetaTrain) -> list[str]:
+    """Names of all datasets that a meta-training run reads."""
+    return sorted({*_source_datasets(run).values(), *run.held_out.datasets})
+
+
+def snapshot_steps(run: MetaTrain) -> list[int]:
+    """Meta-steps after which a run keeps its theta for good."""
+    if not run.keep.snapshots:
+        return []
+    apart = run.held_out.every * run.keep.snapshots
+    return sorted({*range(0, run.meta_steps, apart), run.meta_steps})
+
+
 def meta_train_folder(config: Config, run: str) -> str:
-    """`<run>-<hash of its spec and of the specs of its datasets>`: a changed number never overwrites a long run."""
+    """`<run>-<hash of its spec and of the specs of its datasets>`: a changed number never overwrites a long run.
+
+    Defaults do not count, so that a later version's new keys rename nothing, nor does what the run keeps.
+    """
     spec = config.meta_train[run]
-    return f"{run}-{short_hash(spec, *(config.datasets[name] for name in spec.datasets))}"
+    datasets = (canonical_json(config.datasets[name], defaults=False) for name in run_datasets(spec))
+    return f"{run}-{short_hash(canonical_json(spec, without=['keep'], defaults=False), *datasets)}"
+
+
+def _source_datasets(run: MetaTrain) -> dict[str, str]:
+    """For each source that shows a dataset, that dataset's name."""
+    sources = run.tasks.sources.items()
+    return {name: source.dataset for name, source in sources if isinstance(source, Images | Projections)}
 
 
 def load(raw: Mapping[str, Any]) -> Config:

@@ -1,6 +1,6 @@
 """Config of the tasks that meta-training learns on: sources of data, jitter of images, variety between tasks."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ class Weighted(Section):
 class Images(Weighted):
     """Training images of a dataset, jittered; of letters those of the characters that are not held out."""
 
+    module: ClassVar[str] = "images"
     kind: Literal["images"]
     dataset: Name
     """Key into `datasets`; it has to hold images of at least twice the tasks' side."""
@@ -28,6 +29,7 @@ class Images(Weighted):
 class Projections(Weighted):
     """Images of a dataset, jittered, behind a random layer of each task's own: data that look like no image."""
 
+    module: ClassVar[str] = "projections"
     kind: Literal["projections"]
     dataset: Name
     """Key into `datasets`, as for `images`."""
@@ -38,6 +40,7 @@ class Projections(Weighted):
 class Gaussians(Weighted):
     """One Gaussian a class: means of each task's own, and directions along which examples of all its classes vary."""
 
+    module: ClassVar[str] = "gaussians"
     kind: Literal["gaussians"]
     separation: PositiveFloat = 5.0
     """Largest distance of a class's mean from the middle, in standard deviations of an input's own noise."""
@@ -50,6 +53,7 @@ class Gaussians(Weighted):
 class Words(Weighted):
     """Counts of words in short texts: few words are frequent, and each class has its own preferences."""
 
+    module: ClassVar[str] = "words"
     kind: Literal["words"]
     length: PositiveFloat = 20.0
     """Words that a text of median length counts."""
@@ -60,6 +64,7 @@ class Words(Weighted):
 class Strokes(Weighted):
     """Characters drawn on the fly: smooth strokes of each class's own, which wobble from example to example."""
 
+    module: ClassVar[str] = "strokes"
     kind: Literal["strokes"]
     strokes: PositiveInt = 2
     """Largest number of strokes of a character."""

@@ -14,7 +14,7 @@ from rules_src.datasets.fetch import Fetch, checksum_line
 from rules_src.datasets.images import resize
 from rules_src.datasets.labels import check_split, draw_split, read_classes, read_split
 from rules_src.datasets.npz import listed, read_npz
-from rules_src.datasets.schema import About, image_dataset, table_dataset
+from rules_src.datasets.schema import TRAIN, About, image_dataset, table_dataset
 from rules_src.datasets.tables import column_names, read_columns, value_type
 from rules_src.errors import InputError
 
@@ -51,11 +51,11 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
     if len(classes.names) < 2:
         raise InputError(f"{place}: {classes.names[0]!r} is the only class; give two or more")
     if content.split is None:
-        test = draw_split(classes, spec.test_fraction, spec.split_seed, place)
+        split = draw_split(classes, spec.test_fraction, spec.split_seed, place)
     else:
         place = f"{path}: {kind} {spec.split!r}"
-        test = read_split(content.split, place)
-        check_split(test, classes, place)
+        split = read_split(content.split, place)
+        check_split(split, classes, place)
     about = About(spec.source, path.name, licence="not stated", citation="not stated")
     described: dict[str, Any] = {
         "class_names": classes.names,
@@ -64,12 +64,12 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
     }
     if content.values.dtype == np.uint8:
         images = resize(content.values, spec.side, source=spec.path) if spec.side else content.values
-        return image_dataset(images, classes.label, test, about, **described)
-    values = _standardised(content.values, test) if spec.standardise else content.values
+        return image_dataset(images, classes.label, split, about, **described)
+    values = _standardised(content.values, split == TRAIN) if spec.standardise else content.values
     return table_dataset(
         _as_float32(values, content.columns, path),
         classes.label,
-        test,
+        split,
         about,
         columns=content.columns,
         standardised=spec.standardise,
@@ -90,7 +90,7 @@ def _check_file(path: Path) -> None:
 
 
 def _read_arrays(path: Path, spec: File) -> Content:
-    feature = spec.array
+    feature = spec.features[0] if spec.features else "x"
     arrays = read_npz(path, [feature, spec.label, *([spec.split] if spec.split else [])], limit=LIMIT)
     values = arrays.pop(feature)
     place = f"{path}: array {feature!r}"
@@ -178,13 +178,13 @@ def _check_finite(values: Float64[np.ndarray, "example ..."], place: str) -> Non
 
 
 def _standardised(
-    values: Float64[np.ndarray, "example column"], test: Bool[np.ndarray, " example"]
+    values: Float64[np.ndarray, "example column"], train: Bool[np.ndarray, " example"]
 ) -> Float64[np.ndarray, "example column"]:
     """Values with mean 0 and variance 1 over the training split; columns that are constant there are only centred."""
-    train = values[~test]
+    fitted = values[train]
     with np.errstate(over="ignore", invalid="ignore"):
-        deviation = np.where(np.ptp(train, 0) > 0, train.std(0), 1.0)
-        scaled: np.ndarray = (values - train.mean(0)) / deviation
+        deviation = np.where(np.ptp(fitted, 0) > 0, fitted.std(0), 1.0)
+        scaled: np.ndarray = (values - fitted.mean(0)) / deviation
     return scaled
 
 

@@ -5,15 +5,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Int32
+from jaxtyping import Int32
 
+from rules_src.datasets.schema import TEST, TRAIN, VALIDATION, Split, split_of_classes
 from rules_src.datasets.splits import rounded_share, stratified_test_mask
 from rules_src.datasets.tables import is_text, value_type
 from rules_src.errors import InputError
 
 INTEGER = re.compile("-?[0-9]{1,18}")
 
-IS_TEST = {"train": False, "0": False, "test": True, "1": True}
+SPLITS = {"train": TRAIN, "0": TRAIN, "test": TEST, "1": TEST, "validation": VALIDATION}
 
 
 class Classes(NamedTuple):
@@ -54,33 +55,36 @@ def _encoded(column: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
     return column
 
 
-def read_split(column: pa.Array | pa.ChunkedArray, place: str) -> Bool[np.ndarray, " example"]:
-    """True for test examples, from a column of `train` and `test`, or 0 and 1.
+def read_split(column: pa.Array | pa.ChunkedArray, place: str) -> Split:
+    """Codes of the schema, from a column of `train`, `test` and perhaps `validation`, or of 0 and 1.
 
     Raises:
         InputError: the column holds something else; `place` names it.
     """
     label, names = read_classes(column, place)
     for name in names:
-        if name not in IS_TEST:
-            raise InputError(f"{place}: {name!r} is no split; give train or test, or 0 or 1")
-    return np.array([IS_TEST[name] for name in names], bool)[label]
+        if name not in SPLITS:
+            raise InputError(f"{place}: {name!r} is no split; give train, test or validation, or 0 or 1")
+    return np.array([SPLITS[name] for name in names], np.uint8)[label]
 
 
-def check_split(test: Bool[np.ndarray, " example"], classes: Classes, place: str) -> None:
-    """Refuse a split that leaves a class out.
+def check_split(split: Split, classes: Classes, place: str) -> None:
+    """Refuse a split that leaves a class out, unless every split has classes of its own.
 
     Raises:
         InputError: a class has no training or no test example.
     """
-    for part, members in (("training", ~test), ("test", test)):
+    apart = split_of_classes(classes.label, split, len(classes.names))
+    if apart is not None and {TRAIN, TEST} <= set(apart.tolist()):
+        return
+    for part, members in (("training", split == TRAIN), ("test", split == TEST)):
         counts = np.bincount(classes.label[members], minlength=len(classes.names))
         if not counts.all():
             raise InputError(f"{place}: class {classes.names[counts.argmin()]!r} has no {part} example; give one")
 
 
-def draw_split(classes: Classes, test_fraction: float, seed: int, place: str) -> Bool[np.ndarray, " example"]:
-    """`stratified_test_mask`, with classes named in its errors.
+def draw_split(classes: Classes, test_fraction: float, seed: int, place: str) -> Split:
+    """Codes of the schema by `stratified_test_mask`, with classes named in its errors.
 
     Raises:
         InputError: a class would be left without a training or a test example.
@@ -91,4 +95,4 @@ def draw_split(classes: Classes, test_fraction: float, seed: int, place: str) ->
                 f"{place}: class {name!r} has too few examples, {count}: test_fraction {test_fraction} leaves none for "
                 "testing or none for training"
             )
-    return stratified_test_mask(classes.label, test_fraction, seed)
+    return stratified_test_mask(classes.label, test_fraction, seed).astype(np.uint8)

@@ -14,7 +14,7 @@ from rules_src.config.datasets import Omniglot
 from rules_src.datasets.archives import read_zip
 from rules_src.datasets.fetch import Fetch, RemoteFile, checksum_line, members_digest
 from rules_src.datasets.images import BATCH, resize
-from rules_src.datasets.schema import About, image_dataset
+from rules_src.datasets.schema import TEST, TRAIN, VALIDATION, About, Split, image_dataset
 from rules_src.errors import InputError
 
 ABOUT = About(
@@ -27,6 +27,8 @@ ABOUT = About(
 SIDE = 105
 DRAWING = re.compile(r"images_(?:background|evaluation)/([^/]+/character\d+)/\d+_\d+\.png")
 MEMBER_LIMIT = 1 << 16
+DRAWN_TRAIN, DRAWN_VALIDATION = 1100, 100
+"""Characters, where they are drawn; all others test."""
 
 
 class Part(NamedTuple):
@@ -41,23 +43,23 @@ def _part(name: str, md5: str, members: str) -> Part:
     return Part(RemoteFile(name, url, f"md5:{md5}"), members)
 
 
-TRAIN = _part(
+BACKGROUND = _part(
     "images_background.zip",
     "68d2efa1b9178cc56df9314c21c6e718",
     "7c563fb7d98dbd312c5e0ccb87230ca9d7e8a13d672e5de6186245e7905ed43e",
 )
-TEST = _part(
+EVALUATION = _part(
     "images_evaluation.zip",
     "6b91aef0f799c5bb55b94e3f2daec811",
     "e5a69b751aa33f555bdc92febd48220b69a811b2ff01de32bf4d1bca47bd1809",
 )
 
 
-def prepare(spec: Omniglot, fetch: Fetch, train: Part = TRAIN, test: Part = TEST) -> xr.Dataset:
+def prepare(spec: Omniglot, fetch: Fetch, train: Part = BACKGROUND, test: Part = EVALUATION) -> xr.Dataset:
     """Omniglot in the schema, `image (32460, side, side, 1)`, ink white on black as in the other sources.
 
-    The label is the character; the background characters are the training part and the evaluation characters the
-    test part, so that no class is in both.
+    The label is the character, and no class is in two splits. By alphabets the background characters are the training
+    split and the evaluation characters the test split; by characters all 1,623 are drawn into three (Hsu et al. 2019).
 
     Raises:
         InputError: a file cannot be had, has neither the official checksum nor the official drawings, or is broken.
@@ -75,12 +77,22 @@ def prepare(spec: Omniglot, fetch: Fetch, train: Part = TRAIN, test: Part = TEST
     return image_dataset(
         np.concatenate(images),
         label,
-        np.arange(len(label)) >= len(names[0]),
+        _split_of_character(spec, len(dict.fromkeys(names[0])), len(class_names))[label],
         ABOUT,
         class_names=class_names,
         checksum=checksum,
         checksum_kind=", ".join(sorted(kinds)),
     )
+
+
+def _split_of_character(spec: Omniglot, background: int, characters: int) -> Split:
+    if spec.classes == "alphabets":
+        return np.where(np.arange(characters) < background, TRAIN, TEST).astype(np.uint8)
+    order = np.random.default_rng(spec.split_seed).permutation(characters)
+    split = np.full(characters, TEST, np.uint8)
+    split[order[:DRAWN_TRAIN]] = TRAIN
+    split[order[DRAWN_TRAIN : DRAWN_TRAIN + DRAWN_VALIDATION]] = VALIDATION
+    return split
 
 
 def _drawings(fetch: Fetch, part: Part) -> tuple[dict[str, bytes], str, str]:

@@ -1,7 +1,9 @@
 """The one schema of a dataset, whatever its source.
 
 `image (example, row, column, channel)` uint8, `feature (example, word)` uint8 or `feature (example, column)` float32,
-`label (example)` int32, and `split (example)` uint8, 0 for train and 1 for test (CF flags in its attributes).
+`label (example)` int32, and `split (example)` uint8, 0 for train, 1 for test, 2 for validation (CF flags in its
+attributes). Where no class is in two splits, as few-shot episodes want it, `class_split (class)` says which one each
+class is in.
 """
 
 from collections.abc import Sequence
@@ -11,7 +13,10 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float32, Integer, UInt8
 
-TRAIN, TEST = 0, 1
+TRAIN, TEST, VALIDATION = 0, 1, 2
+
+Split = UInt8[np.ndarray, " example"]
+"""`TRAIN`, `TEST` or `VALIDATION`."""
 
 
 class About(NamedTuple):
@@ -26,38 +31,38 @@ class About(NamedTuple):
 def image_dataset(
     image: UInt8[np.ndarray, "example row column channel"],
     label: Integer[np.ndarray, " example"],
-    test: Bool[np.ndarray, " example"],
+    split: Bool[np.ndarray, " example"] | Split,
     about: About,
     **attributes: Any,
 ) -> xr.Dataset:
-    """Put images into the schema; `attributes` as in `feature_dataset`."""
-    return _dataset("image", ("row", "column", "channel"), image, label, test, {**about._asdict(), **attributes})
+    """Put images into the schema; `split` and `attributes` as in `feature_dataset`."""
+    return _dataset("image", ("row", "column", "channel"), image, label, split, {**about._asdict(), **attributes})
 
 
 def feature_dataset(
     feature: UInt8[np.ndarray, "example word"],
     label: Integer[np.ndarray, " example"],
-    test: Bool[np.ndarray, " example"],
+    split: Bool[np.ndarray, " example"] | Split,
     about: About,
     **attributes: Any,
 ) -> xr.Dataset:
     """Put word counts of texts into the schema.
 
-    `attributes` hold `class_names`, `checksum` (lines of SHA-256 and file name), `checksum_kind` (what the checksums
-    are of) and whatever else the source says.
+    `split` holds codes, or is true for the examples of the test split. `attributes` hold `class_names`, `checksum`
+    (lines of SHA-256 and file name), `checksum_kind` (what the checksums are of) and whatever else the source says.
     """
-    return _dataset("text", ("word",), feature, label, test, {**about._asdict(), **attributes})
+    return _dataset("text", ("word",), feature, label, split, {**about._asdict(), **attributes})
 
 
 def table_dataset(
     feature: Float32[np.ndarray, "example column"],
     label: Integer[np.ndarray, " example"],
-    test: Bool[np.ndarray, " example"],
+    split: Bool[np.ndarray, " example"] | Split,
     about: About,
     **attributes: Any,
 ) -> xr.Dataset:
-    """Put columns of numbers into the schema; `attributes` as in `feature_dataset`."""
-    return _dataset("table", ("column",), feature, label, test, {**about._asdict(), **attributes})
+    """Put columns of numbers into the schema; `split` and `attributes` as in `feature_dataset`."""
+    return _dataset("table", ("column",), feature, label, split, {**about._asdict(), **attributes})
 
 
 def _dataset(
@@ -65,22 +70,34 @@ def _dataset(
     dimensions: Sequence[str],
     values: UInt8[np.ndarray, "example ..."] | Float32[np.ndarray, "example ..."],
     label: Integer[np.ndarray, " example"],
-    test: Bool[np.ndarray, " example"],
+    split: Bool[np.ndarray, " example"] | Split,
     attributes: dict[str, Any],
 ) -> xr.Dataset:
-    flags = {"flag_values": [TRAIN, TEST], "flag_meanings": "train test"}
-    variable = "image" if modality == "image" else "feature"
+    flags = {"flag_values": [TRAIN, TEST, VALIDATION], "flag_meanings": "train test validation"}
+    variable, split = "image" if modality == "image" else "feature", split.astype(np.uint8)
+    of_class = split_of_classes(label, split, len(attributes["class_names"]))
     return xr.Dataset(
         {
             variable: (("example", *dimensions), values),
             "label": ("example", label.astype(np.int32)),
-            "split": ("example", np.where(test, TEST, TRAIN).astype(np.uint8), flags),
+            "split": ("example", split, flags),
+            **({} if of_class is None else {"class_split": ("class", of_class, flags)}),
         },
         attrs={
             "name": attributes["source"],
             "modality": modality,
-            "n_train": int((~test).sum()),
-            "n_test": int(test.sum()),
+            "n_train": int((split == TRAIN).sum()),
+            "n_test": int((split == TEST).sum()),
+            **({"n_validation": int((split == VALIDATION).sum())} if (split == VALIDATION).any() else {}),
             **attributes,
         },
     )
+
+
+def split_of_classes(
+    label: Integer[np.ndarray, " example"], split: Split, classes: int
+) -> UInt8[np.ndarray, " class_"] | None:
+    """The split that each class is in; none where a class is in several, or in none."""
+    members = np.zeros((3, classes), bool)
+    members[split, label] = True
+    return members.argmax(0).astype(np.uint8) if (members.sum(0) == 1).all() else None

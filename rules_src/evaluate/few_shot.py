@@ -36,10 +36,10 @@ def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
         raise InputError("features that are not finite; the update rule may have diverged")
     classes, labels = np.unique(data.labels, return_inverse=True)
     draws, most = max(spec.draws, spec.draws_over_inner_steps), max(spec.shots)
-    chosen = draw_labelled(labels, ~data.test, shots=most, draws=draws, seed=spec.seed)
+    chosen = draw_labelled(labels, data.train, shots=most, draws=draws, seed=spec.seed)
 
     def accuracies(seed: int, inner_step: int, shots: Sequence[int], draws: int) -> np.ndarray:
-        values = scale(features.values[seed, inner_step], ~data.test)
+        values = scale(features.values[seed, inner_step], data.train)
         return _accuracies(values, labels, data.test, chosen[:draws], shots, spec)
 
     seeds, steps = range(features.sizes["seed"]), range(features.sizes["inner_step"])
@@ -66,7 +66,7 @@ def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
             "draw_over_inner_steps": np.arange(spec.draws_over_inner_steps),
         },
         attrs={
-            "n_train": int((~data.test).sum()),
+            "n_train": int(data.train.sum()),
             "n_test": int(data.test.sum()),
             "n_classes": len(classes),
             "feature_width": features.sizes["feature"],

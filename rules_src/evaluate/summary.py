@@ -1,87 +1,131 @@
 """Every evaluation of a study in one table of means and intervals."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
 
 from rules_src.errors import InputError
 from rules_src.evaluate.intervals import crossed_interval
 
-RANDOM_INIT = "random-init"
-"""Method that the others are compared with: the base model as it was initialised."""
+REFERENCE = "identity"
+"""Kind of the method that the others are compared with: the base model as it was initialised."""
 
 TABLE_READOUT = "logistic-regression"
 
-Key = tuple[str, str, str]
-Values = Float[np.ndarray, "*rest seed draw"]
+MISSING = "\N{EN DASH}"
+"""In a table, where there is no evaluation."""
+
+ANY = "any"
+"""Base model in a summary of nothing but embeddings, which have none."""
+
+LONG_NAMES = {
+    "accuracy": "test accuracy",
+    "difference_to_random_init": "test accuracy less that of the randomly initialised base model",
+    "chance": "test accuracy of guessing",
+    "n_test": "examples of the test split",
+    "seconds": "time to learn from the training examples and to embed all, all seeds together",
+    "representation": "key of the rule or the embedding in the config",
+    "kind": "kind of the rule or the embedding",
+    "shots": "labelled examples a class",
+    "inner_step": "updates on batches of unlabelled examples before",
+}
+
+
+CELL = ("representation", "dataset", "base_model")
+
+Cell = tuple[str, str, str]
+
+
+class Key(NamedTuple):
+    """What an evaluation is of; embeddings have no base model."""
+
+    representation: str
+    dataset: str
+    base_model: str | None
 
 
 def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
     """Means and 95% intervals over seeds and draws, all shares in [0, 1].
 
     Args:
-        evaluations: results of `few_shot.evaluate` with attributes `method`, `dataset` and `base_model`, one for each
-            combination of those, all of the same protocol.
+        evaluations: results of `few_shot.evaluate` with the attributes of the features that they are of, all of one
+            protocol; not every representation has to be there on every dataset and base model.
 
     Returns:
-        `mean`, `low`, `high` `(method, dataset, base_model, readout, shots)`, and the same with the suffix
-        `_over_inner_steps` `(method, dataset, base_model, readout, inner_step)`, NaN where a method has no such step;
-        with a method `random-init`, `difference_to_random_init` and its `_low` and `_high`, where draws, and seeds
-        where both methods have several, are paired; `chance`, `n_test` `(dataset)`.
+        `accuracy`, `accuracy_low`, `accuracy_high` `(representation, dataset, base_model, readout, shots)`, and the
+        same as `accuracy_over_inner_steps` `(representation, dataset, base_model, readout, inner_step)`, NaN where
+        there is no such evaluation or step; with a representation of kind `identity`, `difference_to_random_init` and
+        its `_low` and `_high`, where draws, and seeds where both have several, are paired; `seconds (representation,
+        dataset, base_model)`; `chance`, `n_test` `(dataset)`; coordinate `kind (representation)`.
 
     Raises:
-        InputError: a combination is missing or there twice, or the evaluations are of different protocols.
+        InputError: there is none, one is there twice, or they are of different protocols.
     """
     by_key = _by_key(evaluations)
-    methods, datasets, base_models = (list(dict.fromkeys(key[axis] for key in by_key)) for axis in range(3))
-    for key in ((m, d, b) for m in methods for d in datasets for b in base_models):
-        if key not in by_key:
-            raise InputError(f"no evaluation of method {key[0]!r} on dataset {key[1]!r} with base model {key[2]!r}")
+    representations = list(dict.fromkeys(key.representation for key in by_key))
+    datasets = list(dict.fromkeys(key.dataset for key in by_key))
+    base_models = list(dict.fromkeys(key.base_model for key in by_key if key.base_model)) or [ANY]
     first = evaluations[0]
     for evaluation in evaluations:
         for name in ("readout", "shots", "draw", "draw_over_inner_steps"):
             if not np.array_equal(evaluation[name].values, first[name].values):
                 raise InputError(f"evaluations of {_key(first)} and {_key(evaluation)} differ in {name!r}")
-    steps = np.unique(np.concatenate([evaluation["inner_step"].values for evaluation in evaluations]))
+    kinds = {key.representation: str(evaluation.attrs["kind"]) for key, evaluation in by_key.items()}
     coords = {
-        "method": np.array(methods, dtype=object),
+        "representation": np.array(representations, dtype=object),
         "dataset": np.array(datasets, dtype=object),
         "base_model": np.array(base_models, dtype=object),
         "readout": first["readout"].values.astype(object),
         "shots": first["shots"].values,
-        "inner_step": steps,
+        "inner_step": np.unique(np.concatenate([evaluation["inner_step"].values for evaluation in evaluations])),
     }
-    final = ("method", "dataset", "base_model", "readout", "shots")
-    over_steps = (*final[:-1], "inner_step")
+    cells = _cells(by_key, base_models)
+    final, over_steps = (*CELL, "readout", "shots"), (*CELL, "readout", "inner_step")
+    accuracy = {cell: e["accuracy"] for cell, e in cells.items()}
+    early = {cell: e["accuracy_over_inner_steps"] for cell, e in cells.items()}
     variables = {
-        **_intervals({key: e["accuracy"] for key, e in by_key.items()}, final, coords, ("mean", "low", "high")),
-        **_intervals(
-            {key: e["accuracy_over_inner_steps"] for key, e in by_key.items()},
-            over_steps,
-            coords,
-            ("mean_over_inner_steps", "low_over_inner_steps", "high_over_inner_steps"),
-        ),
+        **_intervals("accuracy", accuracy, final, coords),
+        **_intervals("accuracy_over_inner_steps", early, over_steps, coords),
     }
-    if RANDOM_INIT in methods:
+    reference = next((name for name in representations if kinds[name] == REFERENCE), None)
+    if reference is not None:
         differences = {
-            (m, d, b): _paired_difference(e["accuracy"], by_key[RANDOM_INIT, d, b]["accuracy"])
-            for (m, d, b), e in by_key.items()
+            cell: _paired_difference(values, accuracy[reference, *cell[1:]])
+            for cell, values in accuracy.items()
+            if (reference, *cell[1:]) in accuracy
         }
-        name = "difference_to_random_init"
-        variables |= _intervals(differences, final, coords, (name, f"{name}_low", f"{name}_high"), lowest=-1.0)
-    of_dataset = [by_key[methods[0], dataset, base_models[0]].attrs for dataset in datasets]
-    variables["chance"] = ("dataset", np.array([1 / attrs["n_classes"] for attrs in of_dataset]), {"units": "1"})
-    variables["n_test"] = ("dataset", np.array([attrs["n_test"] for attrs in of_dataset]), {})
-    counts = {"draws": first.sizes["draw"], "draws_over_inner_steps": first.sizes["draw_over_inner_steps"]}
-    return xr.Dataset(variables, coords=coords, attrs={"interval": "95% over seeds and draws", **counts})
+        variables |= _intervals("difference_to_random_init", differences, final, coords, lowest=-1.0)
+    seconds = np.full(tuple(len(coords[dim]) for dim in CELL), np.nan)
+    for cell, evaluation in cells.items():
+        seconds[_place(cell, coords)] = evaluation.attrs["seconds"]
+    of_dataset = {key.dataset: evaluation.attrs for key, evaluation in by_key.items()}
+    summary = xr.Dataset(
+        {
+            **variables,
+            "seconds": (CELL, seconds, {"units": "s"}),
+            "chance": ("dataset", np.array([1 / of_dataset[d]["n_classes"] for d in datasets]), {"units": "1"}),
+            "n_test": ("dataset", np.array([of_dataset[d]["n_test"] for d in datasets]), {"units": "1"}),
+        },
+        coords={**coords, "kind": ("representation", np.array([kinds[r] for r in representations], dtype=object))},
+        attrs={
+            "interval": "95% over seeds and draws",
+            "draws": first.sizes["draw"],
+            "draws_over_inner_steps": first.sizes["draw_over_inner_steps"],
+        },
+    )
+    for name, long_name in LONG_NAMES.items():
+        if name in summary.variables:
+            summary[name].attrs["long_name"] = long_name
+    return summary
 
 
 def markdown_table(summary: xr.Dataset) -> str:
     """Percent of the test split, logistic regression, best of each column in bold: at the most shots, at the fewest.
 
-    With a method `random-init`, a table in between says by how many points each method differs from it.
+    With a randomly initialised base model among the methods, a table in between says by how many points each differs
+    from it. The last one says how long each took.
     """
     most, fewest = (int(shots) for shots in (summary["shots"].values.max(), summary["shots"].values.min()))
     cells = summary.sel(readout=TABLE_READOUT, shots=most)
@@ -89,16 +133,28 @@ def markdown_table(summary: xr.Dataset) -> str:
         f"Test accuracy in percent of a logistic regression fitted on {_labelled(most)} a class; ± is half of the 95% "
         f"interval over seeds and draws of labels ({summary.attrs['draws']} draws); best in bold."
     )
-    parts = [*_rows(cells, ("mean", "low", "high"), "Method", ""), "", caption, ""]
-    if "difference_to_random_init" in summary:
-        others = cells.drop_sel({"method": RANDOM_INIT})
-        name = "difference_to_random_init"
-        parts += [*_rows(others, (name, f"{name}_low", f"{name}_high"), f"Points over {RANDOM_INIT}", "+"), ""]
-        parts += [f"The same accuracies minus those of {RANDOM_INIT} on the same draws of labels.", ""]
+    chance = _row("chance", [f"{100 * value:.1f}" for value in _columns(cells["chance"], cells)])
+    parts = [*_rows(cells, "accuracy", "Method", ""), chance, "", caption, ""]
+    name = "difference_to_random_init"
+    if name in summary:
+        reference = str(cells["representation"].values[cells["kind"].values == REFERENCE][0])
+        others = cells.isel(representation=np.flatnonzero(cells["representation"].values != reference))
+        parts += [*_rows(others, name, f"Points over {reference}", "+"), ""]
+        parts += [f"The same accuracies minus those of {reference} on the same draws of labels.", ""]
     if fewest < most:
         cells = summary.sel(readout=TABLE_READOUT, shots=fewest)
-        parts += [*_rows(cells, ("mean", "low", "high"), "Method", ""), ""]
+        parts += [*_rows(cells, "accuracy", "Method", ""), chance, ""]
         parts += [f"As above, with {_labelled(fewest)} a class.", ""]
+    parts += [_head("Seconds", summary), _line(summary)]
+    for representation in summary["representation"].values.tolist():
+        seconds = _columns(summary["seconds"].sel(representation=representation), summary)
+        parts.append(_row(representation, [MISSING if np.isnan(value) else f"{value:.1f}" for value in seconds]))
+    parts += [
+        "",
+        "Wall-clock time to learn from the unlabelled training examples and to embed all, all seeds together, with "
+        "compilation where it was not cached and without meta-training, as it was in this run.",
+        "",
+    ]
     return "\n".join(parts)
 
 
@@ -106,28 +162,46 @@ def _labelled(shots: int) -> str:
     return f"{shots} labelled {'example' if shots == 1 else 'examples'}"
 
 
-def _rows(cells: xr.Dataset, names: tuple[str, str, str], title: str, sign: str) -> list[str]:
-    """A Markdown table of mean and half interval width in percent: methods by datasets and base models."""
-    datasets, base_models = cells["dataset"].values.tolist(), cells["base_model"].values.tolist()
+def _columns(values: xr.DataArray, summary: xr.Dataset) -> list[float]:
+    """Values in the order of a table's columns: datasets, for one base model after the other."""
+    full = values.broadcast_like(summary["n_test"] * xr.ones_like(summary["base_model"], dtype=float))
+    columns: list[float] = full.transpose("base_model", "dataset").values.ravel().tolist()
+    return columns
+
+
+def _head(title: str, summary: xr.Dataset) -> str:
+    datasets, base_models = summary["dataset"].values.tolist(), summary["base_model"].values.tolist()
     columns = [(dataset, base_model) for base_model in base_models for dataset in datasets]
-    heads = [dataset if len(base_models) == 1 else f"{dataset}, {base_model}" for dataset, base_model in columns]
-    rows = [f"| {title} | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for method in cells["method"].values.tolist():
+    return _row(title, [dataset if len(base_models) == 1 else f"{dataset}, {name}" for dataset, name in columns])
+
+
+def _line(summary: xr.Dataset) -> str:
+    return "|---" * (1 + summary.sizes["dataset"] * summary.sizes["base_model"]) + "|"
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def _rows(cells: xr.Dataset, name: str, title: str, sign: str) -> list[str]:
+    """A Markdown table of mean and half interval width in percent: methods by datasets and base models."""
+    rows = [_head(title, cells), _line(cells)]
+    best = [f"{100 * value:.1f}" for value in _columns(cells[name].max("representation"), cells)]
+    for representation in cells["representation"].values.tolist():
+        row = cells.sel(representation=representation)
+        ends = [_columns(row[variable], cells) for variable in (name, f"{name}_low", f"{name}_high")]
         texts = []
-        for dataset, base_model in columns:
-            column = cells.sel(dataset=dataset, base_model=base_model)
-            mean, low, high = (100 * column[name].sel({"method": method}).item() for name in names)
+        for mean, low, high, largest in zip(*ends, best, strict=True):
+            text = MISSING if np.isnan(mean) else f"{100 * mean:{sign}.1f} ± {100 * (high - low) / 2:.1f}"
             # Equal as printed is equally bold.
-            best = f"{100 * column[names[0]].max().item():.1f}" == f"{mean:.1f}"
-            text = f"{mean:{sign}.1f} ± {(high - low) / 2:.1f}"
-            texts.append(f"**{text}**" if best else text)
-        rows.append(f"| {method} | {' | '.join(texts)} |")
+            texts.append(f"**{text}**" if f"{100 * mean:.1f}" == largest and not np.isnan(mean) else text)
+        rows.append(_row(representation, texts))
     return rows
 
 
 def _key(evaluation: xr.Dataset) -> Key:
     attrs = evaluation.attrs
-    return str(attrs["method"]), str(attrs["dataset"]), str(attrs["base_model"])
+    return Key(str(attrs["method"]), str(attrs["dataset"]), attrs.get("base_model"))
 
 
 def _by_key(evaluations: Sequence[xr.Dataset]) -> dict[Key, xr.Dataset]:
@@ -136,28 +210,45 @@ def _by_key(evaluations: Sequence[xr.Dataset]) -> dict[Key, xr.Dataset]:
     by_key: dict[Key, xr.Dataset] = {}
     for evaluation in evaluations:
         if (key := _key(evaluation)) in by_key:
-            raise InputError(f"method {key[0]!r} was evaluated twice on dataset {key[1]!r} with base model {key[2]!r}")
+            base_model = f" with base model {key.base_model!r}" if key.base_model else ""
+            raise InputError(
+                f"method {key.representation!r} was evaluated twice on dataset {key.dataset!r}{base_model}"
+            )
         by_key[key] = evaluation
     return by_key
 
 
+def _cells(by_key: Mapping[Key, xr.Dataset], base_models: Sequence[str]) -> dict[Cell, xr.Dataset]:
+    """Evaluations by their place in the summary: what has no base model stands beside every one of the others."""
+    return {
+        (key.representation, key.dataset, base_model): evaluation
+        for key, evaluation in by_key.items()
+        for base_model in ([key.base_model] if key.base_model else base_models)
+    }
+
+
+def _place(cell: Cell, coords: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+    return tuple(int(np.flatnonzero(coords[dim] == name)[0]) for dim, name in zip(CELL, cell, strict=True))
+
+
 def _intervals(
-    values: Mapping[Key, xr.DataArray],
+    name: str,
+    values: Mapping[Cell, xr.DataArray],
     dims: tuple[str, ...],
     coords: Mapping[str, np.ndarray],
-    names: tuple[str, str, str],
     *,
     lowest: float = 0.0,
-) -> dict[str, tuple[str | tuple[str, ...], np.ndarray, dict[str, str]]]:
-    """Mean, low and high of accuracies `(readout, <last of dims>, seed, draw)`, as variables over `dims`."""
+) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]]:
+    """Mean, low and high of shares `(readout, <last of dims>, seed, draw)`, as variables over `dims`."""
     arrays = np.full((3, *(len(coords[dim]) for dim in dims)), np.nan)
-    for key, accuracy in values.items():
-        place = tuple(int(np.flatnonzero(coords[dim] == name)[0]) for dim, name in zip(dims, key, strict=False))
-        columns = np.searchsorted(coords[dims[-1]], accuracy[dims[-1]].values)
-        interval = np.stack(crossed_interval(accuracy.values))
-        # `place` picks a view (end, readout, last of dims).
-        arrays[:, place[0], place[1], place[2]][:, :, columns] = interval.clip(lowest, 1.0)
-    return {name: (dims, array, {"units": "1"}) for name, array in zip(names, arrays, strict=True)}
+    for cell, shares in values.items():
+        columns = np.searchsorted(coords[dims[-1]], shares[dims[-1]].values)
+        # The place picks a view (end, readout, last of dims).
+        row, column, base_model = _place(cell, coords)
+        interval = np.stack(crossed_interval(shares.values))
+        arrays[:, row, column, base_model][..., columns] = interval.clip(lowest, 1.0)
+    ends = zip(("", "_low", "_high"), arrays, strict=True)
+    return {f"{name}{end}": (dims, array, {"units": "1"}) for end, array in ends}
 
 
 def _paired_difference(accuracy: xr.DataArray, reference: xr.DataArray) -> xr.DataArray:

@@ -14,36 +14,37 @@ DASH = 3.0
 """Length of the dashes of a baseline, and of the gaps between them, in line widths."""
 
 
-def draw(inputs: list[Path]) -> Figure:
+def draw(summary: list[Path]) -> Figure:
     """Means and 95% bands over inner steps; one column of panels a dataset, one row a base model.
 
     Args:
-        inputs: the summary.
+        summary: the summary of a study.
     """
-    summary = read_netcdf(inputs[0]).sel(readout=style.READOUT)
-    methods = summary["method"].values.tolist()
-    datasets, base_models = summary["dataset"].values.tolist(), summary["base_model"].values.tolist()
-    colours = style.colours(methods)
-    known_steps = summary["mean_over_inner_steps"].notnull().any(("dataset", "base_model")).sum("inner_step")
-    baselines = [method for method in methods if known_steps.sel({"method": method}) == 1]
-    steps, shots = summary["inner_step"].values, int(summary["shots"].max())
+    results = read_netcdf(summary[0]).sel(readout=style.READOUT)
+    methods = style.methods(results)
+    datasets, base_models = results["dataset"].values.tolist(), results["base_model"].values.tolist()
+    known_steps = results["accuracy_over_inner_steps"].notnull().any(("dataset", "base_model"))
+    baselines = [method for method in methods if known_steps.sel(representation=method).sum() == 1]
+    # Those of curves; a level may have been reached after any number.
+    shown = known_steps.drop_sel(representation=baselines).any("representation").values
+    steps, shots = results["inner_step"].values[shown], int(results["shots"].max())
     figure = Figure(figsize=(1.0 + 4 * len(datasets), 1.2 + 3.6 * len(base_models)), layout="constrained")
     panels = figure.subplots(len(base_models), len(datasets), sharex=True, sharey="col", squeeze=False)
     for (row, base_model), (column, dataset) in product(enumerate(base_models), enumerate(datasets)):
-        axes, cell = panels[row, column], summary.sel(dataset=dataset, base_model=base_model)
-        for method in methods:
-            mean, low, high = (
-                cell[f"{end}_over_inner_steps"].sel({"method": method}).values for end in ("mean", "low", "high")
-            )
+        axes, cell = panels[row, column], results.sel(dataset=dataset, base_model=base_model)
+        for method, (label, colour) in methods.items():
+            names = [f"accuracy_over_inner_steps{end}" for end in ("", "_low", "_high")]
+            mean, low, high = (cell[name].sel(representation=method).values for name in names)
             known = np.isfinite(mean)
-            look = {"color": colours[method], "label": style.readable(method), "linewidth": 2}
+            look = {"color": colour, "label": label, "linewidth": 2}
             if method in baselines:
                 # Each baseline's dashes begin elsewhere, so that equal levels both show.
                 dashes = (2 * DASH * baselines.index(method) / len(baselines), (DASH, DASH))
-                axes.axhline(mean[known][0], linestyle=dashes, **look)
+                axes.axhline(mean[known][0] if known.any() else np.nan, linestyle=dashes, **look)
             else:
-                axes.plot(steps[known], mean[known], marker="o", markersize=4, **look)
-                axes.fill_between(steps[known], low[known], high[known], color=colours[method], alpha=0.12, linewidth=0)
+                at = results["inner_step"].values[known]
+                axes.plot(at, mean[known], marker="o", markersize=4, **look)
+                axes.fill_between(at, low[known], high[known], color=colour, alpha=0.12, linewidth=0)
         style.chance_line(axes, float(cell["chance"]))
         axes.set_title(dataset if len(base_models) == 1 else f"{dataset}, base model {base_model}")
         if steps[-1] > 0:

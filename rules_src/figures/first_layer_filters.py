@@ -8,8 +8,8 @@ from jaxtyping import Float, Integer
 from matplotlib.figure import Figure
 
 from rules_src.errors import InputError
+from rules_src.features import identity_of, read_features
 from rules_src.figures import style
-from rules_src.storage import read_zarr
 
 UNITS, ROW = 16, 8
 SEED = 0
@@ -18,31 +18,33 @@ PERCENTILE = 95
 """Of a panel's absolute weights: the limit of its colours, which single large weights would make pale."""
 
 
-def draw(inputs: list[Path]) -> Figure:
+def draw(features: list[Path]) -> Figure:
     """The first units of one seed; one row of panels a store, the first inner step left, the last one right.
 
     Args:
-        inputs: features stores of image datasets, at `<base model>/<method>/<dataset>.zarr`.
+        features: features stores of image datasets.
 
     Raises:
         InputError: a store has no weights, or they do not belong to square images.
     """
-    figure = Figure(figsize=(10, 0.5 + 2.15 * len(inputs)))
+    figure = Figure(figsize=(10, 0.5 + 2.15 * len(features)))
     figure.set_layout_engine("compressed", wspace=0.06, hspace=0.06)
-    panels = figure.subplots(len(inputs), 2, squeeze=False)
-    several = len({path.parent for path in inputs}) > 1
-    for row, path in zip(panels, inputs, strict=True):
-        store = read_zarr(path)
+    panels = figure.subplots(len(features), 2, squeeze=False)
+    stores = {path: read_features(path) for path in features}
+    identities = {path: identity_of(store) for path, store in stores.items()}
+    looks = style.looks({identity.method: identity.kind for identity in identities.values()})
+    for row, (path, store) in zip(panels, stores.items(), strict=True):
         if "first_layer_weights" not in store:
             raise InputError(f"{path}: holds no first_layer_weights; give the features of an update rule")
         weights = store["first_layer_weights"].isel(seed=SEED)
         permutation = store["input_permutation"].isel(seed=SEED).values
-        place = f"{style.readable(path.parent.name)}, {path.parent.parent.name}: " if several else ""
+        identity = identities[path]
+        place = f"{looks[identity.method].label}, {identity.dataset}"
         for axes, step in zip(row, (0, -1), strict=True):
             at = int(weights["inner_step"].values[step])
             images = filter_images(weights.isel(inner_step=step).values[:, :UNITS], permutation, path)
             limit = float(np.percentile(np.abs(images), PERCENTILE)) or 1.0
-            axes.set_title(f"{place}{path.stem}, {f'after {at} inner steps' if at else 'before learning'}")
+            axes.set_title(f"{place}, {f'after {at} inner steps' if at else 'before learning'}")
             axes.set_axis_off()
             shown = axes.imshow(montage(images), cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
             bar = figure.colorbar(

@@ -1,6 +1,5 @@
 """Meta-training runs: the meta-loss, and the accuracy on data that the loss is not computed on."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +20,21 @@ NAMES = {"letters": "letters (training)", "held-out letters": "letters (held out
 """Watched tasks of characters and faces that meta-training uses, and of those that it does not."""
 
 
-def draw(inputs: list[Path]) -> Figure:
+def draw(histories: list[Path]) -> Figure:
     """Two panels a run, one row each: meta-loss, raw and smoothed, and accuracy with standard errors.
 
     Args:
-        inputs: history stores, each in its run's folder.
+        histories: history stores.
     """
-    figure = Figure(figsize=(11.5, 3.8 * len(inputs)))
+    figure = Figure(figsize=(11.5, 3.8 * len(histories)))
     figure.set_layout_engine("constrained", wspace=0.06)
-    panels = figure.subplots(len(inputs), 2, squeeze=False)
-    for (left, right), path in zip(panels, inputs, strict=True):
+    panels = figure.subplots(len(histories), 2, squeeze=False)
+    for (left, right), path in zip(panels, histories, strict=True):
         history = read_zarr(path)
         steps, loss = history["meta_step"].values, history["meta_loss"].values
         left.plot(steps, loss, color="#b8b8b8", linewidth=0.8, label="every meta-step")
         left.plot(steps, running_mean(loss, WINDOW), color="#303030", linewidth=2, label=f"mean of last {WINDOW}")
-        left.set(xlabel="meta-step", ylabel="meta-loss", title=f"meta-training run {run_name(path)}")
+        left.set(xlabel="meta-step", ylabel="meta-loss", title=f"meta-training run {history.attrs['run']}")
         left.legend(frameon=False)
         names = history["dataset"].values.tolist()
         for name, colour in zip(names, sns.color_palette("colorblind", len(names)), strict=True):
@@ -54,11 +53,6 @@ def held_out_curve(axes: Axes, history: xr.Dataset, at: np.ndarray, *, color: An
     mean, error = history["held_out_accuracy"].values, history["held_out_sem"].values
     axes.plot(at, mean, marker="o", markersize=4, linewidth=2, color=color, label=label)
     axes.fill_between(at, mean - error, mean + error, color=color, alpha=0.15, linewidth=0)
-
-
-def run_name(history: Path) -> str:
-    """Name of the run whose history this is: its folder's, less the fingerprint of its settings."""
-    return re.sub(r"-[0-9a-f]{8}$", "", history.parent.name)
 
 
 def running_mean(values: Float[np.ndarray, " step"], window: int) -> Float[np.ndarray, " step"]:

@@ -1,12 +1,15 @@
-"""What all figures share: theme, one colour a method, percent axes, files that are equal when the data are."""
+"""What all figures share: theme, how methods look, percent axes, files that are equal when the data are."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib as mpl
 import seaborn as sns
+import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -15,30 +18,37 @@ from rules_src.storage import write_whole
 
 _BLUE, _ORANGE, _GREEN, _RED, _PINK, _BROWN, _ROSE, _GREY, _YELLOW, _SKY = sns.color_palette("colorblind", 10).as_hex()
 
-_COLOURS = {
-    "shipped": "#7f6fd0",
-    "learned": _RED,
-    "untrained": _ORANGE,
-    "random-init": _GREY,
-    "oja": _GREEN,
-    "hebb": _PINK,
-    "raw": "#303030",
-    "pca": _BLUE,
-    "k-means": _SKY,
-}
-_SPARE = (_BROWN, _ROSE, _YELLOW, "#8f8f3f")
 
-_NAMES = {
-    "shipped": "shipped rule",
-    "learned": "learned rule",
-    "untrained": "rule before meta-training",
-    "random-init": "random initialisation",
-    "oja": "Oja",
-    "hebb": "Hebb",
-    "raw": "raw input",
-    "pca": "PCA",
-    "k-means": "k-means features",
+class Look(NamedTuple):
+    """How a method is shown."""
+
+    label: str
+    colour: str
+
+
+_LOOKS = {
+    "pretrained": Look("shipped rule", "#7f6fd0"),
+    "meta-trained": Look("rule meta-trained here", _RED),
+    "compact": Look("compact rule before meta-training", _ORANGE),
+    "published": Look("published rule before meta-training", "#b8860b"),
+    "identity": Look("random initialisation", _GREY),
+    "oja": Look("Oja's rule", _GREEN),
+    "hebb": Look("Hebb's rule", _PINK),
+    "raw": Look("raw input", "#303030"),
+    "pca": Look("PCA", _BLUE),
+    "k-means": Look("k-means features", _SKY),
+    "isomap": Look("Isomap", _BROWN),
+    "umap": Look("UMAP", _YELLOW),
+    "vae": Look("variational autoencoder", _ROSE),
+    "denoising-autoencoder": Look("denoising autoencoder", "#6b8e23"),
 }
+"""By kind, so that a method looks alike whatever a user calls it."""
+
+_OTHER = "#8f8f3f"
+"""Colour of kinds that have no look of their own."""
+
+PALER = 0.35
+"""By how much of the way to white each further method of a kind is paler than the one before it."""
 
 READOUT = "logistic-regression"
 """Readout that the figures show."""
@@ -82,16 +92,20 @@ def save(figure: Figure, path: Path) -> None:
     write_whole(path, write)
 
 
-def colours(methods: Sequence[str]) -> Mapping[str, str]:
-    """One colour a method: the known ones always have theirs, others get the spare ones in order."""
-    unknown = [method for method in methods if method not in _COLOURS]
-    spare = {method: _SPARE[index % len(_SPARE)] for index, method in enumerate(unknown)}
-    return {method: _COLOURS.get(method) or spare[method] for method in methods}
-
-
-def readable(method: str) -> str:
-    """How a method is called in a legend."""
-    return _NAMES.get(method, method)
+def looks(kinds: Mapping[str, str]) -> dict[str, Look]:
+    """How each method is shown, given its kind: the first of a kind in full colour, with names where there are more."""
+    of_kind: dict[str, list[str]] = {}
+    for method, kind in kinds.items():
+        of_kind.setdefault(kind, []).append(method)
+    found = {}
+    for method, kind in kinds.items():
+        label, colour = _LOOKS.get(kind, Look(method, _OTHER))
+        alike = of_kind[kind]
+        paler = 1 - (1 - PALER) ** alike.index(method)
+        red, green, blue = (part + paler * (1 - part) for part in to_rgb(colour))
+        named = label if len(alike) == 1 or kind not in _LOOKS else f"{label}: {method}"
+        found[method] = Look(named, to_hex((red, green, blue)))
+    return found
 
 
 def percent_axis(axes: Axes) -> None:
@@ -114,3 +128,8 @@ def legend_above(figure: Figure, axes: Axes, *, columns: int) -> None:
     # Matplotlib fills a legend column by column.
     handles, labels = zip(*(entry for column in range(columns) for entry in entries[column::columns]), strict=True)
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, handlelength=2.6)
+
+
+def methods(summary: xr.Dataset) -> dict[str, Look]:
+    """How each representation of a summary is shown, in its order."""
+    return looks(dict(zip(summary["representation"].values.tolist(), summary["kind"].values.tolist(), strict=True)))

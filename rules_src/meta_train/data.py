@@ -1,23 +1,20 @@
 """From prepared datasets to what tasks and probes draw from."""
 
 from collections.abc import Mapping
+from importlib import import_module
 
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float, Float32, Int, UInt8
+from jaxtyping import Array, Float, Int
 
 from rules_src.config import tasks as config
 from rules_src.config.tasks import Tasks
-from rules_src.datasets.images import resize
+from rules_src.datasets.arrays import grey_pixels, unit_range
 from rules_src.datasets.schema import TEST, TRAIN
 from rules_src.errors import InputError
-from rules_src.tasks.gaussians import Gaussians
 from rules_src.tasks.images import Images
-from rules_src.tasks.projections import Projections
 from rules_src.tasks.source import Source
-from rules_src.tasks.strokes import Strokes
-from rules_src.tasks.words import Words
 
 
 def task_sources(tasks: Tasks, datasets: Mapping[str, xr.Dataset]) -> dict[str, Source]:
@@ -45,17 +42,11 @@ def held_out_sources(
 
 
 def _source(spec: config.Source, tasks: Tasks, datasets: Mapping[str, xr.Dataset], *, held_out: bool) -> Source:
-    match spec:
-        case config.Images():
-            return image_pool(datasets[spec.dataset], tasks, held_out=held_out)
-        case config.Projections():
-            return Projections(image_pool(datasets[spec.dataset], tasks, held_out=held_out), spec.bend)
-        case config.Strokes():
-            return Strokes(spec)
-        case config.Gaussians():
-            return Gaussians(spec)
-        case config.Words():
-            return Words(spec)
+    # Imported by name, and declared to the workflow's fingerprints as a root of its own.
+    module = import_module(f"rules_src.tasks.{spec.module}")
+    name = getattr(spec, "dataset", "")
+    source: Source = module.build(spec, lambda: image_pool(datasets[name], tasks, held_out=held_out))
+    return source
 
 
 def image_pool(dataset: xr.Dataset, tasks: Tasks, *, held_out: bool) -> Images:
@@ -76,7 +67,7 @@ def image_pool(dataset: xr.Dataset, tasks: Tasks, *, held_out: bool) -> Images:
     if len(first) < tasks.classes:
         kind = "held-out" if held_out else "training"
         raise InputError(f"tasks.classes: {tasks.classes} exceeds the {len(first)} {kind} classes of {name}")
-    images = _grey(dataset["image"].values[order], side, name)
+    images = grey_pixels(dataset["image"].values[order], side, name)
     return Images(jnp.asarray(np.rint(images), jnp.uint8), jnp.asarray(first), jnp.asarray(count))
 
 
@@ -89,12 +80,5 @@ def small_images(dataset: xr.Dataset, side: int) -> tuple[Float[Array, "example 
     name = dataset.attrs["name"]
     if dataset.attrs["modality"] != "image":
         raise InputError(f"held_out.datasets: {name} has no images; only image datasets can be watched")
-    images = _grey(dataset["image"].values, side, name)
-    return jnp.asarray(images.reshape(len(images), -1) / 255), jnp.asarray(dataset["label"].values)
-
-
-def _grey(
-    images: UInt8[np.ndarray, "example row column channel"], side: int, name: str
-) -> Float32[np.ndarray, "example {side} {side}"]:
-    grey: np.ndarray = resize(images, side, source=name).mean(-1, dtype=np.float32)
-    return grey
+    images = unit_range(grey_pixels(dataset["image"].values, side, name))
+    return jnp.asarray(images.reshape(len(images), -1)), jnp.asarray(dataset["label"].values)

@@ -14,6 +14,7 @@ import optax
 from jaxtyping import Array, PRNGKeyArray
 
 from rules_src.base_model import BaseModel
+from rules_src.config.meta_train import Nres, Pes
 from rules_src.meta_train.gradient import GradientEstimator, TaskEstimate, Window, WindowLoss
 from rules_src.meta_train.truncation import TaskState
 from rules_src.update_rules.base import UpdateRule
@@ -45,6 +46,12 @@ def pes(loss: WindowLoss, sigma: float) -> GradientEstimator:
         return delta, jax.tree.map(jnp.add, noise, delta)
 
     return _antithetic(loss, sigma, begin=lambda key, rule: jax.tree.map(jnp.zeros_like, rule), step=step)
+
+
+def build(spec: Pes | Nres, loss: Callable[[], WindowLoss]) -> GradientEstimator:
+    """The estimator that a section of the config describes; `loss` is `window_loss` with its arguments."""
+    strategy = pes if isinstance(spec, Pes) else nres
+    return strategy(loss(), spec.sigma)
 
 
 def _antithetic(

@@ -16,8 +16,9 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 from rules_src.base_model import BaseModel
-from rules_src.config.meta_train import MetaTrain
+from rules_src.config.meta_train import MetaTrain, TruncatedBackprop
 from rules_src.meta_objective import meta_objective
+from rules_src.meta_train.allotment import tasks_each, trained_sources
 from rules_src.meta_train.truncation import TaskState
 from rules_src.tasks.mixture import every_class, random_classes, regression_targets, shares, show
 from rules_src.tasks.source import Source
@@ -89,8 +90,8 @@ def sample_window(key: PRNGKeyArray, states: TaskState, sources: Mapping[str, So
         targets = regression_targets(labelled, shown.coefficients[len(unlabelled) :], tasks)
         return Window(batches.reshape(*shape, -1), *(a.reshape(2, -1, a.shape[1]) for a in (images, targets)))
 
-    counts = shares({name: source.weight for name, source in spec.trained.items()}, spec.tasks_each)
-    keys, first, windows = jax.random.split(key, spec.tasks_each), 0, []
+    counts = shares({name: source.weight for name, source in trained_sources(spec).items()}, tasks_each(spec))
+    keys, first, windows = jax.random.split(key, tasks_each(spec)), 0, []
     for name, count in counts.items():
         slots = slice(first, first + count)
         windows.append(jax.vmap(partial(sample, sources[name]))(keys[slots], states.task[slots]))
@@ -135,6 +136,11 @@ def truncated_backprop(loss: WindowLoss) -> GradientEstimator:
         return TaskEstimate(gradient, phi, None, value)
 
     return GradientEstimator(begin, estimate)
+
+
+def build(spec: TruncatedBackprop, loss: Callable[..., WindowLoss]) -> GradientEstimator:
+    """The estimator that a section of the config describes; `loss` is `window_loss` with all but rematerialisation."""
+    return truncated_backprop(loss(rematerialise=spec.rematerialise))
 
 
 def over_tasks(estimator: GradientEstimator) -> BatchEstimator:

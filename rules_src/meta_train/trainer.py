@@ -1,6 +1,8 @@
 """The outer loop: Adam on the meta-gradient, many meta-steps a dispatch, everything drawn from one key."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,8 +13,8 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from rules_src.config.meta_train import Adam, MetaTrain, Nres, Pes
-from rules_src.meta_train.evolution import nres, pes
+from rules_src.config.meta_train import Adam, MetaTrain
+from rules_src.meta_train.allotment import tasks_each
 from rules_src.meta_train.gradient import (
     BY_TASK,
     EVERYWHERE,
@@ -22,7 +24,6 @@ from rules_src.meta_train.gradient import (
     over_devices,
     over_tasks,
     sample_window,
-    truncated_backprop,
     window_loss,
 )
 from rules_src.meta_train.held_out import Probe, held_out_accuracy
@@ -35,14 +36,14 @@ from rules_src.meta_train.truncation import (
     with_truncation,
 )
 from rules_src.tasks.source import Source
-from rules_src.update_rules.learned import LearnedRule
+from rules_src.update_rules.learned import NeuronLocalRule
 
 
 class MetaState(NamedTuple):
     """Everything that the next meta-step depends on; the curriculum follows from `meta_step`."""
 
-    rule: LearnedRule
-    average: LearnedRule
+    rule: NeuronLocalRule
+    average: NeuronLocalRule
     """Moving average of `rule`, which is what a run is for; `rule` itself at decay 0."""
     optimiser: optax.OptState
     tasks: tuple[TaskState, ...]
@@ -91,18 +92,17 @@ def adam(spec: Adam, meta_steps: int) -> optax.GradientTransformation:
 
 def estimator(spec: MetaTrain) -> GradientEstimator:
     """The estimator that the config asks for."""
-    gradient, ridge, every = spec.gradient, spec.ridge, spec.unroll.objective_every
-    if isinstance(gradient, Pes | Nres):
-        strategy = pes if isinstance(gradient, Pes) else nres
-        return strategy(window_loss(ridge=ridge, objective_every=every), gradient.sigma)
-    loss = window_loss(ridge=ridge, objective_every=every, rematerialise=gradient.rematerialise)
-    return truncated_backprop(loss)
+    # Imported by name, and declared to the workflow's fingerprints as a root of its own.
+    module = import_module(f"rules_src.meta_train.{spec.gradient.module}")
+    loss = partial(window_loss, ridge=spec.ridge, objective_every=spec.unroll.objective_every)
+    built: GradientEstimator = module.build(spec.gradient, loss)
+    return built
 
 
 def task_mesh(spec: MetaTrain) -> Mesh:
     """As many of this process's devices as can take equal shares of each base model's tasks."""
     devices = jax.local_devices()
-    part = spec.tasks_each // spec.microbatches
+    part = tasks_each(spec) // spec.microbatches
     count = max(n for n in range(1, len(devices) + 1) if part % n == 0)
     return Mesh(np.array(devices[:count]), ("task",))
 
@@ -118,7 +118,7 @@ def placed(state: MetaState, mesh: Mesh) -> MetaState:
     )
 
 
-def initial_state(rule: LearnedRule, spec: MetaTrain) -> MetaState:
+def initial_state(rule: NeuronLocalRule, spec: MetaTrain) -> MetaState:
     """The state before the first meta-step; `rule` carries the initial theta."""
     rule = rule.with_precision(spec.precision)
     key, key_tasks, key_carry = jax.random.split(jax.random.key(spec.seed), 3)
@@ -126,7 +126,7 @@ def initial_state(rule: LearnedRule, spec: MetaTrain) -> MetaState:
     tasks, carry = [], []
     for index, shape in enumerate(spec.base_models):
         tasks.append(staggered_tasks(jax.random.fold_in(key_tasks, index), shape, spec))
-        keys = jax.random.split(jax.random.fold_in(key_carry, index), spec.tasks_each)
+        keys = jax.random.split(jax.random.fold_in(key_carry, index), tasks_each(spec))
         carry.append(begin(keys, rule, tasks[-1].phi))
     return MetaState(
         rule=rule,
@@ -150,7 +150,7 @@ def meta_step(
     for shape, key_shape, of_shape, carry in zip(spec.base_models, keys, state.tasks, state.carry, strict=True):
         key_window, key_replace, key_estimate = jax.random.split(key_shape, 3)
         window = sample_window(key_window, of_shape, sources, spec)
-        one = estimate(jax.random.split(key_estimate, spec.tasks_each), state.rule, of_shape, carry, window)
+        one = estimate(jax.random.split(key_estimate, tasks_each(spec)), state.rule, of_shape, carry, window)
         found.append(one)
         ages = jnp.where(one.sound, one.tasks.age, one.tasks.total)
         tasks.append(replace_finished(key_replace, one.tasks._replace(age=ages), shape, spec, longest))
@@ -182,7 +182,7 @@ def meta_step(
 
 
 def meta_train(
-    rule: LearnedRule,
+    rule: NeuronLocalRule,
     sources: Mapping[str, Source],
     spec: MetaTrain,
     probes: Mapping[str, tuple[Probe, int]],
@@ -211,7 +211,7 @@ def meta_train(
         current = with_truncation(spec, truncation)
         return jax.lax.scan(lambda s, _: meta_step(s, sources, current, estimate), state, length=steps)
 
-    def watch(rule: LearnedRule) -> dict[str, np.ndarray]:
+    def watch(rule: NeuronLocalRule) -> dict[str, np.ndarray]:
         rule = rule.with_precision("float32")
         return {
             name: np.asarray(held_out_accuracy(rule, probe, classes=classes, ridge=spec.ridge))

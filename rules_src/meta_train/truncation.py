@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from rules_src.base_model import BaseModel, initial_base_model
+from rules_src.base_model import BaseModel, initial_base_model, layer_widths
 from rules_src.config import rules as config
 from rules_src.config.meta_train import MetaTrain, Unroll
+from rules_src.meta_train.allotment import tasks_each
 from rules_src.update_rules.base import UpdateRule
 
 
@@ -27,7 +28,7 @@ class TaskState(NamedTuple):
 
 def fresh_base_model(key: PRNGKeyArray, shape: config.BaseModel, side: int) -> BaseModel:
     """A randomly initialised base model for `side` x `side` inputs."""
-    return initial_base_model(key, shape.widths(side**2), shape.activation)
+    return initial_base_model(key, layer_widths(shape, side**2), shape.activation)
 
 
 def new_task(key: PRNGKeyArray, shape: config.BaseModel, spec: MetaTrain) -> TaskState:
@@ -50,7 +51,7 @@ def inner_step_flops(rule: UpdateRule, spec: MetaTrain) -> float:
         counted: Any = step.lower(rule, phi, jnp.zeros((spec.batch, spec.tasks.side**2))).cost_analysis()
         return float(counted["flops"])
 
-    return spec.tasks_each * sum(map(cost, spec.base_models))
+    return tasks_each(spec) * sum(map(cost, spec.base_models))
 
 
 def sample_total(key: PRNGKeyArray, unroll: Unroll) -> Int[Array, ""]:
@@ -76,7 +77,7 @@ def shortened(total: Int[Array, "*task"], longest: Float[Array, ""], unroll: Unr
 
 def sample_truncation(spec: MetaTrain, meta_step: int) -> int:
     """The truncation of the dispatch that starts after `meta_step` updates of theta; a resumed run draws it again."""
-    lengths = spec.unroll.lengths
+    lengths = spec.unroll.truncations or [spec.unroll.truncation]
     key = jax.random.fold_in(jax.random.key(spec.seed), meta_step)
     return lengths[int(jax.random.randint(key, (), 0, len(lengths)))]
 
@@ -90,9 +91,9 @@ def with_truncation(spec: MetaTrain, truncation: int) -> MetaTrain:
 def staggered_tasks(key: PRNGKeyArray, shape: config.BaseModel, spec: MetaTrain) -> TaskState:
     """A base model's share of fresh tasks, replaced at different times: their ages are offset at random."""
     key_task, key_age = jax.random.split(key)
-    states = eqx.filter_vmap(lambda k: new_task(k, shape, spec))(jax.random.split(key_task, spec.tasks_each))
+    states = eqx.filter_vmap(lambda k: new_task(k, shape, spec))(jax.random.split(key_task, tasks_each(spec)))
     total = shortened(states.total, largest_total(jnp.zeros((), jnp.int32), spec.unroll), spec.unroll)
-    ages = jax.random.uniform(key_age, (spec.tasks_each,)) * total
+    ages = jax.random.uniform(key_age, (tasks_each(spec),)) * total
     return states._replace(age=ages.astype(jnp.int32), total=total)
 
 
@@ -100,7 +101,7 @@ def replace_finished(
     key: PRNGKeyArray, states: TaskState, shape: config.BaseModel, spec: MetaTrain, longest: Float[Array, ""]
 ) -> TaskState:
     """Replace every task that has reached its total by a fresh one, whose own total is at most `longest`."""
-    fresh = eqx.filter_vmap(lambda k: new_task(k, shape, spec))(jax.random.split(key, spec.tasks_each))
+    fresh = eqx.filter_vmap(lambda k: new_task(k, shape, spec))(jax.random.split(key, tasks_each(spec)))
     fresh = fresh._replace(total=shortened(fresh.total, longest, spec.unroll))
     finished = states.age >= states.total
 

@@ -1,38 +1,40 @@
 """Stage: one figure, in as many formats as outputs are named."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Option
 
 from rules_src.errors import InputError
 from rules_src.figures import style
 from rules_src.stages.command import run
 
-FIGURES = (
-    "accuracy_over_compute",
-    "accuracy_over_inner_steps",
-    "few_shot_bars",
-    "first_layer_filters",
-    "meta_training_curves",
-)
-
 
 def draw_figure(
-    inputs: Annotated[list[Path], Argument(help="Results that the figure shows.")],
-    figure: Annotated[str, Option(help=f"One of {', '.join(FIGURES)}.")],
+    input_: Annotated[
+        list[str], Option("--input", help="NAME=PATH of results that the figure takes under that name; repeatable.")
+    ],
+    figure: Annotated[str, Option(help="A module of `rules_src.figures`.")],
     output: Annotated[list[Path], Option(help="File to write, `.svg` or `.png`; may be given several times.")],
 ) -> None:
     """Draw a figure from results."""
-    if figure not in FIGURES:
-        raise InputError(f"--figure: {figure!r} is none of {', '.join(FIGURES)}")
     # Imported by name, and declared to the workflow's fingerprint as a root of its own: each figure redraws alone.
-    module = import_module(f"rules_src.figures.{figure}")
+    name = f"rules_src.figures.{figure}"
+    draw = getattr(import_module(name), "draw", None) if figure.isidentifier() and find_spec(name) else None
+    if draw is None:
+        raise InputError(f"--figure: {figure!r} is no module of figures")
+    inputs: dict[str, list[Path]] = {}
+    for text in input_:
+        taken, equals, path = text.partition("=")
+        if not equals:
+            raise InputError(f"--input: {text!r} is not NAME=PATH")
+        inputs.setdefault(taken, []).append(Path(path))
     with style.theme():
-        drawn = module.draw(inputs)
-        for path in output:
-            style.save(drawn, path)
+        drawn = draw(**inputs)
+        for file in output:
+            style.save(drawn, file)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,12 @@ from rules_src.config.evaluate import FewShot
 from rules_src.datasets.arrays import load_inputs
 from rules_src.errors import InputError
 from rules_src.evaluate.few_shot import evaluate
+from rules_src.features import read_features
 from rules_src.stages.command import run
 from rules_src.storage import read_zarr, write_netcdf
 
 
 def evaluate_few_shot(
-    method: Annotated[str, Option(help="Key of the rule or baseline in the config.")],
-    base_model: Annotated[str, Option(help="Key of the base model in the config.")],
     spec: Annotated[str, Option(help="The section `few_shot` of the config, as JSON.")],
     code: Annotated[str, Option(help="Fingerprint of the source code.")],
     features: Annotated[Path, Option(help="Store of the features.")],
@@ -25,13 +24,14 @@ def evaluate_few_shot(
 ) -> None:
     """Fit readouts on a few labelled training examples and score them on the test split."""
     section = parse_spec(FewShot, spec)
-    store = read_zarr(dataset)
+    stored, learned = read_zarr(dataset), read_features(features)
+    if learned.attrs["dataset"] != stored.attrs["name"]:
+        raise InputError(f"{features}: of dataset {learned.attrs['dataset']!r}, not {stored.attrs['name']!r}")
     try:
-        accuracies = evaluate(read_zarr(features)["features"], load_inputs(store), section)
+        accuracies = evaluate(learned["features"], load_inputs(stored), section)
     except InputError as error:
         raise InputError(f"{features} on {dataset}: {error}") from error
-    names = {"method": method, "base_model": base_model, "dataset": store.attrs["name"], "code": code}
-    write_netcdf(accuracies.assign_attrs(names), output)
+    write_netcdf(accuracies.assign_attrs(learned.attrs | {"code": code}), output)
 
 
 if __name__ == "__main__":

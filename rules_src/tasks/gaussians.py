@@ -7,6 +7,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from rules_src.config.tasks import Gaussians as GaussiansSpec
 from rules_src.config.tasks import Tasks
+from rules_src.tasks.images import Pool
 from rules_src.tasks.jitter import COEFFICIENTS
 from rules_src.tasks.source import Shown
 
@@ -29,3 +30,8 @@ class Gaussians(eqx.Module):
         x = x + jax.random.normal(key_noise, x.shape)
         unit = (1 + (separation**2 + self.spec.rank * spread**2) / inputs) ** -0.5
         return Shown(unit * x, jnp.zeros((count, COEFFICIENTS)))
+
+
+def build(spec: GaussiansSpec, pool: Pool) -> Gaussians:
+    """The source that a section of the config describes; it has no use for a pool of images."""
+    return Gaussians(spec)

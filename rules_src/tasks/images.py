@@ -1,10 +1,13 @@
 """Tasks of images: random classes of a pool, jittered."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray, UInt8
 
+from rules_src.config.tasks import Images as ImagesSpec
 from rules_src.config.tasks import Tasks
 from rules_src.tasks.look import seen
 from rules_src.tasks.source import Shown
@@ -26,3 +29,12 @@ class Images(eqx.Module):
         chosen = jax.random.permutation(task_classes, len(self.first))[: spec.classes][classes]
         index = self.first[chosen] + jax.random.randint(key_image, classes.shape, 0, self.count[chosen])
         return seen(key_seen, task_seen, self.pixels[index].astype(jnp.float32) / 255, spec)
+
+
+Pool = Callable[[], Images]
+"""Images of the dataset that a source names."""
+
+
+def build(spec: ImagesSpec, pool: Pool) -> Images:
+    """The pool itself."""
+    return pool()

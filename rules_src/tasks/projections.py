@@ -5,8 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
+from rules_src.config.tasks import Projections as ProjectionsSpec
 from rules_src.config.tasks import Tasks
-from rules_src.tasks.images import Images
+from rules_src.tasks.images import Images, Pool
 from rules_src.tasks.source import Shown
 
 
@@ -26,3 +27,8 @@ class Projections(eqx.Module):
         gain = jnp.maximum(self.bend * jax.random.uniform(key_bend), 1e-3)
         hidden = jnp.tanh(gain * ((2 * shown.inputs - 1) @ matrix_in)) / gain
         return shown._replace(inputs=hidden @ matrix_out)
+
+
+def build(spec: ProjectionsSpec, pool: Pool) -> Projections:
+    """The source that a section of the config describes."""
+    return Projections(pool(), spec.bend)

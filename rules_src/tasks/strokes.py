@@ -9,6 +9,7 @@ from scipy.interpolate import BSpline
 
 from rules_src.config.tasks import Strokes as StrokesSpec
 from rules_src.config.tasks import Tasks
+from rules_src.tasks.images import Pool
 from rules_src.tasks.look import seen
 from rules_src.tasks.source import Shown
 
@@ -85,3 +86,8 @@ def drawn(
     ink = jnp.einsum("espr,espc->erc", row * inked[..., None, None], column)
     # The fewer of a pen's widths lie between points, the more often it passes a place.
     return 1 - jnp.exp(-ink * (SIZE / POINTS) / pen[:, None, None])
+
+
+def build(spec: StrokesSpec, pool: Pool) -> Strokes:
+    """The source that a section of the config describes; it has no use for a pool of images."""
+    return Strokes(spec)

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from rules_src.config.tasks import Tasks
 from rules_src.config.tasks import Words as WordsSpec
+from rules_src.tasks.images import Pool
 from rules_src.tasks.jitter import COEFFICIENTS
 from rules_src.tasks.source import Shown
 
@@ -47,3 +48,8 @@ def poisson(key: PRNGKeyArray, rates: Float[Array, "*shape"]) -> Float[Array, "*
         probability = probability * rates / value
         below = below + probability
     return counts
+
+
+def build(spec: WordsSpec, pool: Pool) -> Words:
+    """The source that a section of the config describes; it has no use for a pool of images."""
+    return Words(spec)

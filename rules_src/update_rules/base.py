@@ -6,6 +6,8 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from rules_src.base_model import BaseModel
+from rules_src.config import rules as config
+from rules_src.errors import InputError
 
 
 class UpdateRule(eqx.Module):
@@ -14,3 +16,13 @@ class UpdateRule(eqx.Module):
     @abc.abstractmethod
     def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
         """One inner step: the base model after it has seen the unlabelled batch `x`."""
+
+
+def check_fit(rule: config.Initial, base_model: config.BaseModel) -> None:
+    """Let a base model pass that the rule can train.
+
+    Raises:
+        InputError: the rule's theta demands another number of features.
+    """
+    if isinstance(rule, config.Published) and rule.features != base_model.features:
+        raise InputError(f"features: the rule demands {rule.features}, the base model has {base_model.features}")

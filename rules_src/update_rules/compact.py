@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from rules_src.config.rules import Compact
 from rules_src.update_rules.affine import Affine, initial_affine, linear, normalise
-from rules_src.update_rules.learned import Error, Hidden, LearnedRule, WeightReadouts
+from rules_src.update_rules.learned import Error, Hidden, NeuronLocalRule, WeightReadouts
 from rules_src.update_rules.neuron_inputs import unit_identity
 from rules_src.update_rules.weight_change import LOWER_READOUTS, TERMS, UPPER_READOUTS, Mix
 
@@ -48,7 +48,7 @@ def rectified(
     return jax.nn.relu(normalise(a) + offset[:, None, None])
 
 
-class CompactRule(LearnedRule):
+class CompactRule(NeuronLocalRule):
     """The compact learned rule; see the module's description."""
 
     activity_in: Float[Array, "channels 2"]

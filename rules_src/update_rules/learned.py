@@ -57,7 +57,7 @@ class Population(NamedTuple):
     """Error signal that goes down through V, from all levels but the input."""
 
 
-class LearnedRule(UpdateRule):
+class NeuronLocalRule(UpdateRule):
     """A rule with an update network; what it adds is how that network and the top error signal are computed."""
 
     error_out: Affine
@@ -128,7 +128,7 @@ class LearnedRule(UpdateRule):
         with jax.default_matmul_precision("tensorfloat32" if self.precision == "tensorfloat32" else "highest"):
             return self.update_network(x, *signals)
 
-    def with_precision(self, precision: Precision) -> "LearnedRule":
+    def with_precision(self, precision: Precision) -> "NeuronLocalRule":
         """The same rule, its update network computed in `precision`."""
         return self if precision == self.precision else dataclasses.replace(self, precision=precision)
 

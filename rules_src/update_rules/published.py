@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from rules_src.config.rules import Published
 from rules_src.update_rules.affine import initial_affine, normalise
-from rules_src.update_rules.learned import Error, Hidden, LearnedRule, WeightReadouts
+from rules_src.update_rules.learned import Error, Hidden, NeuronLocalRule, WeightReadouts
 from rules_src.update_rules.neuron_inputs import unit_identity
 from rules_src.update_rules.weight_change import LOWER_READOUTS, TERMS, UPPER_READOUTS, Mix
 
@@ -113,7 +113,7 @@ class Block(NamedTuple):
         return a + second(first(a))
 
 
-class PublishedRule(LearnedRule):
+class PublishedRule(NeuronLocalRule):
     """The published learned rule; see the module's description."""
 
     top: TopError

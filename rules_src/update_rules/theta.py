@@ -7,8 +7,8 @@ shapes and types are compared with the rule's, which is not allocated, before an
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from jaxtyping import PRNGKeyArray
 
 from rules_src.config.base import parse_spec
 from rules_src.config.rules import Initial, Learned
 from rules_src.errors import InputError
-from rules_src.storage import safetensors_bytes, write_whole
+from rules_src.storage import opened_safetensors, safetensors_bytes, write_whole
 from rules_src.update_rules.base import UpdateRule
 
 FORMAT = "metaplastic-theta-1"
@@ -39,15 +39,19 @@ def save_theta(rule: UpdateRule, path: Path, *, spec: dict[str, Any]) -> None:
     write_whole(path, lambda temporary: temporary.write_bytes(content))
 
 
+def built_rule(spec: Initial, key: PRNGKeyArray) -> Any:
+    """The rule that `spec` describes, learned ones at an initial theta drawn from `key`."""
+    # Imported by name, and declared to the workflow's fingerprints as a root of its own.
+    return import_module(f"rules_src.update_rules.{spec.module}").build(spec, key)
+
+
 def initial_rule(spec: Initial) -> UpdateRule:
     """The rule that `spec` describes, learned ones at their initial theta of key 0."""
-    # Imported by name, and declared to the workflow's fingerprints as a root of its own.
-    module = import_module(f"rules_src.update_rules.{spec.module}")
-    rule: UpdateRule = module.build(spec, jax.random.key(0))
+    rule: UpdateRule = built_rule(spec, jax.random.key(0))
     return rule
 
 
-def trained_rule(path: Path) -> tuple[Learned, UpdateRule]:
+def trained_rule(path: Path) -> tuple[Learned, Any]:
     """The rule of a theta file that may come from anyone, and its config.
 
     Raises:
@@ -92,22 +96,21 @@ def load_theta(path: Path, build: Callable[[], UpdateRule]) -> UpdateRule:
     return jax.tree_util.tree_map_with_path(lambda place, _: jax.numpy.asarray(arrays[_name(place)]), template)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path) -> AbstractContextManager[Any]:
     """The open file; whatever is wrong with it, here or in what is done with it, becomes one line."""
+
+    def refused(reason: object) -> InputError:
+        return InputError(f"{path}: not a readable theta file ({reason}); meta-train or fetch it again")
+
     if not path.is_file():
         raise InputError(f"{path}: missing; meta-train or fetch it first")
     if path.stat().st_size > LARGEST_FILE:
         raise InputError(f"{path}: {path.stat().st_size} bytes; theta files have at most {LARGEST_FILE}")
-    try:
-        with path.open("rb") as raw:
-            header = int.from_bytes(raw.read(8), "little")
-        if header > LARGEST_HEADER:
-            raise ValueError(f"a header of {header} bytes; theta files have at most {LARGEST_HEADER}")
-        with safe_open(path, framework="numpy") as file:
-            yield file
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable theta file ({error}); meta-train or fetch it again") from error
+    with path.open("rb") as raw:
+        header = int.from_bytes(raw.read(8), "little")
+    if header > LARGEST_HEADER:
+        raise refused(f"a header of {header} bytes; theta files have at most {LARGEST_HEADER}")
+    return opened_safetensors(path, refused=refused)
 
 
 def _described(dtype: str, shape: Sequence[int]) -> str:

@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 # Last, since `--configfile` takes every word that follows it.
 OPTIONS = ["--cores", "2", "--configfile", "config/smoke.yaml"]
-METHODS = {"learned", "random-init", "pca"}
+RULES, EMBEDDINGS = {"learned", "random-init"}, {"pca", "vae"}
+METHODS = RULES | EMBEDDINGS
 DATASETS = {"digits", "mnist-5k"}
 FIGURES = {"meta_training_curves", "few_shot_bars", "accuracy_over_inner_steps", "first_layer_filters"}
 
@@ -93,8 +94,9 @@ def test_the_next_run_goes_on_from_what_the_killed_one_saved(killed: Study, requ
 
 def test_every_store_agrees_with_its_manifest(finished: Study):
     stores = [*finished.results.rglob("*.zarr"), *finished.results.rglob("*.safetensors")]
-    stores = [store for store in stores if "state" not in store.parts]
-    assert len(stores) == 3 + 2 + len(METHODS) * len(DATASETS)
+    stores = [store for store in stores if {"state", "snapshots"}.isdisjoint(store.parts)]
+    stores += finished.results.glob("meta_train/*/snapshots")
+    assert len(stores) == 3 + 3 + len(METHODS) * len(DATASETS)
     for store in stores:
         record = check_manifest(store)
         assert record["spec"]
@@ -108,18 +110,18 @@ def test_equal_code_and_config_leave_equal_records(finished: Study):
 
 
 def test_the_summary_holds_every_method_and_dataset(finished: Study):
-    summary = read_netcdf(finished.results / "summary.nc")
+    summary = read_netcdf(finished.results / "studies/default/summary.nc")
     text = str({name: values.values.tolist() for name, values in summary.coords.items()})
-    table = (finished.results / "table.md").read_text()
+    table = (finished.results / "studies/default/table.md").read_text()
     for name in METHODS | DATASETS:
         assert f"'{name}'" in text
         assert name in table
 
 
 def test_every_figure_is_drawn(finished: Study):
-    assert {path.stem for path in (finished.results / "figures").iterdir()} == FIGURES
+    assert {path.stem for path in (finished.results / "studies/default/figures").iterdir()} == FIGURES
     for figure in FIGURES:
-        path = finished.results / "figures" / figure
+        path = finished.results / "studies/default/figures" / figure
         assert ElementTree.parse(path.with_suffix(".svg")).getroot().tag.endswith("svg")  # noqa: S314
         assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
@@ -130,7 +132,7 @@ def test_every_job_leaves_a_log_and_a_benchmark(finished: Study):
         path.relative_to(finished.results / "benchmarks").with_suffix("") for path in finished.results.rglob("*.tsv")
     }
     assert logs == benchmarks
-    assert len(logs) == 3 + 1 + 4 + 2 + 6 + 1 + 4
+    assert len(logs) == 3 + 1 + 4 + 4 + 8 + 1 + 4
 
 
 def test_a_second_run_has_nothing_to_do(finished: Study):
@@ -159,8 +161,8 @@ def test_the_readme_s_example_applies_the_rule_of_a_finished_run(finished: Study
 
 
 def test_a_truncated_store_ends_the_job_that_reads_it(finished: Study):
-    features = finished.results / "features/small/pca/digits.zarr"
-    evaluation = finished.results / "evaluate/small/pca/digits.nc"
+    features = finished.results / "features/pca/digits.zarr"
+    evaluation = finished.results / "studies/default/evaluate/pca/digits.nc"
     chunk = max((file for file in features.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
     whole = chunk.read_bytes()
     target = str(evaluation.relative_to(finished.folder))
@@ -170,7 +172,7 @@ def test_a_truncated_store_ends_the_job_that_reads_it(finished: Study):
         output = finished.run(target, fails=True)
     finally:
         chunk.write_bytes(whole)
-    log = (finished.results / "logs/evaluate_few_shot/small/pca/digits.log").read_text()
+    log = (finished.results / "logs/evaluate_few_shot/default/pca/digits.log").read_text()
     line = log.splitlines()[-1]
     assert line.startswith("error: ")
     assert f"{features.relative_to(finished.folder)}: truncated or changed since it was written" in line

@@ -1,3 +1,4 @@
+import ast
 import json
 import re
 from pathlib import Path
@@ -7,11 +8,13 @@ import jsonschema
 import pytest
 import yaml
 
-from rules_src.config.base import canonical_json, short_hash
+from rules_src.config.base import canonical_json, same_section, short_hash
+from rules_src.config.meta_train import MetaTrain
 from rules_src.config.rules import Oja
 from rules_src.config.schema import MARKER, json_schema, reference
 from rules_src.config.study import Config, load, meta_train_folder
 from rules_src.errors import InputError
+from workflow.fingerprint import closure
 
 FOLDER = Path(__file__).parents[2] / "config"
 
@@ -75,8 +78,32 @@ def test_the_default_config_is_valid():
             {"source": "file", "path": "a.csv", "side": 7},
             "datasets.mine: side: only a .npz holds images",
         ),
-        ("study.datasets", ["digit"], "study.datasets: 'digit' is no key of datasets; did you mean 'digits'?"),
-        ("baselines.oja", {"kind": "pca"}, "baselines.oja: the name is taken by rules.oja; rename one of them"),
+        (
+            "studies.default.datasets",
+            ["digit"],
+            "studies.default.datasets: 'digit' is no key of datasets; did you mean 'digits'?",
+        ),
+        ("embeddings.oja", {"kind": "pca"}, "embeddings.oja: the name is taken by rules.oja; rename one of them"),
+        ("run", ["defualt"], "run: 'defualt' is no key of studies; did you mean 'default'?"),
+        ("run", [], "run: List should have at least 1 item"),
+        (
+            "studies.apply-rule",
+            {"datasets": ["digits"]},
+            "studies.apply-rule: the name is that of a rule of the workflow",
+        ),
+        (
+            "studies.default.base_models",
+            [],
+            "studies.default.base_models: rules need networks to train; list at least one",
+        ),
+        ("studies.mine", {"datasets": ["digits"]}, "studies.mine: neither rules nor embeddings; list at least one"),
+        ("studies.default.rules", ["oja", "oja"], "studies.default.rules: 'oja' is listed twice"),
+        (
+            "rules.learned.meta_step",
+            120,
+            "rules.learned.meta_step: 120 is no snapshot of 'compact-letters'; the nearest that it keeps is 100",
+        ),
+        ("embeddings.vae.steps", [50, 200], "embeddings.vae: steps: 50 is no multiple of every, 100"),
         ("rules.learned.run", "x", "rules.learned.run: 'x' is no key of meta_train; valid: compact-letters"),
         (
             "meta_train.compact-letters.tasks.sources",
@@ -201,7 +228,7 @@ def test_a_file_can_be_watched_if_it_has_to_hold_images(keys: dict[str, int], wa
 
 
 def test_an_empty_config():
-    with pytest.raises(InputError, match="config: missing key 'study'"):
+    with pytest.raises(InputError, match="config: missing key 'run'"):
         load({})
 
 
@@ -213,8 +240,34 @@ def test_equal_sections_have_equal_text_whatever_their_defaults_and_order():
 
 
 def test_an_integer_where_a_number_is_due_is_the_same_number():
-    one, also_one = ({"kind": "oja", "rate": rate} for rate in (1, 1.0))
-    assert short_hash(Oja.model_validate(one)) == short_hash(Oja.model_validate(also_one))
+    one, also_one = (Oja.model_validate({"kind": "oja", "rate": rate}) for rate in (1, 1.0))
+    assert short_hash(canonical_json(one)) == short_hash(canonical_json(also_one))
+
+
+def test_a_section_of_an_earlier_version_is_the_same_if_what_is_new_is_at_its_default():
+    section = MetaTrain.model_validate(raw()["meta_train"]["compact-letters"])
+    now, earlier = canonical_json(section, without=["keep"]), json.loads(canonical_json(section, without=["keep"]))
+    del earlier["precision"]
+    assert same_section(MetaTrain, json.dumps(earlier), now)
+    # A default that has changed since, and a key that is gone.
+    assert not same_section(MetaTrain, json.dumps(earlier | {"batch": 17}), now)
+    assert not same_section(MetaTrain, json.dumps(earlier | {"gone": 1}), now)
+
+
+def test_config_holds_data_and_checks_alone():
+    """What computes results belongs where fingerprints see it; the workflow's own side may plan."""
+    planning = {"base.py", "study.py", "schema.py"}
+    for file in sorted((FOLDER.parent / "rules_src/config").glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef) and file.name not in planning:
+                checks = {getattr(getattr(d, "func", d), "id", "") for d in node.decorator_list}
+                assert "model_validator" in checks or node.name in {"_known_suffix"}, f"{file.name}: {node.name}"
+
+
+def test_no_stage_reads_what_only_the_workflow_plans_with():
+    package = FOLDER.parent / "rules_src"
+    for stage in sorted((package / "stages").glob("[a-z]*.py")):
+        assert "rules_src.config.study" not in closure(package, f"rules_src.stages.{stage.stem}")
 
 
 @pytest.mark.parametrize(
@@ -227,6 +280,9 @@ def test_an_integer_where_a_number_is_due_is_the_same_number():
         ("datasets.movie-sentences.vocabulary", 9, True),
         ("data.mirror", "elsewhere", True),
         ("apply.seeds", 3, True),
+        ("meta_train.compact-letters.keep", {"newest": 5}, True),
+        ("meta_train.compact-letters.batch", 16, True),
+        ("meta_train.compact-letters.batch", 17, False),
     ],
 )
 def test_the_folder_of_a_run_follows_what_the_run_reads(place: str, value: object, same: bool):

@@ -1,34 +1,40 @@
 from pathlib import Path
+from pkgutil import iter_modules
 
 import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
+from rules_src import figures
 from rules_src.errors import InputError
+from rules_src.features import Identity, features_dataset, write_features
 from rules_src.figures import style
 from rules_src.figures.accuracy_over_compute import draw
 from rules_src.figures.first_layer_filters import filter_images
-from rules_src.figures.meta_training_curves import run_name, running_mean
-from rules_src.stages.draw_figure import FIGURES, draw_figure
+from rules_src.figures.meta_training_curves import running_mean
+from rules_src.stages.draw_figure import draw_figure
 from rules_src.storage import write_netcdf, write_zarr
+
+FIGURES = sorted({module.name for module in iter_modules(figures.__path__)} - {"style"})
 
 
 @pytest.fixture
 def summary(tmp_path):
-    methods, steps, shots = ["learned", "raw", "mine"], [0, 10, 200], [1, 10]
+    kinds, steps, shots = {"learned": "meta-trained", "raw": "raw", "mine": "oja"}, [0, 10, 200], [1, 10]
     final, curve = (
         np.broadcast_to(np.array([0.7, 0.6, 0.5])[:, None, None, None, None], (3, 2, 1, 2, n)).copy() for n in (2, 3)
     )
     curve[1, ..., 1:] = np.nan
-    dims = ("method", "dataset", "base_model", "readout")
-    ends = {"mean": 0.0, "low": -0.02, "high": 0.02}
+    dims = ("representation", "dataset", "base_model", "readout")
+    ends = {"": 0.0, "_low": -0.02, "_high": 0.02}
     dataset = xr.Dataset(
-        {name: ((*dims, "shots"), final + change) for name, change in ends.items()}
-        | {f"{name}_over_inner_steps": ((*dims, "inner_step"), curve + change) for name, change in ends.items()}
+        {f"accuracy{end}": ((*dims, "shots"), final + change) for end, change in ends.items()}
+        | {f"accuracy_over_inner_steps{end}": ((*dims, "inner_step"), curve + change) for end, change in ends.items()}
         | {"chance": ("dataset", [0.1, 0.5])},
         coords={
-            "method": np.array(methods, dtype=object),
+            "representation": np.array(list(kinds), dtype=object),
+            "kind": ("representation", np.array(list(kinds.values()), dtype=object)),
             "dataset": np.array(["a", "b"], dtype=object),
             "base_model": np.array(["small"], dtype=object),
             "readout": np.array(["logistic-regression", "ridge"], dtype=object),
@@ -40,7 +46,7 @@ def summary(tmp_path):
     return tmp_path / "summary.nc"
 
 
-def written_history(folder, **changes):
+def written_history(folder, run, **changes):
     dataset = xr.Dataset(
         {
             "meta_loss": ("meta_step", np.linspace(1, 0.5, 30)),
@@ -53,7 +59,7 @@ def written_history(folder, **changes):
             "dataset": np.array(["letters", "digits"], dtype=object),
             "evaluation_step": ("evaluation", [0, 30]),
         },
-        attrs={"gflop_per_inner_step": 8 * 0.5},
+        attrs={"run": run, "gflop_per_inner_step": 8 * 0.5},
     )
     write_zarr(dataset.assign_coords(changes), folder / "history.zarr", spec={}, code="")
     return folder / "history.zarr"
@@ -61,32 +67,33 @@ def written_history(folder, **changes):
 
 @pytest.fixture
 def history(tmp_path):
-    return written_history(tmp_path / "run-12345678")
+    return written_history(tmp_path / "run-12345678", "run")
 
 
 @pytest.fixture
 def features(tmp_path):
     weights = np.random.default_rng(0).normal(size=(1, 2, 16, 5)).astype(np.float32)
-    dataset = xr.Dataset(
-        {
-            "first_layer_weights": (("seed", "inner_step", "input", "unit"), weights),
-            "input_permutation": (("seed", "input"), np.arange(16)[None]),
-        },
-        coords={"seed": [0], "inner_step": [0, 10]},
-    )
-    path = tmp_path / "features" / "small" / "learned" / "tiny.zarr"
-    write_zarr(dataset, path, spec={}, code="")
+    variables = {
+        "first_layer_weights": (("seed", "inner_step", "input", "unit"), weights),
+        "input_permutation": (("seed", "input"), np.arange(16)[None]),
+    }
+    dataset = features_dataset(np.zeros((1, 2, 4, 3), np.float32), [0, 10], variables)
+    path = tmp_path / "anywhere.zarr"
+    write_features(dataset, path, identity=Identity("mine", "oja", "tiny", "small"), spec={}, code="", seconds=1.0)
     return path
 
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_equal_results_give_equal_files(figure, summary, history, features, tmp_path):
-    drawn_from = {"accuracy_over_compute": history, "meta_training_curves": history, "first_layer_filters": features}
-    results = drawn_from.get(figure, summary)
+    drawn_from = {
+        "accuracy_over_compute": f"histories={history}",
+        "meta_training_curves": f"histories={history}",
+        "first_layer_filters": f"features={features}",
+    }
     drawn = []
     for folder in ("one", "two"):
         outputs = [tmp_path / folder / f"{figure}{suffix}" for suffix in (".svg", ".png")]
-        draw_figure([results], figure, outputs)
+        draw_figure([drawn_from.get(figure, f"summary={summary}")], figure, outputs)
         drawn.append([path.read_bytes() for path in outputs])
     assert drawn[0] == drawn[1]
     assert drawn[0][0].startswith(b"<?xml")
@@ -105,25 +112,20 @@ def test_filters_are_put_back_into_pixel_order():
 
 
 def test_runs_are_drawn_side_by_side_over_the_arithmetic_they_took_where_they_watch_the_same(history, tmp_path):
-    other = written_history(tmp_path / "other", dataset=np.array(["digits", "words"], dtype=object))
+    other = written_history(tmp_path / "other", "other", dataset=np.array(["digits", "words"], dtype=object))
     figure = draw([history, other])
     (panel,) = [axes for axes in figure.axes if axes.get_visible()]
     assert panel.get_title() == "digits"
     lines = {line.get_label(): line.get_xydata().tolist() for line in panel.lines}
     # 30 meta-steps of 8 tasks x 10 inner steps of 0.5 GFLOP are 1.2 TFLOP.
     assert lines == {"run": [[0, 0.4], [1.2, 0.5]], "other": [[0, 0.5], [1.2, 0.6]]}
-    stranger = written_history(tmp_path / "stranger", dataset=np.array(["x", "y"], dtype=object))
+    stranger = written_history(tmp_path / "stranger", "stranger", dataset=np.array(["x", "y"], dtype=object))
     with pytest.raises(InputError, match="watches nothing that the other runs watch"):
         draw([history, stranger])
 
 
 def test_running_mean_starts_with_what_there_is():
     np.testing.assert_allclose(running_mean(np.array([1.0, 3, 5, 7]), 2), [1, 2, 4, 6])
-
-
-def test_runs_are_called_as_in_the_config():
-    assert run_name(Path("meta_train/compact-letters-fec1ecd5/history.zarr")) == "compact-letters"
-    assert run_name(Path("compact-letters/history.zarr")) == "compact-letters"
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.513, 0.514), (0.5, 0.54), (0.1, 0.9)])
@@ -149,14 +151,27 @@ def test_legends_read_row_by_row_and_end_with_chance():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "d", "b", "chance", "c"]
 
 
-def test_colours_are_distinct_and_the_same_in_every_figure():
-    few, many = style.colours(["pca", "mine"]), style.colours(["learned", "raw", "pca", "mine", "other", "untrained"])
-    assert few["pca"] == many["pca"]
-    assert len(set(many.values())) == len(many)
+def test_methods_look_alike_in_every_figure_whatever_they_are_called():
+    few, many = (
+        style.looks({"pca": "pca"}),
+        style.looks({"a": "meta-trained", "b": "raw", "components": "pca", "c": "new"}),
+    )
+    assert few["pca"] == many["components"] == ("PCA", many["components"].colour)
+    assert len({look.colour for look in many.values()}) == len(many)
+    assert many["c"].label == "c"
+
+
+def test_methods_of_one_kind_are_told_apart():
+    first, second = style.looks({"early": "meta-trained", "late": "meta-trained"}).values()
+    assert (first.label, second.label) == ("rule meta-trained here: early", "rule meta-trained here: late")
+    assert first.colour != second.colour
 
 
 def test_bad_requests_are_named(summary, tmp_path):
-    with pytest.raises(InputError, match="'bars' is none of"):
-        draw_figure([summary], "bars", [tmp_path / "x.svg"])
+    for figure in ("bars", "style", "../style"):
+        with pytest.raises(InputError, match=f"^--figure: '{figure}' is no module of figures$"):
+            draw_figure([f"summary={summary}"], figure, [tmp_path / "x.svg"])
+    with pytest.raises(InputError, match="is not NAME=PATH"):
+        draw_figure([str(summary)], "few_shot_bars", [tmp_path / "x.svg"])
     with pytest.raises(InputError, match="neither"):
         style.save(Figure(), tmp_path / "x.pdf")

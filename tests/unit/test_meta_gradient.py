@@ -14,7 +14,7 @@ from rules_src.config.rules import Compact, Published
 from rules_src.meta_objective import meta_objective
 from rules_src.meta_train.gradient import unroll
 from rules_src.update_rules import compact, published
-from rules_src.update_rules.learned import LearnedRule
+from rules_src.update_rules.learned import NeuronLocalRule
 
 STEPS, EPSILON = 3, 1e-6
 RULES = {
@@ -34,7 +34,7 @@ RULES = {
 }  # fmt: skip
 
 
-def _rule(module: ModuleType, spec: Compact | Published) -> LearnedRule:
+def _rule(module: ModuleType, spec: Compact | Published) -> NeuronLocalRule:
     """Random offsets too, so that no symmetry hides a mistake."""
     leaves, structure = jax.tree.flatten(module.build(spec, jax.random.key(3)))
     keys = jax.random.split(jax.random.key(4), len(leaves))

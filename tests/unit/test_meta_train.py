@@ -26,7 +26,7 @@ from rules_src.meta_train.gradient import (
     window_loss,
 )
 from rules_src.meta_train.held_out import dataset_probe, held_out_accuracy, source_probe
-from rules_src.meta_train.resumable import resumable_run
+from rules_src.meta_train.run import MetaTraining, first_rule
 from rules_src.meta_train.trainer import Progress, estimator, initial_state, meta_step, meta_train
 from rules_src.meta_train.truncation import (
     TaskState,
@@ -38,10 +38,10 @@ from rules_src.meta_train.truncation import (
     shortened,
     staggered_tasks,
 )
-from rules_src.stages.meta_train import first_rule
 from rules_src.tasks.images import Images
+from rules_src.training.run import Folder, resumed
 from rules_src.update_rules.compact import CompactRule, build
-from rules_src.update_rules.learned import LearnedRule
+from rules_src.update_rules.learned import NeuronLocalRule
 from rules_src.update_rules.theta import save_theta
 
 SPEC = MetaTrain.model_validate(
@@ -67,7 +67,7 @@ RULE = build(SPEC.rule, KEY)
 TOY = Hebbian(0.1, 0.01)
 
 
-def _run(rule: LearnedRule, every: int = 4) -> list[Progress]:
+def _run(rule: NeuronLocalRule, every: int = 4) -> list[Progress]:
     spec = SPEC.model_copy(update={"held_out": SPEC.held_out.model_copy(update={"every": every})})
     return list(meta_train(rule, SOURCES, spec, {"letters": (source_probe(jax.random.key(2), LETTERS, spec), 3)}))
 
@@ -242,9 +242,10 @@ def test_base_models_of_several_shapes_share_each_meta_step() -> None:
 def test_too_many_broken_tasks_stop_the_run_and_leave_its_state(tmp_path) -> None:
     broken = Hebbian(jnp.nan, 0.01)
     probes = {"letters": (source_probe(jax.random.key(2), LETTERS, SPEC), 3)}
+    place = Folder(tmp_path, {"config": "x"})
     spec = SPEC.model_copy(update={"faults": Faults(share=0.05, window=4), "gradient": Nres(kind="nres")})
     with pytest.raises(InputError, match=r"68% of the latest tasks were not finite.*faulty-step-000004.safetensors"):
-        list(resumable_run(broken, SOURCES, spec, probes, folder=tmp_path, record={"config": "x"}))
+        list(resumed(MetaTraining(broken, SOURCES, spec, probes, place), place, spec.keep))
     assert {path.name for path in tmp_path.glob("*.safetensors")} == {
         "step-000000.safetensors",
         "faulty-step-000004.safetensors",

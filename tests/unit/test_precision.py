@@ -13,7 +13,7 @@ import pytest
 from rules_src.base_model import initial_base_model
 from rules_src.config.rules import Compact, Published
 from rules_src.meta_train.gradient import Window, window_loss
-from rules_src.update_rules.learned import LearnedRule
+from rules_src.update_rules.learned import NeuronLocalRule
 
 SPECS = {
     "compact": Compact(kind="compact", channels=8),
@@ -28,9 +28,9 @@ WINDOW = Window(
 )
 
 
-def build(kind: str) -> LearnedRule:
+def build(kind: str) -> NeuronLocalRule:
     spec = SPECS[kind]
-    rule: LearnedRule = import_module(f"rules_src.update_rules.{spec.module}").build(spec, jax.random.key(0))
+    rule: NeuronLocalRule = import_module(f"rules_src.update_rules.{spec.module}").build(spec, jax.random.key(0))
     return rule
 
 
@@ -43,7 +43,7 @@ def test_the_update_network_in_bfloat16_is_near_that_in_float32_and_so_is_its_gr
 
     @eqx.filter_jit
     @eqx.filter_grad(has_aux=True)
-    def gradient(rule: LearnedRule) -> Any:
+    def gradient(rule: NeuronLocalRule) -> Any:
         hidden = rule.hidden(*signals)
         return (weights * hidden).mean(), hidden
 
@@ -71,7 +71,7 @@ def operations(precision: Any) -> list[Any]:
 
     arrays, static = eqx.partition(rule, eqx.is_array)
 
-    def loss(arrays: LearnedRule) -> Any:
+    def loss(arrays: NeuronLocalRule) -> Any:
         return window_loss(ridge=0.1)(eqx.combine(arrays, static), PHI, WINDOW)
 
     visit(jax.make_jaxpr(loss)(arrays).jaxpr)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from rules_src.meta_train.history import read
+from rules_src.training.history import read
 
 HERE = Path(__file__).parent
 

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from rules_src.config.meta_train import Keep
+from rules_src.config.training import Keep
 from rules_src.errors import InputError
-from rules_src.meta_train.state import newest_state, remove_old_states, save_state, saved_steps, state_path
+from rules_src.training.state import newest_state, remove_old_states, save_state, saved_steps, state_path
 
 RECORD = {"config": "abc", "jax": "1.0", "devices": "1"}
 

@@ -12,11 +12,11 @@ from rules_src.config.rules import Compact
 from rules_src.datasets.letters import ABOUT
 from rules_src.datasets.schema import image_dataset
 from rules_src.errors import InputError
-from rules_src.meta_train.state import state_path
-from rules_src.stages import ship_rule
 from rules_src.stages.command import named_stores
-from rules_src.stages.ship_rule import best_of_neighbours, ship, spread
 from rules_src.storage import write_zarr
+from rules_src.tools import ship_rule
+from rules_src.tools.ship_rule import best_of_neighbours, ship, spread
+from rules_src.training.state import state_path
 from rules_src.update_rules.compact import build
 from rules_src.update_rules.theta import save_theta, trained_rule
 

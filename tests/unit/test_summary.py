@@ -6,7 +6,7 @@ from rules_src.errors import InputError
 from rules_src.evaluate.summary import markdown_table, summarise
 
 
-def evaluation(method, dataset, mean, *, seeds=2, steps=(0,), base_model="small", draws=3):
+def evaluation(method, dataset, mean, *, seeds=2, steps=(0,), base_model="small", draws=3, kind="raw"):
     offsets = np.linspace(-0.02, 0.02, draws)
     final = np.full((2, 2, seeds, draws), mean) + offsets
     early = np.full((2, len(steps), seeds, 2), mean) + np.array([-0.01, 0.01])
@@ -23,7 +23,15 @@ def evaluation(method, dataset, mean, *, seeds=2, steps=(0,), base_model="small"
             "draw": np.arange(draws),
             "draw_over_inner_steps": np.arange(2),
         },
-        attrs={"method": method, "dataset": dataset, "base_model": base_model, "n_classes": 10, "n_test": 50},
+        attrs={
+            "method": method,
+            "kind": "identity" if method == "random-init" else kind,
+            "dataset": dataset,
+            **({"base_model": base_model} if base_model else {}),
+            "n_classes": 10,
+            "n_test": 50,
+            "seconds": 1.5,
+        },
     )
 
 
@@ -35,30 +43,30 @@ def summary():
             evaluation("learned", "b", 0.4, steps=(0, 10)),
             evaluation("random-init", "a", 0.5, steps=(0, 10)),
             evaluation("random-init", "b", 0.45, steps=(0, 10)),
-            evaluation("raw", "a", 0.995, seeds=1),
-            evaluation("raw", "b", 0.45, seeds=1),
+            evaluation("raw", "a", 0.995, seeds=1, base_model=None),
+            evaluation("raw", "b", 0.45, seeds=1, base_model=None),
         ]
     )
 
 
 def cell(summary, name, method, dataset):
-    return summary[name].sel({"method": method, "dataset": dataset, "base_model": "small"}).values
+    return summary[name].sel({"representation": method, "dataset": dataset, "base_model": "small"}).values
 
 
 def test_means_and_intervals_land_in_their_cells(summary):
-    np.testing.assert_allclose(cell(summary, "mean", "learned", "a"), 0.7)
-    np.testing.assert_allclose(cell(summary, "mean", "random-init", "b"), 0.45)
+    np.testing.assert_allclose(cell(summary, "accuracy", "learned", "a"), 0.7)
+    np.testing.assert_allclose(cell(summary, "accuracy", "random-init", "b"), 0.45)
     # Three draws, standard deviation 0.02, two degrees of freedom.
     half = 4.302653 * 0.02 / np.sqrt(3)
-    np.testing.assert_allclose(cell(summary, "low", "raw", "b"), 0.45 - half, rtol=1e-6)
-    assert cell(summary, "high", "raw", "a").max() == 1
+    np.testing.assert_allclose(cell(summary, "accuracy_low", "raw", "b"), 0.45 - half, rtol=1e-6)
+    assert cell(summary, "accuracy_high", "raw", "a").max() == 1
     np.testing.assert_allclose(summary["chance"], 0.1)
 
 
 def test_a_method_without_a_step_has_nan_there_alone(summary):
-    curve = cell(summary, "mean_over_inner_steps", "raw", "a")
+    curve = cell(summary, "accuracy_over_inner_steps", "raw", "a")
     np.testing.assert_array_equal(np.isnan(curve), [[False, True], [False, True]])
-    assert np.isfinite(cell(summary, "mean_over_inner_steps", "learned", "a")).all()
+    assert np.isfinite(cell(summary, "accuracy_over_inner_steps", "learned", "a")).all()
 
 
 def test_differences_are_paired_over_draws(summary):
@@ -82,25 +90,70 @@ def test_table(summary):
 
 
 def test_table_of_the_fewest_labels_follows(summary):
-    summary["mean"].loc[{"shots": 1}] -= 0.1
-    first, _, last = (part for part in markdown_table(summary).split("\n\n") if part.startswith("| "))
+    summary["accuracy"].loc[{"shots": 1}] -= 0.1
+    first, _, last, _ = (part for part in markdown_table(summary).split("\n\n") if part.startswith("| "))
     assert first.splitlines()[2].startswith("| learned | 70.0 ± ")
     assert last.splitlines()[2].startswith("| learned | 60.0 ± ")
-    assert markdown_table(summary).endswith("\n\nAs above, with 1 labelled example a class.\n")
+    assert "\n\nAs above, with 1 labelled example a class.\n" in markdown_table(summary)
     alone = markdown_table(summary.sel(shots=[10]))
     assert "As above" not in alone
-    assert len([part for part in alone.split("\n\n") if part.startswith("| ")]) == 2
+    assert len([part for part in alone.split("\n\n") if part.startswith("| ")]) == 3
 
 
 def test_two_base_models_have_columns_of_their_own():
-    both = summarise([evaluation("raw", "a", 0.5, base_model=name) for name in ("small", "wide")])
+    both = summarise([evaluation("oja", "a", 0.5, base_model=name) for name in ("small", "wide")])
     assert markdown_table(both).startswith("| Method | a, small | a, wide |\n")
 
 
-def test_incomplete_or_mixed_evaluations_are_refused():
+def test_an_embedding_stands_beside_every_base_model():
+    rules = [evaluation("oja", "a", 0.5, base_model=name) for name in ("small", "wide")]
+    both = summarise([*rules, evaluation("raw", "a", 0.6, base_model=None)])
+    assert both["base_model"].values.tolist() == ["small", "wide"]
+    np.testing.assert_allclose(both["accuracy"].sel(representation="raw"), 0.6)
+    alone = summarise([evaluation("raw", "a", 0.6, base_model=None)])
+    assert alone["base_model"].values.tolist() == ["any"]
+    assert markdown_table(alone).startswith("| Method | a |\n")
+
+
+def test_gaps_are_shown_as_gaps():
+    gaps = summarise(
+        [
+            evaluation("random-init", "a", 0.5),
+            evaluation("oja", "a", 0.6, base_model="wide"),
+            evaluation("oja", "b", 0.4),
+        ]
+    )
+    assert np.isnan(gaps["accuracy"].sel(representation="oja", dataset="a", base_model="small")).all()
+    # Nothing to compare them with.
+    assert np.isnan(gaps["difference_to_random_init"].sel(representation="oja")).all()
+    table = markdown_table(gaps)
+    assert "| oja | \N{EN DASH} | **40.0 ± " in table
+    assert "| random-init | **50.0 ± " in table
+    assert "nan" not in table
+
+
+def test_the_table_ends_with_chance_and_tells_the_time(summary):
+    table = markdown_table(summary)
+    assert table.count("\n| chance | 10.0 | 10.0 |\n") == 2
+    assert "\n| Seconds | a | b |\n|---|---|---|\n| learned | 1.5 | 1.5 |\n" in table
+
+
+def test_the_reference_is_known_by_its_kind_not_its_name():
+    renamed = evaluation("drawn", "a", 0.5, kind="identity")
+    impostor = evaluation("random-init", "a", 0.9)
+    impostor.attrs["kind"] = "oja"
+    table = markdown_table(summarise([renamed, impostor]))
+    assert "| Points over drawn | a |" in table
+    assert "| random-init | **+40.0 ± 0.0** |" in table
+
+
+def test_plain_xarray_selects_by_keyword(summary):
+    assert float(summary.accuracy.sel(representation="raw", dataset="b", base_model="small", shots=1).mean()) == 0.45
+    assert summary.kind.sel(representation="random-init") == "identity"
+
+
+def test_repeated_or_mixed_evaluations_are_refused():
     full = [evaluation("raw", "a", 0.5), evaluation("pca", "a", 0.5)]
-    with pytest.raises(InputError, match="no evaluation of method 'pca' on dataset 'b' with base model 'small'"):
-        summarise([*full, evaluation("raw", "b", 0.5)])
     with pytest.raises(InputError, match="'raw' was evaluated twice"):
         summarise([*full, full[0]])
     with pytest.raises(InputError, match="differ in 'draw'"):

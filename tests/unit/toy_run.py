@@ -17,10 +17,11 @@ from rules_src.base_model import BaseModel, Layer
 from rules_src.config.base import canonical_json, short_hash
 from rules_src.config.meta_train import MetaTrain
 from rules_src.meta_train.held_out import source_probe
-from rules_src.meta_train.resumable import resumable_run
-from rules_src.meta_train.state import versions
+from rules_src.meta_train.run import MetaTraining
 from rules_src.tasks.images import Images
-from rules_src.update_rules.learned import LearnedRule
+from rules_src.training.run import Folder, resumed
+from rules_src.training.state import versions
+from rules_src.update_rules.learned import NeuronLocalRule
 
 SPEC = {
     "rule": {"kind": "compact"},
@@ -38,7 +39,7 @@ SPEC = {
 }
 
 
-class Hebbian(LearnedRule):
+class Hebbian(NeuronLocalRule):
     """A rule that compiles in no time and has no use for what learned rules share."""
 
     rates: Float[Array, "2"]
@@ -94,9 +95,9 @@ def main(folder: str, changes: str = "{}", event: str = "") -> None:
     probe = jax.jit(lambda: source_probe(jax.random.key(2), letters, spec))()
     record = {"config": short_hash(canonical_json(spec)), **versions()}
     rule = Hebbian(0.1, 0.01)
-    for item in resumable_run(
-        rule, {"letters": letters}, spec, {"letters": (probe, 2)}, folder=Path(folder), record=record
-    ):
+    place = Folder(Path(folder), record)
+    run = MetaTraining(rule, {"letters": letters}, spec, {"letters": (probe, 2)}, place)
+    for item in resumed(run, place, spec.keep):
         print(int(item.state.meta_step), flush=True)
 
 

@@ -54,7 +54,7 @@ class Checkout:
         for output in self.outputs():
             path = self.folder / "results" / output
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix == ".zarr":
+            if path.suffix in {".zarr", ""}:
                 path.mkdir()
             else:
                 path.write_text(str(output))

@@ -12,7 +12,7 @@ from rules_src.storage import read_netcdf, read_zarr
 
 SECTION = (ROOT / "README.md").read_text().split("## Compare on your own dataset\n")[1].split("\n## ")[0]
 CONFIG = "flowers.yaml"
-EVALUATION = "results/smoke/evaluate/small/pca/flowers.nc"
+EVALUATION = "results/smoke/studies/flowers/evaluate/pca/flowers.nc"
 SMALL = (EVALUATION, "--configfile", "config/smoke.yaml", CONFIG)
 
 
@@ -36,11 +36,19 @@ def finished_example(example: Checkout) -> Checkout:
 
 
 def test_the_command_plans_every_method_on_both_datasets(example: Checkout):
-    command, *arguments = SECTION.split("```\nsnakemake ")[1].split("\n")[0].split()
-    assert (command, arguments[-1]) == ("--cores", CONFIG)
-    jobs = example.jobs(*arguments[1:])
-    assert (jobs["prepare_dataset"], jobs["meta_train_rule"]) == (4, 1)
-    assert (jobs["apply_rule"], jobs["embed_baseline"], jobs["evaluate_few_shot"]) == (12, 6, 18)
+    study, *arguments = SECTION.split("```\nsnakemake ")[1].split("\n")[0].split()
+    assert (study, arguments) == ("flowers", ["--cores", "2", "--configfile", CONFIG])
+    jobs = example.jobs(study, "--configfile", CONFIG)
+    assert (jobs["prepare_dataset"], jobs["apply_rule"], jobs["apply_hand_made_rule"]) == (2, 2, 4)
+    assert (jobs["embed"], jobs["evaluate_few_shot"]) == (8, 14)
+    assert "meta_train_rule" not in jobs
+
+
+def test_its_table_and_figures_are_not_those_of_the_default_study(example: Checkout):
+    mine, default = (set(example.outputs(study, "--configfile", CONFIG)) for study in ("flowers", "default"))
+    shared = {path.parts[0] for path in mine & default}
+    assert shared == {"datasets", "features"}
+    assert Path("studies/flowers/table.md") in mine
 
 
 def test_the_dataset_and_an_evaluation_come_out(finished_example: Checkout):
@@ -58,7 +66,7 @@ def test_an_edit_of_the_file_reruns_what_depends_on_it(finished_example: Checkou
     os.utime(file)
     assert finished_example.jobs(*SMALL) == {}
     with finished_example.edited("flowers.csv", append="5.0,3.0,1.5,0.2,setosa\n"):
-        assert finished_example.jobs(*SMALL) == {"prepare_dataset": 1, "embed_baseline": 1, "evaluate_few_shot": 1}
+        assert finished_example.jobs(*SMALL) == {"prepare_dataset": 1, "embed": 1, "evaluate_few_shot": 1}
 
 
 @pytest.mark.parametrize(("path", "what"), [("none.csv", "no such file"), ("folder.csv", "is a folder")])
@@ -66,7 +74,7 @@ def test_an_absent_file_ends_with_one_line_before_any_job(checkout: Checkout, pa
     Path(checkout.folder, "folder.csv").mkdir(exist_ok=True)
     text = f"datasets: {{mine: {{source: file, path: {path}}}}}\n"
     checkout.jobs("--configfile", checkout.overlay(text))
-    overlay = checkout.overlay(text + "study: {datasets: [mine]}")
+    overlay = checkout.overlay(text + "studies: {default: {datasets: [mine]}}")
     done = checkout.snakemake("--dry-run", "--configfile", overlay, fails=True)
     assert done.stderr.splitlines()[-1] == f"error: datasets.mine.path: {path}: {what}"
     assert "Traceback" not in done.stdout + done.stderr

@@ -1,31 +1,50 @@
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 from checkout import ROOT, Checkout
 
+from rules_src.config.study import RULES
+
 
 @pytest.mark.parametrize(
     ("config", "counts"),
     [
-        ("config", {"prepare_dataset": 4, "apply_rule": 18, "embed_baseline": 9, "evaluate_few_shot": 27}),
-        ("smoke", {"prepare_dataset": 3, "apply_rule": 4, "embed_baseline": 2, "evaluate_few_shot": 6}),
-        ("pretrain", {"prepare_dataset": 3, "apply_rule": 2, "embed_baseline": 1, "evaluate_few_shot": 3}),
-        ("paper", {"prepare_dataset": 4, "apply_rule": 45, "embed_baseline": 27, "evaluate_few_shot": 72}),
+        ("config", {"prepare_dataset": 4, "apply_rule": 9, "apply_hand_made_rule": 9, "embed": 21, "draw_figure": 4}),
+        ("smoke", {"prepare_dataset": 3, "apply_rule": 2, "apply_hand_made_rule": 2, "embed": 4, "draw_figure": 4}),
+        ("pretrain", {"prepare_dataset": 3, "apply_rule": 1, "apply_hand_made_rule": 1, "embed": 1, "draw_figure": 4}),
     ],
 )
 def test_each_config_plans_its_jobs(checkout: Checkout, config: str, counts: dict[str, int]):
-    once = {"meta_train_rule": 1, "summarise": 1, "draw_figure": 4, "all": 1}
+    evaluated = sum(counts[rule] for rule in ("apply_rule", "apply_hand_made_rule", "embed"))
+    once = {"meta_train_rule": 1, "summarise": 1, "all": 1, "evaluate_few_shot": evaluated}
     assert checkout.jobs("--configfile", f"config/{config}.yaml") == counts | once
+
+
+def test_the_paper_s_studies_are_planned_in_time_and_share_what_they_have_in_common(checkout: Checkout):
+    start = time.monotonic()
+    jobs = checkout.jobs("--configfile", "config/paper.yaml")
+    assert time.monotonic() - start < 10
+    # Three datasets of seven embeddings, each once whatever the number of base models.
+    assert (jobs["embed"], jobs["meta_train_rule"], jobs["summarise"]) == (21, 1, 2)
+
+
+def test_architectures_are_no_cube_of_jobs(checkout: Checkout):
+    jobs = checkout.jobs("architectures", "--configfile", "config/paper.yaml")
+    assert (jobs["apply_rule"], jobs["apply_hand_made_rule"], jobs["evaluate_few_shot"]) == (21, 21, 43)
+    assert sum(jobs.values()) <= 150
 
 
 def test_a_study_that_meta_trains_nothing_draws_only_what_it_has(checkout: Checkout):
     jobs = checkout.jobs("--configfile", "config/text.yaml")
     assert "meta_train_rule" not in jobs
-    assert (jobs["apply_rule"], jobs["evaluate_few_shot"], jobs["draw_figure"]) == (10, 16, 2)
+    assert (jobs["apply_rule"], jobs["apply_hand_made_rule"]) == (4, 6)
+    assert (jobs["evaluate_few_shot"], jobs["draw_figure"]) == (16, 2)
 
 
 @pytest.mark.parametrize("config", ["both-rules", "pretrain-gpu"])
@@ -39,25 +58,67 @@ def test_two_runs_are_drawn_side_by_side(checkout: Checkout, config: str):
     [
         ("datasets", {"prepare_dataset": 3}),
         ("meta_train", {"prepare_dataset": 3, "meta_train_rule": 1}),
-        ("apply", {"prepare_dataset": 4, "meta_train_rule": 1, "apply_rule": 18, "embed_baseline": 9}),
+        (
+            "apply",
+            {"prepare_dataset": 4, "meta_train_rule": 1, "apply_rule": 9, "apply_hand_made_rule": 9, "embed": 21},
+        ),
     ],
 )
 def test_each_stage_is_a_target(checkout: Checkout, target: str, counts: dict[str, int]):
     assert checkout.jobs(target) == counts | {target: 1}
 
 
-def test_a_study_without_rules_or_without_baselines(checkout: Checkout):
-    only_rules = checkout.jobs("--configfile", checkout.overlay("study: {rules: [oja], baselines: []}"))
-    assert only_rules.keys().isdisjoint({"embed_baseline", "meta_train_rule"})
+TWO = """
+studies:
+  two-kinds: {datasets: [digits], base_models: [small], rules: [oja], few_shot: {shots: [2]}, figures: [few_shot_bars]}
+  pixels: {datasets: [digits], embeddings: [raw]}
+"""
+
+
+def test_each_study_is_a_target_and_keeps_its_results_apart(checkout: Checkout):
+    overlay = ("--configfile", checkout.overlay(TWO))
+    jobs = checkout.jobs("two_kinds", *overlay)
+    assert jobs == {
+        **dict.fromkeys(("prepare_dataset", "apply_hand_made_rule", "evaluate_few_shot", "summarise"), 1),
+        **dict.fromkeys(("draw_figure", "two_kinds"), 1),
+    }
+    assert checkout.jobs("pixels", *overlay)["embed"] == 1
+    plan = checkout.snakemake("--dry-run", "--printshellcmds", "two_kinds", "pixels", *overlay).stdout
+    for study in ("two-kinds", "pixels"):
+        assert f"results/studies/{study}/table.md" in plan
+    assert '"shots":[2]' in plan
+
+
+@pytest.mark.parametrize(
+    ("figure", "why"),
+    [("first_layer_filters", "has nothing to show in this study"), ("few_shot_bar", "is no figure")],
+)
+def test_a_figure_that_cannot_be_drawn_ends_with_one_line(checkout: Checkout, figure: str, why: str):
+    overlay = checkout.overlay(f"studies: {{pixels: {{datasets: [digits], embeddings: [raw], figures: [{figure}]}}}}")
+    done = checkout.snakemake("--dry-run", "--configfile", overlay, fails=True)
+    expected = f"error: studies.pixels.figures: '{figure}' {why}; valid: few_shot_bars"
+    assert done.stderr.splitlines()[-1] == expected
+
+
+def test_no_study_can_have_the_name_of_a_rule(checkout: Checkout):
+    lines = checkout.snakemake("--list-rules").stdout.splitlines()
+    assert {line.split()[0] for line in lines if line and not line.startswith(" ")} - {"default"} == RULES
+
+
+def test_a_study_without_rules_or_without_embeddings(checkout: Checkout):
+    only_rules = checkout.jobs("--configfile", checkout.overlay("studies: {default: {rules: [oja], embeddings: []}}"))
+    assert only_rules.keys().isdisjoint({"embed", "meta_train_rule"})
     assert only_rules["draw_figure"] == 2
-    only_baselines = checkout.jobs("--configfile", checkout.overlay("study: {rules: [], baselines: [pca]}"))
-    assert only_baselines.keys().isdisjoint({"apply_rule", "meta_train_rule"})
-    assert only_baselines["draw_figure"] == 1
+    only_embeddings = checkout.jobs(
+        "--configfile", checkout.overlay("studies: {default: {rules: [], embeddings: [pca]}}")
+    )
+    assert only_embeddings.keys().isdisjoint({"apply_rule", "apply_hand_made_rule", "meta_train_rule"})
+    assert only_embeddings["draw_figure"] == 1
 
 
 def test_results_go_where_the_config_says(checkout: Checkout):
     plan = checkout.snakemake("--dry-run", "--configfile", checkout.overlay("results: elsewhere/deep")).stdout
-    assert "elsewhere/deep/summary.nc" in plan
+    assert "elsewhere/deep/studies/default/summary.nc" in plan
     assert " results/" not in plan
 
 
@@ -71,7 +132,10 @@ def test_a_target_that_no_config_names_is_an_error(checkout: Checkout, target: s
 @pytest.mark.parametrize("profile", ["local", "gpu"])
 def test_profiles_load(checkout: Checkout, profile: str):
     plan = checkout.snakemake("--dry-run", "--profile", f"workflow/profiles/{profile}").stdout
-    assert ("gpu=1" in plan) == (profile == "gpu")
+    jobs = re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", plan, re.MULTILINE)
+    with_gpu = {rule for rule, resources in jobs if "gpu=1" in resources}
+    # Random initialisation and other hand-made rules take none.
+    assert with_gpu == ({"meta_train_rule", "apply_rule"} if profile == "gpu" else set())
 
 
 @pytest.mark.parametrize("profile", sorted(p.name for p in (ROOT / "workflow/profiles").iterdir()))
@@ -86,7 +150,10 @@ def test_profiles_name_rules_that_exist(checkout: Checkout, profile: str):
     [
         ("datasets: {mnist-5k: {sidee: 3}}", "unknown key 'datasets.mnist-5k.sidee'; did you mean 'side'?"),
         ("aply: {}", "unknown key 'aply'; did you mean 'apply'?"),
-        ("study: {datasets: [digit]}", "study.datasets: 'digit' is no key of datasets; did you mean 'digits'?"),
+        (
+            "studies: {default: {datasets: [digit]}}",
+            "studies.default.datasets: 'digit' is no key of datasets; did you mean 'digits'?",
+        ),
         (
             "rules: {learned: {run: compact}}",
             "rules.learned.run: 'compact' is no key of meta_train; did you mean 'compact-letters'?",

@@ -7,7 +7,7 @@ import yaml
 from checkout import Checkout
 
 FILE = "data/pretrained/some-letters.safetensors"
-STUDY = {"datasets": ["digits"], "rules": ["shipped", "oja"], "baselines": []}
+STUDY = {"datasets": ["digits"], "rules": ["shipped", "oja"], "embeddings": []}
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     study = Checkout(tmp_path_factory.mktemp("pretrained"))
     config = study.folder / "config/config.yaml"
     whole = yaml.safe_load(config.read_text())
-    whole["study"] |= STUDY
+    whole["studies"]["default"] |= STUDY
     whole["rules"]["shipped"] = {"kind": "pretrained", "name": "some-letters"}
     config.write_text(yaml.safe_dump(whole))
     (study.folder / FILE).write_text("theta")
@@ -26,9 +26,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 def test_it_is_applied_without_meta_training(study: Checkout):
     jobs = study.jobs("--forceall")
-    assert jobs["apply_rule"] == 2
+    assert (jobs["apply_rule"], jobs["apply_hand_made_rule"]) == (1, 1)
     assert "meta_train_rule" not in jobs
-    assert "figures/first_layer_filters" in {str(path.with_suffix("")) for path in study.outputs()}
+    assert "studies/default/figures/first_layer_filters" in {str(path.with_suffix("")) for path in study.outputs()}
 
 
 def test_nothing_to_do(study: Checkout):
@@ -40,11 +40,13 @@ def test_its_file_and_code_make_it_anew_and_nothing_else(study: Checkout, file: 
     with study.edited(file, append="\nunused = 1\n"):
         pending = study.pending()
     assert {name for name in pending if name.startswith("features/")} == {"features/small/shipped/digits"}
-    assert not any(re.match("datasets/|evaluate/small/oja", name) for name in pending)
+    assert not any(re.match("datasets/|studies/default/evaluate/small/oja", name) for name in pending)
 
 
 def test_a_run_can_start_from_it_and_reads_its_file(study: Checkout):
-    overlay = study.overlay("study: {rules: [learned]}\nmeta_train: {compact-letters: {start: some-letters}}")
+    overlay = study.overlay(
+        "studies: {default: {rules: [learned]}}\nmeta_train: {compact-letters: {start: some-letters}}"
+    )
     dry_run = study.snakemake("--dry-run", "--configfile", overlay).stdout
     (job,) = re.findall(r"^rule meta_train_rule:\n    input: (.*)$", dry_run, re.MULTILINE)
     assert FILE in job.split(", ")
@@ -55,7 +57,7 @@ def test_a_run_can_start_from_it_and_reads_its_file(study: Checkout):
     [
         ("rules: {shipped: {name: some-lettres}}", "rules.shipped.name"),
         (
-            "study: {rules: [learned]}\nmeta_train: {compact-letters: {start: some-lettres}}",
+            "studies: {default: {rules: [learned]}}\nmeta_train: {compact-letters: {start: some-lettres}}",
             "meta_train.compact-letters.start",
         ),
     ],

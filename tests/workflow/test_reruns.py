@@ -5,19 +5,29 @@ import re
 from contextlib import ExitStack
 
 import pytest
+import yaml
 from checkout import Checkout, stem
 
-SUMMARY = "summary|table|figures/few_shot_bars|figures/accuracy_over_inner_steps"
-FILTERS = "figures/first_layer_filters"
+from rules_src.config.study import load
+from workflow.plan import Plan
+
+DEFAULT = "studies/default/(summary|table|figures/few_shot_bars|figures/accuracy_over_inner_steps)"
+LATER = "studies/over-meta-training/(summary|table|figures/few_shot_bars)"
+SUMMARIES = f"{DEFAULT}|{LATER}"
+FIGURES = "studies/[^/]*/figures/.*"
+FILTERS = "studies/default/figures/first_layer_filters"
+"""Of the default study, which alone draws them."""
+RULES = {"learned", "early", "untrained", "oja"}
 
 
 def of_methods(*methods: str) -> str:
-    return f"(features|evaluate)/small/({'|'.join(methods)})/.*"
+    places = "|".join(f"small/{method}" if method in RULES else method for method in methods)
+    return f"(features|studies/[^/]*/evaluate)/({places})/.*"
 
 
 def of_datasets(*datasets: str) -> str:
     names = "|".join(datasets)
-    return f"datasets/({names})|(features|evaluate)/small/[^/]*/({names})"
+    return f"datasets/({names})|(features|studies/[^/]*/evaluate)/.*/({names})"
 
 
 @pytest.fixture(scope="module")
@@ -48,26 +58,42 @@ def test_comments_and_docstrings_make_nothing_anew(finished: Checkout):
         assert finished.pending() == set()
 
 
+TRAINED = ["meta_train/.*", of_methods("learned", "early")]
+
+
 @pytest.mark.parametrize(
     ("module", "patterns"),
     [
-        ("figures.few_shot_bars", ["figures/few_shot_bars"]),
+        ("figures.few_shot_bars", ["studies/[^/]*/figures/few_shot_bars"]),
         ("figures.first_layer_filters", [FILTERS]),
-        ("stages.summarise", [SUMMARY]),
-        ("stages.evaluate_few_shot", ["evaluate/.*", SUMMARY]),
-        ("stages.embed_baseline", [of_methods("pca"), SUMMARY]),
-        ("stages.apply_rule", [of_methods("learned", "untrained", "oja"), SUMMARY, FILTERS]),
-        ("baselines.pca", [of_methods("pca"), SUMMARY]),
-        ("baselines.k_means", []),
+        ("stages.draw_figure", [FIGURES]),
+        ("stages.summarise", [SUMMARIES]),
+        ("stages.evaluate_few_shot", ["studies/[^/]*/evaluate/.*", SUMMARIES]),
+        ("stages.embed", [of_methods("pca", "vae"), DEFAULT]),
+        ("stages.apply_rule", [of_methods(*RULES), SUMMARIES, FILTERS]),
+        ("embeddings.pca", [of_methods("pca"), DEFAULT]),
+        ("embeddings.vae", [of_methods("vae"), DEFAULT]),
+        ("embeddings.neural", [of_methods("vae"), DEFAULT]),
+        ("embeddings.k_means", []),
         ("config.datasets", []),
         ("config.rules", []),
-        ("update_rules.hand_made", [of_methods("oja"), SUMMARY]),
-        ("update_rules.compact", ["meta_train/.*", of_methods("learned", "untrained"), SUMMARY, "figures/.*"]),
-        ("stages.meta_train", ["meta_train/.*", of_methods("learned"), SUMMARY, "figures/.*"]),
-        ("datasets.movie_sentences", [of_datasets("movie-sentences"), SUMMARY]),
-        ("datasets.file", [of_datasets("mine"), SUMMARY]),
-        ("datasets.tables", [of_datasets("mine"), SUMMARY]),
-        ("datasets.letters", ["datasets/letters", "meta_train/.*", of_methods("learned"), SUMMARY, "figures/.*"]),
+        ("base_model", [*TRAINED, of_methods(*RULES, "vae"), SUMMARIES, FIGURES]),
+        ("update_rules.hand_made", [of_methods("oja"), DEFAULT]),
+        ("update_rules.compact", [*TRAINED, of_methods("untrained"), SUMMARIES, FIGURES]),
+        ("stages.meta_train", [*TRAINED, SUMMARIES, FIGURES]),
+        ("meta_train.trainer", [*TRAINED, SUMMARIES, FIGURES]),
+        ("meta_train.gradient", [*TRAINED, SUMMARIES, FIGURES]),
+        # Estimators and kinds of tasks that no run uses, and how far a run is.
+        ("meta_train.evolution", []),
+        ("tasks.strokes", []),
+        ("tasks.images", [*TRAINED, SUMMARIES, FIGURES]),
+        ("training.progress", []),
+        ("training.run", [*TRAINED, of_methods("pca", "vae"), SUMMARIES, FIGURES]),
+        ("tools.ship_rule", []),
+        ("datasets.movie_sentences", [of_datasets("movie-sentences"), DEFAULT]),
+        ("datasets.file", [of_datasets("mine"), DEFAULT]),
+        ("datasets.tables", [of_datasets("mine"), DEFAULT]),
+        ("datasets.letters", ["datasets/letters", *TRAINED, SUMMARIES, FIGURES]),
         ("storage", [".*"]),
     ],
 )
@@ -83,11 +109,19 @@ def test_code_makes_anew_what_runs_it_and_what_follows(
     [
         ("data: {mirror: some/folder, cache: other/folder}", []),
         ("rules: {spare: {kind: oja, rate: 0.5}}", []),
-        ("datasets: {movie-sentences: {vocabulary: 500}}", [of_datasets("movie-sentences"), SUMMARY]),
-        ("datasets: {mine: {standardise: false}}", [of_datasets("mine"), SUMMARY]),
-        ("few_shot: {draws: 9}", ["evaluate/.*", SUMMARY]),
-        ("rules: {oja: {rate: 0.5}}", [of_methods("oja"), SUMMARY]),
-        ("study: {rules: [learned, oja]}", [SUMMARY]),
+        ("base_models: {spare: {hidden: [9]}}", []),
+        ("datasets: {movie-sentences: {vocabulary: 500}}", [of_datasets("movie-sentences"), DEFAULT]),
+        ("datasets: {mine: {standardise: false}}", [of_datasets("mine"), DEFAULT]),
+        ("few_shot: {draws: 9}", ["studies/[^/]*/evaluate/.*", SUMMARIES]),
+        (
+            "studies: {over-meta-training: {few_shot: {draws: 9}}}",
+            ["studies/over-meta-training/evaluate/.*", LATER],
+        ),
+        ("rules: {oja: {rate: 0.5}}", [of_methods("oja"), DEFAULT]),
+        ("embeddings: {vae: {beta: 0.5}}", [of_methods("vae"), DEFAULT]),
+        ("studies: {default: {rules: [learned, oja]}}", [DEFAULT]),
+        # What a run keeps is no result of it.
+        ("meta_train: {compact-letters: {keep: {newest: 3, milestones: 4}}}", []),
     ],
 )
 def test_config_makes_anew_what_reads_it_and_what_follows(
@@ -98,13 +132,89 @@ def test_config_makes_anew_what_reads_it_and_what_follows(
 
 def test_an_edited_file_makes_anew_its_dataset_and_what_follows(finished: Checkout, stems: set[str]):
     with finished.edited("mine.csv", append="3,u\n"):
-        assert finished.pending() == matching(stems, [of_datasets("mine"), SUMMARY])
+        assert finished.pending() == matching(stems, [of_datasets("mine"), DEFAULT])
     assert finished.pending() == set()
+
+
+def test_a_method_s_name_is_part_of_its_results_but_a_base_model_is_none_of_an_embedding_s(finished: Checkout):
+    wider = finished.overlay(
+        "studies: {default: {base_models: [small, wide]}}\nbase_models: {wide: {hidden: [99], features: 16}}"
+    )
+    planned = finished.outputs("--configfile", wider)
+    pending = {stem(path) for path, update in planned.items() if update}
+    assert {name for name in pending if name.startswith("features/")} == {
+        f"features/wide/{rule}/{dataset}"
+        for rule in ("learned", "untrained", "oja")
+        for dataset in ("digits", "movie-sentences", "mine")
+    }
+
+
+def test_a_further_dataset_over_meta_training_trains_nothing(finished: Checkout):
+    more = finished.overlay("studies: {over-meta-training: {datasets: [digits, movie-sentences]}}")
+    planned = finished.outputs("--configfile", more)
+    pending = {stem(path) for path, update in planned.items() if update}
+    # What the default study has already applied is taken as it is.
+    assert {name for name in pending if name.startswith(("features/", "meta_train/"))} == {
+        "features/small/early/movie-sentences"
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept"),
+    [
+        # A message, how far a run is, an estimator and a kind of tasks that the run does not use.
+        ("rules_src/training/run.py", 'raise InputError("said")', True),
+        ("rules_src/training/progress.py", "unused = 1", True),
+        ("rules_src/meta_train/evolution.py", "unused = 1", True),
+        ("rules_src/tasks/words.py", "unused = 1", True),
+        ("rules_src/storage.py", "unused = 1", True),
+        ("rules_src/stages/meta_train.py", "unused = 1", True),
+        ("rules_src/meta_train/trainer.py", "unused = 1", False),
+        ("rules_src/meta_train/allotment.py", "unused = 1", False),
+        ("rules_src/update_rules/compact.py", "unused = 1", False),
+        ("rules_src/tasks/images.py", "unused = 1", False),
+        ("rules_src/jax_settings.py", "unused = 1", False),
+    ],
+)
+def test_states_of_a_run_are_kept_by_edits_that_change_no_result(finished: Checkout, old: str, new: str, kept: bool):
+    def state_of_run() -> str:
+        config = load(yaml.safe_load((finished.folder / "config/config.yaml").read_text()))
+        plan = Plan(config, finished.folder / "rules_src")
+        return plan.state_code("meta_train.run", *plan.run_modules(next(iter(plan.runs))))
+
+    with finished.edited(old, append="\ndef unused():\n    raise InputError('one')\n"):
+        before = state_of_run()
+    append = "\ndef unused():\n    raise InputError('another')\n" if new.startswith("raise") else f"\n{new}\n"
+    untouched = before if new.startswith("raise") else state_of_run()
+    with finished.edited(old, append=append):
+        assert (state_of_run() == untouched) == kept
+
+
+def test_a_new_figure_draws_itself_alone(finished: Checkout):
+    figure = finished.folder / "rules_src/figures/new_figure.py"
+    figure.write_text('"""A copy of another."""\n\nfrom rules_src.figures.few_shot_bars import draw as draw\n')
+    known = (
+        '            "first_layer_filters": {"features": filters},\n',
+        '            "new_figure": {"summary": summary},\n',
+    )
+    with finished.edited("workflow/plan.py", replace=(known[0], "".join(known))):
+        assert finished.pending() == {f"studies/{study}/figures/new_figure" for study in ("default",)}
+    figure.unlink()
+
+
+def test_a_new_key_with_a_default_renames_no_finished_run(finished: Checkout):
+    before = {path for path in finished.outputs() if path.parts[0] == "meta_train"}
+    key = (
+        '    """Updates of theta."""\n',
+        '    """Updates of theta."""\n    novelty: PositiveInt = 3\n    """New."""\n',
+    )
+    with finished.edited("rules_src/config/meta_train.py", replace=key):
+        assert {path for path in finished.outputs() if path.parts[0] == "meta_train"} == before
 
 
 def test_a_changed_meta_training_run_gets_a_folder_of_its_own(finished: Checkout):
     before = {path.parent for path in finished.outputs() if path.parts[0] == "meta_train"}
-    for overlay in ("meta_train: {compact-letters: {meta_steps: 7}}", "datasets: {digits: {test_fraction: 0.5}}"):
+    for overlay in ("meta_train: {compact-letters: {meta_steps: 550}}", "datasets: {digits: {test_fraction: 0.5}}"):
         planned = finished.outputs("--configfile", finished.overlay(overlay))
         runs = {path.parent for path in planned if path.parts[0] == "meta_train"}
         assert len(runs) == 1

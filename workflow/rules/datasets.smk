@@ -1,7 +1,7 @@
 rule prepare_dataset:
     """Bring the raw files of one dataset into the schema that everything downstream reads."""
     input:
-        lambda wildcards: own_files(wildcards.dataset),
+        lambda wildcards: planned(plan.own_files, wildcards.dataset),
     output:
         store=directory("<results>/datasets/{dataset}.zarr"),
         manifest="<results>/datasets/{dataset}.manifest.json",
@@ -11,7 +11,9 @@ rule prepare_dataset:
         "<benchmarks>/prepare_dataset/{dataset}.tsv"
     params:
         spec=lambda wildcards: canonical_json(settings.datasets[wildcards.dataset]),
-        code=lambda wildcards: code("prepare_dataset", source_module(wildcards.dataset)),
+        code=lambda wildcards: code(
+            "prepare_dataset", plan.source_module(wildcards.dataset)
+        ),
         # Where raw files come from changes no result; a function of `threads` has no part in rerun decisions.
         raw=lambda wildcards, threads: raw_folders(),
     shell:
@@ -22,6 +24,8 @@ rule prepare_dataset:
 
 
 rule datasets:
-    """Target: every dataset of the study."""
+    """Target: every dataset of the studies that are run."""
     input:
-        dataset_stores(settings.study.datasets),
+        lambda wildcards: dataset_stores(
+            of_studies(lambda study: plan.study(study).datasets)
+        ),

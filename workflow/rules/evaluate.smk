@@ -1,45 +1,44 @@
 rule evaluate_few_shot:
     """Few-shot accuracy of one method's features on one dataset."""
     input:
-        features="<results>/features/{base_model}/{method}/{dataset}.zarr",
-        features_manifest="<results>/features/{base_model}/{method}/{dataset}.manifest.json",
+        features="<results>/features/{representation}/{dataset}.zarr",
+        features_manifest="<results>/features/{representation}/{dataset}.manifest.json",
         dataset="<results>/datasets/{dataset}.zarr",
         dataset_manifest="<results>/datasets/{dataset}.manifest.json",
     output:
-        "<results>/evaluate/{base_model}/{method}/{dataset}.nc",
+        "<results>/studies/{study}/evaluate/{representation}/{dataset}.nc",
     log:
-        "<logs>/evaluate_few_shot/{base_model}/{method}/{dataset}.log",
+        "<logs>/evaluate_few_shot/{study}/{representation}/{dataset}.log",
     benchmark:
-        "<benchmarks>/evaluate_few_shot/{base_model}/{method}/{dataset}.tsv"
+        "<benchmarks>/evaluate_few_shot/{study}/{representation}/{dataset}.tsv"
     params:
-        spec=canonical_json(settings.few_shot),
+        spec=lambda wildcards: canonical_json(
+            plan.study(wildcards.study).few_shot or settings.few_shot
+        ),
         code=lambda wildcards: code("evaluate_few_shot"),
     shell:
         """
-        python -m rules_src.stages.evaluate_few_shot --method {wildcards.method} --base-model {wildcards.base_model} \
-            --spec {params.spec:q} --code {params.code} --features {input.features:q} --dataset {input.dataset:q} \
-            --output {output:q} 2>&1 | tee {log:q}
+        python -m rules_src.stages.evaluate_few_shot --spec {params.spec:q} --code {params.code} \
+            --features {input.features:q} --dataset {input.dataset:q} --output {output:q} 2>&1 | tee {log:q}
         """
 
 
 rule summarise:
-    """Gather every evaluation into one file and one table."""
+    """Gather every evaluation of a study into one file and one table."""
     input:
-        expand(
-            "<results>/evaluate/{base_model}/{method}/{dataset}.nc",
-            base_model=settings.study.base_models,
-            method=methods,
-            dataset=settings.study.datasets,
-        ),
+        lambda wildcards: plan.evaluations(wildcards.study),
     output:
-        summary="<results>/summary.nc",
+        summary="<results>/studies/{study}/summary.nc",
         table=report(
-            "<results>/table.md", caption="../report/table.rst", category="Table"
+            "<results>/studies/{study}/table.md",
+            caption="../report/table.rst",
+            category="Table",
+            labels={"study": "{study}"},
         ),
     log:
-        "<logs>/summarise.log",
+        "<logs>/summarise/{study}.log",
     benchmark:
-        "<benchmarks>/summarise.tsv"
+        "<benchmarks>/summarise/{study}.tsv"
     params:
         code=lambda wildcards: code("summarise"),
     shell:
@@ -50,6 +49,6 @@ rule summarise:
 
 
 rule evaluate:
-    """Target: every evaluation, gathered."""
+    """Target: every evaluation of the studies that are run, gathered."""
     input:
-        rules.summarise.output,
+        lambda wildcards: of_studies(plan.tables),

@@ -4,14 +4,16 @@ rule meta_train_rule:
     The folder `state` beside the outputs is none of them, so that it outlives a failed job and the next one goes on.
     """
     input:
-        datasets=lambda wildcards: dataset_stores(run_datasets(wildcards.run)),
+        datasets=lambda wildcards: dataset_stores(plan.run_datasets(wildcards.run)),
         manifests=lambda wildcards: manifests(
-            dataset_stores(run_datasets(wildcards.run))
+            dataset_stores(plan.run_datasets(wildcards.run))
         ),
-        start=lambda wildcards: start_of_run(wildcards.run),
+        start=lambda wildcards: planned(plan.start, wildcards.run),
     output:
         theta="<results>/meta_train/{run}/theta.safetensors",
         theta_manifest="<results>/meta_train/{run}/theta.manifest.json",
+        snapshots=directory("<results>/meta_train/{run}/snapshots"),
+        snapshots_manifest="<results>/meta_train/{run}/snapshots.manifest.json",
         history=directory("<results>/meta_train/{run}/history.zarr"),
         history_manifest="<results>/meta_train/{run}/history.manifest.json",
     log:
@@ -20,24 +22,37 @@ rule meta_train_rule:
         "<benchmarks>/meta_train_rule/{run}.tsv"
     threads: 2
     params:
-        spec=lambda wildcards: canonical_json(settings.meta_train[runs[wildcards.run]]),
-        code=lambda wildcards: code(
-            "meta_train",
-            f"update_rules.{settings.meta_train[runs[wildcards.run]].rule.module}",
+        spec=lambda wildcards: canonical_json(
+            settings.meta_train[plan.runs[wildcards.run]], without=["keep"]
+        ),
+        code=lambda wildcards: code("meta_train", *plan.run_modules(wildcards.run)),
+        trained_by=lambda wildcards: planned(
+            plan.state_code, "meta_train.run", *plan.run_modules(wildcards.run)
+        ),
+        # What a run keeps changes no result; a function of `threads` has no part in rerun decisions.
+        keep=lambda wildcards, threads: canonical_json(
+            settings.meta_train[plan.runs[wildcards.run]].keep
         ),
         datasets=lambda wildcards, input: [
             f"--dataset={Path(store).stem}={store}" for store in input.datasets
         ],
         start=lambda wildcards, input: ["--start", input.start] if input.start else [],
+        name=lambda wildcards: plan.runs[wildcards.run],
     shell:
         """
-        python -m rules_src.stages.meta_train --spec {params.spec:q} --code {params.code} \
-            {params.datasets:q} {params.start:q} --theta {output.theta:q} --history {output.history:q} \
+        python -m rules_src.stages.meta_train --name {params.name} --spec {params.spec:q} --code {params.code} \
+            --trained-by {params.trained_by} --keep {params.keep:q} {params.datasets:q} {params.start:q} \
+            --theta {output.theta:q} --snapshots {output.snapshots:q} --history {output.history:q} \
             --devices {threads} 2>&1 | tee {log:q}
         """
 
 
 rule meta_train:
-    """Target: every meta-training run that a rule of the study needs."""
+    """Target: every meta-training run that the studies that are run need."""
     input:
-        [f"{folder}/theta.safetensors" for folder in run_folders(settings.study.rules)],
+        lambda wildcards: [
+            f"{folder}/theta.safetensors"
+            for folder in of_studies(
+                lambda study: plan.run_folders(plan.study(study).rules)
+            )
+        ],

@@ -302,7 +302,10 @@ def test_a_class_too_small_to_share_out_is_refused(tmp_path, fraction, rare):
 
 def test_another_word_for_a_split_is_refused(tmp_path):
     path = write(tmp_path / "gems.csv", gems(part=np.where(PARTS == "test", "held-out", PARTS)))
-    assert refused(path, split="part") == "column 'part': 'held-out' is no split; give train or test, or 0 or 1"
+    assert (
+        refused(path, split="part")
+        == "column 'part': 'held-out' is no split; give train, test or validation, or 0 or 1"
+    )
     path = write(tmp_path / "gems.parquet", gems(part=PARTS == "test"))
     assert refused(path, split="part").startswith("column 'part': 'False' is no split")
 

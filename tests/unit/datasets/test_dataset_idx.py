@@ -39,7 +39,7 @@ def test_the_schema(server, fetch, module, spec):
     assert (dataset.image.dtype, dataset.label.dtype, dataset.split.dtype) == (np.uint8, np.int32, np.uint8)
     assert dataset.label.values.tolist() == [0, 1, 2, 3, 4, 5, 7, 8, 9]
     assert dataset.split.values.tolist() == [0] * 6 + [1] * 3
-    assert dataset.split.attrs == {"flag_values": [0, 1], "flag_meanings": "train test"}
+    assert dataset.split.attrs == {"flag_values": [0, 1, 2], "flag_meanings": "train test validation"}
     assert (dataset.n_train, dataset.n_test, dataset.modality, dataset.source) == (6, 3, "image", spec.source)
     assert dataset.checksum_kind == "official files"
     assert [line.split()[1] for line in dataset.checksum] == list(ARRAYS)

@@ -30,7 +30,7 @@ def test_the_store_is_whole(store):
     assert (dataset.image.shape, dataset.image.dtype) == ((1797, 8, 8, 1), np.uint8)
     assert (dataset.label.dtype, dataset.split.dtype) == (np.int32, np.uint8)
     assert (dataset.attrs["name"], dataset.source) == ("mine", "digits")
-    assert dataset.split.attrs == {"flag_values": [0, 1], "flag_meanings": "train test"}
+    assert dataset.split.attrs == {"flag_values": [0, 1, 2], "flag_meanings": "train test validation"}
     assert set(np.unique(dataset.split)) == {0, 1}
     assert check_manifest(store)["code"] == "abc"
 

@@ -1,0 +1,96 @@
+"""The one schema of a features store, whatever made it: an update rule or an embedding.
+
+`features (seed, inner_step, example, feature)`, examples in the order of the dataset's store. Of an update rule also
+its first-layer weights, the order of its inputs, and activations on some test examples; of an embedding that is trained
+by gradient descent also its training history. What it is stands in the attributes, not in the path.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from rules_src.storage import read_with_manifest, write_zarr
+
+LONG_NAMES = {
+    "features": "representation learned without labels",
+    "first_layer_weights": "incoming weights of the first layer's units",
+    "input_permutation": "for each seed the dataset's input that base-model input j receives",
+    "activation": "post-activations of a layer on the probe examples",
+    "seed": "initial weights and order of examples",
+    "inner_step": "updates on batches of unlabelled examples before; 0 too where there are none",
+    "probe": "index of a test example whose activations are kept",
+    "update": "gradient steps of the training",
+}
+
+Variables = Mapping[str, tuple[Sequence[str], np.ndarray]]
+
+
+class Identity(NamedTuple):
+    """What a store is of."""
+
+    method: str
+    """Key of the rule or the embedding in the config."""
+    kind: str
+    """Its kind, by which it is named and coloured in figures."""
+    dataset: str
+    base_model: str | None = None
+    """Key of the base model that a rule trained; embeddings have none."""
+
+
+def features_dataset(
+    features: Float[np.ndarray, "seed inner_step example feature"],
+    inner_steps: Sequence[int],
+    variables: Variables | None = None,
+    coords: Mapping[str, np.ndarray] | None = None,
+) -> xr.Dataset:
+    """Put features, and what else is known of them, into the schema."""
+    dataset = xr.Dataset(
+        {"features": (("seed", "inner_step", "example", "feature"), features), **(variables or {})},
+        coords={"seed": np.arange(len(features)), "inner_step": list(inner_steps), **(coords or {})},
+    )
+    for name in dataset.variables:
+        long_name = LONG_NAMES.get(str(name)) or LONG_NAMES.get(str(name).rsplit("_", 1)[0])
+        dataset[name].attrs = {"units": "1", **({"long_name": long_name} if long_name else {})}
+    return dataset
+
+
+def write_features(
+    dataset: xr.Dataset, path: Path, *, identity: Identity, spec: Any, code: str, seconds: float, **extra: str
+) -> None:
+    """Write a store with its manifest.
+
+    Args:
+        dataset: of `features_dataset`.
+        path: of the store.
+        identity: what it is of.
+        spec: every section of the config that made it.
+        code: fingerprint of the source.
+        seconds: wall-clock time that it took to learn and to embed, of all seeds together, with compilation. It goes
+            into the manifest, so that equal features are equal stores.
+        extra: what else the manifest is to hold.
+    """
+    named = {name: value for name, value in identity._asdict().items() if value is not None}
+    counts = {"seeds": dataset.sizes["seed"], "feature_width": dataset.sizes["feature"], "code": code}
+    write_zarr(
+        dataset.assign_attrs(named | counts), path, spec=spec, code=code, extra={"seconds": round(seconds, 2), **extra}
+    )
+
+
+def read_features(path: Path) -> xr.Dataset:
+    """Load a store into memory, with the manifest's `seconds` among its attributes.
+
+    Raises:
+        InputError: as for `storage.read_zarr`.
+    """
+    dataset, manifest = read_with_manifest(path)
+    return dataset.assign_attrs(seconds=manifest["seconds"])
+
+
+def identity_of(dataset: xr.Dataset) -> Identity:
+    """What a store is of."""
+    attrs = dataset.attrs
+    return Identity(attrs["method"], attrs["kind"], attrs["dataset"], attrs.get("base_model"))

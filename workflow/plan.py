@@ -1,0 +1,255 @@
+"""What the workflow makes of a config: paths of results, what they are made from, and whose code makes them.
+
+Paths are those of Snakemake, with `<results>` for the folder of results.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import product
+from pathlib import Path, PurePath
+
+from rules_src.config.rules import Compact, MetaTrained, Pretrained, Published
+from rules_src.config.study import Config, Study, meta_train_folder, modality, run_datasets
+from rules_src.errors import InputError
+from rules_src.update_rules.pretrained import pretrained_file
+from workflow.fingerprint import FingerprintError, fingerprint
+
+# What stages read of the config is a parameter already, defaults filled in; how far a run is changes no result.
+NO_RESULT = ("rules_src.config", "rules_src.training.progress")
+# What a saved state does not depend on besides: how it is written, and what is said.
+NO_STATE = (*NO_RESULT, "rules_src.storage", "rules_src.errors")
+
+LEARNED = (Compact, Published, MetaTrained, Pretrained)
+
+Inputs = dict[str, list[str]]
+"""Paths by the name under which a figure takes them."""
+
+
+def one_of(names: Iterable[str]) -> str:
+    """Wildcard constraint that admits exactly these names, so that a mistyped target is an error."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def manifests(stores: Iterable[str]) -> list[str]:
+    """The manifest beside each store, file or folder."""
+    return [str(PurePath(store).with_suffix(".manifest.json")) for store in stores]
+
+
+def dataset_stores(names: Iterable[str]) -> list[str]:
+    """Prepared datasets."""
+    return [f"<results>/datasets/{name}.zarr" for name in names]
+
+
+class Plan:
+    """Everything that rules ask about a config.
+
+    Args:
+        config: validated.
+        package: folder of the package whose stages run.
+    """
+
+    def __init__(self, config: Config, package: Path) -> None:
+        self.config, self.package = config, package
+        self.runs = {meta_train_folder(config, run): run for run in config.meta_train}
+        # Hundreds of jobs have the same.
+        self._fingerprints: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
+
+    def study(self, name: str) -> Study:
+        """A study by its name."""
+        return self.config.studies[name]
+
+    # Features
+
+    @cached_property
+    def learned_rules(self) -> list[str]:
+        """Rules that have a theta."""
+        return [name for name, spec in self.config.rules.items() if isinstance(spec, LEARNED)]
+
+    @cached_property
+    def representations(self) -> list[str]:
+        """Every place that features may have below their folder."""
+        return [*self._unrolled(self.config.base_models, self.config.rules), *self.config.embeddings]
+
+    def of_study(self, name: str) -> list[str]:
+        """The representations that a study compares, rules first."""
+        study = self.study(name)
+        return [*self._unrolled(study.base_models, study.rules), *study.embeddings]
+
+    def feature_stores(self, name: str) -> list[str]:
+        """Features of every representation of a study on every dataset."""
+        places = product(self.of_study(name), self.study(name).datasets)
+        return [f"<results>/features/{representation}/{dataset}.zarr" for representation, dataset in places]
+
+    @staticmethod
+    def _unrolled(base_models: Iterable[str], rules: Sequence[str] | Mapping[str, object]) -> list[str]:
+        return [f"{base_model}/{rule}" for base_model, rule in product(base_models, rules)]
+
+    # Meta-training
+
+    def run_folders(self, rules: Iterable[str]) -> list[str]:
+        """Folders of the meta-training runs that make the meta-trained ones of `rules`."""
+        specs = [self.config.rules[rule] for rule in rules]
+        runs = dict.fromkeys(spec.run for spec in specs if isinstance(spec, MetaTrained))
+        return [f"<results>/meta_train/{meta_train_folder(self.config, run)}" for run in runs]
+
+    def run_datasets(self, folder: str) -> list[str]:
+        """Names of the datasets that a meta-training run reads."""
+        return run_datasets(self.config.meta_train[self.runs[folder]])
+
+    def theta_of_run(self, rule: str) -> list[str]:
+        """What a run of this config makes for `rule`: its theta or its snapshots, nothing for other rules."""
+        spec = self.config.rules[rule]
+        if not isinstance(spec, MetaTrained):
+            return []
+        found = "theta.safetensors" if spec.meta_step is None else "snapshots"
+        return [f"{folder}/{found}" for folder in self.run_folders([rule])]
+
+    def theta(self, rule: str) -> list[str]:
+        """The theta that `rule` needs: one file or folder for a meta-trained or pretrained rule, none otherwise.
+
+        Raises:
+            InputError: no such theta comes with the project.
+        """
+        spec = self.config.rules[rule]
+        if isinstance(spec, Pretrained):
+            return [_pretrained(spec.name, f"rules.{rule}.name")]
+        return self.theta_of_run(rule)
+
+    def start(self, folder: str) -> list[str]:
+        """The theta that a run starts from: one file, or none where it is drawn.
+
+        Raises:
+            InputError: no such theta comes with the project.
+        """
+        run = self.runs[folder]
+        name = self.config.meta_train[run].start
+        return [_pretrained(name, f"meta_train.{run}.start")] if name else []
+
+    # Studies
+
+    def evaluations(self, name: str) -> list[str]:
+        """One for each representation of a study and each dataset."""
+        places = product(self.of_study(name), self.study(name).datasets)
+        return [f"<results>/studies/{name}/evaluate/{place}/{dataset}.nc" for place, dataset in places]
+
+    def tables(self, name: str) -> list[str]:
+        """The summary of a study, and its table."""
+        return [f"<results>/studies/{name}/summary.nc", f"<results>/studies/{name}/table.md"]
+
+    def figures(self, name: str) -> dict[str, Inputs]:
+        """What each figure of a study is drawn from.
+
+        Raises:
+            InputError: the study asks for a figure that there is not, or that has nothing to show in it.
+        """
+        study = self.study(name)
+        learned = [rule for rule in study.rules if self.config.rules[rule].kind in {"meta-trained", "pretrained"}]
+        histories = [f"{folder}/history.zarr" for folder in self.run_folders(learned)]
+        images = [dataset for dataset in study.datasets if modality(self.config.datasets[dataset]) == "image"]
+        filters = [
+            f"<results>/features/{place}/{dataset}.zarr"
+            for place, dataset in product(self._unrolled(study.base_models[:1], learned), images)
+        ]
+        summary = self.tables(name)[:1]
+        known: dict[str, Inputs] = {
+            "meta_training_curves": {"histories": histories},
+            "accuracy_over_compute": {"histories": histories if len(histories) > 1 else []},
+            "few_shot_bars": {"summary": summary},
+            "accuracy_over_inner_steps": {"summary": summary if study.rules else []},
+            "first_layer_filters": {"features": filters},
+        }
+        drawn = {figure: inputs for figure, inputs in known.items() if all(inputs.values())}
+        if study.figures is None:
+            return drawn
+        for figure in study.figures:
+            if figure not in drawn:
+                why = "has nothing to show in this study" if figure in known else "is no figure"
+                raise InputError(f"studies.{name}.figures: {figure!r} {why}; valid: {', '.join(drawn)}")
+        return {figure: drawn[figure] for figure in study.figures}
+
+    def figure_files(self, name: str) -> list[str]:
+        """Every figure of a study, in every format."""
+        places = product(self.figures(name), ("svg", "png"))
+        return [f"<results>/studies/{name}/figures/{figure}.{suffix}" for figure, suffix in places]
+
+    # Datasets
+
+    def own_files(self, dataset: str) -> list[str]:
+        """The file that a dataset of source `file` is read from; none for other sources.
+
+        Raises:
+            InputError: there is no such file.
+        """
+        spec = self.config.datasets[dataset]
+        if spec.source != "file":
+            return []
+        if not Path(spec.path).is_file():
+            what = "is a folder" if Path(spec.path).is_dir() else "no such file"
+            raise InputError(f"datasets.{dataset}.path: {spec.path}: {what}")
+        return [spec.path]
+
+    # Code
+
+    def code(self, stage: str, *modules: str) -> str:
+        """Fingerprint of a stage's source and of the modules of the package that it imports by name.
+
+        Raises:
+            InputError: the source does not parse.
+        """
+        return self._fingerprint(f"stage {stage}", NO_RESULT, f"stages.{stage}", *modules)
+
+    def state_code(self, *modules: str) -> str:
+        """Fingerprint of the source that the states of a run depend on, beginning with `modules`.
+
+        Raises:
+            InputError: the source does not parse.
+        """
+        return self._fingerprint(modules[0], NO_STATE, *modules, "jax_settings")
+
+    def _fingerprint(self, place: str, without: tuple[str, ...], *roots: str) -> str:
+        if (roots, without) not in self._fingerprints:
+            try:
+                found = fingerprint(self.package, *(f"rules_src.{root}" for root in roots), without=without)
+            except FingerprintError as error:
+                raise InputError(f"source of {place}: {error}") from error
+            self._fingerprints[roots, without] = found
+        return self._fingerprints[roots, without]
+
+    def rule_modules(self, rule: str) -> list[str]:
+        """Modules that implement an update rule."""
+        spec = self.config.rules[rule]
+        if isinstance(spec, MetaTrained):
+            return [f"update_rules.{self.config.meta_train[spec.run].rule.module}"]
+        # Which one a pretrained rule takes stands in its file.
+        if isinstance(spec, Pretrained):
+            return [f"update_rules.{kind.module}" for kind in (Compact, Published)]
+        return [f"update_rules.{spec.module}"]
+
+    def run_modules(self, folder: str) -> list[str]:
+        """Modules that a meta-training run imports by name: of its rule, its estimator and its kinds of tasks."""
+        spec = self.config.meta_train[self.runs[folder]]
+        kinds = dict.fromkeys(source.module for source in spec.tasks.sources.values())
+        return [
+            f"update_rules.{spec.rule.module}",
+            f"meta_train.{spec.gradient.module}",
+            *(f"tasks.{kind}" for kind in kinds),
+        ]
+
+    def source_module(self, dataset: str) -> str:
+        """Module that prepares a dataset."""
+        return f"datasets.{self.config.datasets[dataset].source.replace('-', '_')}"
+
+    def embedding_module(self, embedding: str) -> str:
+        """Module that makes an embedding."""
+        return f"embeddings.{self.config.embeddings[embedding].module}"
+
+
+def _pretrained(name: str, key: str) -> str:
+    """The file of a theta that comes with the project; `key` of the config names it."""
+    try:
+        # Relative, so that a checkout may move.
+        return os.path.relpath(pretrained_file(name))
+    except InputError as error:
+        raise InputError(f"{key}: {error}") from error

@@ -1,0 +1,72 @@
+rule apply_rule:
+    """Unroll an update rule on the unlabelled examples of a dataset and keep the features along the way."""
+    input:
+        dataset="<results>/datasets/{dataset}.zarr",
+        manifest="<results>/datasets/{dataset}.manifest.json",
+        theta=lambda wildcards: planned(plan.theta, wildcards.method),
+        theta_manifest=lambda wildcards: manifests(plan.theta_of_run(wildcards.method)),
+    output:
+        store=directory("<results>/features/{base_model}/{method}/{dataset}.zarr"),
+        manifest="<results>/features/{base_model}/{method}/{dataset}.manifest.json",
+    log:
+        "<logs>/apply_rule/{base_model}/{method}/{dataset}.log",
+    benchmark:
+        "<benchmarks>/apply_rule/{base_model}/{method}/{dataset}.tsv"
+    wildcard_constraints:
+        method=one_of(plan.learned_rules),
+    params:
+        rule=lambda wildcards: canonical_json(settings.rules[wildcards.method]),
+        base_model=lambda wildcards: canonical_json(
+            settings.base_models[wildcards.base_model]
+        ),
+        spec=canonical_json(settings.apply),
+        code=lambda wildcards: code("apply_rule", *plan.rule_modules(wildcards.method)),
+        theta=lambda wildcards, input: ["--theta", input.theta] if input.theta else [],
+    shell:
+        """
+        python -m rules_src.stages.apply_rule --method {wildcards.method} --rule {params.rule:q} \
+            --base-model-name {wildcards.base_model} --base-model {params.base_model:q} \
+            --spec {params.spec:q} --code {params.code} --dataset {input.dataset:q} {params.theta:q} \
+            --output {output.store:q} 2>&1 | tee {log:q}
+        """
+
+
+use rule apply_rule as apply_hand_made_rule with:
+    # A rule of its own, so that profiles can spare it a GPU.
+    wildcard_constraints:
+        method=one_of(name for name in settings.rules if name not in plan.learned_rules),
+
+
+rule embed:
+    """Features of a method that is no update rule."""
+    input:
+        dataset="<results>/datasets/{dataset}.zarr",
+        manifest="<results>/datasets/{dataset}.manifest.json",
+    output:
+        store=directory("<results>/features/{embedding}/{dataset}.zarr"),
+        manifest="<results>/features/{embedding}/{dataset}.manifest.json",
+    log:
+        "<logs>/embed/{embedding}/{dataset}.log",
+    benchmark:
+        "<benchmarks>/embed/{embedding}/{dataset}.tsv"
+    params:
+        spec=lambda wildcards: canonical_json(settings.embeddings[wildcards.embedding]),
+        seeds=settings.apply.seeds,
+        code=lambda wildcards: code("embed", plan.embedding_module(wildcards.embedding)),
+        trained_by=lambda wildcards: planned(
+            plan.state_code, plan.embedding_module(wildcards.embedding)
+        ),
+        # No output, so that what a killed training leaves outlives a failed job and the next one goes on.
+        state="<results>/features/{embedding}/state/{dataset}",
+    shell:
+        """
+        python -m rules_src.stages.embed --method {wildcards.embedding} --spec {params.spec:q} \
+            --seeds {params.seeds} --code {params.code} --trained-by {params.trained_by} \
+            --dataset {input.dataset:q} --state {params.state:q} --output {output.store:q} 2>&1 | tee {log:q}
+        """
+
+
+rule apply:
+    """Target: the features of every method on every dataset of the studies that are run."""
+    input:
+        lambda wildcards: of_studies(plan.feature_stores),
