@@ -27,8 +27,7 @@ def embed(
     code: Annotated[str, Option(help="Fingerprint of the source code.")],
     trained_by: Annotated[str, Option(help="Fingerprint of the part of it that a state depends on.")],
     dataset: Annotated[Path, Option(help="Store of the dataset.")],
-    output: Annotated[Path, Option(help="Zarr store to write.")],
-    state: Annotated[Path, Option(help="Folder for what a stopped training leaves.")],
+    output: Annotated[Path, Option(help="Zarr store to write; `state` beside it is what a stopped training leaves.")],
 ) -> None:
     """Fit the embedding on the dataset's unlabelled training examples and embed all examples."""
     section = parse_spec(Embedding, spec)
@@ -39,7 +38,8 @@ def embed(
     # Only what was made by the same code from the same data for the same section is gone on from.
     data = short_hash(manifest["content_sha256"], str(seeds), canonical_json(section, defaults=False))
     record = {"config": canonical_json(section), "code": trained_by, "data": data, **versions()}
-    folder = Folder(state / f"{trained_by}-{data}", record, partial(same_section, type(section)))
+    state = output.parent / "state" / output.stem / f"{trained_by}-{data}"
+    folder = Folder(state, record, partial(same_section, type(section)))
     before = spent(folder)
     embedded = module.embed(unlabelled(load_inputs(stored)), section, seeds=seeds, folder=folder)
     seconds = before + time.monotonic() - begin

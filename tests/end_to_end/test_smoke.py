@@ -148,12 +148,24 @@ def test_the_report_holds_every_figure(finished: Study):
         assert figure in report
 
 
-def test_the_readme_s_example_applies_the_rule_of_a_finished_run(finished: Study):
+def test_a_run_leaves_nothing_outside_of_results(finished: Study):
+    visible = {path.name for path in finished.folder.iterdir() if not path.name.startswith(".")}
+    assert visible - {"workflow", "config", "rules_src", "Snakefile"} - {"report.html"} <= {"results", "data"}
+    assert {path.name for path in finished.results.glob("features/vae/state/*")} == DATASETS
+
+
+@pytest.mark.parametrize(
+    ("about", "check"),
+    [
+        ("meta_train", "assert features.shape == (500, 32) and np.isfinite(features).all()"),
+        ("summary.nc", "assert {'dataset', 'shots'} <= set(summary.accuracy.dims)"),
+    ],
+)
+def test_the_readme_s_examples_read_the_results_of_a_finished_run(finished: Study, about: str, check: str):
     readme = (ROOT / "README.md").read_text()
     blocks = [block.split("```")[0] for block in readme.split("```python\n")[1:]]
-    (example,) = [block.replace("results/", "results/smoke/") for block in blocks if "results/" in block]
-    check = "\nassert features.shape == (500, 32) and np.isfinite(features).all()\n"
-    command = [sys.executable, "-c", example + check]
+    (example,) = [block.replace("results/", "results/smoke/") for block in blocks if about in block]
+    command = [sys.executable, "-c", f"{example}\n{check}\n"]
     done = subprocess.run(
         command, cwd=finished.folder, env=finished.environment, capture_output=True, text=True, check=False
     )

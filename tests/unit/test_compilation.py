@@ -58,7 +58,9 @@ def test_a_dispatch_of_meta_steps_is_compiled_once(tmp_path: Path) -> None:
 def test_a_stage_started_again_compiles_nothing(tmp_path: Path) -> None:
     prepare_dataset("digits", '{"source": "digits"}', "abc", tmp_path / "raw", tmp_path / "digits.zarr")
     options = {
+        "method": "oja",
         "rule": {"kind": "oja"},
+        "base_model_name": "small",
         "base_model": {"hidden": [], "features": 4},
         "spec": {"seeds": 2, "inner_steps": [1]},
         "code": "abc",

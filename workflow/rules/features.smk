@@ -38,7 +38,10 @@ use rule apply_rule as apply_hand_made_rule with:
 
 
 rule embed:
-    """Features of a method that is no update rule."""
+    """Features of a method that is no update rule.
+
+    The folder `state` beside the output is none, so that it outlives a failed job and the next one goes on.
+    """
     input:
         dataset="<results>/datasets/{dataset}.zarr",
         manifest="<results>/datasets/{dataset}.manifest.json",
@@ -56,13 +59,11 @@ rule embed:
         trained_by=lambda wildcards: planned(
             plan.state_code, plan.embedding_module(wildcards.embedding)
         ),
-        # No output, so that what a killed training leaves outlives a failed job and the next one goes on.
-        state="<results>/features/{embedding}/state/{dataset}",
     shell:
         """
         python -m rules_src.stages.embed --method {wildcards.embedding} --spec {params.spec:q} \
             --seeds {params.seeds} --code {params.code} --trained-by {params.trained_by} \
-            --dataset {input.dataset:q} --state {params.state:q} --output {output.store:q} 2>&1 | tee {log:q}
+            --dataset {input.dataset:q} --output {output.store:q} 2>&1 | tee {log:q}
         """
 
 
