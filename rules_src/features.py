@@ -2,7 +2,8 @@
 
 `features (seed, inner_step, example, feature)`, examples in the order of the dataset's store. Of an update rule also
 its first-layer weights, the order of its inputs, and activations on some test examples; of an embedding that is trained
-by gradient descent also its training history. What it is stands in the attributes, not in the path.
+by gradient descent also its training history. What depends on a theta meta-trained here has an axis `meta_seed` before
+all others, of one member or several. What the store is of stands in the attributes, not in the path.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ LONG_NAMES = {
     "first_layer_weights": "incoming weights of the first layer's units",
     "input_permutation": "for each seed the dataset's input that base-model input j receives",
     "activation": "post-activations of a layer on the probe examples",
+    "meta_seed": "meta-training runs, equal but for the seed, that the rule comes from",
     "seed": "initial weights and order of examples",
     "inner_step": "updates on batches of unlabelled examples before; 0 too where there are none",
     "probe": "index of a test example whose activations are kept",
@@ -42,15 +44,20 @@ class Identity(NamedTuple):
 
 
 def features_dataset(
-    features: Float[np.ndarray, "seed inner_step example feature"],
+    features: Float[np.ndarray, "*meta_seed seed inner_step example feature"],
     inner_steps: Sequence[int],
     variables: Variables | None = None,
     coords: Mapping[str, np.ndarray] | None = None,
 ) -> xr.Dataset:
     """Put features, and what else is known of them, into the schema."""
+    levels = ("meta_seed", "seed")[-(features.ndim - 3) :]
     dataset = xr.Dataset(
-        {"features": (("seed", "inner_step", "example", "feature"), features), **(variables or {})},
-        coords={"seed": np.arange(len(features)), "inner_step": list(inner_steps), **(coords or {})},
+        {"features": ((*levels, "inner_step", "example", "feature"), features), **(variables or {})},
+        coords={
+            **{level: np.arange(count) for level, count in zip(levels, features.shape, strict=False)},
+            "inner_step": list(inner_steps),
+            **(coords or {}),
+        },
     )
     for name in dataset.variables:
         long_name = LONG_NAMES.get(str(name)) or LONG_NAMES.get(str(name).rsplit("_", 1)[0])

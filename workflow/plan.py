@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import product
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
+from rules_src.config.meta_train import MetaTrain
 from rules_src.config.rules import Compact, MetaTrained, Pretrained, Published
-from rules_src.config.study import Config, Study, meta_train_folder, modality, run_datasets
+from rules_src.config.study import Config, Study, meta_train_folders, modality, run_datasets
 from rules_src.errors import InputError
 from rules_src.update_rules.pretrained import pretrained_file
 from workflow.fingerprint import FingerprintError, fingerprint
@@ -25,6 +27,14 @@ LEARNED = (Compact, Published, MetaTrained, Pretrained)
 
 Inputs = dict[str, list[str]]
 """Paths by the name under which a figure takes them."""
+
+
+class SeededRun(NamedTuple):
+    """A meta-training run at one of its seeds."""
+
+    name: str
+    """Key of the run in the config."""
+    spec: MetaTrain
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -52,7 +62,11 @@ class Plan:
 
     def __init__(self, config: Config, package: Path) -> None:
         self.config, self.package = config, package
-        self.runs = {meta_train_folder(config, run): run for run in config.meta_train}
+        self.runs = {
+            folder: SeededRun(name, spec)
+            for name in config.meta_train
+            for folder, spec in meta_train_folders(config, name).items()
+        }
         # Hundreds of jobs have the same.
         self._fingerprints: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
 
@@ -89,17 +103,18 @@ class Plan:
     # Meta-training
 
     def run_folders(self, rules: Iterable[str]) -> list[str]:
-        """Folders of the meta-training runs that make the meta-trained ones of `rules`."""
+        """Folders of the meta-training runs, one a seed, that make the meta-trained ones of `rules`."""
         specs = [self.config.rules[rule] for rule in rules]
-        runs = dict.fromkeys(spec.run for spec in specs if isinstance(spec, MetaTrained))
-        return [f"<results>/meta_train/{meta_train_folder(self.config, run)}" for run in runs]
+        names = dict.fromkeys(spec.run for spec in specs if isinstance(spec, MetaTrained))
+        folders = (folder for name in names for folder in meta_train_folders(self.config, name))
+        return [f"<results>/meta_train/{folder}" for folder in folders]
 
     def run_datasets(self, folder: str) -> list[str]:
         """Names of the datasets that a meta-training run reads."""
-        return run_datasets(self.config.meta_train[self.runs[folder]])
+        return run_datasets(self.runs[folder].spec)
 
     def theta_of_run(self, rule: str) -> list[str]:
-        """What a run of this config makes for `rule`: its theta or its snapshots, nothing for other rules."""
+        """What a run of this config makes for `rule`: for each seed its theta or its snapshots, none for others."""
         spec = self.config.rules[rule]
         if not isinstance(spec, MetaTrained):
             return []
@@ -107,7 +122,7 @@ class Plan:
         return [f"{folder}/{found}" for folder in self.run_folders([rule])]
 
     def theta(self, rule: str) -> list[str]:
-        """The theta that `rule` needs: one file or folder for a meta-trained or pretrained rule, none otherwise.
+        """What `rule` has its theta from: a file, or for a meta-trained rule a file or folder a seed; none for others.
 
         Raises:
             InputError: no such theta comes with the project.
@@ -123,9 +138,8 @@ class Plan:
         Raises:
             InputError: no such theta comes with the project.
         """
-        run = self.runs[folder]
-        name = self.config.meta_train[run].start
-        return [_pretrained(name, f"meta_train.{run}.start")] if name else []
+        name, spec = self.runs[folder]
+        return [_pretrained(spec.start, f"meta_train.{name}.start")] if spec.start else []
 
     # Studies
 
@@ -145,8 +159,9 @@ class Plan:
             InputError: the study asks for a figure that there is not, or that has nothing to show in it.
         """
         study = self.study(name)
-        learned = [rule for rule in study.rules if self.config.rules[rule].kind in {"meta-trained", "pretrained"}]
+        learned = [rule for rule in study.rules if self._is_trained(rule)]
         histories = [f"{folder}/history.zarr" for folder in self.run_folders(learned)]
+        several = len({spec.run for rule in learned if isinstance(spec := self.config.rules[rule], MetaTrained)}) > 1
         images = [dataset for dataset in study.datasets if modality(self.config.datasets[dataset]) == "image"]
         filters = [
             f"<results>/features/{place}/{dataset}.zarr"
@@ -155,7 +170,7 @@ class Plan:
         summary = self.tables(name)[:1]
         known: dict[str, Inputs] = {
             "meta_training_curves": {"histories": histories},
-            "accuracy_over_compute": {"histories": histories if len(histories) > 1 else []},
+            "accuracy_over_compute": {"histories": histories if several else []},
             "few_shot_bars": {"summary": summary},
             "accuracy_over_inner_steps": {"summary": summary if study.rules else []},
             "first_layer_filters": {"features": filters},
@@ -168,6 +183,11 @@ class Plan:
                 why = "has nothing to show in this study" if figure in known else "is no figure"
                 raise InputError(f"studies.{name}.figures: {figure!r} {why}; valid: {', '.join(drawn)}")
         return {figure: drawn[figure] for figure in study.figures}
+
+    def _is_trained(self, rule: str) -> bool:
+        """Whether a rule has a theta that was meta-trained at all."""
+        spec = self.config.rules[rule]
+        return isinstance(spec, Pretrained) or (isinstance(spec, MetaTrained) and spec.meta_step != 0)
 
     def figure_files(self, name: str) -> list[str]:
         """Every figure of a study, in every format."""
@@ -229,7 +249,7 @@ class Plan:
 
     def run_modules(self, folder: str) -> list[str]:
         """Modules that a meta-training run imports by name: of its rule, its estimator and its kinds of tasks."""
-        spec = self.config.meta_train[self.runs[folder]]
+        spec = self.runs[folder].spec
         kinds = dict.fromkeys(source.module for source in spec.tasks.sources.values())
         return [
             f"update_rules.{spec.rule.module}",

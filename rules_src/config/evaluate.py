@@ -14,8 +14,8 @@ class FewShot(Section):
     """Labelled examples a class."""
     draws: Annotated[int, Field(ge=2)] = 20
     """Independent draws of the labelled examples, the same for every method."""
-    draws_over_inner_steps: Annotated[int, Field(ge=2)] = 5
-    """Draws behind the curves over inner steps."""
+    draws_over_inner_steps: Annotated[int, Field(ge=2)] | None = None
+    """Draws behind the curves over inner steps, the first of the above; by default all of them."""
     logistic_c: PositiveFloat = 1.0
     """Inverse regularisation of the logistic regression, on features of unit mean variance."""
     ridge: PositiveFloat = 0.1

@@ -105,13 +105,22 @@ class Faults(Section):
     """Meta-steps after which a fault counts e times less."""
 
 
+class Shape(BaseModel):
+    """A network that the rule is to learn for, and what it learns from where that is not as in all the run."""
+
+    side: PositiveInt | None = None
+    """Height and width of the images that its tasks show, at most `tasks.side`, which is the default."""
+    batch: PositiveInt | None = None
+    """Unlabelled examples an inner step, in place of the run's `batch`."""
+
+
 class MetaTrain(Section):
     """One meta-training run."""
 
     rule: Annotated[Compact | Published, Field(discriminator="kind")]
     start: Name | None = None
     """Rule in `data/pretrained`, of equal config, whose theta the run starts from; by default it is drawn at random."""
-    base_models: Annotated[list[BaseModel], Field(min_length=1)]
+    base_models: Annotated[list[Shape], Field(min_length=1)]
     """Shapes of network that the rule is to learn for; each has as many tasks, and the first one is watched."""
     tasks: Tasks = Tasks()
     parallel_tasks: PositiveInt = 8
@@ -141,6 +150,8 @@ class MetaTrain(Section):
     keep: Keep = Keep()
     seed: Seed = 0
     """Seed of everything random: theta, tasks, data, probes."""
+    seeds: PositiveInt = 1
+    """Runs that differ in nothing but the seed, from `seed` up: jobs side by side, and a level of every interval."""
 
     @model_validator(mode="after")
     def _fits(self) -> "MetaTrain":
@@ -160,6 +171,8 @@ class MetaTrain(Section):
         for base_model in self.base_models:
             if isinstance(self.rule, Published) and self.rule.features != base_model.features:
                 raise ValueError(f"base_models.features: has to be rule.features, {self.rule.features}")
+            if base_model.side and base_model.side > self.tasks.side:
+                raise ValueError(f"base_models.side: {base_model.side} is more than tasks.side, {self.tasks.side}")
         return self
 
     @model_validator(mode="after")

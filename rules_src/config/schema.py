@@ -45,6 +45,8 @@ def _sections_below(node: Node, schema: Node) -> list[tuple[str, Node]]:
         tag = node["discriminator"]["propertyName"]
         found = [_target(member, schema) for member in node["oneOf"]]
         return [(f" ({tag}: {member['properties'][tag]['const']})", member) for member in found]
+    if node.get("type") == "array":
+        return [(f"[]{step}", target) for step, target in _sections_below(node["items"], schema)]
     if values := _table_values(node):
         return [(f".<name>{step}", target) for step, target in _sections_below(values, schema)]
     return []

@@ -136,14 +136,18 @@ def snapshot_steps(run: MetaTrain) -> list[int]:
     return sorted({*range(0, run.meta_steps, apart), run.meta_steps})
 
 
-def meta_train_folder(config: Config, run: str) -> str:
-    """`<run>-<hash of its spec and of the specs of its datasets>`: a changed number never overwrites a long run.
+def meta_train_folders(config: Config, run: str) -> dict[str, MetaTrain]:
+    """`<run>-<hash of its spec and of the specs of its datasets>/seed-<seed>` for each seed, and what is run there.
 
-    Defaults do not count, so that a later version's new keys rename nothing, nor does what the run keeps.
+    So a changed number never overwrites a long run, and a further seed leaves the others as they are. Defaults do not
+    count, so that a later version's new keys rename nothing, nor does what the run keeps.
     """
     spec = config.meta_train[run]
     datasets = (canonical_json(config.datasets[name], defaults=False) for name in run_datasets(spec))
-    return f"{run}-{short_hash(canonical_json(spec, without=['keep'], defaults=False), *datasets)}"
+    text = canonical_json(spec, without=["keep", "seed", "seeds"], defaults=False)
+    folder = f"{run}-{short_hash(text, *datasets)}"
+    seeds = range(spec.seed, spec.seed + spec.seeds)
+    return {f"{folder}/seed-{seed}": spec.model_copy(update={"seed": seed, "seeds": 1}) for seed in seeds}
 
 
 def _source_datasets(run: MetaTrain) -> dict[str, str]:

@@ -19,13 +19,15 @@ def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
     """Accuracy of every readout, number of shots, seed and draw of labelled examples.
 
     Args:
-        features: `(seed, inner_step, example, feature)` of one method.
+        features: `(..., inner_step, example, feature)` of one method; what comes before are its random levels, `seed`
+            the last of them.
         data: labels and split of the same examples.
         spec: the protocol.
 
     Returns:
-        Shares of the test split, in [0, 1], float32: `accuracy (readout, shots, seed, draw)` at the last inner step and
-        `accuracy_over_inner_steps (readout, inner_step, seed, draw_over_inner_steps)` at the most shots.
+        Shares of the test split, in [0, 1], float32: `accuracy (readout, shots, ..., draw)` at the last inner step and
+        `accuracy_over_inner_steps (readout, inner_step, ..., draw_over_inner_steps)` at the most shots, with the levels
+        of the features in between.
 
     Raises:
         InputError: the features are of other examples or not all finite, or a class has too few training examples.
@@ -35,35 +37,40 @@ def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
     if not np.isfinite(features.values).all():
         raise InputError("features that are not finite; the update rule may have diverged")
     classes, labels = np.unique(data.labels, return_inverse=True)
-    draws, most = max(spec.draws, spec.draws_over_inner_steps), max(spec.shots)
-    chosen = draw_labelled(labels, data.train, shots=most, draws=draws, seed=spec.seed)
+    draws_over_steps = spec.draws_over_inner_steps or spec.draws
+    most = max(spec.shots)
+    chosen = draw_labelled(labels, data.train, shots=most, draws=max(spec.draws, draws_over_steps), seed=spec.seed)
 
-    def accuracies(seed: int, inner_step: int, shots: Sequence[int], draws: int) -> np.ndarray:
-        values = scale(features.values[seed, inner_step], data.train)
-        return _accuracies(values, labels, data.test, chosen[:draws], shots, spec)
+    def accuracies(
+        inner_step: int, shots: Sequence[int], draws: int
+    ) -> Float32[np.ndarray, "readout shots *level draw"]:
+        of_step = features.values[..., inner_step, :, :].reshape(-1, *features.shape[-2:])
+        scaled = (scale(values, data.train) for values in of_step)
+        found = [_accuracies(values, labels, data.test, chosen[:draws], shots, spec) for values in scaled]
+        stacked: np.ndarray = np.stack(found, 2).reshape(len(READOUTS), len(shots), *features.shape[:-3], draws)
+        return stacked
 
-    seeds, steps = range(features.sizes["seed"]), range(features.sizes["inner_step"])
     # The matrices are too small to share between threads.
     with threadpool_limits(1):
-        final = np.stack([accuracies(seed, -1, spec.shots, spec.draws) for seed in seeds], 2)
-        early = [[accuracies(s, step, [most], spec.draws_over_inner_steps)[:, 0] for s in seeds] for step in steps]
-    units = {"units": "1"}
+        final = accuracies(-1, spec.shots, spec.draws)
+        early = [accuracies(step, [most], draws_over_steps)[:, 0] for step in range(features.sizes["inner_step"])]
+    levels, units = features.dims[:-3], {"units": "1"}
     return xr.Dataset(
         {
-            "accuracy": (("readout", "shots", "seed", "draw"), final, units),
+            "accuracy": (("readout", "shots", *levels, "draw"), final, units),
             "accuracy_over_inner_steps": (
-                ("readout", "inner_step", "seed", "draw_over_inner_steps"),
-                np.moveaxis(np.array(early), 2, 0),
+                ("readout", "inner_step", *levels, "draw_over_inner_steps"),
+                np.stack(early, 1),
                 units,
             ),
         },
         coords={
             "readout": np.array(READOUTS, dtype=object),
             "shots": np.array(spec.shots),
-            "seed": features["seed"].values,
+            **{str(level): features[level].values for level in levels},
             "inner_step": features["inner_step"].values,
             "draw": np.arange(spec.draws),
-            "draw_over_inner_steps": np.arange(spec.draws_over_inner_steps),
+            "draw_over_inner_steps": np.arange(draws_over_steps),
         },
         attrs={
             "n_train": int(data.train.sum()),

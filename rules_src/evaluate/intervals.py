@@ -1,5 +1,8 @@
-"""Means with 95% confidence intervals over seeds crossed with draws of labelled examples."""
+"""Means with 95% confidence intervals over crossed random levels: meta-training seeds, seeds, draws of labels."""
 
+from collections.abc import Iterator
+from itertools import combinations
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -17,50 +20,56 @@ class Interval(NamedTuple):
     high: Float[np.ndarray, "*rest"]
 
 
-def crossed_interval(values: Float[np.ndarray, "*rest seed draw"]) -> Interval:
-    """Mean of `values` and its interval when both seeds and draws are random samples and every pair was measured.
+def crossed_interval(values: Float[np.ndarray, "*rest_and_levels"], levels: int = 2) -> Interval:
+    """Mean of `values` over their last `levels` axes, each a random sample, and its interval; every cell was measured.
 
-    Two-way analysis of variance with one value a cell, `value = mean + seed effect + draw effect + remainder`. The
-    variance of the mean is (MS_seed + MS_draw - MS_remainder) / (seeds * draws), where an effect whose mean square is
-    below the remainder's counts as absent; the quantile is Student's, with Satterthwaite's degrees of freedom. One
-    seed, or one draw, leaves the ordinary t interval over the other. The test split is taken as given: an interval
-    tells what other seeds and labels would do, not what other test examples would.
+    Analysis of variance with one value a cell: the value is a mean plus an effect of each level and of each set of
+    levels together. The mean square of a set S of levels is expected to be the sum, over all sets T that contain S, of
+    what T alone contributes; the mean's variance is the sum of all contributions over the number of cells, those below
+    zero counted as absent. Of seeds and draws that is (MS_seed + MS_draw - MS_remainder) / (seeds * draws). The
+    quantile is Student's, with Satterthwaite's degrees of freedom. A level of one member tells nothing about its
+    spread and is left out; with one level left it is the ordinary t interval. The test split is taken as given: an
+    interval tells what other seeds and labels would do, not what other test examples would.
 
     Raises:
-        ValueError: there is but one seed and one draw.
+        ValueError: every level has but one member.
     """
-    seeds, draws = values.shape[-2:]
-    if seeds * draws == 1:
+    rest, counts = values.shape[:-levels], [count for count in values.shape[-levels:] if count > 1]
+    if not counts:
         raise ValueError("an interval needs at least two seeds or two draws")
-    if values.ndim == 2:  # reductions of a single table would give scalars, not arrays
-        return Interval(*(np.asarray(part[0]) for part in crossed_interval(values[None])))
-    values = values.astype(np.float64)
-    mean = values.mean((-2, -1))
-    of_seed, of_draw = values.mean(-1), values.mean(-2)
-    if seeds == 1 or draws == 1:
-        single = of_draw if seeds == 1 else of_seed
-        variance = single.var(-1, ddof=1) / single.shape[-1]
-        freedom = np.full_like(mean, single.shape[-1] - 1)
-    else:
-        variance, freedom = _crossed_variance(values, mean, of_seed, of_draw)
-    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(variance)
-    return Interval(mean, mean - half, mean + half)
-
-
-def _crossed_variance(
-    values: Float[np.ndarray, "*rest seed draw"],
-    mean: Float[np.ndarray, "*rest"],
-    of_seed: Float[np.ndarray, "*rest seed"],
-    of_draw: Float[np.ndarray, "*rest draw"],
-) -> tuple[Float[np.ndarray, "*rest"], Float[np.ndarray, "*rest"]]:
-    """Variance of the mean and its degrees of freedom."""
-    seeds, draws = values.shape[-2:]
-    remainder = values - of_seed[..., :, None] - of_draw[..., None, :] + mean[..., None, None]
-    ms_remainder = (remainder**2).sum((-2, -1)) / ((seeds - 1) * (draws - 1))
-    ms_seed = np.maximum(draws * of_seed.var(-1, ddof=1), ms_remainder)
-    ms_draw = np.maximum(seeds * of_draw.var(-1, ddof=1), ms_remainder)
-    total = ms_seed + ms_draw - ms_remainder
-    spread = ms_seed**2 / (seeds - 1) + ms_draw**2 / (draws - 1) + ms_remainder**2 / ((seeds - 1) * (draws - 1))
-    # Satterthwaite's value is never truly below the smaller sample's; without any variance the width is zero anyway.
+    cells = values.reshape(-1, *counts).astype(np.float64)
+    axes = range(len(counts))
+    squares: dict[frozenset[int], np.ndarray] = {}
+    contributions: dict[frozenset[int], np.ndarray] = {}
+    freedoms = {of: prod(counts[axis] - 1 for axis in of) for of in _subsets(axes)}
+    for of in _subsets(axes):
+        above = [contributions[larger] for larger in contributions if larger > of]
+        contributions[of] = np.maximum(_mean_square(cells, of) - sum(above), 0.0)
+        squares[of] = contributions[of] + sum(above)
+    total = sum(contributions.values(), np.zeros(len(cells)))
+    spread = sum((squares[of] ** 2 / freedoms[of] for of in squares), np.zeros(len(cells)))
+    # Satterthwaite's value is never truly below the smallest sample's; without any variance the width is zero anyway.
     freedom = np.divide(total**2, spread, out=np.zeros_like(total), where=spread > 0)
-    return total / (seeds * draws), np.maximum(freedom, min(seeds, draws) - 1)
+    freedom = np.maximum(freedom, min(counts) - 1)
+    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(total / prod(counts))
+    mean = cells.mean(tuple(axis + 1 for axis in axes))
+    return Interval(*(end.reshape(rest) for end in (mean, mean - half, mean + half)))
+
+
+def _subsets(axes: range) -> Iterator[frozenset[int]]:
+    """Every set of levels but the empty one, larger ones first."""
+    for size in range(len(axes), 0, -1):
+        yield from map(frozenset, combinations(axes, size))
+
+
+def _mean_square(cells: Float[np.ndarray, "rest *levels"], of: frozenset[int]) -> Float[np.ndarray, " rest"]:
+    """Of the joint effect of the levels `of`, one cell a combination of members."""
+    effect, freedom, repeated = cells, 1, 1
+    for axis, count in enumerate(cells.shape[1:]):
+        mean = effect.mean(axis + 1, keepdims=True)
+        if axis in of:
+            effect, freedom = effect - mean, freedom * (count - 1)
+        else:
+            effect, repeated = mean, repeated * count
+    square: np.ndarray = repeated * (effect**2).sum(tuple(range(1, cells.ndim))) / freedom
+    return square

@@ -25,6 +25,7 @@ LONG_NAMES = {
     "difference_to_random_init": "test accuracy less that of the randomly initialised base model",
     "chance": "test accuracy of guessing",
     "n_test": "examples of the test split",
+    "meta_seeds": "meta-training runs, equal but for the seed, that a rule comes from",
     "seconds": "time to learn from the training examples and to embed all, all seeds together",
     "representation": "key of the rule or the embedding in the config",
     "kind": "kind of the rule or the embedding",
@@ -47,7 +48,7 @@ class Key(NamedTuple):
 
 
 def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Means and 95% intervals over seeds and draws, all shares in [0, 1].
+    """Means and 95% intervals over meta-training seeds where there are any, seeds and draws; shares in [0, 1].
 
     Args:
         evaluations: results of `few_shot.evaluate` with the attributes of the features that they are of, all of one
@@ -57,8 +58,9 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         `accuracy`, `accuracy_low`, `accuracy_high` `(representation, dataset, base_model, readout, shots)`, and the
         same as `accuracy_over_inner_steps` `(representation, dataset, base_model, readout, inner_step)`, NaN where
         there is no such evaluation or step; with a representation of kind `identity`, `difference_to_random_init` and
-        its `_low` and `_high`, where draws, and seeds where both have several, are paired; `seconds (representation,
-        dataset, base_model)`; `chance`, `n_test` `(dataset)`; coordinate `kind (representation)`.
+        its `_low` and `_high`, where draws, and seeds where both have several, are paired; `meta_seeds
+        (representation)`, 0 for what is not meta-trained here; `seconds (representation, dataset, base_model)`;
+        `chance`, `n_test` `(dataset)`; coordinate `kind (representation)`.
 
     Raises:
         InputError: there is none, one is there twice, or they are of different protocols.
@@ -105,12 +107,13 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         {
             **variables,
             "seconds": (CELL, seconds, {"units": "s"}),
+            "meta_seeds": ("representation", _meta_seeds(by_key, representations), {"units": "1"}),
             "chance": ("dataset", np.array([1 / of_dataset[d]["n_classes"] for d in datasets]), {"units": "1"}),
             "n_test": ("dataset", np.array([of_dataset[d]["n_test"] for d in datasets]), {"units": "1"}),
         },
         coords={**coords, "kind": ("representation", np.array([kinds[r] for r in representations], dtype=object))},
         attrs={
-            "interval": "95% over seeds and draws",
+            "interval": "95% over meta-training seeds, seeds and draws",
             "draws": first.sizes["draw"],
             "draws_over_inner_steps": first.sizes["draw_over_inner_steps"],
         },
@@ -131,7 +134,8 @@ def markdown_table(summary: xr.Dataset) -> str:
     cells = summary.sel(readout=TABLE_READOUT, shots=most)
     caption = (
         f"Test accuracy in percent of a logistic regression fitted on {_labelled(most)} a class; ± is half of the 95% "
-        f"interval over seeds and draws of labels ({summary.attrs['draws']} draws); best in bold."
+        f"interval over seeds and draws of labels ({summary.attrs['draws']} draws){_of_meta_training(summary)}; best "
+        "in bold."
     )
     chance = _row("chance", [f"{100 * value:.1f}" for value in _columns(cells["chance"], cells)])
     parts = [*_rows(cells, "accuracy", "Method", ""), chance, "", caption, ""]
@@ -156,6 +160,16 @@ def markdown_table(summary: xr.Dataset) -> str:
         "",
     ]
     return "\n".join(parts)
+
+
+def _of_meta_training(summary: xr.Dataset) -> str:
+    """What intervals do with the spread between meta-training runs, where there are any."""
+    counts = sorted({int(count) for count in summary["meta_seeds"].values if count})
+    if not counts:
+        return ""
+    if counts == [1]:
+        return ", not over meta-training, which has one seed"
+    return f", of rules meta-trained here over {' or '.join(map(str, counts))} meta-training seeds too"
 
 
 def _labelled(shots: int) -> str:
@@ -227,6 +241,11 @@ def _cells(by_key: Mapping[Key, xr.Dataset], base_models: Sequence[str]) -> dict
     }
 
 
+def _meta_seeds(by_key: Mapping[Key, xr.Dataset], representations: Sequence[str]) -> np.ndarray:
+    counts = {key.representation: evaluation.sizes.get("meta_seed", 0) for key, evaluation in by_key.items()}
+    return np.array([counts[representation] for representation in representations])
+
+
 def _place(cell: Cell, coords: Mapping[str, np.ndarray]) -> tuple[int, ...]:
     return tuple(int(np.flatnonzero(coords[dim] == name)[0]) for dim, name in zip(CELL, cell, strict=True))
 
@@ -239,13 +258,14 @@ def _intervals(
     *,
     lowest: float = 0.0,
 ) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]]:
-    """Mean, low and high of shares `(readout, <last of dims>, seed, draw)`, as variables over `dims`."""
+    """Mean, low and high of shares over all but `readout` and the last of `dims`, as variables over `dims`."""
     arrays = np.full((3, *(len(coords[dim]) for dim in dims)), np.nan)
     for cell, shares in values.items():
         columns = np.searchsorted(coords[dims[-1]], shares[dims[-1]].values)
         # The place picks a view (end, readout, last of dims).
         row, column, base_model = _place(cell, coords)
-        interval = np.stack(crossed_interval(shares.values))
+        ordered = shares.transpose("readout", dims[-1], ...).values
+        interval = np.stack(crossed_interval(ordered, ordered.ndim - 2))
         arrays[:, row, column, base_model][..., columns] = interval.clip(lowest, 1.0)
     ends = zip(("", "_low", "_high"), arrays, strict=True)
     return {f"{name}{end}": (dims, array, {"units": "1"}) for end, array in ends}
@@ -260,4 +280,4 @@ def _paired_difference(accuracy: xr.DataArray, reference: xr.DataArray) -> xr.Da
             difference = difference.expand_dims("seed")
     else:
         difference = accuracy - reference  # aligns the seeds that both have
-    return difference.transpose("readout", "shots", "seed", "draw")
+    return difference

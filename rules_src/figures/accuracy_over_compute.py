@@ -3,14 +3,12 @@
 from functools import reduce
 from pathlib import Path
 
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from rules_src.errors import InputError
 from rules_src.figures import style
-from rules_src.figures.meta_training_curves import NAMES, held_out_curve
+from rules_src.figures.meta_training_curves import NAMES, by_run, held_out_curve, protocol
 from rules_src.meta_train.work import teraflop
-from rules_src.storage import read_zarr
 
 WIDEST = 3
 """Panels in a row."""
@@ -25,7 +23,7 @@ def draw(histories: list[Path]) -> Figure:
     Raises:
         InputError: the runs watch nothing in common.
     """
-    runs = {history.attrs["run"]: history for history in map(read_zarr, histories)}
+    runs = by_run(histories)
     watched = [history["dataset"].values.tolist() for history in runs.values()]
     shared = reduce(lambda left, right: [name for name in left if name in right], watched)
     if not shared:
@@ -33,16 +31,19 @@ def draw(histories: list[Path]) -> Figure:
     columns = min(WIDEST, len(shared))
     rows = -(-len(shared) // columns)
     figure = Figure(figsize=(0.5 + 4 * columns, 0.9 + 3.2 * rows), layout="constrained")
-    colours = sns.color_palette("colorblind", len(runs))
+    looks = style.of_runs(list(runs))
+    work = {run: teraflop(history, history.attrs["gflop_per_inner_step"]) for run, history in runs.items()}
+    unit, factor = ("TFLOP", 1.0) if max(spent[-1] for spent in work.values()) >= 0.1 else ("GFLOP", 1e3)
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
     for axes, name in zip(panels, shared, strict=False):
-        for (run, history), colour in zip(runs.items(), colours, strict=True):
-            work = teraflop(history, history.attrs["gflop_per_inner_step"])
-            held_out_curve(axes, history.sel(dataset=name), work, color=colour, label=run)
+        for run, history in runs.items():
+            held_out_curve(axes, history.sel(dataset=name), factor * work[run], label=run, **looks[run])
         axes.set(title=NAMES.get(name, name), ylabel="accuracy (%)")
         style.percent_axis(axes)
     for axes in panels[len(shared) :]:
         axes.set_visible(False)
-    figure.supxlabel("TFLOP of inner steps", fontsize="medium")
+    protocols = dict.fromkeys(map(protocol, runs.values()))
+    figure.supxlabel(f"{unit} of inner steps", fontsize="medium")
+    figure.suptitle("; ".join(protocols), fontsize="medium")
     style.legend_above(figure, panels[0], columns=len(runs))
     return figure

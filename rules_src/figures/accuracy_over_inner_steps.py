@@ -29,7 +29,7 @@ def draw(summary: list[Path]) -> Figure:
     shown = known_steps.drop_sel(representation=baselines).any("representation").values
     steps, shots = results["inner_step"].values[shown], int(results["shots"].max())
     figure = Figure(figsize=(1.0 + 4 * len(datasets), 1.2 + 3.6 * len(base_models)), layout="constrained")
-    panels = figure.subplots(len(base_models), len(datasets), sharex=True, sharey="col", squeeze=False)
+    panels = figure.subplots(len(base_models), len(datasets), sharex=True, sharey=True, squeeze=False)
     for (row, base_model), (column, dataset) in product(enumerate(base_models), enumerate(datasets)):
         axes, cell = panels[row, column], results.sel(dataset=dataset, base_model=base_model)
         for method, (label, colour) in methods.items():
@@ -40,7 +40,8 @@ def draw(summary: list[Path]) -> Figure:
             if method in baselines:
                 # Each baseline's dashes begin elsewhere, so that equal levels both show.
                 dashes = (2 * DASH * baselines.index(method) / len(baselines), (DASH, DASH))
-                axes.axhline(mean[known][0] if known.any() else np.nan, linestyle=dashes, **look)
+                axes.axhline(mean[known][0] if known.any() else np.nan, linestyle=dashes, **(look | {"label": None}))
+                axes.plot([], [], linestyle=(0, (DASH, DASH)), **look)
             else:
                 at = results["inner_step"].values[known]
                 axes.plot(at, mean[known], marker="o", markersize=4, **look)

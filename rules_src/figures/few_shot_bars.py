@@ -2,51 +2,68 @@
 
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from rules_src.figures import style
 from rules_src.storage import read_netcdf
 
+MARKS = "osD^v"
+"""Of fewer labelled examples than the most, from few to many."""
+
+MARK: dict[str, Any] = {"markersize": 4.5, "color": "#202020", "markerfacecolor": "white"}
+
 
 def draw(summary: list[Path]) -> Figure:
-    """Bars with 95% intervals; one row of panels a dataset, one column a base model.
+    """Bars at the most labelled examples, marks at fewer, 95% intervals on all; one column of panels a dataset.
 
     Args:
-        summary: the summary of a study.
+        summary: the summary of a study; base models are rows of panels.
     """
     results = read_netcdf(summary[0]).sel(readout=style.READOUT)
-    methods = style.methods(results)
+    looks = list(style.methods(results).items())
     datasets, base_models = results["dataset"].values.tolist(), results["base_model"].values.tolist()
-    figure = Figure(figsize=(9 * len(base_models), 0.8 + 2.5 * len(datasets)), layout="constrained")
-    panels = figure.subplots(len(datasets), len(base_models), sharex=True, sharey="row", squeeze=False)
-    centres, width = np.arange(results.sizes["shots"]), 0.84 / len(methods)
-    for (row, dataset), (column, base_model) in product(enumerate(datasets), enumerate(base_models)):
+    *fewer, most = results["shots"].values.tolist()
+    size = (2.4 + 3.4 * len(datasets), 1.2 + (0.4 + 0.34 * len(looks)) * len(base_models))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(len(base_models), len(datasets), sharey=True, sharex=True, squeeze=False)
+    for (row, base_model), (column, dataset) in product(enumerate(base_models), enumerate(datasets)):
         axes, cell = panels[row, column], results.sel(dataset=dataset, base_model=base_model)
-        for index, (method, look) in enumerate(methods.items()):
+        for place, (method, look) in enumerate(looks):
             of_method = cell.sel(representation=method)
-            mean = of_method["accuracy"].values
-            axes.bar(
-                centres + (index - (len(methods) - 1) / 2) * width,
-                mean,
-                width * 0.92,
-                yerr=np.stack([mean - of_method["accuracy_low"].values, of_method["accuracy_high"].values - mean]),
-                color=look.colour,
-                ecolor="#202020",
-                error_kw={"elinewidth": 1.0},
-                label=look.label,
-                zorder=2,
-            )
-        style.chance_line(axes, float(cell["chance"]))
-        axes.grid(visible=False, axis="x")
+            mean, low, high = (of_method[f"accuracy{end}"].values for end in ("", "_low", "_high"))
+            errors = np.stack([mean - low, high - mean])
+            bar = {"xerr": errors[:, -1:], "ecolor": "#202020", "error_kw": {"elinewidth": 1.0}}
+            axes.barh(place, mean[-1], 0.72, color=look.colour, zorder=2, **bar)
+            for index in range(len(fewer)):
+                axes.errorbar(
+                    mean[index],
+                    place,
+                    xerr=errors[:, index : index + 1],
+                    marker=MARKS[index % len(MARKS)],
+                    elinewidth=1.0,
+                    zorder=3,
+                    **MARK,
+                )
+        style.chance_line(axes, float(cell["chance"]), vertical=True)
+        axes.grid(visible=False, axis="y")
         axes.set_title(dataset if len(base_models) == 1 else f"{dataset}, base model {base_model}")
-        axes.set_xticks(centres, [str(shots) for shots in results["shots"].values])
-        style.percent_axis(axes)
-        axes.set_ylim(0, min(1.0, 1.05 * float(results["accuracy_high"].sel(dataset=dataset).max())))
-    for axes in panels[:, 0]:
-        axes.set_ylabel("test accuracy (%)")
+        axes.set_yticks(range(len(looks)), [look.label for _, look in looks])
+        axes.set_ylim(len(looks) - 0.4, -0.6)
+        style.percent_axis(axes, vertical=False)
+        axes.set_xlim(0, min(1.0, 1.05 * float(results["accuracy_high"].max())))
     for axes in panels[-1]:
-        axes.set_xlabel("labelled examples per class")
-    style.legend_above(figure, panels[0, 0], columns=5)
+        axes.set_xlabel("test accuracy (%)")
+    entries = [Line2D([], [], linewidth=8, color="#9a9a9a", label=_per_class(most))]
+    for shots, mark in zip(fewer, MARKS, strict=False):
+        entries.append(Line2D([], [], label=_per_class(shots), marker=mark, linewidth=1.0, **MARK))
+    entries.append(Line2D([], [], label="chance", **style.CHANCE))
+    figure.legend(handles=entries, loc="outside upper center", ncols=len(entries), frameon=False, handlelength=2.0)
     return figure
+
+
+def _per_class(shots: int) -> str:
+    return f"{shots} label{'' if shots == 1 else 's'} per class"

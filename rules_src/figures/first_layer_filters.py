@@ -4,7 +4,9 @@ from math import isqrt
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 from jaxtyping import Float, Integer
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rules_src.errors import InputError
@@ -19,7 +21,7 @@ PERCENTILE = 95
 
 
 def draw(features: list[Path]) -> Figure:
-    """The first units of one seed; one row of panels a store, the first inner step left, the last one right.
+    """The first units of one seed: a row of panels a dataset, as they were drawn on the left, then after each rule.
 
     Args:
         features: features stores of image datasets.
@@ -27,33 +29,45 @@ def draw(features: list[Path]) -> Figure:
     Raises:
         InputError: a store has no weights, or they do not belong to square images.
     """
-    figure = Figure(figsize=(10, 0.5 + 2.15 * len(features)))
-    figure.set_layout_engine("compressed", wspace=0.06, hspace=0.06)
-    panels = figure.subplots(len(features), 2, squeeze=False)
     stores = {path: read_features(path) for path in features}
     identities = {path: identity_of(store) for path, store in stores.items()}
     looks = style.looks({identity.method: identity.kind for identity in identities.values()})
-    for row, (path, store) in zip(panels, stores.items(), strict=True):
+    datasets = list(dict.fromkeys(identity.dataset for identity in identities.values()))
+    columns = 1 + len(looks)
+    figure = Figure(figsize=(5 * columns, 0.5 + 2.15 * len(datasets)))
+    figure.set_layout_engine("compressed", wspace=0.06, hspace=0.06)
+    panels = figure.subplots(len(datasets), columns, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    for path, store in stores.items():
         if "first_layer_weights" not in store:
             raise InputError(f"{path}: holds no first_layer_weights; give the features of an update rule")
-        weights = store["first_layer_weights"].isel(seed=SEED)
-        permutation = store["input_permutation"].isel(seed=SEED).values
         identity = identities[path]
-        place = f"{looks[identity.method].label}, {identity.dataset}"
-        for axes, step in zip(row, (0, -1), strict=True):
-            at = int(weights["inner_step"].values[step])
-            images = filter_images(weights.isel(inner_step=step).values[:, :UNITS], permutation, path)
-            limit = float(np.percentile(np.abs(images), PERCENTILE)) or 1.0
-            axes.set_title(f"{place}, {f'after {at} inner steps' if at else 'before learning'}")
-            axes.set_axis_off()
-            shown = axes.imshow(montage(images), cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-            bar = figure.colorbar(
-                shown, ax=axes, location="bottom", shrink=0.6, aspect=40, extend="both", ticks=[-limit, 0, limit]
-            )
-            bar.ax.set_xticklabels([f"{-limit:.2g}", "0", f"{limit:.2g}"])
-            bar.set_label(f"weight; {PERCENTILE}% lie between the ends")
+        row, column = datasets.index(identity.dataset), 1 + list(looks).index(identity.method)
+        # Every rule starts from the same weights.
+        _show(panels[row, 0], store, 0, identity.dataset, path)
+        _show(panels[row, column], store, -1, f"{identity.dataset}, {looks[identity.method].label}", path)
     figure.suptitle(f"Each square: incoming weights of one of {UNITS} first-layer units, its pixels put back in order")
     return figure
+
+
+def _show(axes: Axes, store: xr.Dataset, step: int, place: str, path: Path) -> None:
+    """The weights of a store at one of its inner steps; of several meta-training seeds those of the first one."""
+    if axes.images:
+        return
+    weights = store["first_layer_weights"].isel(seed=SEED, inner_step=step)
+    weights = weights.isel(meta_seed=0) if "meta_seed" in weights.dims else weights
+    permutation = store["input_permutation"].isel(seed=SEED).values
+    at = int(weights["inner_step"])
+    images = filter_images(weights.values[:, :UNITS], permutation, path)
+    limit = float(np.percentile(np.abs(images), PERCENTILE)) or 1.0
+    axes.set_title(f"{place}, {f'after {at} inner steps' if at else 'before learning'}")
+    shown = axes.imshow(montage(images), cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    bar = axes.figure.colorbar(
+        shown, ax=axes, location="bottom", shrink=0.6, aspect=40, extend="both", ticks=[-limit, 0, limit]
+    )
+    bar.ax.set_xticklabels([f"{-limit:.2g}", "0", f"{limit:.2g}"])
+    bar.set_label(f"weight; {PERCENTILE}% lie between the ends")
 
 
 def filter_images(

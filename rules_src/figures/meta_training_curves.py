@@ -1,10 +1,10 @@
 """Meta-training runs: the meta-loss, and the accuracy on data that the loss is not computed on."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import seaborn as sns
 import xarray as xr
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -26,33 +26,70 @@ def draw(histories: list[Path]) -> Figure:
     Args:
         histories: history stores.
     """
-    figure = Figure(figsize=(11.5, 3.8 * len(histories)))
+    runs = by_run(histories)
+    figure = Figure(figsize=(11.5, 3.8 * len(runs)))
     figure.set_layout_engine("constrained", wspace=0.06)
-    panels = figure.subplots(len(histories), 2, squeeze=False)
-    for (left, right), path in zip(panels, histories, strict=True):
-        history = read_zarr(path)
-        steps, loss = history["meta_step"].values, history["meta_loss"].values
-        left.plot(steps, loss, color="#b8b8b8", linewidth=0.8, label="every meta-step")
-        left.plot(steps, running_mean(loss, WINDOW), color="#303030", linewidth=2, label=f"mean of last {WINDOW}")
-        left.set(xlabel="meta-step", ylabel="meta-loss", title=f"meta-training run {history.attrs['run']}")
+    panels = figure.subplots(len(runs), 2, squeeze=False, sharey="col")
+    watched = style.of_data([name for history in runs.values() for name in history["dataset"].values.tolist()])
+    for (left, right), (run, history) in zip(panels, runs.items(), strict=True):
+        _losses(left, history)
+        left.set(xlabel="meta-step", ylabel="meta-loss", title=f"meta-training run {run}")
         left.legend(frameon=False)
-        names = history["dataset"].values.tolist()
-        for name, colour in zip(names, sns.color_palette("colorblind", len(names)), strict=True):
+        for name in history["dataset"].values.tolist():
             at, label = history["evaluation_step"].values, NAMES.get(name, name)
-            held_out_curve(right, history.sel(dataset=name), at, color=colour, label=label)
-        shots = history.attrs.get("labelled_per_class")
-        given = "" if shots is None else f"with {shots} labels per class, "
-        right.set(xlabel="meta-step", ylabel="accuracy (%)", title=f"accuracy {given}± standard error")
+            held_out_curve(right, history.sel(dataset=name), at, label=label, **watched[name])
+        right.set(xlabel="meta-step", ylabel="accuracy (%)", title=protocol(history))
         style.percent_axis(right)
         right.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
-def held_out_curve(axes: Axes, history: xr.Dataset, at: np.ndarray, *, color: Any, label: str) -> None:
-    """Accuracy and its standard error on one kind of data, at `at`, which has an entry for each evaluation."""
-    mean, error = history["held_out_accuracy"].values, history["held_out_sem"].values
-    axes.plot(at, mean, marker="o", markersize=4, linewidth=2, color=color, label=label)
-    axes.fill_between(at, mean - error, mean + error, color=color, alpha=0.15, linewidth=0)
+def _losses(axes: Axes, history: xr.Dataset) -> None:
+    steps, losses = history["meta_step"].values, history["meta_loss"].values
+    if len(losses) == 1:
+        axes.plot(steps, losses[0], color="#b8b8b8", linewidth=0.8, label="every meta-step")
+        axes.plot(steps, running_mean(losses[0], WINDOW), color="#303030", linewidth=2, label=f"mean of last {WINDOW}")
+        return
+    for index, loss in enumerate(losses):
+        label = f"each seed, mean of last {WINDOW}" if index == 0 else None
+        axes.plot(steps, running_mean(loss, WINDOW), color="#b8b8b8", linewidth=0.8, label=label)
+    smoothed = running_mean(losses.mean(0), WINDOW)
+    axes.plot(steps, smoothed, color="#303030", linewidth=2, label=f"mean of {len(losses)} seeds")
+
+
+def by_run(histories: Sequence[Path]) -> dict[str, xr.Dataset]:
+    """Histories by the name of their run, those of its seeds along the axis `meta_seed`, in the order given."""
+    runs: dict[str, list[xr.Dataset]] = {}
+    for path in histories:
+        history = read_zarr(path)
+        runs.setdefault(str(history.attrs["run"]), []).append(history)
+    return {run: xr.concat(of_seeds, "meta_seed", join="exact") for run, of_seeds in runs.items()}
+
+
+def protocol(history: xr.Dataset) -> str:
+    """How the accuracy of a run was measured, which is not how the table's is."""
+    attrs = history.attrs
+    side, labelled, inner_steps = (attrs.get(name) for name in ("side", "labelled_per_class", "inner_steps"))
+    parts = [
+        "ridge readout",
+        f"{labelled} labels per class" if labelled else "",
+        f"{side} x {side} inputs" if side else "",
+        f"{inner_steps} inner steps" if inner_steps else "",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def held_out_curve(axes: Axes, history: xr.Dataset, at: np.ndarray, *, label: str, **look: Any) -> None:
+    """Accuracy on one kind of data at `at`, which has an entry for each evaluation.
+
+    The band is the standard error over meta-training seeds; of a single one, over the tasks of its probe.
+    """
+    accuracy = history["held_out_accuracy"].values
+    seeds = len(accuracy)
+    error = accuracy.std(0, ddof=1) / seeds**0.5 if seeds > 1 else history["held_out_sem"].values[0]
+    mean = accuracy.mean(0)
+    axes.plot(at, mean, markersize=4, linewidth=2, label=label, **({"marker": "o"} | look))
+    axes.fill_between(at, mean - error, mean + error, color=look["color"], alpha=0.15, linewidth=0)
 
 
 def running_mean(values: Float[np.ndarray, " step"], window: int) -> Float[np.ndarray, " step"]:

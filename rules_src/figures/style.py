@@ -1,9 +1,9 @@
 """What all figures share: theme, how methods look, percent axes, files that are equal when the data are."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import seaborn as sns
@@ -44,11 +44,16 @@ _LOOKS = {
 }
 """By kind, so that a method looks alike whatever a user calls it."""
 
+_MARKS, _DASHES = "osD^vP", ("-", "--", "-.", ":")
+
 _OTHER = "#8f8f3f"
 """Colour of kinds that have no look of their own."""
 
 PALER = 0.35
 """By how much of the way to white each further method of a kind is paler than the one before it."""
+
+CHANCE: dict[str, Any] = {"color": "#555555", "linestyle": ":", "linewidth": 1.5}
+"""Look of the accuracy of guessing."""
 
 READOUT = "logistic-regression"
 """Readout that the figures show."""
@@ -108,18 +113,39 @@ def looks(kinds: Mapping[str, str]) -> dict[str, Look]:
     return found
 
 
-def percent_axis(axes: Axes) -> None:
-    """Shares on the vertical axis, at least `NARROWEST` of them, labelled in whole percents, each at most once."""
-    low, high = axes.get_ylim()
+def of_data(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """How curves of what a run watches are shown: colours and marks that no method has."""
+    distinct = list(dict.fromkeys(names))
+    colours = sns.color_palette("viridis", len(distinct) + 1)
+    return {
+        name: {"color": colours[index], "marker": _MARKS[index % len(_MARKS)]} for index, name in enumerate(distinct)
+    }
+
+
+def of_runs(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """How curves of meta-training runs are shown: colours and dashes that no method has."""
+    colours = sns.color_palette("rocket", len(names) + 1)
+    return {
+        name: {"color": colours[index], "linestyle": _DASHES[index % len(_DASHES)]} for index, name in enumerate(names)
+    }
+
+
+def percent_axis(axes: Axes, *, vertical: bool = True) -> None:
+    """Shares on an axis, at least `NARROWEST` of them, labelled in whole percents, each at most once."""
+    axis, limits, limit = (
+        (axes.yaxis, axes.get_ylim(), axes.set_ylim) if vertical else (axes.xaxis, axes.get_xlim(), axes.set_xlim)
+    )
+    low, high = limits
     missing = max(0.0, NARROWEST - (high - low))
-    axes.set_ylim(low - missing / 2, high + missing / 2)
-    axes.yaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
+    limit(low - missing / 2, high + missing / 2)
+    axis.set_major_locator(MaxNLocator(9 if vertical else 6, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
 
 
-def chance_line(axes: Axes, chance: float) -> None:
+def chance_line(axes: Axes, chance: float, *, vertical: bool = False) -> None:
     """The accuracy of guessing."""
-    axes.axhline(chance, color="#555555", linestyle=":", linewidth=1.5, label="chance", zorder=2.5)
+    line = axes.axvline if vertical else axes.axhline
+    line(chance, label="chance", zorder=2.5, **CHANCE)
 
 
 def legend_above(figure: Figure, axes: Axes, *, columns: int) -> None:

@@ -1,6 +1,6 @@
-"""Which sources a run learns from, and how many of its parallel tasks each base model has."""
+"""Which sources a run learns from, and what each of its base models has of it."""
 
-from rules_src.config.meta_train import MetaTrain
+from rules_src.config.meta_train import MetaTrain, Shape
 from rules_src.config.tasks import Source
 
 
@@ -12,3 +12,9 @@ def trained_sources(spec: MetaTrain) -> dict[str, Source]:
 def tasks_each(spec: MetaTrain) -> int:
     """Parallel tasks of each base model."""
     return spec.parallel_tasks // len(spec.base_models)
+
+
+def of_shape(spec: MetaTrain, shape: Shape) -> MetaTrain:
+    """The run as the tasks of one base model see it: with their side and their batch."""
+    tasks = spec.tasks.model_copy(update={"side": shape.side or spec.tasks.side})
+    return spec.model_copy(update={"tasks": tasks, "batch": shape.batch or spec.batch})

@@ -11,7 +11,7 @@ from jaxtyping import Float, PRNGKeyArray
 from rules_src.config.base import canonical_json
 from rules_src.config.meta_train import MetaTrain
 from rules_src.errors import InputError
-from rules_src.meta_train.allotment import trained_sources
+from rules_src.meta_train.allotment import of_shape, trained_sources
 from rules_src.meta_train.data import held_out_sources, task_sources
 from rules_src.meta_train.held_out import Probe, source_probe, watched
 from rules_src.meta_train.trainer import MetaState, Metrics, Progress, initial_state, meta_train
@@ -91,7 +91,11 @@ class MetaTraining:
                 "dataset": np.array(list(item.held_out), dtype=object),
                 "evaluation_step": ("evaluation", [done]),
             },
-            attrs={"inner_steps": self.spec.held_out.inner_steps, "labelled_per_class": self.spec.labelled},
+            attrs={
+                "inner_steps": self.spec.held_out.inner_steps,
+                "labelled_per_class": self.spec.labelled,
+                "side": of_shape(self.spec, self.spec.base_models[0]).tasks.side,
+            },
         )
         for name, long_name in LONG_NAMES.items():
             history[name].attrs = {"long_name": long_name} | ({} if name == "dataset" else {"units": "1"})
@@ -160,6 +164,7 @@ def _probes(
 ) -> dict[str, tuple[Probe, int]]:
     """What is watched, and its number of classes: the sources, held-out parts of those trained on, other datasets."""
     held_out = held_out_sources(trained_sources(spec), spec.tasks, datasets)
+    spec = of_shape(spec, spec.base_models[0])
     shown = {**sources, **{f"held-out {name}": source for name, source in held_out.items()}}
     probes = {name: (source_probe(key, source, spec), spec.tasks.classes) for name, source in shown.items()}
     return probes | {name: watched(key, datasets[name], spec) for name in spec.held_out.datasets}

@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from rules_src.config.meta_train import Adam, MetaTrain
-from rules_src.meta_train.allotment import tasks_each
+from rules_src.meta_train.allotment import of_shape, tasks_each
 from rules_src.meta_train.gradient import (
     BY_TASK,
     EVERYWHERE,
@@ -125,7 +125,7 @@ def initial_state(rule: NeuronLocalRule, spec: MetaTrain) -> MetaState:
     begin = jax.vmap(estimator(spec).begin, in_axes=(0, None, 0))
     tasks, carry = [], []
     for index, shape in enumerate(spec.base_models):
-        tasks.append(staggered_tasks(jax.random.fold_in(key_tasks, index), shape, spec))
+        tasks.append(staggered_tasks(jax.random.fold_in(key_tasks, index), shape, of_shape(spec, shape)))
         keys = jax.random.split(jax.random.fold_in(key_carry, index), tasks_each(spec))
         carry.append(begin(keys, rule, tasks[-1].phi))
     return MetaState(
@@ -147,13 +147,14 @@ def meta_step(
     key, *keys = jax.random.split(state.key, 1 + len(spec.base_models))
     longest = largest_total(state.meta_step, spec.unroll)
     found, tasks = [], []
-    for shape, key_shape, of_shape, carry in zip(spec.base_models, keys, state.tasks, state.carry, strict=True):
+    for shape, key_shape, learning, carry in zip(spec.base_models, keys, state.tasks, state.carry, strict=True):
         key_window, key_replace, key_estimate = jax.random.split(key_shape, 3)
-        window = sample_window(key_window, of_shape, sources, spec)
-        one = estimate(jax.random.split(key_estimate, tasks_each(spec)), state.rule, of_shape, carry, window)
+        seen = of_shape(spec, shape)
+        window = sample_window(key_window, learning, sources, seen)
+        one = estimate(jax.random.split(key_estimate, tasks_each(spec)), state.rule, learning, carry, window)
         found.append(one)
         ages = jnp.where(one.sound, one.tasks.age, one.tasks.total)
-        tasks.append(replace_finished(key_replace, one.tasks._replace(age=ages), shape, spec, longest))
+        tasks.append(replace_finished(key_replace, one.tasks._replace(age=ages), shape, seen, longest))
     sound = jnp.concatenate([one.sound for one in found])
     losses = jnp.concatenate([one.losses for one in found])
     gradient = jax.tree.map(lambda *g: sum(g) / jnp.maximum(sound.sum(), 1), *(one.gradient for one in found))

@@ -9,8 +9,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from rules_src.base_model import BaseModel, initial_base_model, layer_widths
 from rules_src.config import rules as config
-from rules_src.config.meta_train import MetaTrain, Unroll
-from rules_src.meta_train.allotment import tasks_each
+from rules_src.config.meta_train import MetaTrain, Shape, Unroll
+from rules_src.meta_train.allotment import of_shape, tasks_each
 from rules_src.update_rules.base import UpdateRule
 
 
@@ -45,10 +45,11 @@ def new_task(key: PRNGKeyArray, shape: config.BaseModel, spec: MetaTrain) -> Tas
 def inner_step_flops(rule: UpdateRule, spec: MetaTrain) -> float:
     """Floating-point operations of one inner step of all parallel tasks, by XLA's count before optimisation."""
 
-    def cost(shape: config.BaseModel) -> float:
-        phi = fresh_base_model(jax.random.key(0), shape, spec.tasks.side)
+    def cost(shape: Shape) -> float:
+        seen = of_shape(spec, shape)
+        phi = fresh_base_model(jax.random.key(0), shape, seen.tasks.side)
         step = jax.jit(lambda rule, phi, x: rule.update(phi, x))
-        counted: Any = step.lower(rule, phi, jnp.zeros((spec.batch, spec.tasks.side**2))).cost_analysis()
+        counted: Any = step.lower(rule, phi, jnp.zeros((seen.batch, seen.tasks.side**2))).cost_analysis()
         return float(counted["flops"])
 
     return tasks_each(spec) * sum(map(cost, spec.base_models))

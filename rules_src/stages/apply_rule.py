@@ -2,7 +2,9 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -35,45 +37,57 @@ def apply(
     dataset: Annotated[Path, Option(help="Store of the dataset.")],
     output: Annotated[Path, Option(help="Zarr store to write.")],
     theta: Annotated[
-        Path | None, Option(help="Theta of a meta-trained or pretrained rule, or a run's folder of snapshots.")
+        list[Path] | None,
+        Option(
+            help="Theta of a meta-trained or pretrained rule, or a run's folder of snapshots; one for each meta-seed."
+        ),
     ] = None,
 ) -> None:
     """Train base models on the dataset's unlabelled training examples with the rule."""
     section = parse_spec(Apply, spec)
     network = parse_spec(BaseModel, base_model, "--base-model")
     kind = parse_spec(Rule, rule, "--rule")
-    described, update_rule = _rule(kind, theta)
+    described, update_rules = _rules(kind, theta or [])
     check_fit(described, network)
     stored = read_zarr(dataset)
     data = load_inputs(stored)
     probe = np.flatnonzero(data.test)[: section.probe]
     begin = time.monotonic()
-    recordings = apply_rule(
-        update_rule,
-        data.inputs,
-        train=np.flatnonzero(data.train),
-        probe=probe,
-        base_model=network,
-        spec=section,
-    )
+    recordings = [
+        apply_rule(
+            update_rule,
+            data.inputs,
+            train=np.flatnonzero(data.train),
+            probe=probe,
+            base_model=network,
+            spec=section,
+        )
+        for update_rule in update_rules
+    ]
     seconds = time.monotonic() - begin
-    features = _dataset(recordings, section, probe, data.inputs.shape[1])
-    identity = Identity(method, kind.kind, stored.attrs["name"], base_model_name)
+    features = _dataset(recordings, section, probe, data.inputs.shape[1], meta_seeds=isinstance(kind, MetaTrained))
+    # A run's first snapshot is the rule before meta-training.
+    untrained = isinstance(kind, MetaTrained) and kind.meta_step == 0
+    what = described.kind if untrained else kind.kind
+    identity = Identity(method, what, stored.attrs["name"], base_model_name)
     specs = {"rule": json.loads(rule), "base_model": json.loads(base_model), "apply": json.loads(spec)}
     device = jax.devices()[0].device_kind
     write_features(features, output, identity=identity, spec=specs, code=code, seconds=seconds, device=device)
 
 
-def _rule(spec: Rule, theta: Path | None) -> tuple[Initial, UpdateRule]:
+def _rules(spec: Rule, thetas: Sequence[Path]) -> tuple[Initial, list[UpdateRule]]:
+    """What the rules are, and each of them."""
     if not isinstance(spec, MetaTrained | Pretrained):
-        return spec, initial_rule(spec)
-    if theta is None:
+        return spec, [initial_rule(spec)]
+    if not thetas:
         raise InputError(f"--theta: missing; a {spec.kind} rule needs one")
     if isinstance(spec, MetaTrained):
-        check_manifest(theta)
+        for theta in thetas:
+            check_manifest(theta)
         if spec.meta_step is not None:
-            theta = _snapshot(theta, spec.meta_step)
-    return trained_rule(theta)
+            thetas = [_snapshot(theta, spec.meta_step) for theta in thetas]
+    described, rules = zip(*map(trained_rule, thetas), strict=True)
+    return described[0], list(rules)
 
 
 def _snapshot(folder: Path, meta_step: int) -> Path:
@@ -84,18 +98,28 @@ def _snapshot(folder: Path, meta_step: int) -> Path:
     return path
 
 
-def _dataset(recordings: list[Recording], spec: Apply, probe: np.ndarray, inputs: int) -> xr.Dataset:
+def _dataset(
+    recordings: list[list[Recording]], spec: Apply, probe: np.ndarray, inputs: int, *, meta_seeds: bool
+) -> xr.Dataset:
+    """The recordings of each theta at each inner step, with an axis for thetas where `meta_seeds`."""
+
+    def stacked(part: Callable[[Recording], np.ndarray]) -> np.ndarray:
+        arrays = np.array([np.stack([part(recording) for recording in of_theta], 1) for of_theta in recordings])
+        return arrays if meta_seeds else arrays[0]
+
+    axes = (*(["meta_seed"] if meta_seeds else []), "seed", "inner_step")
     variables: dict[str, tuple[Sequence[str], np.ndarray]] = {
-        "first_layer_weights": (
-            ("seed", "inner_step", "input", "unit"),
-            np.stack([recording.first_layer_weights for recording in recordings], 1),
-        ),
+        "first_layer_weights": ((*axes, "input", "unit"), stacked(attrgetter("first_layer_weights"))),
         "input_permutation": (("seed", "input"), np.asarray(input_permutations(seed_keys(spec.seeds), inputs))),
     }
-    for index, layer in enumerate(zip(*(recording.activations for recording in recordings), strict=True), start=1):
-        variables[f"activation_{index}"] = (("seed", "inner_step", "probe", f"unit_{index}"), np.stack(layer, 1))
-    features = np.stack([recording.features for recording in recordings], 1)
-    return features_dataset(features, spec.inner_steps, variables, {"probe": probe})
+    for number in range(1, 1 + len(recordings[0][0].activations)):
+        layer = stacked(partial(_activation, number=number))
+        variables[f"activation_{number}"] = ((*axes, "probe", f"unit_{number}"), layer)
+    return features_dataset(stacked(attrgetter("features")), spec.inner_steps, variables, {"probe": probe})
+
+
+def _activation(recording: Recording, *, number: int) -> np.ndarray:
+    return recording.activations[number - 1]
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ def seen(
     task_share, task_drawing, task_tone = jax.random.split(task, 3)
     share = jax.random.uniform(task_share, minval=spec.jitter.least, maxval=1.0)
     images, coefficients = jittered(key, redrawn(task_drawing, images, spec.variety), spec.jitter, share=share)
+    if images.shape[1] != spec.side:
+        images = jax.image.resize(images, (len(images), spec.side, spec.side), "linear")
     return Shown(toned(task_tone, images.reshape(len(images), -1), spec.variety), coefficients)
 
 

@@ -14,7 +14,7 @@ from typer import Option
 from rules_src.config.base import parse_spec
 from rules_src.config.meta_train import MetaTrain
 from rules_src.errors import InputError
-from rules_src.meta_train.allotment import trained_sources
+from rules_src.meta_train.allotment import of_shape, trained_sources
 from rules_src.meta_train.held_out import held_out_accuracy, watched
 from rules_src.meta_train.run import mean_and_standard_error
 from rules_src.meta_train.truncation import inner_step_flops
@@ -151,7 +151,9 @@ def _curve(history: xr.Dataset, section: MetaTrain, state: Path, stores: Mapping
         of_name = history.sel(dataset=name)
         columns[name] = of_name["held_out_accuracy"].values, of_name["held_out_sem"].values
     for name, store in stores.items():
-        probe, classes = watched(jax.random.key(section.seed), read_zarr(store), section)
+        probe, classes = watched(
+            jax.random.key(section.seed), read_zarr(store), of_shape(section, section.base_models[0])
+        )
         accuracy = [held_out_accuracy(rule, probe, classes=classes, ridge=section.ridge) for rule in rules]
         columns[name] = mean_and_standard_error(np.stack(accuracy))
     lines = [["meta-steps", "TFLOP", *columns], ["---:"] * (2 + len(columns))]

@@ -12,7 +12,7 @@ from rules_src.config.base import canonical_json, same_section, short_hash
 from rules_src.config.meta_train import MetaTrain
 from rules_src.config.rules import Oja
 from rules_src.config.schema import MARKER, json_schema, reference
-from rules_src.config.study import Config, load, meta_train_folder
+from rules_src.config.study import Config, load, meta_train_folders
 from rules_src.errors import InputError
 from workflow.fingerprint import closure
 
@@ -286,9 +286,20 @@ def test_no_stage_reads_what_only_the_workflow_plans_with():
     ],
 )
 def test_the_folder_of_a_run_follows_what_the_run_reads(place: str, value: object, same: bool):
-    before = meta_train_folder(load(raw()), "compact-letters")
-    assert re.fullmatch(r"compact-letters-[0-9a-f]{8}", before)
-    assert (meta_train_folder(load(changed(place, value)), "compact-letters") == before) == same
+    before = next(iter(meta_train_folders(load(raw()), "compact-letters")))
+    assert re.fullmatch(r"compact-letters-[0-9a-f]{8}/seed-0", before)
+    assert (next(iter(meta_train_folders(load(changed(place, value)), "compact-letters"))) == before) == same
+
+
+def test_each_seed_of_a_run_is_a_run_of_its_own_that_further_ones_leave_alone():
+    few, more, later = (
+        meta_train_folders(load(changed(f"meta_train.compact-letters.{key}", number)), "compact-letters")
+        for key, number in (("seeds", 2), ("seeds", 3), ("seed", 2))
+    )
+    assert list(few) == list(more)[:2]
+    assert next(iter(later)) == list(more)[2]
+    assert [(spec.seed, spec.seeds) for spec in more.values()] == [(0, 1), (1, 1), (2, 1)]
+    assert all(few[folder] == more[folder] for folder in few)
 
 
 def test_the_schema_file_is_what_the_models_say():

@@ -36,6 +36,28 @@ def test_separable_features_are_perfect_and_noise_is_chance(classes):
     assert dict(result.sizes) | {"draw": 4, "draw_over_inner_steps": 2, "inner_step": 2} == dict(result.sizes)
 
 
+def test_levels_of_the_features_are_levels_of_the_accuracies():
+    data, rng = labelled(), np.random.default_rng(0)
+    values = rng.normal(size=(2, 3, 2, len(data.labels), 4)).astype(np.float32)
+    coords = {"meta_seed": [0, 1], "seed": [0, 1, 2], "inner_step": [0, 9]}
+    features = xr.DataArray(values, dims=(*coords, "example", "feature"), coords=coords)
+    both = evaluate(features, data, FewShot(shots=[1, 5], draws=4))
+    assert both["accuracy"].dims == ("readout", "shots", "meta_seed", "seed", "draw")
+    assert both["accuracy_over_inner_steps"].dims == (
+        "readout",
+        "inner_step",
+        "meta_seed",
+        "seed",
+        "draw_over_inner_steps",
+    )
+    alone = evaluate(features.isel(meta_seed=1, seed=[2]), data, FewShot(shots=[1, 5], draws=4))
+    for name in ("accuracy", "accuracy_over_inner_steps"):
+        np.testing.assert_array_equal(both[name].isel(meta_seed=1, seed=[2]), alone[name])
+    # By default curves end where the table is.
+    last = both["accuracy_over_inner_steps"].isel(inner_step=-1)
+    np.testing.assert_array_equal(last, both["accuracy"].sel(shots=5))
+
+
 def test_draws_are_nested_balanced_and_of_the_training_split():
     data = labelled()
     few, many = (draw_labelled(data.labels, ~data.test, shots=k, draws=n, seed=0) for k, n in ((2, 3), (7, 5)))

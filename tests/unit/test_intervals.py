@@ -17,6 +17,33 @@ def test_coverage_is_nominal(effects):
 SHAPES = ((5, 1), (1, 20), (5, 20))
 
 
+@pytest.mark.parametrize("effects", [(1, 0.5, 0.5, 0.3), (0, 1, 1, 0.3), (1, 0, 0, 1), (0.3, 1, 0, 1)])
+def test_coverage_over_three_levels_is_nominal_or_more(effects):
+    rng, n = np.random.default_rng(0), 4000
+    shapes = ((3, 1, 1), (1, 5, 1), (1, 1, 20), (3, 5, 20))
+    values = sum(scale * rng.normal(size=(n, *shape)) for scale, shape in zip(effects, shapes, strict=True))
+    _, low, high = crossed_interval(values, 3)
+    # The floor of two degrees of freedom is generous where meta-training seeds hardly differ.
+    assert 0.93 < ((low < 0) & (high > 0)).mean() < 0.99
+
+
+def test_a_level_that_adds_nothing_changes_nothing_and_one_member_is_no_level():
+    values = np.random.default_rng(2).normal(size=(4, 5, 20))
+    two = crossed_interval(values)
+    np.testing.assert_allclose(crossed_interval(values[:, None], 3), two)
+    # Equal thetas: their spread is absent, the freedom is that of the fewest members.
+    same = crossed_interval(np.broadcast_to(values[:, None], (4, 3, 5, 20)), 3)
+    np.testing.assert_allclose(same.mean, two.mean)
+    assert (same.high - same.low >= (two.high - two.low) * (1 - 1e-9)).all()
+
+
+def test_runs_that_differ_widen_the_interval_to_that_of_their_means():
+    values = np.array([0.6, 0.7, 0.75])[:, None, None] + np.zeros((3, 5, 20))
+    _, low, high = crossed_interval(values, 3)
+    expected = stats.t.interval(0.95, 2, 0.41 / 0.6, stats.sem([0.6, 0.7, 0.75]))
+    np.testing.assert_allclose([low, high], expected)
+
+
 @pytest.mark.parametrize("shape", [(1, 6), (6, 1)])
 def test_one_seed_or_draw_gives_a_t_interval(shape):
     values = np.random.default_rng(1).normal(size=shape)

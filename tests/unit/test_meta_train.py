@@ -239,6 +239,28 @@ def test_base_models_of_several_shapes_share_each_meta_step() -> None:
     assert (after.tasks[0].task != before.tasks[0].task).sum() == 0
 
 
+def test_a_base_model_may_have_a_side_and_a_batch_of_its_own() -> None:
+    shapes = [{"hidden": [], "features": 5}, {"hidden": [], "features": 5, "side": 2, "batch": 3}]
+    spec = MetaTrain.model_validate(SPEC.model_dump() | {"base_models": shapes})
+    seen = []
+
+    def estimate(keys: Any, rule: CompactRule, tasks: TaskState, carry: None, window: Window) -> Estimate:
+        seen.append(window)
+        gradient = jax.tree.map(jnp.zeros_like, rule)
+        return Estimate(gradient, tasks._replace(age=tasks.age + 1), carry, jnp.ones(2), jnp.ones(2, bool))
+
+    before = initial_state(RULE, spec)
+    assert [tasks.phi.layers[0].W.shape for tasks in before.tasks] == [(2, 16, 5), (2, 4, 5)]
+    meta_step(before, SOURCES, spec, estimate)
+    steps = SPEC.unroll.truncation
+    assert [window.unlabelled.shape for window in seen] == [(2, steps, SPEC.batch, 16), (2, steps, 3, 4)]
+    # The smaller image is the larger one with blocks of pixels averaged, or nearly: no part of it is left out.
+    means = [float(window.unlabelled.mean()) for window in seen]
+    assert means[0] == pytest.approx(means[1], rel=0.3)
+    with pytest.raises(ValueError, match=r"base_models.side: 5 is more than tasks.side, 4"):
+        MetaTrain.model_validate(SPEC.model_dump() | {"base_models": [shapes[1] | {"side": 5}]})
+
+
 def test_too_many_broken_tasks_stop_the_run_and_leave_its_state(tmp_path) -> None:
     broken = Hebbian(jnp.nan, 0.01)
     probes = {"letters": (source_probe(jax.random.key(2), LETTERS, SPEC), 3)}

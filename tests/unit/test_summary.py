@@ -147,6 +147,29 @@ def test_the_reference_is_known_by_its_kind_not_its_name():
     assert "| random-init | **+40.0 ± 0.0** |" in table
 
 
+def test_meta_training_seeds_are_a_level_of_every_interval():
+    runs = [evaluation("learned", "a", mean, kind="meta-trained") for mean in (0.6, 0.7, 0.75)]
+    reference = evaluation("random-init", "a", 0.5)
+    learned = xr.concat(runs, "meta_seed", combine_attrs="override")
+    both = summarise([learned, reference])
+    assert both["meta_seeds"].values.tolist() == [3, 0]
+    half = 4.302653 * np.std([0.6, 0.7, 0.75], ddof=1) / np.sqrt(3)
+    low, high = (cell(both, f"accuracy_{end}", "learned", "a") for end in ("low", "high"))
+    # Draws add to the variance, and to the degrees of freedom.
+    assert ((high - low) / 2 > 0.9 * half).all()
+    # Offsets of draws cancel in differences, the spread of runs does not.
+    ends = [cell(both, f"difference_to_random_init_{end}", "learned", "a") for end in ("low", "high")]
+    np.testing.assert_allclose(
+        ends, np.stack([np.full((2, 2), 2.05 / 3 - 0.5 + sign * half) for sign in (-1, 1)]), rtol=1e-4
+    )
+    table = markdown_table(both)
+    assert (
+        "draws of labels (3 draws), of rules meta-trained here over 3 meta-training seeds too; best in bold." in table
+    )
+    one = markdown_table(summarise([learned.isel(meta_seed=[0]), reference]))
+    assert "(3 draws), not over meta-training, which has one seed; best" in one
+
+
 def test_plain_xarray_selects_by_keyword(summary):
     assert float(summary.accuracy.sel(representation="raw", dataset="b", base_model="small", shots=1).mean()) == 0.45
     assert summary.kind.sel(representation="random-init") == "identity"

@@ -1,12 +1,32 @@
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+
+# Importing Snakemake takes longer than planning with it: each of its runs is forked from a process that has done so.
+STARTED = multiprocessing.get_context("forkserver")
+STARTED.set_forkserver_preload(["snakemake.cli", "snakemake.workflow", "snakemake.dag", "pydantic"])
+
+
+def _snakemake(folder: Path, arguments: list[str], environment: dict[str, str], *streams) -> None:
+    """What `python -m snakemake` does in `folder`, in this process."""
+    from snakemake.cli import main
+
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, stream in enumerate(streams, start=1):
+        os.dup2(stream.detach(), number)
+    sys.path.insert(0, str(folder))
+    sys.argv = ["snakemake", *arguments]
+    main(arguments)
 
 
 class Checkout:
@@ -19,13 +39,15 @@ class Checkout:
         shutil.copy(ROOT / "Snakefile", folder)
 
     def snakemake(self, *arguments: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
-            cwd=self.folder,
-            env={"HOME": str(self.folder), "PATH": os.defpath, "LANG": "C.UTF-8"},
-            capture_output=True,
-            text=True,
-        )
+        command = ["--cores", "2", *arguments]
+        environment = {"HOME": str(self.folder), "PATH": os.defpath, "LANG": "C.UTF-8"}
+        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+            streams = [multiprocessing.reduction.DupFd(stream.fileno()) for stream in (output, errors)]
+            process = STARTED.Process(target=_snakemake, args=(self.folder, command, environment, *streams))
+            process.start()
+            process.join()
+            texts = [stream.seek(0) or stream.read() for stream in (output, errors)]
+        done = subprocess.CompletedProcess(command, process.exitcode or 0, *texts)
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         return done
 

@@ -212,6 +212,19 @@ def test_a_new_key_with_a_default_renames_no_finished_run(finished: Checkout):
         assert {path for path in finished.outputs() if path.parts[0] == "meta_train"} == before
 
 
+def test_a_further_seed_of_a_run_leaves_the_others_as_they_are(finished: Checkout):
+    before = {path.parent for path in finished.outputs() if path.parts[0] == "meta_train"}
+    planned = finished.outputs("--configfile", finished.overlay("meta_train: {compact-letters: {seeds: 2}}"))
+    runs = {path.parent for path, update in planned.items() if update and path.parts[0] == "meta_train"}
+    (new,) = runs
+    assert before == {new.with_name("seed-0")}
+    assert new.name == "seed-1"
+    features = {stem(path) for path, update in planned.items() if update and path.parts[0] == "features"}
+    assert features == {f"features/small/learned/{name}" for name in ("digits", "movie-sentences", "mine")} | {
+        "features/small/early/digits"
+    }
+
+
 def test_a_changed_meta_training_run_gets_a_folder_of_its_own(finished: Checkout):
     before = {path.parent for path in finished.outputs() if path.parts[0] == "meta_train"}
     for overlay in ("meta_train: {compact-letters: {meta_steps: 550}}", "datasets: {digits: {test_fraction: 0.5}}"):

@@ -21,7 +21,7 @@ rule apply_rule:
         ),
         spec=canonical_json(settings.apply),
         code=lambda wildcards: code("apply_rule", *plan.rule_modules(wildcards.method)),
-        theta=lambda wildcards, input: ["--theta", input.theta] if input.theta else [],
+        theta=lambda wildcards, input: [f"--theta={theta}" for theta in input.theta],
     shell:
         """
         python -m rules_src.stages.apply_rule --method {wildcards.method} --rule {params.rule:q} \

@@ -23,7 +23,7 @@ rule meta_train_rule:
     threads: 2
     params:
         spec=lambda wildcards: canonical_json(
-            settings.meta_train[plan.runs[wildcards.run]], without=["keep"]
+            plan.runs[wildcards.run].spec, without=["keep"]
         ),
         code=lambda wildcards: code("meta_train", *plan.run_modules(wildcards.run)),
         trained_by=lambda wildcards: planned(
@@ -31,13 +31,13 @@ rule meta_train_rule:
         ),
         # What a run keeps changes no result; a function of `threads` has no part in rerun decisions.
         keep=lambda wildcards, threads: canonical_json(
-            settings.meta_train[plan.runs[wildcards.run]].keep
+            plan.runs[wildcards.run].spec.keep
         ),
         datasets=lambda wildcards, input: [
             f"--dataset={Path(store).stem}={store}" for store in input.datasets
         ],
         start=lambda wildcards, input: ["--start", input.start] if input.start else [],
-        name=lambda wildcards: plan.runs[wildcards.run],
+        name=lambda wildcards: plan.runs[wildcards.run].name,
     shell:
         """
         python -m rules_src.stages.meta_train --name {params.name} --spec {params.spec:q} --code {params.code} \
