@@ -98,6 +98,15 @@ def safetensors_bytes(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, s
     return len(text).to_bytes(8, "little") + text + content[data:]
 
 
+def checksum(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    """SHA-256 over names, types, shapes and numbers of arrays, and over the metadata that go with them."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.name}{list(array.shape)}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
 @contextmanager
 def opened_safetensors(path: Path, *, refused: Callable[[object], InputError]) -> Iterator[Any]:
     """The open file, whose claims the library compares with its size before it reads.
