@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from rules_src.config.base import Name, PositiveFloat, PositiveInt, Section
+from rules_src.config.base import Int, Name, PositiveFloat, PositiveInt, Section
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -122,7 +122,7 @@ class Tasks(Section):
 
     side: PositiveInt = 7
     """Height and width of the images that a task shows; every source has its square of inputs."""
-    classes: Annotated[int, Field(ge=2)] = 10
+    classes: Annotated[Int, Field(ge=2)] = 10
     """Classes a task."""
     sources: Annotated[dict[Name, Source], Field(min_length=1)] = {"letters": Images(kind="images", dataset="letters")}
     """Where tasks come from; every meta-step has the same number of tasks of each."""

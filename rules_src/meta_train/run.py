@@ -11,6 +11,7 @@ from jaxtyping import Float, PRNGKeyArray
 from rules_src.config.base import canonical_json
 from rules_src.config.meta_train import MetaTrain
 from rules_src.errors import InputError
+from rules_src.memory import check_memory, numbers
 from rules_src.meta_train.allotment import trained_sources
 from rules_src.meta_train.data import held_out_sources, task_sources
 from rules_src.meta_train.held_out import Probe, source_probe, watched
@@ -130,13 +131,30 @@ def meta_training(
         folder: where the run lies.
 
     Raises:
-        InputError: as for `task_sources`, `watched` and `first_rule`.
+        InputError: there is too little memory, or as for `task_sources`, `watched` and `first_rule`.
     """
     key_rule, key_probe = jax.random.split(jax.random.fold_in(jax.random.key(spec.seed), 1))
+    rule = first_rule(spec, start, key_rule)
+    _check_size(rule, spec)
     sources = task_sources(spec.tasks, datasets)
     training = {name: sources[name] for name in trained_sources(spec)}
     probes = _probes(key_probe, sources, spec, datasets)
-    return MetaTraining(first_rule(spec, start, key_rule), training, spec, probes, folder)
+    return MetaTraining(rule, training, spec, probes, folder)
+
+
+def _check_size(rule: NeuronLocalRule, spec: MetaTrain) -> None:
+    inputs, labelled = spec.tasks.side**2, spec.tasks.classes * spec.labelled
+    length = max(spec.unroll.truncations or [spec.unroll.truncation])
+    window = spec.parallel_tasks, length * spec.batch + 2 * labelled, inputs
+    probe = spec.held_out.tasks, spec.held_out.inner_steps * spec.batch + labelled, inputs
+    check_memory(
+        "base_models, parallel_tasks, tasks.side, batch, labelled, held_out",
+        {
+            "tasks and the optimiser": jax.eval_shape(lambda: initial_state(rule, spec)),
+            "a meta-step's data": numbers(*window),
+            "a probe's": numbers(*probe),
+        },
+    )
 
 
 def first_rule(spec: MetaTrain, start: Path | None, key: PRNGKeyArray) -> NeuronLocalRule:
