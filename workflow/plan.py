@@ -14,10 +14,12 @@ from rules_src.config.rules import Compact, MetaTrained, Pretrained, Published
 from rules_src.config.study import Config, Study, meta_train_folder, modality, run_datasets
 from rules_src.errors import InputError
 from rules_src.update_rules.pretrained import pretrained_file
+from workflow.checks import check_run, check_start, check_study, check_time
 from workflow.fingerprint import FingerprintError, fingerprint
 
-# What stages read of the config is a parameter already, defaults filled in; how far a run is changes no result.
-NO_RESULT = ("rules_src.config", "rules_src.training.progress")
+# What stages read of the config is a parameter already, defaults filled in; how far a run is, and whether another
+# process is at it, changes no result, nor does how much memory there is.
+NO_RESULT = ("rules_src.config", "rules_src.training.progress", "rules_src.training.lock", "rules_src.memory")
 # What a saved state does not depend on besides: how it is written, and what is said.
 NO_STATE = (*NO_RESULT, "rules_src.storage", "rules_src.errors")
 
@@ -95,7 +97,12 @@ class Plan:
         return [f"<results>/meta_train/{meta_train_folder(self.config, run)}" for run in runs]
 
     def run_datasets(self, folder: str) -> list[str]:
-        """Names of the datasets that a meta-training run reads."""
+        """Names of the datasets that a meta-training run reads.
+
+        Raises:
+            InputError: as for `check_run`.
+        """
+        check_run(self.config, self.runs[folder])
         return run_datasets(self.config.meta_train[self.runs[folder]])
 
     def theta_of_run(self, rule: str) -> list[str]:
@@ -121,16 +128,24 @@ class Plan:
         """The theta that a run starts from: one file, or none where it is drawn.
 
         Raises:
-            InputError: no such theta comes with the project.
+            InputError: no such theta comes with the project, or it is of another rule.
         """
-        run = self.runs[folder]
-        name = self.config.meta_train[run].start
-        return [_pretrained(name, f"meta_train.{run}.start")] if name else []
+        run, place = self.config.meta_train[self.runs[folder]], f"meta_train.{self.runs[folder]}.start"
+        if run.start is None:
+            return []
+        theta = _pretrained(run.start, place)
+        check_start(run, place, Path(theta))
+        return [theta]
 
     # Studies
 
     def evaluations(self, name: str) -> list[str]:
-        """One for each representation of a study and each dataset."""
+        """One for each representation of a study and each dataset.
+
+        Raises:
+            InputError: as for `check_study`.
+        """
+        check_study(self.config, name)
         places = product(self.of_study(name), self.study(name).datasets)
         return [f"<results>/studies/{name}/evaluate/{place}/{dataset}.nc" for place, dataset in places]
 
@@ -180,7 +195,7 @@ class Plan:
         """The file that a dataset of source `file` is read from; none for other sources.
 
         Raises:
-            InputError: there is no such file.
+            InputError: there is no such file, or it is from the future.
         """
         spec = self.config.datasets[dataset]
         if spec.source != "file":
@@ -188,6 +203,7 @@ class Plan:
         if not Path(spec.path).is_file():
             what = "is a folder" if Path(spec.path).is_dir() else "no such file"
             raise InputError(f"datasets.{dataset}.path: {spec.path}: {what}")
+        check_time(Path(spec.path))
         return [spec.path]
 
     # Code
