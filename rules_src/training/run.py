@@ -13,6 +13,7 @@ import jax
 import xarray as xr
 
 from rules_src.config.training import Keep
+from rules_src.errors import InputError
 from rules_src.storage import remove
 from rules_src.training import history
 from rules_src.training.lock import locked
@@ -103,8 +104,13 @@ def _resumed(run: Run[I], folder: Folder, keep: Keep) -> Iterator[I]:
     if start is not None:
         yield next(items)
     for item in items:
-        _keep(item, run, folder, keep)
-        _note_seconds(folder, before + time.monotonic() - begin)
+        try:
+            _keep(item, run, folder, keep)
+            _note_seconds(folder, before + time.monotonic() - begin)
+        except OSError as error:
+            raise InputError(
+                f"{folder.path}: cannot be saved: {error.strerror or error}; run again to go on"
+            ) from error
         yield item
 
 

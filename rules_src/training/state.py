@@ -45,10 +45,7 @@ def save_state(state: Any, path: Path, record: Mapping[str, str]) -> None:
     arrays = {name: np.array(leaf, order="C") for name, leaf in _named_leaves(jax.tree.map(_data, state))}
     header = {**record, "format": FORMAT, "prng": str(jax.random.key_impl(jax.random.key(0)))}
     content = safetensors_bytes(arrays, {**header, "sha256": checksum(arrays, header)})
-    try:
-        write_whole(path, lambda temporary: temporary.write_bytes(content))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be saved: {error.strerror}; mend that and run again to go on") from error
+    write_whole(path, lambda temporary: temporary.write_bytes(content))
 
 
 def newest_state(
