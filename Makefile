@@ -70,8 +70,9 @@ readme: run dag ## Run the study and put its table and its graph into README.md,
 check-results: setup ## Compare every result with the checksum it was written with (RESULTS=results)
 	python -m rules_src.stages.check_results $(RESULTS)
 
-schema: setup ## Regenerate config/schema.json and the tables of config/README.md
+schema: setup ## Regenerate config/schema.json, the tables of config/README.md and docs/bad-input.md
 	python -m rules_src.config.schema config
+	PYTHONPATH=. python tests/unit/bad_inputs.py docs/bad-input.md
 
 lock: ## Resolve requirements.lock anew (needs uv)
 	$(UV) pip compile pyproject.toml --extra workflow --extra test --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o requirements.lock

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from rules_src.apply import advance, check_size, initial_inner_loops
 from rules_src.base_model import ACTIVATIONS, BaseModel, BatchStatistics, batch_statistics, features_given
 from rules_src.config import rules as config
-from rules_src.config.base import LARGEST
+from rules_src.config.base import LARGEST, LARGEST_DECAY
 from rules_src.update_rules.base import check_fit
 from rules_src.update_rules.pretrained import DEFAULT, pretrained_file
 from rules_src.update_rules.theta import trained_rule
@@ -122,8 +122,8 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         _check_integer(self.batch, "batch")
         _check_no_bool(self.average, "average")
         check_scalar(self.average, "average", Real, min_val=0, max_val=1, include_boundaries="left")
-        if self.average != self.average:
-            raise ValueError("average == nan, must be >= 0.")
+        if not self.average <= LARGEST_DECAY:
+            raise ValueError(f"average == {self.average}, must be 0 to {LARGEST_DECAY}.")
         if not isinstance(self.scale, bool | np.bool_):
             raise TypeError(f"scale == {self.scale!r}, must be True or False.")
         X = validate_data(self, X, dtype=DTYPES, ensure_min_samples=2, ensure_min_features=2)

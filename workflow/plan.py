@@ -253,6 +253,11 @@ class Plan:
             *(f"tasks.{kind}" for kind in kinds),
         ]
 
+    def shots(self, dataset: str) -> int:
+        """Most labelled examples a class that a study which is run asks of a dataset; 0 if none does."""
+        studies = [study for name in self.config.run if dataset in (study := self.study(name)).datasets]
+        return max((max((study.few_shot or self.config.few_shot).shots) for study in studies), default=0)
+
     def source_module(self, dataset: str) -> str:
         """Module that prepares a dataset."""
         return f"datasets.{self.config.datasets[dataset].source.replace('-', '_')}"

@@ -13,6 +13,9 @@ from rules_src.errors import InputError
 LARGEST = 2**31 - 1
 """Integer that 32 bits hold, in which JAX counts."""
 
+LARGEST_DECAY = 0.999999
+"""Of a moving average: closer to 1, single precision would make it 1."""
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
 """Also of files, which are a little longer."""
 Int = Annotated[int, Field(le=LARGEST)]
@@ -20,6 +23,7 @@ PositiveInt = Annotated[Int, Field(gt=0)]
 Count = Annotated[Int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Decay = Annotated[float, Field(ge=0, le=LARGEST_DECAY)]
 PositiveFraction = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 

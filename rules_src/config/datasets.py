@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rules_src.config.base import Folder, Fraction, Int, PositiveFraction, PositiveInt, Section, Seed
+from rules_src.config.base import Folder, Fraction, PositiveFraction, PositiveInt, Section, Seed
 
 
 class Data(Section):
@@ -74,7 +74,7 @@ class Patches(Labelled):
     """Height and width of a patch in the photograph."""
     side: PositiveInt = 28
     """Height and width after area resizing, at most those of a patch."""
-    per_class: Annotated[Int, Field(ge=2)] = 200
+    per_class: Annotated[int, Field(ge=2, le=5000)] = 200
     """Patches of each region, over both splits."""
 
 
@@ -161,6 +161,8 @@ class Imdb(Source):
 def _known_suffix(path: str) -> str:
     if PurePath(path).suffix not in {".npz", ".csv", ".parquet"}:
         raise ValueError("has to end in .npz, .csv or .parquet")
+    if not path.isprintable():
+        raise ValueError("has a character that cannot be shown; rename the file")
     return path
 
 

@@ -44,6 +44,12 @@ class Neighbours(Fitted):
     examples: Annotated[Int, Field(ge=3)] = 10000
     """Training examples that are fitted on, drawn at random where there are more."""
 
+    @model_validator(mode="after")
+    def _enough(self) -> "Neighbours":
+        if self.examples <= self.neighbours:
+            raise ValueError(f"examples: {self.examples} have no {self.neighbours} neighbours; give more")
+        return self
+
 
 class Isomap(Neighbours):
     """Coordinates that keep the distances along the graph of nearest neighbours (Tenenbaum et al. 2000)."""

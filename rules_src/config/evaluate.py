@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rules_src.config.base import Increasing, Int, PositiveFloat, PositiveInt, Section, Seed
+from rules_src.config.base import Increasing, PositiveFloat, PositiveInt, Section, Seed
 
 
 class FewShot(Section):
@@ -12,9 +12,9 @@ class FewShot(Section):
 
     shots: Annotated[list[PositiveInt], Increasing] = [1, 2, 5, 10]
     """Labelled examples a class."""
-    draws: Annotated[Int, Field(ge=2)] = 20
+    draws: Annotated[int, Field(ge=2, le=10000)] = 20
     """Independent draws of the labelled examples, the same for every method."""
-    draws_over_inner_steps: Annotated[Int, Field(ge=2)] = 5
+    draws_over_inner_steps: Annotated[int, Field(ge=2, le=10000)] = 5
     """Draws behind the curves over inner steps."""
     logistic_c: PositiveFloat = 1.0
     """Inverse regularisation of the logistic regression, on features of unit mean variance."""

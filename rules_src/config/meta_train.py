@@ -6,8 +6,8 @@ from pydantic import Field, model_validator
 
 from rules_src.config.base import (
     Count,
+    Decay,
     Distinct,
-    Fraction,
     Name,
     PositiveFloat,
     PositiveFraction,
@@ -142,7 +142,7 @@ class MetaTrain(Section):
     precision: Precision = "float32"
     """Of the rule's update network while it is meta-trained; all else, and what is watched, is in float32."""
     optimiser: Adam = Adam()
-    average: Fraction = 0.0
+    average: Decay = 0.0
     """Decay a meta-step of the moving average of theta that is watched and saved; 0 averages nothing."""
     meta_steps: PositiveInt
     """Updates of theta."""

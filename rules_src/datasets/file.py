@@ -25,6 +25,9 @@ EXAMPLES = 1 << 24
 VALUES = 1 << 27
 """Numbers that are read; scaling them takes some 24 bytes each. Pixels do not count."""
 
+LARGEST = 1e15
+"""Value: single precision has to hold sums of squares of such."""
+
 CHANNELS = (1, 3)
 
 
@@ -48,6 +51,7 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
     """
     path = Path(spec.path)
     _check_file(path)
+    checksum = checksum_line(path.name, path)
     kind, read = ("array", _read_arrays) if path.suffix == ".npz" else ("column", _read_columns)
     content = read(path, spec)
     place = f"{path}: {kind} {spec.label!r}"
@@ -61,10 +65,12 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
         split = read_split(content.split, place)
         check_split(split, classes, place)
     check_names(classes.names, f"{path}: {kind} {spec.label!r}")
+    if checksum != checksum_line(path.name, path):
+        raise InputError(f"{path}: changed while it was read; run again")
     about = About(spec.source, path.name, licence="not stated", citation="not stated")
     described: dict[str, Any] = {
         "class_names": classes.names,
-        "checksum": [checksum_line(path.name, path)],
+        "checksum": [checksum],
         "checksum_kind": "the file itself",
     }
     if content.values.dtype == np.uint8:
@@ -209,7 +215,7 @@ def _as_float32(
 ) -> Float32[np.ndarray, "example column"]:
     with np.errstate(over="ignore"):
         feature: np.ndarray = values.astype(np.float32)
-    finite = np.isfinite(feature).all(0)
+    finite = (np.abs(feature) <= LARGEST).all(0)
     if not finite.all():
         worst = int(finite.argmin())
         name = f"column {columns[worst]!r}" if columns else f"feature {worst}"

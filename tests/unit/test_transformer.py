@@ -207,7 +207,7 @@ def test_data_that_are_refused(X: Any, error: type[Exception], message: str) -> 
         ({"inner_steps": False}, TypeError, "^inner_steps == False, must be a number"),
         ({"random_state": True}, TypeError, "^random_state == True, must be a number"),
         ({"average": False}, TypeError, "^average == False, must be a number"),
-        ({"average": np.nan}, ValueError, "^average == nan, must be >= 0"),
+        ({"average": np.nan}, ValueError, "^average == nan, must be 0 to 0.999999"),
         ({"scale": "no"}, TypeError, "^scale == 'no', must be True or False"),
         ({"scale": 1}, TypeError, "^scale == 1, must be True or False"),
         ({"inner_steps": 2**31}, ValueError, "^inner_steps == 2147483648, must be <= 2147483647"),

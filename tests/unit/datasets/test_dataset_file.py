@@ -475,7 +475,20 @@ def test_a_side_is_for_images_that_are_no_smaller(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_values_beyond_float32_are_refused(tmp_path, suffix):
-    path = write(tmp_path / f"gems.{suffix}", gems(b=X[:, 1] * 1e300))
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch, suffix):
+    path = write(tmp_path / f"gems.{suffix}", gems())
+
+    def edited(*arguments):
+        write(path, gems(a=X[:, 0] + 1))
+        return labels.read_classes(*arguments)
+
+    monkeypatch.setattr(file, "read_classes", edited)
+    assert refused(path) == "changed while it was read; run again"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("size", [1e300, 1e20])
+def test_values_beyond_float32_are_refused(tmp_path, suffix, size):
+    path = write(tmp_path / f"gems.{suffix}", gems(b=X[:, 1] * size))
     where = "feature 1" if suffix == "npz" else "column 'b'"
     assert refused(path, standardise=False) == f"{where}: values too large for float32; scale them down"
