@@ -1,8 +1,10 @@
 # CORES: jobs at a time. CONFIG: a config laid over config/config.yaml. PYTHON: what .venv is made with.
+# RESULTS: the folder of results that is checked.
 # BASE: the revision that benchmarks are compared with. ONLY: words in their names, such as "compact and step".
 CORES ?= 2
 CONFIG ?=
 BASE ?=
+RESULTS ?= results
 ONLY ?=
 PYTHON ?= python3
 UV ?= uv
@@ -15,10 +17,10 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow bench bench-compare report dag readme schema lock clean
+.PHONY: help setup run test test-slow bench bench-compare report dag readme check-results schema lock clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "By hand, each with --help, in the activated .venv:"
 	@echo "python -m rules_src.stages.replay     hold the published rule against recorded numbers of the released code"
@@ -36,6 +38,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 run: setup ## Run the study (CORES=2, CONFIG=config/smoke.yaml for another one)
+	@python -m workflow.checks $(CONFIG)
 	$(SNAKEMAKE)
 
 test: setup ## Run every fast check: formatting, lint, types, import contracts, tests
@@ -64,8 +67,12 @@ dag: setup ## Write the graph of rules as Mermaid to results/dag.mmd
 readme: run dag ## Run the study and put its table and its graph into README.md, the table into the cards of shipped rules
 	python workflow/readme.py results/dag.mmd results/studies/default/table.md
 
-schema: setup ## Regenerate config/schema.json and the tables of config/README.md
+check-results: setup ## Compare every result with the checksum it was written with (RESULTS=results)
+	python -m rules_src.stages.check_results $(RESULTS)
+
+schema: setup ## Regenerate config/schema.json, the tables of config/README.md and docs/bad-input.md
 	python -m rules_src.config.schema config
+	PYTHONPATH=. python tests/unit/bad_inputs.py docs/bad-input.md
 
 lock: ## Resolve requirements.lock anew (needs uv)
 	$(UV) pip compile pyproject.toml --extra workflow --extra test --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o requirements.lock

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 from rules_src.base_model import BaseModel, initial_base_model, layer_widths
 from rules_src.config import rules as config
 from rules_src.config.apply import Apply
+from rules_src.memory import check_memory, numbers
 from rules_src.update_rules.base import UpdateRule
 
 
@@ -54,6 +55,17 @@ def initial_inner_loops(keys: Key[Array, " seed"], inputs: int, base_model: conf
     return InnerLoops(phis, phis, keys, input_permutations(keys, inputs))
 
 
+def check_size(seeds: int, inputs: int, base_model: config.BaseModel, *, batch: int) -> None:
+    """Let inner loops pass that this device has room for.
+
+    Raises:
+        InputError: it has not, with what they take at least.
+    """
+    loops = jax.eval_shape(lambda: initial_inner_loops(seed_keys(seeds), inputs, base_model))
+    activations = numbers(seeds, batch, sum(layer_widths(base_model, inputs)))
+    check_memory("hidden, features, batch", {"base models and their averages": loops, "a batch": activations})
+
+
 def apply_rule(
     rule: UpdateRule,
     inputs: Float[np.ndarray, "example input"],
@@ -78,7 +90,11 @@ def apply_rule(
 
     Returns:
         One recording for each of `spec.inner_steps`.
+
+    Raises:
+        InputError: as for `check_size`.
     """
+    check_size(spec.seeds, inputs.shape[1], base_model, batch=spec.batch)
     x = jnp.asarray(inputs)
     loops = initial_inner_loops(seed_keys(spec.seeds), x.shape[1], base_model)
 

@@ -10,13 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
+from pydantic import ValidationError
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from rules_src.apply import advance, initial_inner_loops
+from rules_src.apply import advance, check_size, initial_inner_loops
 from rules_src.base_model import ACTIVATIONS, BaseModel, BatchStatistics, batch_statistics, features_given
 from rules_src.config import rules as config
+from rules_src.config.base import LARGEST, LARGEST_DECAY
 from rules_src.update_rules.base import check_fit
 from rules_src.update_rules.pretrained import DEFAULT, pretrained_file
 from rules_src.update_rules.theta import trained_rule
@@ -112,12 +114,18 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Raises:
             ValueError: X or a parameter is none that can be taken.
             TypeError: X is sparse, or a parameter is of another type.
-            InputError: the rule's file is missing or no theta file, or the rule demands another number of features.
+            InputError: the rule's file is missing or no theta file, the rule demands another number of features, or
+                there is too little memory for a base model so wide or batches so large.
         """
         section, seed = self._base_model(), self._seed()
-        check_scalar(self.inner_steps, "inner_steps", Integral, min_val=0)
-        check_scalar(self.batch, "batch", Integral, min_val=1)
+        _check_integer(self.inner_steps, "inner_steps", least=0)
+        _check_integer(self.batch, "batch")
+        _check_no_bool(self.average, "average")
         check_scalar(self.average, "average", Real, min_val=0, max_val=1, include_boundaries="left")
+        if not self.average <= LARGEST_DECAY:
+            raise ValueError(f"average == {self.average}, must be 0 to {LARGEST_DECAY}.")
+        if not isinstance(self.scale, bool | np.bool_):
+            raise TypeError(f"scale == {self.scale!r}, must be True or False.")
         X = validate_data(self, X, dtype=DTYPES, ensure_min_samples=2, ensure_min_features=2)
         self.column_min_, self.column_range_ = _least_and_range(X if self.scale else np.zeros_like(X[:1]))
 
@@ -153,14 +161,18 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if not isinstance(self.hidden, Sequence | np.ndarray):
             raise ValueError(f"hidden == {self.hidden!r}, must be a sequence of widths.")
         for width in self.hidden:
-            check_scalar(width, "hidden", Integral, min_val=1)
-        check_scalar(self.features, "features", Integral, min_val=1)
+            _check_integer(width, "hidden")
+        _check_integer(self.features, "features")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation == {self.activation!r}, must be one of {', '.join(ACTIVATIONS)}.")
         hidden = [int(width) for width in self.hidden]
-        return config.BaseModel(hidden=hidden, features=int(self.features), activation=self.activation)
+        try:
+            return config.BaseModel(hidden=hidden, features=int(self.features), activation=self.activation)
+        except ValidationError as error:
+            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
     def _seed(self) -> int:
+        _check_no_bool(self.random_state, "random_state")
         generator = check_random_state(self.random_state)
         is_seed = isinstance(self.random_state, Integral)
         return int(self.random_state if is_seed else generator.randint(2**31 - 1))
@@ -179,6 +191,7 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         name = str(self.rule)
         spec, rule = trained_rule(Path(name) if name.endswith(".safetensors") else pretrained_file(name))
         check_fit(spec, section)
+        check_size(1, x.shape[1], section, batch=int(self.batch))
         loops = initial_inner_loops(key[None], x.shape[1], section)
         padded, steps = jnp.asarray(_padded(x)), (0, int(self.inner_steps))
         rows = jnp.arange(len(padded))
@@ -189,6 +202,17 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if not all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((phi, statistics))):
             raise ValueError(f"rule {name!r} left weights that are not finite; scale X, or take fewer inner_steps.")
         return phi, statistics
+
+
+def _check_integer(value: Any, name: str, *, least: int = 1) -> None:
+    _check_no_bool(value, name)
+    check_scalar(value, name, Integral, min_val=least, max_val=LARGEST)
+
+
+def _check_no_bool(value: Any, name: str) -> None:
+    """Python counts True and False among the integers."""
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} == {value}, must be a number.")
 
 
 def _least_and_range(X: np.ndarray) -> tuple[Float[np.ndarray, " column"], Float[np.ndarray, " column"]]:

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from rules_src.errors import InputError
 from rules_src.storage import read_with_manifest, write_zarr
 
 LONG_NAMES = {
@@ -79,7 +80,16 @@ def write_features(
         seconds: wall-clock time that it took to learn and to embed, of all seeds together, with compilation. It goes
             into the manifest, so that equal features are equal stores.
         extra: what else the manifest is to hold.
+
+    Raises:
+        InputError: a number in it is not finite.
     """
+    for name, variable in dataset.variables.items():
+        if variable.dtype.kind == "f" and not np.isfinite(variable.values).all():
+            raise InputError(
+                f"{identity.method} on {identity.dataset}: {name} has come out not finite; give a smaller rate or "
+                "fewer steps"
+            )
     named = {name: value for name, value in identity._asdict().items() if value is not None}
     counts = {"seeds": dataset.sizes["seed"], "feature_width": dataset.sizes["feature"], "code": code}
     write_zarr(

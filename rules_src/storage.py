@@ -13,7 +13,7 @@ import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from safetensors.numpy import save
 from rules_src.errors import InputError
 
 PACKAGES = ("jax", "jaxlib", "numpy", "scikit-learn", "xarray", "zarr")
+MEND = "remove it and run the workflow again"
 CHECKSUM_LENGTH = 64
 """Bytes of a SHA-256 in hexadecimal digits."""
 
@@ -34,11 +35,14 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` with a temporary sibling of `path`, then rename it to `path`; on failure nothing is left.
 
     What killed processes left of earlier attempts is removed first.
+
+    Raises:
+        InputError: the disk is full, or the folder cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(path)
         write(temporary)
         if temporary.is_file():
             # Otherwise a crash of the machine can leave the new name with nothing behind it.
@@ -48,6 +52,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             shutil.rmtree(path)
         os.replace(temporary, path)
         _sync_folder(path.parent)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be saved: {error.strerror or error}; mend that and run again") from error
     finally:
         remove(temporary)
 
@@ -80,11 +86,12 @@ def _runs(pid: int) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all that is in it, if it is there."""
+    """Remove a file or a folder with all that is in it, if it is there and can be."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def safetensors_bytes(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
@@ -96,6 +103,15 @@ def safetensors_bytes(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, s
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + content[data:]
+
+
+def checksum(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    """SHA-256 over names, types, shapes and numbers of arrays, and over the metadata that go with them."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.name}{list(array.shape)}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 @contextmanager
@@ -213,20 +229,31 @@ def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
     write_whole(path, write)
 
 
+def check_netcdf(path: Path) -> None:
+    """Let a netCDF file of `write_netcdf` pass that is as it was written.
+
+    Raises:
+        InputError: the file is missing, or truncated or changed since it was written.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: missing or no netCDF file; {MEND}") from error
+    expected = hashlib.sha256(content[:-CHECKSUM_LENGTH]).hexdigest()
+    if content[-CHECKSUM_LENGTH:] != expected.encode():
+        raise InputError(f"{path}: truncated or changed since it was written; {MEND}")
+
+
 def read_netcdf(path: Path) -> xr.Dataset:
     """Load a netCDF file of `write_netcdf` into memory after checking it against its checksum.
 
     Raises:
-        InputError: the file is missing, no netCDF file, or truncated or changed since it was written.
+        InputError: as for `check_netcdf`, or it is no netCDF file.
     """
-    mend = "remove it and run the workflow again"
+    # Before HDF5 sees the file: a corrupt one can keep it busy for ever.
+    check_netcdf(path)
     try:
-        content = path.read_bytes()
-        # Before HDF5 sees the file: a corrupt one can keep it busy for ever.
-        checksum = hashlib.sha256(content[:-CHECKSUM_LENGTH]).hexdigest()
-        if content[-CHECKSUM_LENGTH:] != checksum.encode():
-            raise InputError(f"{path}: truncated or changed since it was written; {mend}")
         with xr.open_dataset(path, engine="h5netcdf") as dataset:
             return dataset.load()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise InputError(f"{path}: missing or no netCDF file; {mend}") from error
+        raise InputError(f"{path}: missing or no netCDF file; {MEND}") from error

@@ -16,10 +16,12 @@ from rules_src.config.rules import Compact, MetaTrained, Pretrained, Published
 from rules_src.config.study import Config, Study, meta_train_folders, modality, run_datasets
 from rules_src.errors import InputError
 from rules_src.update_rules.pretrained import pretrained_file
+from workflow.checks import check_run, check_start, check_study, check_time
 from workflow.fingerprint import FingerprintError, fingerprint
 
-# What stages read of the config is a parameter already, defaults filled in; how far a run is changes no result.
-NO_RESULT = ("rules_src.config", "rules_src.training.progress")
+# What stages read of the config is a parameter already, defaults filled in; how far a run is, and whether another
+# process is at it, changes no result, nor does how much memory there is.
+NO_RESULT = ("rules_src.config", "rules_src.training.progress", "rules_src.training.lock", "rules_src.memory")
 # What a saved state does not depend on besides: how it is written, and what is said.
 NO_STATE = (*NO_RESULT, "rules_src.storage", "rules_src.errors")
 
@@ -110,8 +112,14 @@ class Plan:
         return [f"<results>/meta_train/{folder}" for folder in folders]
 
     def run_datasets(self, folder: str) -> list[str]:
-        """Names of the datasets that a meta-training run reads."""
-        return run_datasets(self.runs[folder].spec)
+        """Names of the datasets that a meta-training run reads.
+
+        Raises:
+            InputError: as for `check_run`.
+        """
+        run = self.runs[folder]
+        check_run(self.config, run.name)
+        return run_datasets(run.spec)
 
     def theta_of_run(self, rule: str) -> list[str]:
         """What a run of this config makes for `rule`: for each seed its theta or its snapshots, none for others."""
@@ -136,15 +144,25 @@ class Plan:
         """The theta that a run starts from: one file, or none where it is drawn.
 
         Raises:
-            InputError: no such theta comes with the project.
+            InputError: no such theta comes with the project, or it is of another rule.
         """
         name, spec = self.runs[folder]
-        return [_pretrained(spec.start, f"meta_train.{name}.start")] if spec.start else []
+        if spec.start is None:
+            return []
+        place = f"meta_train.{name}.start"
+        theta = _pretrained(spec.start, place)
+        check_start(spec, place, Path(theta))
+        return [theta]
 
     # Studies
 
     def evaluations(self, name: str) -> list[str]:
-        """One for each representation of a study and each dataset."""
+        """One for each representation of a study and each dataset.
+
+        Raises:
+            InputError: as for `check_study`.
+        """
+        check_study(self.config, name)
         places = product(self.of_study(name), self.study(name).datasets)
         return [f"<results>/studies/{name}/evaluate/{place}/{dataset}.nc" for place, dataset in places]
 
@@ -200,7 +218,7 @@ class Plan:
         """The file that a dataset of source `file` is read from; none for other sources.
 
         Raises:
-            InputError: there is no such file.
+            InputError: there is no such file, or it is from the future.
         """
         spec = self.config.datasets[dataset]
         if spec.source != "file":
@@ -208,6 +226,7 @@ class Plan:
         if not Path(spec.path).is_file():
             what = "is a folder" if Path(spec.path).is_dir() else "no such file"
             raise InputError(f"datasets.{dataset}.path: {spec.path}: {what}")
+        check_time(Path(spec.path))
         return [spec.path]
 
     # Code
@@ -256,6 +275,11 @@ class Plan:
             f"meta_train.{spec.gradient.module}",
             *(f"tasks.{kind}" for kind in kinds),
         ]
+
+    def shots(self, dataset: str) -> int:
+        """Most labelled examples a class that a study which is run asks of a dataset; 0 if none does."""
+        studies = [study for name in self.config.run if dataset in (study := self.study(name)).datasets]
+        return max((max((study.few_shot or self.config.few_shot).shots) for study in studies), default=0)
 
     def source_module(self, dataset: str) -> str:
         """Module that prepares a dataset."""

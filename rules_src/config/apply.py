@@ -4,19 +4,19 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rules_src.config.base import Fraction, Increasing, PositiveInt, Section
+from rules_src.config.base import Count, Decay, Increasing, PositiveInt, Section
 
 
 class Apply(Section):
     """How a rule is unrolled on a dataset's unlabelled training split."""
 
-    seeds: Annotated[int, Field(ge=2)] = 5
+    seeds: Annotated[int, Field(ge=2, le=1000)] = 5
     """Base models, each with its own initial weights, input permutation and order of examples."""
-    inner_steps: Annotated[list[Annotated[int, Field(ge=0)]], Increasing] = [0, 10, 30, 100, 200]
+    inner_steps: Annotated[list[Count], Increasing] = [0, 10, 30, 100, 200]
     """Inner steps after which features are recorded; the last is the one that results quote."""
     batch: PositiveInt = 64
     """Unlabelled examples an inner step."""
-    average: Fraction = 0.97
+    average: Decay = 0.97
     """Decay an inner step of the moving average of the base model, which is what is recorded; 0 averages nothing."""
     probe: PositiveInt = 200
     """Test examples whose activations are kept for every layer."""

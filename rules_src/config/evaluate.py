@@ -12,9 +12,9 @@ class FewShot(Section):
 
     shots: Annotated[list[PositiveInt], Increasing] = [1, 2, 5, 10]
     """Labelled examples a class."""
-    draws: Annotated[int, Field(ge=2)] = 20
+    draws: Annotated[int, Field(ge=2, le=10000)] = 20
     """Independent draws of the labelled examples, the same for every method."""
-    draws_over_inner_steps: Annotated[int, Field(ge=2)] | None = None
+    draws_over_inner_steps: Annotated[int, Field(ge=2, le=10000)] | None = None
     """Draws behind the curves over inner steps, the first of the above; by default all of them."""
     logistic_c: PositiveFloat = 1.0
     """Inverse regularisation of the logistic regression, on features of unit mean variance."""

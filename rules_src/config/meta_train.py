@@ -4,7 +4,17 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from rules_src.config.base import Fraction, Name, PositiveFloat, PositiveFraction, PositiveInt, Section, Seed
+from rules_src.config.base import (
+    Count,
+    Decay,
+    Distinct,
+    Name,
+    PositiveFloat,
+    PositiveFraction,
+    PositiveInt,
+    Section,
+    Seed,
+)
 from rules_src.config.rules import BaseModel, Compact, Precision, Published
 from rules_src.config.tasks import Tasks
 from rules_src.config.training import Keep
@@ -77,7 +87,7 @@ class Adam(Section):
     """Largest learning rate, after the warm-up."""
     clip: PositiveFloat = 1.0
     """Largest global norm of a meta-gradient."""
-    warmup: Annotated[int, Field(ge=0)] = 20
+    warmup: Count = 20
     """Meta-steps of linear warm-up."""
 
 
@@ -90,9 +100,9 @@ class HeldOut(Section):
     """Inner steps from a fresh base model before it is scored."""
     tasks: PositiveInt = 8
     """Base models averaged for each dataset."""
-    datasets: list[Name] = []
+    datasets: Annotated[list[Name], Distinct] = []
     """Further image datasets, resized to the tasks' side, that are watched besides the tasks' own sources."""
-    kinds: list[Name] = []
+    kinds: Annotated[list[Name], Distinct] = []
     """Keys of `tasks.sources` that are only watched, never trained on."""
 
 
@@ -141,7 +151,7 @@ class MetaTrain(Section):
     precision: Precision = "float32"
     """Of the rule's update network while it is meta-trained; all else, and what is watched, is in float32."""
     optimiser: Adam = Adam()
-    average: Fraction = 0.0
+    average: Decay = 0.0
     """Decay a meta-step of the moving average of theta that is watched and saved; 0 averages nothing."""
     meta_steps: PositiveInt
     """Updates of theta."""

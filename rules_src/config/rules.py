@@ -1,16 +1,20 @@
 """Config of base models and update rules."""
 
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from rules_src.config.base import Name, PositiveFloat, PositiveInt, Section
+from rules_src.config.base import Count, Name, PositiveFloat, PositiveInt, Section
 
 Activation = Literal["relu", "leaky_relu", "swish", "tanh", "softplus", "step"]
 
 
 Width = Annotated[int, Field(gt=0, le=4096)]
 """Of a learned rule's parts: a matrix between two wider ones would fill the largest theta file."""
+
+LARGEST_WEIGHTS = 2**36
+"""Bytes that a base model's weights between its own layers may take; several base models are trained at once."""
 
 
 Precision = Literal["float32", "tensorfloat32", "bfloat16"]
@@ -25,6 +29,17 @@ class BaseModel(Section):
     """Width of the last layer, whose activations are the features."""
     activation: Activation = "relu"
     """Applied after the batch norm of every layer, the last included."""
+
+    @model_validator(mode="after")
+    def _fits_somewhere(self) -> "BaseModel":
+        # W and V in single precision; the first layer's depend on the dataset.
+        weights = sum(2 * 4 * below * above for below, above in pairwise([1, *self.hidden, self.features]))
+        if weights > LARGEST_WEIGHTS:
+            raise ValueError(
+                f"hidden, features: weights between these layers take {weights / 2**30:,.0f} GiB, "
+                f"more than the {LARGEST_WEIGHTS / 2**30:,.0f} GiB allowed; give narrower ones"
+            )
+        return self
 
 
 class Compact(Section):
@@ -92,7 +107,7 @@ class MetaTrained(Section):
     kind: Literal["meta-trained"]
     run: Name
     """Key into `meta_train`."""
-    meta_step: Annotated[int, Field(ge=0)] | None = None
+    meta_step: Count | None = None
     """Updates of theta after which it is taken: one of those after which the run keeps a snapshot; by default all."""
 
 

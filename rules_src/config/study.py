@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from rules_src.config.apply import Apply
-from rules_src.config.base import Name, Section, canonical_json, short_hash
+from rules_src.config.base import Distinct, Folder, Name, Section, canonical_json, short_hash
 from rules_src.config.datasets import Data, Dataset, File
 from rules_src.config.embeddings import Embedding
 from rules_src.config.evaluate import FewShot
@@ -32,26 +32,26 @@ Figure = Annotated[str, Field(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
 class Study(Section):
     """What is compared on what, with a table and figures of its own: every name is a key of the tables below."""
 
-    datasets: Annotated[list[Name], Field(min_length=1)]
+    datasets: Annotated[list[Name], Field(min_length=1), Distinct]
     """Keys of `datasets` that methods are evaluated on."""
-    base_models: list[Name] = []
+    base_models: Annotated[list[Name], Distinct] = []
     """Keys of `base_models` that rules train."""
-    rules: list[Name] = []
+    rules: Annotated[list[Name], Distinct] = []
     """Keys of `rules` that are applied."""
-    embeddings: list[Name] = []
+    embeddings: Annotated[list[Name], Distinct] = []
     """Keys of `embeddings` that rules are compared with."""
     few_shot: FewShot | None = None
     """The protocol, in place of the config's `few_shot`."""
-    figures: list[Figure] | None = None
+    figures: Annotated[list[Figure], Distinct] | None = None
     """What is drawn; by default every figure that has something to show."""
 
 
 class Config(Section):
     """The workflow's config."""
 
-    results: str = "results"
+    results: Folder = "results"
     """Folder for everything that the workflow makes."""
-    run: Annotated[list[Name], Field(min_length=1)]
+    run: Annotated[list[Name], Field(min_length=1), Distinct]
     """Keys of `studies` that are made where no target is named; each study's name is a target too."""
     studies: dict[Name, Study]
     """Studies to choose from; what they share is made once."""
@@ -78,11 +78,8 @@ class Config(Section):
             if target(name) in RULES:
                 raise ValueError(f"{place}: the name is that of a rule of the workflow; rename it")
             for table in ("datasets", "base_models", "rules", "embeddings"):
-                names = getattr(study, table)
-                for listed in names:
+                for listed in getattr(study, table):
                     _look_up(listed, getattr(self, table), f"{place}.{table}", table)
-                if repeated := [listed for listed in names if names.count(listed) > 1]:
-                    raise ValueError(f"{place}.{table}: {repeated[0]!r} is listed twice")
             if not study.rules and not study.embeddings:
                 raise ValueError(f"{place}: neither rules nor embeddings; list at least one method")
             if study.rules and not study.base_models:

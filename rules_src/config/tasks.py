@@ -4,9 +4,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from rules_src.config.base import Name, PositiveFloat, PositiveInt, Section
+from rules_src.config.base import Int, Name, PositiveFloat, PositiveInt, Section
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Exponent = Annotated[float, Field(ge=0, le=10)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -82,7 +83,7 @@ class Jitter(Section):
 
     rotation: NonNegative = 8.0
     """Degrees."""
-    scale: NonNegative = 0.1
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Relative change of size."""
     shift: NonNegative = 0.05
     """Share of the image side."""
@@ -99,13 +100,13 @@ class Variety(Section):
 
     inverted: Probability = 0.0
     """Probability that bright and dark are swapped; images alone."""
-    gamma: NonNegative = 0.0
+    gamma: Exponent = 0.0
     """Pixel values are raised to exp of a number in +-this; images alone."""
     stroke: Probability = 0.0
     """Strokes are thickened or thinned by up to this share of half a pixel on each side; images alone."""
     blur: NonNegative = 0.0
     """Largest standard deviation in pixels of a Gaussian blur; images alone."""
-    gain: NonNegative = 0.0
+    gain: Exponent = 0.0
     """Standard deviation of a log-normal gain per input."""
     noise: NonNegative = 0.0
     """Largest standard deviation of Gaussian noise of each input."""
@@ -113,7 +114,7 @@ class Variety(Section):
     """Largest share of inputs held at zero, so that tasks differ in how many inputs they have."""
     offset: NonNegative = 0.0
     """Largest standard deviation of an offset per input."""
-    scale: NonNegative = 0.0
+    scale: Exponent = 0.0
     """All inputs are multiplied by exp of a number in +-this."""
 
 
@@ -122,7 +123,7 @@ class Tasks(Section):
 
     side: PositiveInt = 7
     """Height and width of the images that a task shows; every source has its square of inputs."""
-    classes: Annotated[int, Field(ge=2)] = 10
+    classes: Annotated[Int, Field(ge=2)] = 10
     """Classes a task."""
     sources: Annotated[dict[Name, Source], Field(min_length=1)] = {"letters": Images(kind="images", dataset="letters")}
     """Where tasks come from; every meta-step has the same number of tasks of each."""

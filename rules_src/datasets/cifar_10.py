@@ -39,6 +39,9 @@ MEMBERS = {
     "test_batch": "sha256:f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831",
 }
 
+BATCH_LIMIT = 1 << 25
+"""Bytes that a batch may have; it has 31 million."""
+
 CLASS_NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
@@ -127,6 +130,6 @@ def _mirrored_batch(fetch: Fetch, name: str, checksum: str) -> bytes | None:
     path = fetch.mirrored(ABOUT.source, name) or fetch.mirrored(ABOUT.source, f"{name}.xz")
     if path is None:
         return None
-    batch = read_compressed(path, lzma.LZMAFile) if path.suffix else path.read_bytes()
+    batch = read_compressed(path, lzma.LZMAFile, limit=BATCH_LIMIT) if path.suffix else path.read_bytes()
     verify(batch, checksum, path)
     return batch

@@ -40,8 +40,14 @@ class Fetch:
             raise InputError(f"--mirror {self.mirror}: no such folder; correct or drop the option")
 
     def mirrored(self, source: str, name: str) -> Path | None:
-        """Path of a file in the mirror, unverified; None where the mirror lacks it."""
+        """Path of a file in the mirror, unverified; None where the mirror lacks it.
+
+        Raises:
+            InputError: there is a folder in its place.
+        """
         path = self.mirror / source / name if self.mirror is not None else None
+        if path is not None and path.is_dir():
+            raise InputError(f"{path}: a folder where the mirror should have a file; replace or remove it")
         return path if path is not None and path.is_file() else None
 
     def __call__(self, source: str, file: RemoteFile) -> Path:

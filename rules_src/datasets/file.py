@@ -12,14 +12,21 @@ from jaxtyping import Bool, Float32, Float64
 from rules_src.config.datasets import File
 from rules_src.datasets.fetch import Fetch, checksum_line
 from rules_src.datasets.images import resize
-from rules_src.datasets.labels import check_split, draw_split, read_classes, read_split
+from rules_src.datasets.labels import check_names, check_split, draw_split, read_classes, read_split
 from rules_src.datasets.npz import listed, read_npz
 from rules_src.datasets.schema import TRAIN, About, image_dataset, table_dataset
 from rules_src.datasets.tables import column_names, read_columns, value_type
 from rules_src.errors import InputError
 
 LIMIT = 1 << 29
-"""Bytes that the file may have, and what is read of it; as float32 it may be four times as large."""
+"""Bytes that the file may have, and what is read of it."""
+EXAMPLES = 1 << 24
+"""Examples that are read; counting labels takes some 50 bytes each."""
+VALUES = 1 << 27
+"""Numbers that are read; scaling them takes some 24 bytes each. Pixels do not count."""
+
+LARGEST = 1e15
+"""Value: single precision has to hold sums of squares of such."""
 
 CHANNELS = (1, 3)
 
@@ -44,6 +51,7 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
     """
     path = Path(spec.path)
     _check_file(path)
+    checksum = checksum_line(path.name, path)
     kind, read = ("array", _read_arrays) if path.suffix == ".npz" else ("column", _read_columns)
     content = read(path, spec)
     place = f"{path}: {kind} {spec.label!r}"
@@ -56,10 +64,13 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
         place = f"{path}: {kind} {spec.split!r}"
         split = read_split(content.split, place)
         check_split(split, classes, place)
+    check_names(classes.names, f"{path}: {kind} {spec.label!r}")
+    if checksum != checksum_line(path.name, path):
+        raise InputError(f"{path}: changed while it was read; run again")
     about = About(spec.source, path.name, licence="not stated", citation="not stated")
     described: dict[str, Any] = {
         "class_names": classes.names,
-        "checksum": [checksum_line(path.name, path)],
+        "checksum": [checksum],
         "checksum_kind": "the file itself",
     }
     if content.values.dtype == np.uint8:
@@ -103,6 +114,8 @@ def _read_arrays(path: Path, spec: File) -> Content:
             raise InputError(f"{path}: arrays {feature!r} and {name!r} have {len(values)} and {len(array)} examples")
     if not values.size:
         raise InputError(f"{place}: shape {values.shape} holds nothing; give examples with features")
+    if len(values) > EXAMPLES:
+        raise InputError(f"{place}: {len(values)} examples, more than the {EXAMPLES} that are read; give fewer")
     # Labels of floating point are refused later, in the words for columns.
     columns = {
         name: pa.array(array.astype(np.float64) if array.dtype.kind == "f" else array) for name, array in arrays.items()
@@ -125,6 +138,7 @@ def _numbers(values: np.ndarray, spec: File, place: str) -> np.ndarray:
         raise InputError(f"{place}: shape {values.shape} of {values.dtype} is no array of uint8 images; drop side")
     if values.dtype.kind == "U":
         raise InputError(f"{place}: holds text; give numbers")
+    _check_count(values.size, place)
     rows = values.reshape(len(values), -1).astype(np.float64)
     _check_finite(rows, place)
     return rows
@@ -135,15 +149,18 @@ def _read_columns(path: Path, spec: File) -> Content:
     given = [spec.label, *([spec.split] if spec.split else [])]
     for name in [*given, *spec.features]:
         if name not in names:
-            raise InputError(f"{path}: no column {name!r}; it holds {listed(names)}")
+            marks = [mark for mark in ";\t|" if len(names) == 1 and mark in names[0]]
+            hint = f"; part columns by commas, not by {marks[0]!r}" if marks else ""
+            raise InputError(f"{path}: no column {name!r}; it holds {listed(names)}{hint}")
     features = spec.features or [name for name in names if name not in given]
     if not features:
         raise InputError(f"{path}: no columns of features beside {listed(given)}")
     if "" in features:
         raise InputError(f"{path}: column {names.index('') + 1} has no name; name it, or list the others in features")
-    table = read_columns(path, [*features, *given], given, limit=LIMIT)
+    table = read_columns(path, [*features, *given], given, limit=LIMIT, examples=EXAMPLES)
     if not table.num_rows:
         raise InputError(f"{path}: a header, but no rows; give examples")
+    _check_count(table.num_rows * len(features), str(path))
     values = np.empty((table.num_rows, len(features)))
     for index, name in enumerate(features):
         values[:, index] = _column(table[name], f"{path}: column {name!r}")
@@ -152,8 +169,8 @@ def _read_columns(path: Path, spec: File) -> Content:
 
 def _column(column: pa.ChunkedArray, place: str) -> Float64[np.ndarray, " example"]:
     kind = column.type
-    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-    if not is_number and not pa.types.is_null(kind):
+    numeric = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean, pa.types.is_null)
+    if not any(is_kind(kind) for is_kind in numeric):
         example = next((scalar.as_py() for scalar in column if not _reads_as_number(scalar.as_py())), None)
         raise InputError(
             f"{place}: not numeric but of type {value_type(column)}, as in {reprlib.repr(example)}; drop it, or list "
@@ -162,6 +179,11 @@ def _column(column: pa.ChunkedArray, place: str) -> Float64[np.ndarray, " exampl
     numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy()
     _check_finite(numbers, place)
     return numbers
+
+
+def _check_count(count: int, place: str) -> None:
+    if count > VALUES:
+        raise InputError(f"{place}: {count} numbers, more than the {VALUES} that are read; give fewer")
 
 
 def _reads_as_number(value: object) -> bool:
@@ -193,7 +215,7 @@ def _as_float32(
 ) -> Float32[np.ndarray, "example column"]:
     with np.errstate(over="ignore"):
         feature: np.ndarray = values.astype(np.float32)
-    finite = np.isfinite(feature).all(0)
+    finite = (np.abs(feature) <= LARGEST).all(0)
     if not finite.all():
         worst = int(finite.argmin())
         name = f"column {columns[worst]!r}" if columns else f"feature {worst}"

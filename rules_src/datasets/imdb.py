@@ -32,6 +32,8 @@ LABELLED_MEMBERS = "4a887802878b183a84b2409fb3403b9648ce849ba6c6f28b5ec092e590fb
 
 REVIEW = re.compile(r"aclImdb/(train|test)/(pos|neg)/\d+_\d+\.txt")
 MEMBER_LIMIT = 1 << 20
+LABELLED_LIMIT = 1 << 28
+"""Bytes that the archive of the labelled reviews may unpack to; it has 104 million."""
 
 
 def prepare(
@@ -62,7 +64,9 @@ def _reviews(fetch: Fetch, archive: RemoteFile, labelled_members: str) -> tuple[
     """Reviews by name in alphabetical order, the line of checksum and what it is of."""
     labelled = fetch.mirrored(ABOUT.source, LABELLED)
     path = fetch(ABOUT.source, archive) if labelled is None else labelled
-    members = read_tar(path, lambda name: REVIEW.fullmatch(name) is not None, place=path, limit=MEMBER_LIMIT)
+    # What was fetched has the right checksum already; the mirror's archive is known by its members alone.
+    limits = {"limit": MEMBER_LIMIT} if labelled is None else {"limit": MEMBER_LIMIT, "total": LABELLED_LIMIT}
+    members = read_tar(path, lambda name: REVIEW.fullmatch(name) is not None, place=path, **limits)
     reviews = dict(sorted(members))
     if labelled is None:
         return reviews, checksum_line(archive.name, path), "official files"

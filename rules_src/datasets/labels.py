@@ -1,6 +1,7 @@
 """From a column of integers or texts to classes, and to the split that a file brings along."""
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,10 @@ from rules_src.datasets.tables import is_text, value_type
 from rules_src.errors import InputError
 
 INTEGER = re.compile("-?[0-9]{1,18}")
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+
+CLASSES = 1 << 16
+"""Classes that a file may have."""
 
 SPLITS = {"train": TRAIN, "0": TRAIN, "test": TEST, "1": TEST, "validation": VALIDATION}
 
@@ -28,12 +33,16 @@ def read_classes(column: pa.Array | pa.ChunkedArray, place: str) -> Classes:
     """Number the distinct values of a column of integers, booleans or texts.
 
     Raises:
-        InputError: the column holds something else, or misses values; `place` names it.
+        InputError: the column holds something else, misses values or has too many; `place` names it.
     """
     kind = value_type(column)
     if not (pa.types.is_integer(kind) or pa.types.is_boolean(kind) or is_text(kind)):
         raise InputError(f"{place}: values of type {kind}; give integers or text")
     encoded = _encoded(column)
+    if len(encoded.dictionary) > CLASSES:
+        raise InputError(
+            f"{place}: {len(encoded.dictionary)} different labels, more than {CLASSES}; give the column of the classes"
+        )
     # An empty text is a missing one; the last entry is for nulls, whose index is -1.
     texts = ["" if value is None else str(value) for value in [*encoded.dictionary.to_pylist(), None]]
     indices = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
@@ -45,6 +54,25 @@ def read_classes(column: pa.Array | pa.ChunkedArray, place: str) -> Classes:
         names.sort(key=int)
     number = {name: label for label, name in enumerate(names)}
     return Classes(np.array([number.get(text, -1) for text in texts], np.int32)[indices], names)
+
+
+def check_names(names: list[str], place: str) -> None:
+    """Refuse names of classes that were hardly meant as they are.
+
+    Raises:
+        InputError: two are written differently but read alike, or all are numbers and some no integers.
+    """
+    alike: dict[object, str] = {}
+    for name in names:
+        plain = unicodedata.normalize("NFC", name).strip()
+        number = int(plain) if INTEGER.fullmatch(plain.removeprefix("+")) else plain
+        if (other := alike.setdefault(number, name)) != name:
+            raise InputError(
+                f"{place}: labels {other!r} and {name!r} are two classes, but read alike; write one of them"
+            )
+    broken = [name for name in names if not INTEGER.fullmatch(name.strip())]
+    if broken and all(NUMBER.fullmatch(name.strip()) for name in names):
+        raise InputError(f"{place}: {broken[0]!r} is a number, but no integer; give integers or text as labels")
 
 
 def _encoded(column: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:

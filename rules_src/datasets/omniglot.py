@@ -27,6 +27,8 @@ ABOUT = About(
 SIDE = 105
 DRAWING = re.compile(r"images_(?:background|evaluation)/([^/]+/character\d+)/\d+_\d+\.png")
 MEMBER_LIMIT = 1 << 16
+TOTAL_LIMIT = 1 << 26
+"""Bytes that the drawings of an archive may have together; those of the larger one have 5 million."""
 DRAWN_TRAIN, DRAWN_VALIDATION = 1100, 100
 """Characters, where they are drawn; all others test."""
 
@@ -99,8 +101,8 @@ def _drawings(fetch: Fetch, part: Part) -> tuple[dict[str, bytes], str, str]:
     """Drawings by name in alphabetical order, the line of checksum and what it is of."""
     archive = part.archive
     path = fetch.mirrored(ABOUT.source, archive.name) or fetch(ABOUT.source, archive)
-    members = read_zip(path, lambda name: DRAWING.fullmatch(name) is not None, place=path, limit=MEMBER_LIMIT)
-    drawings = dict(sorted(members))
+    limits = {"limit": MEMBER_LIMIT, "total": TOTAL_LIMIT}
+    drawings = dict(sorted(read_zip(path, lambda name: DRAWING.fullmatch(name) is not None, place=path, **limits)))
     if f"md5:{hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()}" == archive.checksum:
         return drawings, checksum_line(archive.name, path), "official files"
     if (got := members_digest(drawings.items())) != part.members:

@@ -13,6 +13,8 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float32, Integer, UInt8
 
+from rules_src.errors import InputError
+
 TRAIN, TEST, VALIDATION = 0, 1, 2
 
 Split = UInt8[np.ndarray, " example"]
@@ -92,6 +94,23 @@ def _dataset(
             **attributes,
         },
     )
+
+
+def check_shots(dataset: xr.Dataset, shots: int) -> None:
+    """Let a dataset pass whose every class has at least so many training examples, or whose splits share no class.
+
+    Raises:
+        InputError: naming a class that has fewer.
+    """
+    if "class_split" in dataset:
+        return
+    names = dataset.attrs["class_names"]
+    counts = np.bincount(dataset["label"].values[dataset["split"].values == TRAIN], minlength=len(names))
+    if counts.min() < shots:
+        raise InputError(
+            f"few_shot.shots: {shots} labelled examples a class asked for, but {names[counts.argmin()]!r} of "
+            f"{dataset.attrs['name']} has {counts.min()} training examples; give at most that"
+        )
 
 
 def split_of_classes(

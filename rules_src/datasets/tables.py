@@ -19,6 +19,9 @@ BLOCK = 1 << 24
 BATCH = 1024
 """Rows of a Parquet file that are unpacked at once."""
 
+COLUMNS = 1 << 17
+"""Columns that a file may have; Arrow takes about a kilobyte for each."""
+
 
 def column_names(path: Path) -> list[str]:
     """Names of the columns in order, without the index that pandas may have stored.
@@ -28,24 +31,33 @@ def column_names(path: Path) -> list[str]:
     """
     with _blamed_on(path):
         if path.suffix == ".csv":
+            with path.open("rb") as file:
+                _check_count(path, "columns", file.readline(BLOCK).count(b",") + 1, COLUMNS)
             with csv.open_csv(path, **_options()) as reader:
                 names = reader.schema.names
         else:
-            names = _without_index(parquet.read_schema(path))
+            schema = parquet.read_schema(path)
+            _check_count(path, "columns", len(schema), COLUMNS)
+            names = _without_index(schema)
     name, uses = Counter(names).most_common(1)[0] if names else ("", 0)
     if uses > 1:
         raise InputError(f"{path}: {uses} columns are named {name!r}; rename them")
     return names
 
 
-def read_columns(path: Path, names: Sequence[str], texts: Sequence[str], *, limit: int) -> pa.Table:
+def read_columns(path: Path, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
     """Read the named columns; those in `texts` stay texts in a CSV, whatever they look like.
 
     Raises:
-        InputError: the file is broken, or unpacks to more than `limit` bytes.
+        InputError: the file is broken, unpacks to more than `limit` bytes or has more rows than `examples`.
     """
     with _blamed_on(path):
-        table = _read_csv(path, names, texts) if path.suffix == ".csv" else _read_parquet(path, names, limit)
+        if path.suffix == ".csv":
+            table = _read_csv(path, names, texts)
+        else:
+            _check_count(path, "examples", parquet.read_metadata(path).num_rows, examples)
+            table = _read_parquet(path, names, limit)
+        _check_count(path, "examples", table.num_rows, examples)
         table.validate(full=True)
     return table
 
@@ -103,6 +115,11 @@ def _read_parquet(path: Path, names: Sequence[str], limit: int) -> pa.Table:
 def _check_size(path: Path, size: int, limit: int) -> None:
     if size > limit:
         raise InputError(f"{path}: unpacks to more than {limit} bytes; give fewer examples or columns")
+
+
+def _check_count(path: Path, what: str, count: int, limit: int) -> None:
+    if count > limit:
+        raise InputError(f"{path}: {count} {what}, more than the {limit} that are read; give fewer")
 
 
 def _without_index(schema: pa.Schema) -> list[str]:

@@ -16,7 +16,9 @@ from rules_src.config.embeddings import Neural
 from rules_src.config.training import Keep
 from rules_src.embeddings.base import Embedded, Unlabelled
 from rules_src.errors import InputError
+from rules_src.memory import check_memory, numbers
 from rules_src.training import history
+from rules_src.training.lock import locked
 from rules_src.training.progress import shown
 from rules_src.training.run import HISTORY, SNAPSHOTS, Folder, resumed
 from rules_src.training.state import load_state, save_state, state_path
@@ -63,6 +65,11 @@ class NeuralTraining:
         self.family, self.x, self.spec, self.seeds, self.folder = family, jnp.asarray(x), spec, seeds, folder
         self.steps, self.dispatch = spec.steps[-1], spec.every
         self.adam = optax.adam(spec.learning_rate)
+        batches = numbers(seeds, spec.batch, x.shape[1] + sum(spec.hidden))
+        check_memory(
+            "hidden, features, batch",
+            {"networks and their optimiser": jax.eval_shape(self.initial), "a batch": batches},
+        )
         # Activations are functions and no part of a state.
         self.static = eqx.partition(family.initial(jax.random.key(0), x.shape[1]), eqx.is_array)[1]
 
@@ -142,19 +149,21 @@ def embed_by(
     """Train one model a seed on the training examples and encode all examples.
 
     Raises:
-        InputError: the loss has become infinite, or as for `training.run.resumed`.
+        InputError: the loss has become infinite, there is too little memory, or as for `training.run.resumed`.
     """
     training = NeuralTraining(family, x[train], spec, seeds, folder)
-    for item in shown(resumed(training, folder, Keep()), training):
-        if not all(np.isfinite(values).all() for values in item.metrics.values()):
-            raise InputError(f"learning_rate: at {spec.learning_rate} the loss has become infinite; give less")
-    like = jax.eval_shape(training.initial).model
-    features = []
-    for step in spec.steps:
-        models = load_state(state_path(folder.path / SNAPSHOTS, step), like)
-        features.append(_encoded(family, eqx.combine(models, training.static), x))
-    past = history.read(folder.path / HISTORY)
-    return Embedded(np.stack(features, 1), spec.steps, {str(name): past[name].values.T for name in past.data_vars})
+    # Until all is read that lies in the folder.
+    with locked(folder.path):
+        for item in shown(resumed(training, folder, Keep()), training):
+            if not all(np.isfinite(values).all() for values in item.metrics.values()):
+                raise InputError(f"learning_rate: at {spec.learning_rate} the loss has become infinite; give less")
+        like = jax.eval_shape(training.initial).model
+        features = []
+        for step in spec.steps:
+            models = load_state(state_path(folder.path / SNAPSHOTS, step), like)
+            features.append(_encoded(family, eqx.combine(models, training.static), x))
+        past = history.read(folder.path / HISTORY)
+        return Embedded(np.stack(features, 1), spec.steps, {str(name): past[name].values.T for name in past.data_vars})
 
 
 def of_unit_variance(data: Unlabelled) -> Float32[np.ndarray, "example input"]:

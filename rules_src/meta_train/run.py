@@ -11,7 +11,8 @@ from jaxtyping import Float, PRNGKeyArray
 from rules_src.config.base import canonical_json
 from rules_src.config.meta_train import MetaTrain
 from rules_src.errors import InputError
-from rules_src.meta_train.allotment import of_shape, trained_sources
+from rules_src.memory import check_memory, numbers
+from rules_src.meta_train.allotment import of_shape, tasks_each, trained_sources
 from rules_src.meta_train.data import held_out_sources, task_sources
 from rules_src.meta_train.held_out import Probe, source_probe, watched
 from rules_src.meta_train.trainer import MetaState, Metrics, Progress, initial_state, meta_train
@@ -134,13 +135,32 @@ def meta_training(
         folder: where the run lies.
 
     Raises:
-        InputError: as for `task_sources`, `watched` and `first_rule`.
+        InputError: there is too little memory, or as for `task_sources`, `watched` and `first_rule`.
     """
     key_rule, key_probe = jax.random.split(jax.random.fold_in(jax.random.key(spec.seed), 1))
+    rule = first_rule(spec, start, key_rule)
+    _check_size(rule, spec)
     sources = task_sources(spec.tasks, datasets)
     training = {name: sources[name] for name in trained_sources(spec)}
     probes = _probes(key_probe, sources, spec, datasets)
-    return MetaTraining(first_rule(spec, start, key_rule), training, spec, probes, folder)
+    return MetaTraining(rule, training, spec, probes, folder)
+
+
+def _check_size(rule: NeuronLocalRule, spec: MetaTrain) -> None:
+    labelled = spec.tasks.classes * spec.labelled
+    length = max(spec.unroll.truncations or [spec.unroll.truncation])
+    shapes = [of_shape(spec, shape) for shape in spec.base_models]
+    windows = [(tasks_each(spec), length * seen.batch + 2 * labelled, seen.tasks.side**2) for seen in shapes]
+    first = shapes[0]
+    probe = spec.held_out.tasks, spec.held_out.inner_steps * first.batch + labelled, first.tasks.side**2
+    check_memory(
+        "base_models, parallel_tasks, tasks.side, batch, labelled, held_out",
+        {
+            "tasks and the optimiser": jax.eval_shape(lambda: initial_state(rule, spec)),
+            "a meta-step's data": [numbers(*window) for window in windows],
+            "a probe's": numbers(*probe),
+        },
+    )
 
 
 def first_rule(spec: MetaTrain, start: Path | None, key: PRNGKeyArray) -> NeuronLocalRule:

@@ -4,14 +4,21 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import jax
 import typer
 
 from rules_src.errors import InputError
 from rules_src.jax_settings import configure_jax
 
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
+"""In the errors of XLA."""
+
 
 def run(stage: Callable[..., None]) -> None:
-    """Run `stage` as a command line made from its signature; an `InputError` ends it with one line and exit code 1."""
+    """Run `stage` as a command line made from its signature; what a user can mend ends it with one line.
+
+    That is an `InputError`, a file that cannot be read or written, or too little memory; the exit code is 1.
+    """
     configure_jax()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(stage)
@@ -19,6 +26,14 @@ def run(stage: Callable[..., None]) -> None:
         app()
     except InputError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.exit(f"error: {error.filename}: {error.strerror}")
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not isinstance(error, MemoryError) and OUT_OF_MEMORY not in str(error):
+            raise
+        sys.exit(f"error: out of memory: {' '.join(str(error).split())}; give smaller sizes")
 
 
 def named_stores(option: str, texts: Sequence[str]) -> dict[str, Path]:

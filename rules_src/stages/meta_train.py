@@ -17,6 +17,7 @@ from rules_src.meta_train.truncation import inner_step_flops
 from rules_src.stages.command import named_stores, run
 from rules_src.storage import check_manifest, content_hash, read_zarr, write_manifest, write_whole, write_zarr
 from rules_src.training import history as run_history
+from rules_src.training.lock import locked
 from rules_src.training.progress import shown
 from rules_src.training.run import HISTORY, SNAPSHOTS, Folder, resumed
 from rules_src.training.state import versions
@@ -47,19 +48,21 @@ def train(
     folder = Folder(theta.parent / "state" / f"{trained_by}-{data}", record, partial(same_section, MetaTrain))
     datasets = {name: read_zarr(store) for name, store in stores.items()}
     training = meta_training(section, datasets, start, folder)
-    for item in shown(resumed(training, folder, parse_spec(Keep, keep, "--keep")), training):
-        state = item.state
+    # Until the outputs are written, since they are made of what lies in the folder.
+    with locked(folder.path):
+        for item in shown(resumed(training, folder, parse_spec(Keep, keep, "--keep")), training):
+            state = item.state
 
-    manifest = {"spec": json.loads(spec), "code": code, "extra": {"device": jax.devices()[0].device_kind}}
-    save_theta(state.average, theta, spec=section.rule.model_dump(mode="json"))
-    write_manifest(theta, **manifest)
-    kept = folder.path / SNAPSHOTS
-    kept.mkdir(exist_ok=True)
-    write_whole(snapshots, lambda temporary: shutil.copytree(kept, temporary))
-    write_manifest(snapshots, **manifest)
-    gflop = inner_step_flops(training.rule, section) / 1e9
-    whole = run_history.read(folder.path / HISTORY).assign_attrs(run=name, gflop_per_inner_step=gflop)
-    write_zarr(whole, history, **manifest)
+        manifest = {"spec": json.loads(spec), "code": code, "extra": {"device": jax.devices()[0].device_kind}}
+        save_theta(state.average, theta, spec=section.rule.model_dump(mode="json"))
+        write_manifest(theta, **manifest)
+        kept = folder.path / SNAPSHOTS
+        kept.mkdir(exist_ok=True)
+        write_whole(snapshots, lambda temporary: shutil.copytree(kept, temporary))
+        write_manifest(snapshots, **manifest)
+        gflop = inner_step_flops(training.rule, section) / 1e9
+        whole = run_history.read(folder.path / HISTORY).assign_attrs(run=name, gflop_per_inner_step=gflop)
+        write_zarr(whole, history, **manifest)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typer import Option
 from rules_src.config.base import parse_spec
 from rules_src.config.datasets import Dataset
 from rules_src.datasets.fetch import Fetch
+from rules_src.datasets.schema import check_shots
 from rules_src.stages.command import run
 from rules_src.storage import write_zarr
 
@@ -20,6 +21,7 @@ def prepare_dataset(
     code: Annotated[str, Option(help="Fingerprint of the source code.")],
     cache: Annotated[Path, Option(help="Folder for raw downloads.")],
     output: Annotated[Path, Option(help="Zarr store to write.")],
+    shots: Annotated[int, Option(help="Training examples that each class has to have.", min=0)] = 0,
     mirror: Annotated[Path | None, Option(help="Folder of raw files tried before the network.")] = None,
 ) -> None:
     """Prepare the dataset that `spec` describes and write it to `output`."""
@@ -27,6 +29,7 @@ def prepare_dataset(
     # Imported by name, and declared to the rule's fingerprint as a root of its own: editing letters reruns letters.
     module = import_module(f"rules_src.datasets.{section.source.replace('-', '_')}")
     dataset = module.prepare(section, Fetch(cache, mirror)).assign_attrs(name=name)
+    check_shots(dataset, shots)
     write_zarr(dataset, output, spec=json.loads(spec), code=code)
 
 

@@ -13,8 +13,10 @@ import jax
 import xarray as xr
 
 from rules_src.config.training import Keep
+from rules_src.errors import InputError
 from rules_src.storage import remove
 from rules_src.training import history
+from rules_src.training.lock import locked
 from rules_src.training.state import newest_state, remove_old_states, save_state, state_path
 
 HISTORY = "history.zarr"
@@ -82,11 +84,16 @@ def resumed(run: Run[I], folder: Folder, keep: Keep) -> Iterator[I]:
     """The items of `run`, from the newest state in `folder` on if there is one; the first is what it goes on from.
 
     Each item is on the disk before it is yielded: first its history, then its snapshot, last its state, so that a
-    state never claims more than is there.
+    state never claims more than is there. Until the last one the folder is locked.
 
     Raises:
-        InputError: the folder is of another run or cannot be written to.
+        InputError: the folder is of another run, in use by another process or cannot be written to.
     """
+    with locked(folder.path):
+        yield from _resumed(run, folder, keep)
+
+
+def _resumed(run: Run[I], folder: Folder, keep: Keep) -> Iterator[I]:
     start = newest_state(folder.path, jax.eval_shape(run.initial), folder.record, same=folder.same)
     store = folder.path / HISTORY
     if start is None:
@@ -97,8 +104,13 @@ def resumed(run: Run[I], folder: Folder, keep: Keep) -> Iterator[I]:
     if start is not None:
         yield next(items)
     for item in items:
-        _keep(item, run, folder, keep)
-        _note_seconds(folder, before + time.monotonic() - begin)
+        try:
+            _keep(item, run, folder, keep)
+            _note_seconds(folder, before + time.monotonic() - begin)
+        except OSError as error:
+            raise InputError(
+                f"{folder.path}: cannot be saved: {error.strerror or error}; run again to go on"
+            ) from error
         yield item
 
 

@@ -4,7 +4,6 @@ A file holds every array of the state, what the run is of (config, code, data, v
 appears under its name only once it is whole and on the disk; a file that is not whole is passed over for an older one.
 """
 
-import hashlib
 import json
 import logging
 import operator
@@ -18,7 +17,7 @@ import numpy as np
 
 from rules_src.config.training import Keep
 from rules_src.errors import InputError
-from rules_src.storage import opened_safetensors, safetensors_bytes, write_whole
+from rules_src.storage import checksum, opened_safetensors, safetensors_bytes, write_whole
 
 FORMAT = "metaplastic-state-1"
 State = TypeVar("State")
@@ -45,11 +44,8 @@ def save_state(state: Any, path: Path, record: Mapping[str, str]) -> None:
     """
     arrays = {name: np.array(leaf, order="C") for name, leaf in _named_leaves(jax.tree.map(_data, state))}
     header = {**record, "format": FORMAT, "prng": str(jax.random.key_impl(jax.random.key(0)))}
-    content = safetensors_bytes(arrays, {**header, "sha256": _checksum(arrays, header)})
-    try:
-        write_whole(path, lambda temporary: temporary.write_bytes(content))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be saved: {error.strerror}; mend that and run again to go on") from error
+    content = safetensors_bytes(arrays, {**header, "sha256": checksum(arrays, header)})
+    write_whole(path, lambda temporary: temporary.write_bytes(content))
 
 
 def newest_state(
@@ -118,8 +114,8 @@ def _whole(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     ) as file:
         header = dict(file.metadata() or {})
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    checksum = header.pop("sha256", None)
-    if checksum != _checksum(arrays, header) or header["format"] != FORMAT:
+    expected = header.pop("sha256", None)
+    if expected != checksum(arrays, header) or header["format"] != FORMAT:
         raise InputError(f"{path}: truncated or changed since it was saved")
     return arrays, header
 
@@ -152,14 +148,6 @@ def _difference(old: str, new: str) -> tuple[str, str]:
         pair = pair[0].get(key), pair[1].get(key)
     name = ".".join(place)
     return f"{name} {json.dumps(pair[0])}", f"{name} {json.dumps(pair[1])}"
-
-
-def _checksum(arrays: Mapping[str, np.ndarray], header: Mapping[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name, array in sorted(arrays.items()):
-        digest.update(f"{name} {_described(array)}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
 
 
 def _described(array: Any) -> str:

@@ -2,12 +2,14 @@
 
 Files may come from strangers. The format holds numbers only; its header is bounded, and the library checks it against
 the file's size. The config in it is validated like any other, sizes included, before a rule is made from it; names,
-shapes and types are compared with the rule's, which is not allocated, before any array is read.
+shapes and types are compared with the rule's, which is not allocated, before any array is read. A checksum of both in
+the header tells what has changed since it was written.
 """
 
 import json
+import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
@@ -21,21 +23,25 @@ from jaxtyping import PRNGKeyArray
 from rules_src.config.base import parse_spec
 from rules_src.config.rules import Initial, Learned
 from rules_src.errors import InputError
-from rules_src.storage import opened_safetensors, safetensors_bytes, write_whole
+from rules_src.storage import checksum, opened_safetensors, safetensors_bytes, write_whole
 from rules_src.update_rules.base import UpdateRule
 
 FORMAT = "metaplastic-theta-1"
+HEADER = {"format", "rule", "sha256"}
+"""Keys of the header; files of earlier versions lack the last one."""
 LARGEST_FILE = 64 * 2**20
 """Bytes; theta of the published rule takes 0.5 MB."""
 LARGEST_HEADER = 2**18
 """Bytes of the header's JSON; that of the published rule takes 5 kB."""
+
+log = logging.getLogger(__name__)
 
 
 def save_theta(rule: UpdateRule, path: Path, *, spec: dict[str, Any]) -> None:
     """Write the array leaves of `rule`, and `spec`, the config that `build` makes such a rule from."""
     arrays = {name: np.array(leaf, order="C") for name, leaf in _named_leaves(rule)}
     metadata = {"format": FORMAT, "rule": json.dumps(spec, sort_keys=True)}
-    content = safetensors_bytes(arrays, metadata)
+    content = safetensors_bytes(arrays, {**metadata, "sha256": checksum(arrays, metadata)})
     write_whole(path, lambda temporary: temporary.write_bytes(content))
 
 
@@ -75,10 +81,11 @@ def read_spec(path: Path) -> dict[str, Any]:
 
 
 def load_theta(path: Path, build: Callable[[], UpdateRule]) -> UpdateRule:
-    """The rule that `build` makes, with the theta of a file.
+    """The rule that `build` makes, with the theta of a file; one line is said about a file without a checksum.
 
     Raises:
-        InputError: the file is no theta file, belongs to another rule, or holds numbers that are not finite.
+        InputError: the file is no theta file, belongs to another rule, has changed since it was written, or holds
+            numbers that are not finite.
     """
     template = eqx.filter_eval_shape(build)
     expected = {name: _described(leaf.dtype.name, leaf.shape) for name, leaf in _named_leaves(template)}
@@ -90,6 +97,7 @@ def load_theta(path: Path, build: Callable[[], UpdateRule]) -> UpdateRule:
             if description != expected[name]:
                 raise InputError(f"{path}: {name} is {description}, the rule has {expected[name]}")
         arrays = {name: file.get_tensor(name) for name in expected}
+        _check_sum(path, arrays, dict(file.metadata() or {}))
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise InputError(f"{path}: {name} holds numbers that are not finite; take an earlier snapshot")
@@ -111,6 +119,16 @@ def _opened(path: Path) -> AbstractContextManager[Any]:
     if header > LARGEST_HEADER:
         raise refused(f"a header of {header} bytes; theta files have at most {LARGEST_HEADER}")
     return opened_safetensors(path, refused=refused)
+
+
+def _check_sum(path: Path, arrays: Mapping[str, np.ndarray], metadata: dict[str, str]) -> None:
+    if unknown := metadata.keys() - HEADER:
+        raise InputError(f"{path}: its header has the unknown key {min(unknown)!r}; fetch or write it again")
+    expected = metadata.pop("sha256", None)
+    if expected is None:
+        log.warning("%s: of an earlier version, without a checksum; damage to it would not be noticed", path)
+    elif expected != checksum(arrays, metadata):
+        raise InputError(f"{path}: changed since it was written; fetch or write it again")
 
 
 def _described(dtype: str, shape: Sequence[int]) -> str:

@@ -1,7 +1,10 @@
 """A run that is killed, at whatever moment, ends with the bytes of one that is not."""
 
+import errno
+import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +14,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from rules_src.errors import InputError
 from rules_src.training.history import read
+from rules_src.training.lock import locked
 
 HERE = Path(__file__).parent
 
@@ -76,6 +81,47 @@ def test_three_kills_in_the_middle_of_saving_change_no_byte(runs: Runs) -> None:
     runs.assert_equal("whole", "killed")
     # And a finished run is not run again.
     assert runs.finish("killed").split() == ["12"]
+
+
+def test_a_second_process_is_refused_in_one_line_and_changes_nothing(runs: Runs) -> None:
+    with locked(runs.folder / "contended"):
+        second = runs.start("contended")
+        _, errors = second.communicate()
+        holder = f"process {os.getpid()} on {socket.gethostname()}"
+        message = f"{runs.folder}/contended: in use by {holder}; wait for it or end it, then run again"
+        assert errors.splitlines()[-1] == f"rules_src.errors.InputError: {message}"
+        assert [path.name for path in (runs.folder / "contended").iterdir()] == ["lock"]
+
+
+def test_a_killed_process_holds_nothing_any_more(tmp_path: Path) -> None:
+    code = "import sys, time; from pathlib import Path; from rules_src.training.lock import locked\n"
+    code += "with locked(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code, tmp_path / "run"], stdout=subprocess.PIPE)
+    assert process.stdout
+    process.stdout.readline()
+    with pytest.raises(InputError, match=f"in use by process {process.pid} on "), locked(tmp_path / "run"):
+        pass
+    process.kill()
+    process.communicate()
+    with locked(tmp_path / "run"), locked(tmp_path / "run"):
+        pass
+
+
+def test_a_file_system_without_locks_is_said_and_a_folder_that_cannot_be_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with locked(tmp_path / "run"):
+        assert "knows no locks; start no second process" in caplog.text
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(InputError, match="file/run: cannot be written to: Not a directory; "),
+        locked(tmp_path / "file/run"),
+    ):
+        pass
 
 
 def test_the_history_has_every_meta_step_and_evaluation_once(runs: Runs) -> None:

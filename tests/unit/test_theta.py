@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -59,6 +60,49 @@ def test_a_wrong_array_is_named(path: Path, change: Callable[[dict[str, np.ndarr
     _rewrite(path, change)
     with pytest.raises(InputError, match=message):
         load_theta(path, _build)
+
+
+def test_every_single_bit_counts(path: Path) -> None:
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for place, bit in zip(rng.permutation(len(whole))[:200], rng.integers(0, 8, 200), strict=True):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << bit
+        path.write_bytes(changed)
+        with pytest.raises(InputError) as caught:
+            trained_rule(path)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda header: header["__metadata__"].update(sha256="0" * 64), "changed since it was written; fetch or write"),
+        (lambda header: header["__metadata__"].update(sha257="0"), "its header has the unknown key 'sha257'; fetch"),
+        (
+            lambda header: header["__metadata__"].update(rule=json.dumps(SPEC.model_dump() | {"initial_rate": 0.04})),
+            "ch",
+        ),
+    ],
+    ids=["sum", "key", "config"],
+)
+def test_a_changed_header_is_refused(path: Path, change: Callable[[dict[str, Any]], object], message: str) -> None:
+    content = path.read_bytes()
+    size = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:size])
+    change(header)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[size:])
+    with pytest.raises(InputError, match=f"theta.safetensors: {message}"):
+        trained_rule(path)
+
+
+def test_a_file_of_an_earlier_version_is_taken_with_a_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trained_rule(path)
+    assert not caplog.messages
+    _rewrite(path, lambda arrays: None)
+    loaded = load_theta(path, _build)
+    assert caplog.messages == [f"{path}: of an earlier version, without a checksum; damage to it would not be noticed"]
+    np.testing.assert_array_equal(loaded.error_in, build(SPEC, jax.random.key(7)).error_in)
 
 
 @pytest.mark.parametrize("keep", [0, 4, 40, -1])

@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from rules_src import memory
 from rules_src.apply import apply_rule
 from rules_src.config.apply import Apply
 from rules_src.config.rules import BaseModel, Compact, Published
@@ -201,6 +202,21 @@ def test_data_that_are_refused(X: Any, error: type[Exception], message: str) -> 
         ({"average": 1.0}, ValueError, "^average == 1.0, must be < 1"),
         ({"inner_steps": -1}, ValueError, "^inner_steps == -1, must be >= 0"),
         ({"activation": "sine"}, ValueError, "^activation == 'sine', must be one of relu, "),
+        ({"features": True}, TypeError, "^features == True, must be a number"),
+        ({"hidden": (np.True_,)}, TypeError, "^hidden == True, must be a number"),
+        ({"inner_steps": False}, TypeError, "^inner_steps == False, must be a number"),
+        ({"random_state": True}, TypeError, "^random_state == True, must be a number"),
+        ({"average": False}, TypeError, "^average == False, must be a number"),
+        ({"average": np.nan}, ValueError, "^average == nan, must be 0 to 0.999999"),
+        ({"scale": "no"}, TypeError, "^scale == 'no', must be True or False"),
+        ({"scale": 1}, TypeError, "^scale == 1, must be True or False"),
+        ({"inner_steps": 2**31}, ValueError, "^inner_steps == 2147483648, must be <= 2147483647"),
+        ({"batch": 10**12}, ValueError, "^batch == 1000000000000, must be <= 2147483647"),
+        (
+            {"hidden": (10**6, 10**6)},
+            ValueError,
+            "^hidden, features: weights between these layers take 7,451 GiB, more than the 64 GiB",
+        ),
         ({"random_state": "x"}, ValueError, "'x' cannot be used to seed"),
         ({"random_state": -1}, ValueError, "Seed must be between"),
         ({"rule": "tinny"}, InputError, "^no pretrained rule 'tinny' in .*; take one of: .*tiny"),
@@ -211,6 +227,23 @@ def test_parameters_that_are_refused(params: dict[str, Any], error: type[Excepti
     with pytest.raises(error, match=message) as caught:
         _small(**params).fit(_x())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("params", "sum_"),
+    [
+        ({"batch": 10**9}, "0.0 for base models and their averages + 44.7 for a batch = 44.7"),
+        ({"hidden": (10**9,)}, "126.7 for base models and their averages + 14.9 for a batch = 141.6"),
+        ({"hidden": (), "features": 10**9}, "82.0 for base models and their averages + 14.9 for a batch = 96.9"),
+    ],
+)
+def test_what_cannot_fit_is_refused_with_the_sum(
+    monkeypatch: pytest.MonkeyPatch, params: dict[str, Any], sum_: str
+) -> None:
+    monkeypatch.setattr(memory, "device_memory", lambda: 2**33)
+    with pytest.raises(InputError) as caught:
+        _small(**params).fit(_x())
+    assert str(caught.value) == f"hidden, features, batch: {sum_} GiB at least, but there are 8.0 GiB; give less"
 
 
 def test_a_published_rule_demands_its_number_of_features(tmp_path: Path) -> None:
@@ -249,6 +282,9 @@ def test_a_file_of_the_installation_comes_before_one_of_the_checkout(monkeypatch
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "data/pretrained").glob("*.safetensors")), ids=lambda file: file.stem)
-def test_a_rule_that_comes_with_the_project_loads_and_is_described(file: Path) -> None:
+def test_a_rule_that_comes_with_the_project_loads_and_is_described(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     trained_rule(file)
+    assert not caplog.messages, "it carries a checksum"
     assert file.with_suffix(".md").is_file(), "a card says what the rule was trained on and what it reaches"

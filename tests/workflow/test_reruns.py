@@ -127,6 +127,7 @@ def test_code_makes_anew_what_runs_it_and_what_follows(
 def test_config_makes_anew_what_reads_it_and_what_follows(
     finished: Checkout, stems: set[str], overlay: str, patterns: list[str]
 ):
+    (finished.folder / "some/folder").mkdir(parents=True, exist_ok=True)
     assert finished.pending("--configfile", finished.overlay(overlay)) == matching(stems, patterns)
 
 

@@ -7,10 +7,13 @@ from pathlib import Path
 from rules_src.config.base import canonical_json
 from rules_src.config.study import load, target
 from rules_src.errors import InputError
+from workflow.checks import check_files, check_folders
 from workflow.plan import Plan, dataset_stores, manifests, one_of
 
 try:
+    check_files(Path(file) for file in workflow.configfiles)
     settings = load(config)
+    check_folders(settings)
 except InputError as error:
     sys.exit(f"error: {error}")
 

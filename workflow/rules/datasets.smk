@@ -1,5 +1,8 @@
 rule prepare_dataset:
-    """Bring the raw files of one dataset into the schema that everything downstream reads."""
+    """Bring the raw files of one dataset into the schema that everything downstream reads.
+
+    Before anything else, so that what is wrong with data is said before hours of meta-training.
+    """
     input:
         lambda wildcards: planned(plan.own_files, wildcards.dataset),
     output:
@@ -9,6 +12,7 @@ rule prepare_dataset:
         "<logs>/prepare_dataset/{dataset}.log",
     benchmark:
         "<benchmarks>/prepare_dataset/{dataset}.tsv"
+    priority: 1
     params:
         spec=lambda wildcards: canonical_json(settings.datasets[wildcards.dataset]),
         code=lambda wildcards: code(
@@ -16,10 +20,12 @@ rule prepare_dataset:
         ),
         # Where raw files come from changes no result; a function of `threads` has no part in rerun decisions.
         raw=lambda wildcards, threads: raw_folders(),
+        # Nor does what is asked of it, which an evaluation would only say much later.
+        shots=lambda wildcards, threads: plan.shots(wildcards.dataset),
     shell:
         """
         python -m rules_src.stages.prepare_dataset --name {wildcards.dataset} --spec {params.spec:q} \
-            --code {params.code} {params.raw:q} --output {output.store:q} 2>&1 | tee {log:q}
+            --code {params.code} {params.raw:q} --shots {params.shots} --output {output.store:q} 2>&1 | tee {log:q}
         """
 
 

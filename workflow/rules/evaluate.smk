@@ -26,7 +26,7 @@ rule evaluate_few_shot:
 rule summarise:
     """Gather every evaluation of a study into one file and one table."""
     input:
-        lambda wildcards: plan.evaluations(wildcards.study),
+        lambda wildcards: planned(plan.evaluations, wildcards.study),
     output:
         summary="<results>/studies/{study}/summary.nc",
         table=report(

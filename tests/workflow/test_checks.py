@@ -1,0 +1,217 @@
+"""What is refused before any job, without Snakemake; and that Snakemake says it in one line."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from checkout import ROOT, Checkout
+
+from rules_src.config.rules import Compact
+from rules_src.config.study import Config, load
+from rules_src.datasets import digits, letters, mnist_5k
+from rules_src.datasets.fetch import Fetch
+from rules_src.errors import InputError
+from rules_src.meta_train import held_out
+from rules_src.update_rules.theta import initial_rule, save_theta
+from workflow import checks
+
+
+def config(overlay: str = "{}") -> Config:
+    """The default one, with an overlay merged as Snakemake does."""
+
+    def merged(old: Any, new: Any) -> Any:
+        if isinstance(old, dict) and isinstance(new, dict):
+            return old | {key: merged(old.get(key), value) for key, value in new.items()}
+        return new
+
+    return load(merged(yaml.safe_load((ROOT / "config/config.yaml").read_text()), yaml.safe_load(overlay)))
+
+
+def refused(check: Any, *arguments: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        check(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        (
+            "few_shot: {shots: [1, 105]}",
+            "few_shot.shots: 105 labelled examples a class asked for, but a class of 'digits' has 104 training "
+            "examples; give at most that",
+        ),
+        (
+            "studies: {default: {datasets: [mnist-5k], few_shot: {shots: [301]}}}",
+            "studies.default.few_shot.shots: 301 labelled examples a class asked for, but a class of 'mnist-5k' has "
+            "300 training examples; give at most that",
+        ),
+        (
+            "rules: {untrained: {kind: published, features: 16}}",
+            "studies.default.base_models: rule 'untrained' demands 16 features, 'small' has 32",
+        ),
+        (
+            "meta_train: {compact-letters: {rule: {kind: published, features: 8}, "
+            "base_models: [{hidden: [], features: 8}]}}",
+            "studies.default.base_models: rule 'learned' demands 8 features, 'small' has 32",
+        ),
+    ],
+)
+def test_a_study_that_could_not_end_well(overlay: str, message: str):
+    assert refused(checks.check_study, config(overlay), "default") == message
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        (
+            "datasets: {letters: {side: 12}}",
+            "tasks.side: 7 takes images of at least 14 x 14 pixels, 'letters' has 12 x 12",
+        ),
+        (
+            "meta_train: {compact-letters: {tasks: {classes: 13}}}",
+            "tasks.classes: 13 exceeds the 12 classes that 'letters' has for training or holds out",
+        ),
+        (
+            "meta_train: {compact-letters: {tasks: {side: 9}}}",
+            "tasks.side: 9 is more than the 8 pixels of 'digits'",
+        ),
+        (
+            "meta_train: {compact-letters: {labelled: 125}}",
+            "labelled: 125 and 50 to score are more than the 174 examples of a class of 'digits', which is watched",
+        ),
+    ],
+)
+def test_a_run_that_could_not_begin(overlay: str, message: str):
+    assert refused(checks.check_run, config(overlay), "compact-letters") == f"meta_train.compact-letters.{message}"
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_config_of_the_project_passes(file: Path):
+    checks.check_files([file])
+    whole = config(file.read_text())
+    for study in whole.studies:
+        checks.check_study(whole, study)
+    for run in whole.meta_train:
+        checks.check_run(whole, run)
+
+
+def test_what_is_known_of_data_is_true(tmp_path: Path):
+    assert held_out.SCORED == checks.WATCHED
+    whole, fetch = config(), Fetch(tmp_path)
+    for name, module in {"digits": digits, "mnist-5k": mnist_5k, "letters": letters}.items():
+        spec = whole.datasets[name]
+        dataset = module.prepare(spec, fetch)
+        assert spec.class_count == len(dataset.class_names)
+        assert spec.side == dataset.sizes["row"]
+        counts = [(dataset.label.values == label).sum() for label in range(spec.class_count)]
+        train = [((dataset.label.values == label) & (dataset.split.values == 0)).sum() for label in range(10)]
+        if spec.smallest:
+            assert min(counts) == spec.smallest
+            assert min(train) == checks._training_examples(spec)
+    assert checks._classes(spec) == int(dataset.held_out_character.sum())
+
+
+def test_a_theta_of_another_rule_is_no_start(tmp_path: Path):
+    file = tmp_path / "theta.safetensors"
+    run = config().meta_train["compact-letters"]
+    file.write_text("theta")
+    checks.check_start(run, "start", file)
+    for spec, right in ((Compact(kind="compact"), True), (Compact(kind="compact", channels=3), False)):
+        save_theta(initial_rule(spec), file, spec=spec.model_dump())
+        if right:
+            checks.check_start(run, "start", file)
+        else:
+            assert refused(checks.check_start, run, "start", file).startswith(f"start: {file} is of Compact(kind=")
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ("file", "{results}: {folder}/file is no folder; give another, or move it away"),
+        ("file/deep", "{results}: {folder}/file is no folder; give another, or move it away"),
+        ("nowhere", "{results}: {folder}/nowhere is no folder; give another, or move it away"),
+        ("locked/deep", "{results}: {folder}/locked cannot be written to; give another"),
+        ("x" * 300, "at most 3496 bytes, and 255 between two slashes, can be the path of a folder of results; give a"),
+        (
+            "x/" * 1800,
+            "at most 3496 bytes, and 255 between two slashes, can be the path of a folder of results; give a",
+        ),
+    ],
+)
+def test_folders_of_results_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, results: str, message: str):
+    (tmp_path / "file").touch()
+    (tmp_path / "nowhere").symlink_to("gone")
+    (tmp_path / "locked").mkdir()
+    # Whatever the mode, root may write.
+    monkeypatch.setattr(checks.os, "access", lambda path, mode: path.name != "locked")
+    given = str(tmp_path / results)
+    expected = message.format(results=given, folder=tmp_path)
+    assert refused(checks.check_folders, config(f"results: {given}")).startswith(f"results: {expected}")
+
+
+def test_folders_that_can_be(tmp_path: Path):
+    for results in ("new/deep", "there", "there/"):
+        (tmp_path / "there").mkdir(exist_ok=True)
+        checks.check_folders(config(f"results: {tmp_path / results}"))
+
+
+def test_a_mirror_that_is_not_there(tmp_path: Path):
+    message = f"data.mirror: {tmp_path}/gone: no such folder; correct or drop the key"
+    assert refused(checks.check_folders, config(f"data: {{mirror: {tmp_path}/gone}}")) == message
+
+
+@pytest.mark.parametrize("path", ["a.manifest.json", "s.zarr/.snakemake_timestamp"])
+def test_a_result_from_the_future(tmp_path: Path, path: str):
+    file = tmp_path / path
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+    checks.check_folders(config(f"results: {tmp_path}"))
+    os.utime(file, (0, time.time() + 7200))
+    message = refused(checks.check_folders, config(f"results: {tmp_path}"))
+    assert message.startswith(f"{file}: its time is 7,")
+    assert message.endswith(" s ahead of the clock; set the clock right, then touch it")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a: 1\nresults: caf\xe9\n", "byte 17 is no UTF-8; save the file as UTF-8"),
+        (b"a: 1\nb: 2\na: 3\n", "key 'a' is in lines 1 and 3; YAML takes the last alone"),
+        (b"a: [{b: {c: 1, c: 2}}]\n", "key 'c' is in lines 1 and 1; YAML takes the last alone"),
+        (b"a: [1\n", "no YAML (while parsing a flow sequence"),
+        (b"a: 1\n---\nb: 2\n", "no YAML (expected a single document in the stream"),
+    ],
+)
+def test_files_that_are_no_config(tmp_path: Path, content: bytes, message: str):
+    file = tmp_path / "mine.yaml"
+    file.write_bytes(content)
+    assert refused(checks.check_files, [file]).startswith(f"{file}: {message}")
+    assert refused(checks.check_files, [tmp_path / "none.yaml"]) == f"{tmp_path}/none.yaml: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        (
+            "few_shot: {draws: 3}\napply: {seeds: 3}\nfew_shot: {ridge: 2.0}\n",
+            "overlay.yaml: key 'few_shot' is in lines",
+        ),
+        ("results: Snakefile\n", "results: Snakefile: "),
+        ("meta_train: {compact-letters: {tasks: {side: 9}}}\n", "meta_train.compact-letters.tasks.side: 9 is more"),
+    ],
+)
+def test_snakemake_says_it_in_one_line(checkout: Checkout, overlay: str, message: str):
+    done = checkout.snakemake("--dry-run", "--configfile", checkout.overlay(overlay), fails=True)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert message in last
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_another_working_directory_takes_the_config_of_the_checkout(checkout: Checkout, tmp_path: Path):
+    assert checkout.jobs("datasets", "--directory", str(tmp_path)) == {"prepare_dataset": 3, "datasets": 1}
