@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
@@ -226,7 +227,7 @@ def _locate(loc: tuple[int | str, ...]) -> tuple[str, set[str]]:
 
     Pydantic puts the tag of a union member into the path as if it were a key; no such key is in the user's file.
     """
-    schema = Config.model_json_schema()
+    schema = _schema()
     node: dict[str, Any] = schema
     place, siblings = [], set[str]()
     for part in loc:
@@ -239,6 +240,11 @@ def _locate(loc: tuple[int | str, ...]) -> tuple[str, set[str]]:
         place.append(str(part))
         node = _resolve(_child(node, part), schema)
     return ".".join(place), siblings
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return Config.model_json_schema()
 
 
 def _child(node: dict[str, Any], part: int | str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ python tests/unit/bad_inputs.py docs/bad-input.md
 import ast
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,9 +50,13 @@ def _merged(old: Any, new: Any) -> Any:
     return new
 
 
+@cache
+def _default() -> Any:
+    return yaml.safe_load((ROOT / "config/config.yaml").read_text())
+
+
 def _config(overlay: str, folder: Path) -> Any:
-    default = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    return load(_merged(default, yaml.safe_load(overlay.replace(FOLDER, str(folder)))))
+    return load(_merged(_default(), yaml.safe_load(overlay.replace(FOLDER, str(folder)))))
 
 
 def _refuse_config(overlay: str, folder: Path) -> None:
