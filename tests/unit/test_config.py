@@ -10,7 +10,7 @@ import yaml
 
 from rules_src.config.base import canonical_json, same_section, short_hash
 from rules_src.config.meta_train import MetaTrain
-from rules_src.config.rules import Oja
+from rules_src.config.rules import MetaTrained, Oja
 from rules_src.config.schema import MARKER, json_schema, reference
 from rules_src.config.study import Config, load, meta_train_folders
 from rules_src.errors import InputError
@@ -20,7 +20,9 @@ FOLDER = Path(__file__).parents[2] / "config"
 
 
 def raw() -> dict[str, Any]:
-    return dict(yaml.safe_load((FOLDER / "config.yaml").read_text()))
+    config = dict(yaml.safe_load((FOLDER / "config.yaml").read_text()))
+    known = yaml.safe_load((FOLDER.parent / "tests/data/letters.yaml").read_text())
+    return config | {"rules": config["rules"] | known["rules"], "meta_train": known["meta_train"]}
 
 
 def changed(place: str, value: object) -> dict[str, Any]:
@@ -35,6 +37,7 @@ def changed(place: str, value: object) -> dict[str, Any]:
 
 def test_the_default_config_is_valid():
     assert isinstance(load(raw()), Config)
+    assert isinstance(load(yaml.safe_load((FOLDER / "config.yaml").read_text())), Config)
 
 
 @pytest.mark.parametrize(
@@ -300,6 +303,12 @@ def test_each_seed_of_a_run_is_a_run_of_its_own_that_further_ones_leave_alone():
     assert next(iter(later)) == list(more)[2]
     assert [(spec.seed, spec.seeds) for spec in more.values()] == [(0, 1), (1, 1), (2, 1)]
     assert all(few[folder] == more[folder] for folder in few)
+
+
+def test_the_default_study_meta_trains_several_seeds() -> None:
+    default = load(yaml.safe_load((FOLDER / "config.yaml").read_text()))
+    (run,) = {rule.run for rule in default.rules.values() if isinstance(rule, MetaTrained)}
+    assert len(meta_train_folders(default, run)) >= 3
 
 
 def test_the_schema_file_is_what_the_models_say():

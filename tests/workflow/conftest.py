@@ -30,8 +30,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     whole["run"].append("over-meta-training")
     whole["rules"]["early"] = {"kind": "meta-trained", "run": "compact-letters", "meta_step": 50}
     whole["datasets"]["mine"] = {"source": "file", "path": "mine.csv"}
-    whole["meta_train"]["compact-letters"] |= {"held_out": {"every": 50, "datasets": ["digits"]}, "seeds": 1}
-    whole["rules"]["untrained"] = {"kind": "compact"}
+    whole["meta_train"]["compact-letters"]["held_out"]["datasets"] = ["digits"]
     config.write_text(yaml.safe_dump(whole))
     finished.finish()
     return finished

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from checkout import ROOT, Checkout
+from checkout import ROOT, Checkout, known
 
 from rules_src.config.rules import Compact
 from rules_src.config.study import Config, load
@@ -27,7 +27,7 @@ def config(overlay: str = "{}") -> Config:
             return old | {key: merged(old.get(key), value) for key, value in new.items()}
         return new
 
-    return load(merged(yaml.safe_load((ROOT / "config/config.yaml").read_text()), yaml.safe_load(overlay)))
+    return load(merged(known(), yaml.safe_load(overlay)))
 
 
 def refused(check: Any, *arguments: Any) -> str:

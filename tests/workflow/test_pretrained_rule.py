@@ -18,7 +18,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     whole = yaml.safe_load(config.read_text())
     whole["studies"]["default"] |= STUDY
     whole["rules"]["shipped"] = {"kind": "pretrained", "name": "some-letters"}
-    whole["meta_train"]["compact-letters"]["seeds"] = 1
     config.write_text(yaml.safe_dump(whole))
     (study.folder / FILE).write_text("theta")
     study.finish()
