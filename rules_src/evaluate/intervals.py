@@ -1,4 +1,4 @@
-"""Means with 95% confidence intervals over seeds crossed with draws of labelled examples."""
+"""Means with 95% confidence intervals: over seeds crossed with draws of labelled examples, and over episodes."""
 
 from typing import NamedTuple
 
@@ -45,6 +45,14 @@ def crossed_interval(values: Float[np.ndarray, "*rest seed draw"]) -> Interval:
         variance, freedom = _crossed_variance(values, mean, of_seed, of_draw)
     half = stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(variance)
     return Interval(mean, mean - half, mean + half)
+
+
+def normal_interval(values: Float[np.ndarray, "*rest episode"]) -> Interval:
+    """Mean of many independent values and 1.96 standard errors on each side, as few-shot learning reports it."""
+    values = values.astype(np.float64)
+    mean, error = values.mean(-1, keepdims=True), values.std(-1, keepdims=True) / np.sqrt(values.shape[-1])
+    half = stats.norm.ppf((1 + LEVEL) / 2) * error
+    return Interval(mean[..., 0], (mean - half)[..., 0], (mean + half)[..., 0])
 
 
 def _crossed_variance(
