@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from rules_src.config.base import Fraction, Increasing, PositiveFloat, PositiveInt, Section
 from rules_src.config.rules import Activation
+from rules_src.config.tasks import Jitter
 
 
 class Raw(Section):
@@ -13,6 +14,15 @@ class Raw(Section):
 
     module: ClassVar[str] = "raw"
     kind: Literal["raw"]
+
+
+class Zca(Section):
+    """The input with each example's contrast normalised and correlations removed (Coates et al. 2011)."""
+
+    module: ClassVar[str] = "zca"
+    kind: Literal["zca"]
+    epsilon: PositiveFloat = 0.00001
+    """Added to variances."""
 
 
 class Fitted(Section):
@@ -64,9 +74,6 @@ class Umap(Neighbours):
 class Neural(Fitted):
     """What networks share that gradient descent trains on unlabelled examples."""
 
-    hidden: list[PositiveInt] = [256, 256]
-    """Widths of the encoder's hidden layers, from the input up; the decoder has them the other way round."""
-    activation: Activation = "relu"
     steps: Annotated[list[Annotated[int, Field(ge=0)]], Increasing] = [2000]
     """Gradient steps after which features are recorded; the last is the one that results quote."""
     every: PositiveInt = 100
@@ -74,6 +81,8 @@ class Neural(Fitted):
     batch: PositiveInt = 128
     """Examples a gradient step."""
     learning_rate: PositiveFloat = 0.001
+    """Of Adam."""
+    momentum: Fraction = 0.9
     """Of Adam."""
 
     @model_validator(mode="after")
@@ -84,7 +93,15 @@ class Neural(Fitted):
         return self
 
 
-class Vae(Neural):
+class FullyConnected(Neural):
+    """Networks of any inputs."""
+
+    hidden: list[PositiveInt] = [256, 256]
+    """Widths of the encoder's hidden layers, from the input up; the decoder has them the other way round."""
+    activation: Activation = "relu"
+
+
+class Vae(FullyConnected):
     """Variational autoencoder (Kingma and Welling 2014): the mean of its latent code."""
 
     module: ClassVar[str] = "vae"
@@ -95,7 +112,7 @@ class Vae(Neural):
     """Weight of the divergence from the prior."""
 
 
-class DenoisingAutoencoder(Neural):
+class DenoisingAutoencoder(FullyConnected):
     """Denoising autoencoder (Vincent et al. 2008): the code from which it restores what was corrupted."""
 
     module: ClassVar[str] = "denoising_autoencoder"
@@ -106,7 +123,57 @@ class DenoisingAutoencoder(Neural):
     """Share of the inputs that are put to their mean."""
 
 
+class Convolutional(Neural):
+    """Networks of images."""
+
+    features: PositiveInt = 256
+    """Width of the features."""
+    filters: Annotated[list[PositiveInt], Field(min_length=1)] = [32, 64, 128]
+    """Of the encoder's convolutions, each of which halves the side; decoders have them the other way round."""
+    batch: PositiveInt = 64
+    """Examples a gradient step."""
+
+
+class Acai(Convolutional):
+    """Adversarially constrained autoencoder interpolation (Berthelot et al. 2019): the code."""
+
+    module: ClassVar[str] = "acai"
+    kind: Literal["acai"]
+    adversarial: PositiveFloat = 0.5
+    """Weight of the critic's verdict on interpolated codes, beside the mean squared error of reconstructions."""
+    blended: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of the image in the reconstruction that the critic has to take for no interpolation."""
+
+
+class Bigan(Convolutional):
+    """Bidirectional GAN (Donahue et al. 2017): what the encoder makes of an image."""
+
+    module: ClassVar[str] = "bigan"
+    kind: Literal["bigan"]
+    features: PositiveInt = 200
+    """Width of the latent code, uniform in [-1, 1]."""
+    learning_rate: PositiveFloat = 0.0002
+    """Of Adam."""
+    momentum: Fraction = 0.5
+    """Of Adam."""
+
+
+class Contrastive(Convolutional):
+    """Contrastive learning of jittered views (Chen et al. 2020): the code below the projection."""
+
+    module: ClassVar[str] = "contrastive"
+    kind: Literal["contrastive"]
+    batch: PositiveInt = 256
+    """Images a gradient step, each seen twice."""
+    temperature: PositiveFloat = 0.2
+    """By which similarities of views are divided."""
+    projected: PositiveInt = 128
+    """Width in which views are compared."""
+    jitter: Jitter = Jitter(rotation=15.0, scale=0.15, shift=0.15, shear=0.15, elastic=0.02)
+    """What tells two views of an image apart, drawn for each."""
+
+
 Embedding = Annotated[
-    Raw | Pca | KMeans | Isomap | Umap | Vae | DenoisingAutoencoder,
+    Raw | Zca | Pca | KMeans | Isomap | Umap | Vae | DenoisingAutoencoder | Acai | Bigan | Contrastive,
     Field(discriminator="kind"),
 ]
