@@ -2,11 +2,12 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from rules_src.config.base import Fraction, Increasing, PositiveFloat, PositiveInt, Section
+from rules_src.config.base import Fraction, PositiveFloat, PositiveInt, Section
 from rules_src.config.rules import Activation
 from rules_src.config.tasks import Jitter
+from rules_src.config.training import Recorded, Steps
 
 
 class Raw(Section):
@@ -71,26 +72,17 @@ class Umap(Neighbours):
     """Smallest distance between embedded examples, beside a spread of 1."""
 
 
-class Neural(Fitted):
+class Neural(Recorded, Fitted):
     """What networks share that gradient descent trains on unlabelled examples."""
 
-    steps: Annotated[list[Annotated[int, Field(ge=0)]], Increasing] = [2000]
+    steps: Steps = [2000]
     """Gradient steps after which features are recorded; the last is the one that results quote."""
-    every: PositiveInt = 100
-    """Gradient steps between saved states, from which a killed training goes on."""
     batch: PositiveInt = 128
     """Examples a gradient step."""
     learning_rate: PositiveFloat = 0.001
     """Of Adam."""
     momentum: Fraction = 0.9
     """Of Adam."""
-
-    @model_validator(mode="after")
-    def _recorded_where_saved(self) -> "Neural":
-        for step in self.steps:
-            if step % self.every:
-                raise ValueError(f"steps: {step} is no multiple of every, {self.every}")
-        return self
 
 
 class FullyConnected(Neural):
@@ -158,6 +150,23 @@ class Bigan(Convolutional):
     """Of Adam."""
 
 
+class Infogan(Convolutional):
+    """InfoGAN (Chen et al. 2016): the code that is recognised in an image."""
+
+    module: ClassVar[str] = "infogan"
+    kind: Literal["infogan"]
+    features: PositiveInt = 50
+    """Width of the code, uniform in [-1, 1]."""
+    noise: PositiveInt = 62
+    """Width of the noise beside it."""
+    information: PositiveFloat = 1.0
+    """Weight of reading the code off generated images."""
+    learning_rate: PositiveFloat = 0.0002
+    """Of Adam."""
+    momentum: Fraction = 0.5
+    """Of Adam."""
+
+
 class Contrastive(Convolutional):
     """Contrastive learning of jittered views (Chen et al. 2020): the code below the projection."""
 
@@ -174,6 +183,6 @@ class Contrastive(Convolutional):
 
 
 Embedding = Annotated[
-    Raw | Zca | Pca | KMeans | Isomap | Umap | Vae | DenoisingAutoencoder | Acai | Bigan | Contrastive,
+    Raw | Zca | Pca | KMeans | Isomap | Umap | Vae | DenoisingAutoencoder | Acai | Bigan | Infogan | Contrastive,
     Field(discriminator="kind"),
 ]

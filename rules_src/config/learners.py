@@ -2,14 +2,15 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from rules_src.config.base import Fraction, Increasing, PositiveFloat, PositiveInt, Section, Seed
+from rules_src.config.base import Fraction, PositiveFloat, PositiveInt, Section, Seed
 from rules_src.config.episodes import Shape
 from rules_src.config.tasks import Jitter
+from rules_src.config.training import Recorded, Steps
 
 
-class MetaLearned(Section):
+class MetaLearned(Recorded):
     """What learners share that are trained on many tasks."""
 
     takes_images: ClassVar[bool] = True
@@ -17,10 +18,6 @@ class MetaLearned(Section):
     """Shape of the tasks that it is trained on; an evaluation may have fewer ways and other shots."""
     task_batch: PositiveInt
     """Tasks a gradient step."""
-    steps: Annotated[list[PositiveInt], Increasing]
-    """Gradient steps after which the learner is recorded; the last is the one that results quote."""
-    every: PositiveInt = 100
-    """Gradient steps between saved states, from which a killed training goes on."""
     learning_rate: PositiveFloat = 0.001
     """Of Adam."""
     filters: PositiveInt
@@ -28,13 +25,6 @@ class MetaLearned(Section):
     jitter: Jitter | None = None
     """Jitter of every image of a training task, each drawn alone; by default none, as published."""
     seed: Seed = 0
-
-    @model_validator(mode="after")
-    def _recorded_where_saved(self) -> "MetaLearned":
-        for step in self.steps:
-            if step % self.every:
-                raise ValueError(f"steps: {step} is no multiple of every, {self.every}")
-        return self
 
 
 class ProtoNets(MetaLearned):
@@ -46,8 +36,8 @@ class ProtoNets(MetaLearned):
     """Shape of the tasks that it is trained on; an evaluation may have fewer ways and other shots."""
     task_batch: PositiveInt = 1
     """Tasks a gradient step."""
-    steps: Annotated[list[PositiveInt], Increasing] = [30000]
-    """Gradient steps after which the learner is recorded; the last is the one that results quote."""
+    steps: Steps = [30000]
+    """Gradient steps after which it is recorded; the last is what results quote."""
     filters: PositiveInt = 64
     """Of every block of the network."""
 
@@ -61,8 +51,8 @@ class Maml(MetaLearned):
     """Shape of the tasks that it is trained on; an evaluation may have fewer ways, not more, and other shots."""
     task_batch: PositiveInt = 8
     """Tasks a gradient step."""
-    steps: Annotated[list[PositiveInt], Increasing] = [30000]
-    """Gradient steps after which the learner is recorded; the last is the one that results quote."""
+    steps: Steps = [30000]
+    """Gradient steps after which it is recorded; the last is what results quote."""
     filters: PositiveInt = 32
     """Of every block of the network."""
     inner_rate: PositiveFloat = 0.05

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from rules_src.config.embeddings import Bigan
 from rules_src.embeddings.base import Embedded, Unlabelled, image_of
-from rules_src.embeddings.networks import ConvolutionalDecoder, ConvolutionalEncoder, Image, Perceptron
+from rules_src.embeddings.networks import ConvolutionalDecoder, ConvolutionalEncoder, Image, Perceptron, told_apart
 from rules_src.embeddings.neural import Family, embed_by
 from rules_src.training.run import Folder
 
@@ -63,17 +63,14 @@ def family(spec: Bigan, image: Image) -> Family:
         drawn = jax.random.uniform(key, (len(batch), spec.features), minval=-1.0)
         code, generated = model.encoder(batch), jax.nn.sigmoid(model.generator(drawn))
         fixed = jax.lax.stop_gradient
-        discriminator = _misfit(model.discriminator(batch, fixed(code)), model.discriminator(fixed(generated), drawn))
+        discriminator = told_apart(
+            model.discriminator(batch, fixed(code)), model.discriminator(fixed(generated), drawn)
+        )
         others = fixed(model.discriminator)
-        adversary = _misfit(others(generated, drawn), others(batch, code))
+        adversary = told_apart(others(generated, drawn), others(batch, code))
         return discriminator + adversary, {"discriminator": discriminator, "adversary": adversary}
 
     def encode(model: Bidirectional, x: Float[Array, "batch input"]) -> Float[Array, "batch feature"]:
         return model.encoder(x)
 
     return Family(initial, loss, encode)
-
-
-def _misfit(real: Float[Array, " batch"], generated: Float[Array, " batch"]) -> Float[Array, ""]:
-    """Cross-entropy of logits that are to be large for the former and small for the latter."""
-    return (jax.nn.softplus(-real) + jax.nn.softplus(generated)).mean()

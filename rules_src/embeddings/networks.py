@@ -166,3 +166,8 @@ def _normalised(x: Float[Array, "batch row column filter"]) -> Float[Array, "bat
     group = x.shape[3] if x.shape[3] % GROUP else GROUP
     grouped = x.reshape(*x.shape[:3], -1, group)
     return jax.nn.standardize(grouped, axis=(1, 2, 4)).reshape(x.shape)
+
+
+def told_apart(real: Float[Array, " batch"], generated: Float[Array, " batch"]) -> Float[Array, ""]:
+    """Cross-entropy of logits that are to be large for what is real and small for what is generated."""
+    return (jax.nn.softplus(-real) + jax.nn.softplus(generated)).mean()

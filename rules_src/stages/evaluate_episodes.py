@@ -11,12 +11,11 @@ from rules_src.config.episodes import Episodes
 from rules_src.config.learners import Learner, MetaLearned
 from rules_src.datasets.arrays import load_inputs
 from rules_src.embeddings.base import image_of, unlabelled
-from rules_src.errors import InputError
 from rules_src.evaluate.episodes import evaluate
 from rules_src.evaluate.few_shot import scale
-from rules_src.features import read_features
 from rules_src.learners.meta_learning import recorded
 from rules_src.stages.command import run
+from rules_src.stages.stores import read_embedding
 from rules_src.storage import check_manifest, read_zarr, write_netcdf
 
 
@@ -37,12 +36,10 @@ def evaluate_episodes(
     data = load_inputs(stored)
     seen, attributes = unlabelled(data), {"dataset": stored.attrs["name"]}
     if features:
-        embedded = read_features(features)
-        if embedded.attrs["dataset"] != stored.attrs["name"]:
-            raise InputError(f"{features}: of dataset {embedded.attrs['dataset']!r}, not {stored.attrs['name']!r}")
-        # Of the first seed after the last step, at one scale whatever their units.
-        seen = seen._replace(inputs=scale(embedded["features"].values[0, -1], data.train), image=None)
-        attributes["embedding"] = embedded.attrs["method"]
+        embedding = read_embedding(features, stored)
+        # At one scale whatever their units.
+        seen = seen._replace(inputs=scale(embedding.values, data.train), image=None)
+        attributes |= embedding.attributes
     if isinstance(section, MetaLearned):
         assert snapshots is not None  # noqa: S101 (the workflow's, not the user's)
         attributes |= check_manifest(snapshots)["of"]
@@ -50,7 +47,9 @@ def evaluate_episodes(
     else:
         able = module.fit(section, seen)
     accuracy = evaluate(able, seen.inputs, data, episodes)
-    write_netcdf(accuracy.assign_attrs({**attributes, "learner": name, "kind": section.kind, "code": code}), output)
+    write_netcdf(
+        accuracy.assign_attrs({**attributes, "learner": name, "learner_kind": section.kind, "code": code}), output
+    )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from rules_src.datasets.arrays import load_inputs
 from rules_src.embeddings.base import image_of, unlabelled
 from rules_src.learners.meta_learning import MetaLearning, meta_learn
 from rules_src.stages.command import run
+from rules_src.stages.stores import check_same_dataset
 from rules_src.storage import read_with_manifest, write_manifest, write_whole, write_zarr
 from rules_src.tasks.episodes import pool
 from rules_src.training import history as run_history
@@ -39,6 +40,7 @@ def learn(
     # Imported by name, and declared to the rule's fingerprint as a root of its own: editing MAML trains MAML.
     module: Any = import_module(f"rules_src.learners.{section.module}")
     (stored, made), (clusters, drawn) = read_with_manifest(dataset), read_with_manifest(partitions)
+    check_same_dataset(partitions, clusters, stored)
     seen = unlabelled(load_inputs(stored))
     labels = clusters["cluster"].values
     # Only what was made by the same code from the same data for the same section is gone on from.
@@ -50,7 +52,7 @@ def learn(
     training = MetaLearning(module.initial, section, seen.inputs, image_of(seen), of_tasks, folder)
     meta_learn(training, Keep())
 
-    attributes = {**clusters.attrs, "learner": section.kind}
+    attributes = {**clusters.attrs, "learner_kind": section.kind}
     extra = {"device": jax.devices()[0].device_kind, "seconds": round(spent(folder), 2), "of": attributes}
     manifest = {"spec": json.loads(spec), "code": code, "extra": extra}
     write_whole(snapshots, lambda temporary: shutil.copytree(folder.path / SNAPSHOTS, temporary))

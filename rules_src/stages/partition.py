@@ -15,8 +15,8 @@ from rules_src.cactus.partitions import number_of_partitions, partitions
 from rules_src.config.base import parse_spec
 from rules_src.config.cactus import Partition
 from rules_src.datasets.arrays import load_inputs
-from rules_src.features import read_features
 from rules_src.stages.command import run
+from rules_src.stages.stores import read_embedding
 from rules_src.storage import read_zarr, write_zarr
 
 ATTRIBUTES = {"long_name": "cluster of each example, -1 for none", "units": "1"}
@@ -34,19 +34,14 @@ def partition(
     section = parse_spec(Partition, spec)
     stored = read_zarr(dataset)
     data = load_inputs(stored)
-    embedding = read_features(features) if features else None
-    # Of the first seed after the last step.
-    values = None if embedding is None else embedding["features"].values[0, -1]
+    embedding = read_embedding(features, stored) if features else None
     begin = time.monotonic()
+    values = embedding.values if embedding else None
     found = partitions(section, data.train, features=values, labels=data.labels)
     shown = tqdm(found, total=number_of_partitions(section), unit="partition", file=sys.stderr, mininterval=10)
     clusters = np.stack(list(shown))
-    attributes = {
-        "partition": name,
-        "kind": section.kind,
-        "dataset": stored.attrs["name"],
-        **({} if embedding is None else {"embedding": embedding.attrs["method"]}),
-    }
+    attributes = {"dataset": stored.attrs["name"], "partition": name, "partition_kind": section.kind}
+    attributes |= embedding.attributes if embedding else {}
     write_zarr(
         xr.Dataset({"cluster": (("partition", "example"), clusters, ATTRIBUTES)}, attrs=attributes),
         output,
