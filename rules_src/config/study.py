@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
+from itertools import product
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
@@ -12,7 +13,7 @@ from rules_src.config.apply import Apply
 from rules_src.config.base import Name, Section, canonical_json, short_hash
 from rules_src.config.cactus import Partition
 from rules_src.config.datasets import Data, Dataset, File
-from rules_src.config.embeddings import Embedding
+from rules_src.config.embeddings import Convolutional, Embedding
 from rules_src.config.episodes import Episodes
 from rules_src.config.evaluate import FewShot
 from rules_src.config.learners import Learner, Maml, MetaLearned
@@ -98,6 +99,11 @@ class Config(Section):
                     _look_up(listed, getattr(self, table), f"{place}.{table}", table)
                 if repeated := [listed for listed in names if names.count(listed) > 1]:
                     raise ValueError(f"{place}.{table}: {repeated[0]!r} is listed twice")
+            takers = [("embeddings", e) for e in study.embeddings if isinstance(self.embeddings[e], Convolutional)]
+            takers += [("learners", learner) for learner in study.learners if self.learners[learner].takes_images]
+            for (table, taker), dataset in product(takers, study.datasets):
+                if modality(self.datasets[dataset]) != "image":
+                    raise ValueError(f"{place}.{table}: {taker!r} takes images, dataset {dataset!r} has none")
             if not study.rules and not study.embeddings and not study.learners:
                 raise ValueError(f"{place}: neither rules nor embeddings; list at least one method")
             if study.rules and not study.base_models:
@@ -132,9 +138,6 @@ class Config(Section):
             for learner, any_spec in learners.items():
                 if not any_spec.takes_images and not study.rules and not study.embeddings:
                     raise ValueError(f"{place}.embeddings: learner {learner!r} takes features; list at least one")
-                for dataset in study.datasets:
-                    if any_spec.takes_images and modality(self.datasets[dataset]) != "image":
-                        raise ValueError(f"{place}.learners: {learner!r} takes images, dataset {dataset!r} has none")
         return self
 
     @model_validator(mode="after")

@@ -77,6 +77,7 @@ def test_what_is_trained_once_serves_every_study_and_bounds_need_no_embedding(ch
         ("learners.maml.steps", [3], "learners.maml: steps: 3 is no multiple of every, 2"),
         ("learners.maml.inner_step", 3, "unknown key 'learners.maml.inner_step'; did you mean 'inner_steps'?"),
         ("datasets.letters", {"source": "movie-sentences"}, "'protonets' takes images, dataset 'letters' has none"),
+        ("datasets.letters", {"source": "imdb"}, "studies.tiny.learners: 'protonets' takes images, dataset 'letters'"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line_before_any_job(place: str, value: object, message: str):
