@@ -178,7 +178,7 @@ class Contrastive(Convolutional):
     """By which similarities of views are divided."""
     projected: PositiveInt = 128
     """Width in which views are compared."""
-    jitter: Jitter = Jitter(rotation=15.0, scale=0.15, shift=0.15, shear=0.15, elastic=0.02)
+    jitter: Jitter = Jitter(rotation=20.0, scale=0.25, shift=0.15, shear=0.3, elastic=0.06)
     """What tells two views of an image apart, drawn for each."""
 
 
