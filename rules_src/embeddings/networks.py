@@ -62,9 +62,11 @@ def convolved(
 ) -> Float[Array, "batch _row _column above"]:
     """A 3x3 convolution with zeros around the image; a stride of 2 halves its sides, rounded up.
 
-    As one product of all patches with the kernel: on CPUs XLA is slow at derivatives of convolutions, which made
-    MAML's gradients six times slower.
+    With a stride it is one product of all patches with the kernel: on CPUs XLA is slow at derivatives of such
+    convolutions, which made MAML's gradients five times slower. Without, XLA's own is nearly twice as fast.
     """
+    if stride == 1:
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
     sides = [-(-side // stride) for side in x.shape[1:3]]
     around = [max(0, (out - 1) * stride + 3 - side) for out, side in zip(sides, x.shape[1:3], strict=True)]
     x = jnp.pad(x, ((0, 0), *((zeros // 2, zeros - zeros // 2) for zeros in around), (0, 0)))
