@@ -27,6 +27,7 @@ include: "workflow/rules/datasets.smk"
 include: "workflow/rules/meta_train.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/cactus.smk"
 include: "workflow/rules/figures.smk"
 
 
@@ -36,14 +37,16 @@ localrules:
     meta_train,
     apply,
     evaluate,
+    episodes,
     figures,
 
 
 rule all:
-    """The studies that the config runs: their tables, summaries and figures."""
+    """The studies that the config runs: their tables, summaries, accuracies on episodes and figures."""
     default_target: True
     input:
         rules.evaluate.input,
+        rules.episodes.input,
         rules.figures.input,
 
 
@@ -54,4 +57,5 @@ for study in settings.studies:
             target(study)
         input:
             lambda wildcards, study=study: planned(plan.tables, study)
+            + planned(plan.episodes, study)
             + planned(plan.figure_files, study),

@@ -11,9 +11,10 @@ from itertools import product
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from rules_src.config.learners import MetaLearned
 from rules_src.config.meta_train import MetaTrain
 from rules_src.config.rules import Compact, MetaTrained, Pretrained, Published
-from rules_src.config.study import Config, Study, meta_train_folders, modality, run_datasets
+from rules_src.config.study import Config, Study, learner_folder, meta_train_folders, modality, run_datasets
 from rules_src.errors import InputError
 from rules_src.update_rules.pretrained import pretrained_file
 from workflow.checks import check_run, check_start, check_study, check_time
@@ -69,6 +70,7 @@ class Plan:
             for name in config.meta_train
             for folder, spec in meta_train_folders(config, name).items()
         }
+        self.learners = {learner_folder(config, learner): learner for learner in config.learners}
         # Hundreds of jobs have the same.
         self._fingerprints: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
 
@@ -89,7 +91,7 @@ class Plan:
         return [*self._unrolled(self.config.base_models, self.config.rules), *self.config.embeddings]
 
     def of_study(self, name: str) -> list[str]:
-        """The representations that a study compares, rules first."""
+        """The representations that a study compares or partitions, rules first."""
         study = self.study(name)
         return [*self._unrolled(study.base_models, study.rules), *study.embeddings]
 
@@ -154,6 +156,57 @@ class Plan:
         check_start(spec, place, Path(theta))
         return [theta]
 
+    # CACTUs
+
+    def partition_kinds(self, *, of_features: bool) -> list[str]:
+        """Keys of `partitions` whose kind is one of features, or of the examples as such."""
+        return [name for name, spec in self.config.partitions.items() if spec.needs_features == of_features]
+
+    @cached_property
+    def partitioned(self) -> list[str]:
+        """Every place that partitions may have below their folder."""
+        return self._partitioned(self.representations, self.config.partitions)
+
+    def _partitioned(self, representations: Iterable[str], partitions: Iterable[str]) -> list[str]:
+        """`<representation>/<partition>`, or `<partition>` of those that need no features."""
+        names = list(partitions)
+        of_features = self.partition_kinds(of_features=True)
+        pairs = product(representations, [name for name in names if name in of_features])
+        return [*("/".join(pair) for pair in pairs), *(name for name in names if name not in of_features)]
+
+    def meta_learners(self) -> list[str]:
+        """Learners that tasks train."""
+        return [name for name, spec in self.config.learners.items() if isinstance(spec, MetaLearned)]
+
+    def other_learners(self, *, of_images: bool) -> list[str]:
+        """Learners that nothing trains before an episode, by what they take."""
+        specs = {name: spec for name, spec in self.config.learners.items() if name not in self.meta_learners()}
+        return [name for name, spec in specs.items() if spec.takes_images == of_images]
+
+    def episodes(self, name: str) -> list[str]:
+        """Accuracies on each dataset's episodes of every learner of a study with what it learns from.
+
+        That is `<learner>/<partitions>` where tasks train it, `<learner>/<representation>` where it takes features.
+        """
+        study, representations = self.study(name), self.of_study(name)
+        of_learner = {
+            **dict.fromkeys(self.meta_learners(), self._partitioned(representations, study.partitions)),
+            **dict.fromkeys(self.other_learners(of_images=False), representations),
+        }
+        places = [
+            f"{learner}/{place}" if place else learner
+            for learner in study.learners
+            for place in of_learner.get(learner, [""])
+        ]
+        return [
+            f"<results>/studies/{name}/episodes/{place}/{dataset}.nc"
+            for place, dataset in product(places, study.datasets)
+        ]
+
+    def snapshots(self, learner: str, partitioned: str, dataset: str, **_: str) -> str:
+        """What a learner's training on the partitions of a dataset leaves."""
+        return f"<results>/learners/{learner_folder(self.config, learner)}/{partitioned}/{dataset}/snapshots"
+
     # Studies
 
     def evaluations(self, name: str) -> list[str]:
@@ -167,7 +220,9 @@ class Plan:
         return [f"<results>/studies/{name}/evaluate/{place}/{dataset}.nc" for place, dataset in places]
 
     def tables(self, name: str) -> list[str]:
-        """The summary of a study, and its table."""
+        """The summary of a study, and its table, if it compares representations and not learners."""
+        if self.study(name).learners:
+            return []
         return [f"<results>/studies/{name}/summary.nc", f"<results>/studies/{name}/table.md"]
 
     def figures(self, name: str) -> dict[str, Inputs]:
@@ -288,6 +343,10 @@ class Plan:
     def embedding_module(self, embedding: str) -> str:
         """Module that makes an embedding."""
         return f"embeddings.{self.config.embeddings[embedding].module}"
+
+    def learner_module(self, learner: str) -> str:
+        """Module of a few-shot learner."""
+        return f"learners.{self.config.learners[learner].module}"
 
 
 def _pretrained(name: str, key: str) -> str:

@@ -10,8 +10,9 @@ from rules_src.config.base import Count, Decay, Increasing, PositiveInt, Section
 class Apply(Section):
     """How a rule is unrolled on a dataset's unlabelled training split."""
 
-    seeds: Annotated[int, Field(ge=2, le=1000)] = 5
-    """Base models, each with its own initial weights, input permutation and order of examples."""
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Base models, each with its own initial weights, input permutation and order of examples; intervals of one tell
+    nothing of others."""
     inner_steps: Annotated[list[Count], Increasing] = [0, 10, 30, 100, 200]
     """Inner steps after which features are recorded; the last is the one that results quote."""
     batch: PositiveInt = 64

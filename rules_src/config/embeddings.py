@@ -4,8 +4,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from rules_src.config.base import Count, Fraction, Increasing, Int, PositiveFloat, PositiveInt, Section
+from rules_src.config.base import Fraction, Int, PositiveFloat, PositiveInt, Section
 from rules_src.config.rules import Activation
+from rules_src.config.tasks import Jitter
+from rules_src.config.training import Recorded, Steps
 
 
 class Raw(Section):
@@ -13,6 +15,15 @@ class Raw(Section):
 
     module: ClassVar[str] = "raw"
     kind: Literal["raw"]
+
+
+class Zca(Section):
+    """The input with each example's contrast normalised and correlations removed (Coates et al. 2011)."""
+
+    module: ClassVar[str] = "zca"
+    kind: Literal["zca"]
+    epsilon: PositiveFloat = 0.00001
+    """Added to variances."""
 
 
 class Fitted(Section):
@@ -67,30 +78,28 @@ class Umap(Neighbours):
     """Smallest distance between embedded examples, beside a spread of 1."""
 
 
-class Neural(Fitted):
+class Neural(Recorded, Fitted):
     """What networks share that gradient descent trains on unlabelled examples."""
 
-    hidden: list[PositiveInt] = [256, 256]
-    """Widths of the encoder's hidden layers, from the input up; the decoder has them the other way round."""
-    activation: Activation = "relu"
-    steps: Annotated[list[Count], Increasing] = [2000]
+    steps: Steps = [2000]
     """Gradient steps after which features are recorded; the last is the one that results quote."""
-    every: PositiveInt = 100
-    """Gradient steps between saved states, from which a killed training goes on."""
     batch: PositiveInt = 128
     """Examples a gradient step."""
     learning_rate: PositiveFloat = 0.001
     """Of Adam."""
-
-    @model_validator(mode="after")
-    def _recorded_where_saved(self) -> "Neural":
-        for step in self.steps:
-            if step % self.every:
-                raise ValueError(f"steps: {step} is no multiple of every, {self.every}")
-        return self
+    momentum: Fraction = 0.9
+    """Of Adam."""
 
 
-class Vae(Neural):
+class FullyConnected(Neural):
+    """Networks of any inputs."""
+
+    hidden: list[PositiveInt] = [256, 256]
+    """Widths of the encoder's hidden layers, from the input up; the decoder has them the other way round."""
+    activation: Activation = "relu"
+
+
+class Vae(FullyConnected):
     """Variational autoencoder (Kingma and Welling 2014): the mean of its latent code."""
 
     module: ClassVar[str] = "vae"
@@ -101,7 +110,7 @@ class Vae(Neural):
     """Weight of the divergence from the prior."""
 
 
-class DenoisingAutoencoder(Neural):
+class DenoisingAutoencoder(FullyConnected):
     """Denoising autoencoder (Vincent et al. 2008): the code from which it restores what was corrupted."""
 
     module: ClassVar[str] = "denoising_autoencoder"
@@ -112,7 +121,74 @@ class DenoisingAutoencoder(Neural):
     """Share of the inputs that are put to their mean."""
 
 
+class Convolutional(Neural):
+    """Networks of images."""
+
+    features: PositiveInt = 256
+    """Width of the features."""
+    filters: Annotated[list[PositiveInt], Field(min_length=1)] = [32, 64, 128]
+    """Of the encoder's convolutions, each of which halves the side; decoders have them the other way round."""
+    batch: PositiveInt = 64
+    """Examples a gradient step."""
+
+
+class Acai(Convolutional):
+    """Adversarially constrained autoencoder interpolation (Berthelot et al. 2019): the code."""
+
+    module: ClassVar[str] = "acai"
+    kind: Literal["acai"]
+    adversarial: PositiveFloat = 0.5
+    """Weight of the critic's verdict on interpolated codes, beside the mean squared error of reconstructions."""
+    blended: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of the image in the reconstruction that the critic has to take for no interpolation."""
+
+
+class Bigan(Convolutional):
+    """Bidirectional GAN (Donahue et al. 2017): what the encoder makes of an image."""
+
+    module: ClassVar[str] = "bigan"
+    kind: Literal["bigan"]
+    features: PositiveInt = 200
+    """Width of the latent code, uniform in [-1, 1]."""
+    learning_rate: PositiveFloat = 0.0002
+    """Of Adam."""
+    momentum: Fraction = 0.5
+    """Of Adam."""
+
+
+class Infogan(Convolutional):
+    """InfoGAN (Chen et al. 2016): the code that is recognised in an image."""
+
+    module: ClassVar[str] = "infogan"
+    kind: Literal["infogan"]
+    features: PositiveInt = 50
+    """Width of the code, uniform in [-1, 1]."""
+    noise: PositiveInt = 62
+    """Width of the noise beside it."""
+    information: PositiveFloat = 1.0
+    """Weight of reading the code off generated images."""
+    learning_rate: PositiveFloat = 0.0002
+    """Of Adam."""
+    momentum: Fraction = 0.5
+    """Of Adam."""
+
+
+class Contrastive(Convolutional):
+    """Contrastive learning of jittered views (Chen et al. 2020): the code below the projection."""
+
+    module: ClassVar[str] = "contrastive"
+    kind: Literal["contrastive"]
+    batch: PositiveInt = 256
+    """Images a gradient step, each seen twice."""
+    temperature: PositiveFloat = 0.2
+    """By which similarities of views are divided."""
+    projected: PositiveInt = 128
+    """Width in which views are compared."""
+    jitter: Jitter = Jitter(rotation=20.0, scale=0.25, shift=0.15, shear=0.3, elastic=0.06)
+    """What tells two views of an image apart, drawn for each."""
+
+
 Embedding = Annotated[
-    Raw | Pca | KMeans | Isomap | Umap | Vae | DenoisingAutoencoder,
+    Raw | Zca | Pca | KMeans | Isomap | Umap | Vae | DenoisingAutoencoder | Acai | Bigan | Infogan | Contrastive,
     Field(discriminator="kind"),
 ]

@@ -115,7 +115,7 @@ class Faults(Section):
     """Meta-steps after which a fault counts e times less."""
 
 
-class Shape(BaseModel):
+class TaskShape(BaseModel):
     """A network that the rule is to learn for, and what it learns from where that is not as in all the run."""
 
     side: PositiveInt | None = None
@@ -130,7 +130,7 @@ class MetaTrain(Section):
     rule: Annotated[Compact | Published, Field(discriminator="kind")]
     start: Name | None = None
     """Rule in `data/pretrained`, of equal config, whose theta the run starts from; by default it is drawn at random."""
-    base_models: Annotated[list[Shape], Field(min_length=1)]
+    base_models: Annotated[list[TaskShape], Field(min_length=1)]
     """Shapes of network that the rule is to learn for; each has as many tasks, and the first one is watched."""
     tasks: Tasks = Tasks()
     parallel_tasks: PositiveInt = 8

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import cache
+from itertools import product
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
@@ -11,18 +12,22 @@ from pydantic_core import ErrorDetails
 
 from rules_src.config.apply import Apply
 from rules_src.config.base import Distinct, Folder, Name, Section, canonical_json, short_hash
+from rules_src.config.cactus import Partition
 from rules_src.config.datasets import Data, Dataset, File
-from rules_src.config.embeddings import Embedding
+from rules_src.config.embeddings import Convolutional, Embedding
+from rules_src.config.episodes import Episodes
 from rules_src.config.evaluate import FewShot
+from rules_src.config.learners import Learner, Maml, MetaLearned
 from rules_src.config.meta_train import MetaTrain
 from rules_src.config.rules import BaseModel, MetaTrained, Rule
 from rules_src.config.tasks import Images, Projections
 from rules_src.errors import InputError
 
 RULES = frozenset(
-    {"all", "datasets", "meta_train", "apply", "evaluate", "figures"}
+    {"all", "datasets", "meta_train", "apply", "evaluate", "episodes", "figures"}
     | {"prepare_dataset", "meta_train_rule", "apply_rule", "apply_hand_made_rule", "embed"}
-    | {"evaluate_few_shot", "summarise", "draw_figure"}
+    | {"evaluate_few_shot", "summarise", "draw_figure", "partition", "partition_dataset", "meta_learn"}
+    | {"evaluate_on_images", "evaluate_on_features", "evaluate_meta_learned"}
 )
 """Names of the workflow's rules, which no study's target may have."""
 
@@ -41,6 +46,12 @@ class Study(Section):
     """Keys of `rules` that are applied."""
     embeddings: Annotated[list[Name], Distinct] = []
     """Keys of `embeddings` that rules are compared with."""
+    partitions: Annotated[list[Name], Distinct] = []
+    """Keys of `partitions`, of the features of every rule and embedding, that learners are trained on."""
+    learners: Annotated[list[Name], Distinct] = []
+    """Keys of `learners` that are evaluated on episodes; a study that has some makes no few-shot table."""
+    episodes: Episodes | None = None
+    """The episodes of learners, in place of the config's `episodes`."""
     few_shot: FewShot | None = None
     """The protocol, in place of the config's `few_shot`."""
     figures: Annotated[list[Figure], Distinct] | None = None
@@ -65,10 +76,15 @@ class Config(Section):
     """Update rules to choose from, each of one kind."""
     embeddings: dict[Name, Embedding] = {}
     """Other methods to choose from, each of one kind; no name may also be one of `rules`."""
+    partitions: dict[Name, Partition] = {}
+    """Ways to take clusters for classes, each of one kind."""
+    learners: dict[Name, Learner] = {}
+    """Few-shot learners to choose from, each of one kind."""
     meta_train: dict[Name, MetaTrain] = {}
     """Meta-training runs that rules of kind `meta-trained` may name."""
     apply: Apply = Apply()
     few_shot: FewShot = FewShot()
+    episodes: Episodes = Episodes()
 
     @model_validator(mode="after")
     def _studies_exist(self) -> "Config":
@@ -78,13 +94,48 @@ class Config(Section):
             place = f"studies.{name}"
             if target(name) in RULES:
                 raise ValueError(f"{place}: the name is that of a rule of the workflow; rename it")
-            for table in ("datasets", "base_models", "rules", "embeddings"):
+            for table in ("datasets", "base_models", "rules", "embeddings", "partitions", "learners"):
                 for listed in getattr(study, table):
                     _look_up(listed, getattr(self, table), f"{place}.{table}", table)
-            if not study.rules and not study.embeddings:
+            takers = [("embeddings", e) for e in study.embeddings if isinstance(self.embeddings[e], Convolutional)]
+            takers += [("learners", learner) for learner in study.learners if self.learners[learner].takes_images]
+            for (table, taker), dataset in product(takers, study.datasets):
+                if modality(self.datasets[dataset]) != "image":
+                    raise ValueError(f"{place}.{table}: {taker!r} takes images, dataset {dataset!r} has none")
+            if not study.rules and not study.embeddings and not study.learners:
                 raise ValueError(f"{place}: neither rules nor embeddings; list at least one method")
             if study.rules and not study.base_models:
                 raise ValueError(f"{place}.base_models: rules need networks to train; list at least one")
+        return self
+
+    @model_validator(mode="after")
+    def _learners_fit(self) -> "Config":
+        for name, study in self.studies.items():
+            place, episodes = f"studies.{name}", study.episodes or self.episodes
+            learners = {learner: self.learners[learner] for learner in study.learners}
+            trained = {learner: spec for learner, spec in learners.items() if isinstance(spec, MetaLearned)}
+            if trained and not study.partitions:
+                raise ValueError(f"{place}.partitions: {next(iter(trained))!r} needs some to be trained on; list one")
+            if study.partitions and not trained:
+                raise ValueError(f"{place}.learners: none that is trained on partitions; list one")
+            for learner, spec in trained.items():
+                if isinstance(spec, Maml) and (way := max(episodes.ways)) > spec.tasks.way:
+                    raise ValueError(
+                        f"learners.{learner}.tasks.way: {spec.tasks.way} outputs are too few for the {way} ways of "
+                        f"{place}; give at least that"
+                    )
+                for partition in study.partitions:
+                    if not study.rules and not study.embeddings and self.partitions[partition].needs_features:
+                        raise ValueError(f"{place}.embeddings: {partition!r} partitions features; list at least one")
+                    members, needed = self.partitions[partition].members, spec.tasks.shots + spec.tasks.queries
+                    if members < needed:
+                        raise ValueError(
+                            f"partitions.{partition}.members: {members} are too few for the {needed} shots and queries "
+                            f"of learners.{learner}.tasks; give at least that"
+                        )
+            for learner, any_spec in learners.items():
+                if not any_spec.takes_images and not study.rules and not study.embeddings:
+                    raise ValueError(f"{place}.embeddings: learner {learner!r} takes features; list at least one")
         return self
 
     @model_validator(mode="after")
@@ -146,6 +197,11 @@ def meta_train_folders(config: Config, run: str) -> dict[str, MetaTrain]:
     folder = f"{run}-{short_hash(text, *datasets)}"
     seeds = range(spec.seed, spec.seed + spec.seeds)
     return {f"{folder}/seed-{seed}": spec.model_copy(update={"seed": seed, "seeds": 1}) for seed in seeds}
+
+
+def learner_folder(config: Config, learner: str) -> str:
+    """`<learner>-<hash of its spec>`: a changed number never overwrites a long training; defaults do not count."""
+    return f"{learner}-{short_hash(canonical_json(config.learners[learner], defaults=False))}"
 
 
 def _source_datasets(run: MetaTrain) -> dict[str, str]:

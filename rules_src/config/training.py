@@ -1,8 +1,12 @@
 """Config of what every resumable run has."""
 
-from pydantic import model_validator
+from typing import Annotated
 
-from rules_src.config.base import PositiveInt, Section
+from pydantic import Field, model_validator
+
+from rules_src.config.base import Increasing, PositiveInt, Section
+
+Steps = Annotated[list[Annotated[int, Field(ge=0)]], Increasing]
 
 
 class Keep(Section):
@@ -21,4 +25,20 @@ class Keep(Section):
     def _saved(self) -> "Keep":
         if self.milestones and self.milestones % self.every:
             raise ValueError(f"milestones: {self.milestones} is no multiple of every, {self.every}")
+        return self
+
+
+class Recorded(Section):
+    """What trainings share that are recorded after some of their gradient steps."""
+
+    steps: Steps
+    """Gradient steps after which it is recorded; the last is what results quote."""
+    every: PositiveInt = 100
+    """Gradient steps between saved states, from which a killed training goes on."""
+
+    @model_validator(mode="after")
+    def _recorded_where_saved(self) -> "Recorded":
+        for step in self.steps:
+            if step % self.every:
+                raise ValueError(f"steps: {step} is no multiple of every, {self.every}")
         return self

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from rules_src.datasets.arrays import Inputs
+from rules_src.errors import InputError
 
 
 class Unlabelled(NamedTuple):
@@ -32,6 +33,17 @@ class Embedded(NamedTuple):
     """Gradient steps after which they were taken; 0 where there are none."""
     history: Mapping[str, Float32[np.ndarray, "seed update"]] = {}
     """What a training reports of every gradient step."""
+
+
+def image_of(data: Unlabelled) -> tuple[int, int, int]:
+    """Rows, columns and channels.
+
+    Raises:
+        InputError: the data are no images, which convolutions take.
+    """
+    if data.image is None:
+        raise InputError("convolutions take images, but the dataset has none; choose another method or dataset")
+    return data.image
 
 
 def unlabelled(data: Inputs) -> Unlabelled:

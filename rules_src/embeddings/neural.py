@@ -33,7 +33,8 @@ class Family(NamedTuple):
     initial: Callable[[PRNGKeyArray, int], Any]
     """The model for so many inputs."""
     loss: Callable[[Any, PRNGKeyArray, Float[Array, "batch input"]], tuple[Float[Array, ""], dict[str, Array]]]
-    """The objective on a batch, and its parts by name."""
+    """The objective on a batch, and its parts by name. Of adversaries it is the sum of what each of them minimises, the
+    others' parameters held by `jax.lax.stop_gradient`: Adam treats every parameter alone."""
     encode: Callable[[Any, Float[Array, "batch input"]], Float[Array, "batch feature"]]
 
 
@@ -64,11 +65,13 @@ class NeuralTraining:
     ) -> None:
         self.family, self.x, self.spec, self.seeds, self.folder = family, jnp.asarray(x), spec, seeds, folder
         self.steps, self.dispatch = spec.steps[-1], spec.every
-        self.adam = optax.adam(spec.learning_rate)
-        batches = numbers(seeds, spec.batch, x.shape[1] + sum(spec.hidden))
+        self.adam = optax.adam(spec.learning_rate, b1=spec.momentum)
         check_memory(
             "hidden, features, batch",
-            {"networks and their optimiser": jax.eval_shape(self.initial), "a batch": batches},
+            {
+                "networks and their optimiser": jax.eval_shape(self.initial),
+                "a batch": numbers(seeds, spec.batch, x.shape[1]),
+            },
         )
         # Activations are functions and no part of a state.
         self.static = eqx.partition(family.initial(jax.random.key(0), x.shape[1]), eqx.is_array)[1]

@@ -1,4 +1,4 @@
-"""Means with 95% confidence intervals over crossed random levels: meta-training seeds, seeds, draws of labels."""
+"""Means with 95% intervals: over crossed random levels (meta-training seeds, seeds, draws of labels), over episodes."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -54,6 +54,14 @@ def crossed_interval(values: Float[np.ndarray, "*rest_and_levels"], levels: int 
     half = stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(total / prod(counts))
     mean = cells.mean(tuple(axis + 1 for axis in axes))
     return Interval(*(end.reshape(rest) for end in (mean, mean - half, mean + half)))
+
+
+def normal_interval(values: Float[np.ndarray, "*rest episode"]) -> Interval:
+    """Mean of many independent values and 1.96 standard errors on each side, as few-shot learning reports it."""
+    values = values.astype(np.float64)
+    mean, error = values.mean(-1, keepdims=True), values.std(-1, keepdims=True) / np.sqrt(values.shape[-1])
+    half = stats.norm.ppf((1 + LEVEL) / 2) * error
+    return Interval(mean[..., 0], (mean - half)[..., 0], (mean + half)[..., 0])
 
 
 def _subsets(axes: range) -> Iterator[frozenset[int]]:

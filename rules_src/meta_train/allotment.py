@@ -1,6 +1,6 @@
 """Which sources a run learns from, and what each of its base models has of it."""
 
-from rules_src.config.meta_train import MetaTrain, Shape
+from rules_src.config.meta_train import MetaTrain, TaskShape
 from rules_src.config.tasks import Source
 
 
@@ -14,7 +14,7 @@ def tasks_each(spec: MetaTrain) -> int:
     return spec.parallel_tasks // len(spec.base_models)
 
 
-def of_shape(spec: MetaTrain, shape: Shape) -> MetaTrain:
+def of_shape(spec: MetaTrain, shape: TaskShape) -> MetaTrain:
     """The run as the tasks of one base model see it: with their side and their batch."""
     tasks = spec.tasks.model_copy(update={"side": shape.side or spec.tasks.side})
     return spec.model_copy(update={"tasks": tasks, "batch": shape.batch or spec.batch})

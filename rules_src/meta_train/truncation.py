@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from rules_src.base_model import BaseModel, initial_base_model, layer_widths
 from rules_src.config import rules as config
-from rules_src.config.meta_train import MetaTrain, Shape, Unroll
+from rules_src.config.meta_train import MetaTrain, TaskShape, Unroll
 from rules_src.meta_train.allotment import of_shape, tasks_each
 from rules_src.update_rules.base import UpdateRule
 
@@ -45,7 +45,7 @@ def new_task(key: PRNGKeyArray, shape: config.BaseModel, spec: MetaTrain) -> Tas
 def inner_step_flops(rule: UpdateRule, spec: MetaTrain) -> float:
     """Floating-point operations of one inner step of all parallel tasks, by XLA's count before optimisation."""
 
-    def cost(shape: Shape) -> float:
+    def cost(shape: TaskShape) -> float:
         seen = of_shape(spec, shape)
         phi = fresh_base_model(jax.random.key(0), shape, seen.tasks.side)
         step = jax.jit(lambda rule, phi, x: rule.update(phi, x))

@@ -12,6 +12,7 @@ from rules_src.errors import InputError
 from rules_src.evaluate.few_shot import evaluate
 from rules_src.features import read_features
 from rules_src.stages.command import run
+from rules_src.stages.stores import check_same_dataset
 from rules_src.storage import read_zarr, write_netcdf
 
 
@@ -25,8 +26,7 @@ def evaluate_few_shot(
     """Fit readouts on a few labelled training examples and score them on the test split."""
     section = parse_spec(FewShot, spec)
     stored, learned = read_zarr(dataset), read_features(features)
-    if learned.attrs["dataset"] != stored.attrs["name"]:
-        raise InputError(f"{features}: of dataset {learned.attrs['dataset']!r}, not {stored.attrs['name']!r}")
+    check_same_dataset(features, learned, stored)
     try:
         accuracies = evaluate(learned["features"], load_inputs(stored), section)
     except InputError as error:

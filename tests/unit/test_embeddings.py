@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from rules_src.config.base import parse_spec
 from rules_src.config.embeddings import Embedding
 from rules_src.datasets.arrays import Inputs
-from rules_src.embeddings import denoising_autoencoder, isomap, k_means, pca, raw, umap, vae
+from rules_src.embeddings import denoising_autoencoder, isomap, k_means, pca, raw, umap, vae, zca
 from rules_src.embeddings.base import Unlabelled, unlabelled
 from rules_src.errors import InputError
 from rules_src.training.history import read
@@ -26,6 +26,7 @@ HERE = Path(__file__).parent
 NEURAL = {"features": 2, "hidden": [8], "steps": [0, 60, 240], "every": 60, "batch": 16, "learning_rate": 0.01}
 SPECS = {
     "raw": (raw, {}),
+    "zca": (zca, {}),
     "pca": (pca, {"features": 3}),
     "k-means": (k_means, {"features": 4}),
     "isomap": (isomap, {"features": 2, "neighbours": 6}),
@@ -59,6 +60,21 @@ def test_labels_are_no_part_of_what_an_embedding_sees():
 
 def test_raw_is_the_input(data, tmp_path):
     np.testing.assert_array_equal(embed("raw", data, tmp_path, seeds=5).features, data.inputs[None, None])
+
+
+def test_zca_leaves_no_correlation_and_what_is_nearest_to_the_normalised_input(data, tmp_path):
+    whitened = embed("zca", data, tmp_path, seeds=5).features
+    assert whitened.shape == (1, 1, 120, 6)
+    x = 255 * data.inputs
+    x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 10)
+    # The mean over an example is gone, and with it one direction.
+    covariance = np.cov(whitened[0, 0, data.train].T, bias=True)
+    variances = np.linalg.eigvalsh(covariance)
+    np.testing.assert_allclose(variances[1:], 1, atol=1e-2)
+    np.testing.assert_allclose(variances[0], 0, atol=1e-2)
+    # Of all such maps it is the symmetric one.
+    linear = np.linalg.lstsq(x[data.train] - x[data.train].mean(0), whitened[0, 0, data.train], rcond=None)[0]
+    np.testing.assert_allclose(linear, linear.T, atol=1e-2)
 
 
 def test_pca_is_the_singular_value_decomposition_of_training_examples(data, tmp_path):

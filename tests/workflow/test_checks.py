@@ -51,8 +51,8 @@ def refused(check: Any, *arguments: Any) -> str:
             "300 training examples; give at most that",
         ),
         (
-            "rules: {untrained: {kind: published, features: 16}}",
-            "studies.default.base_models: rule 'untrained' demands 16 features, 'small' has 32",
+            "rules: {random-init: {kind: published, features: 16}}",
+            "studies.default.base_models: rule 'random-init' demands 16 features, 'small' has 32",
         ),
         (
             "meta_train: {compact-letters: {rule: {kind: published, features: 8}, "

@@ -70,4 +70,8 @@ wildcard_constraints:
     method=one_of(settings.rules),
     embedding=one_of(settings.embeddings),
     representation=one_of(plan.representations),
+    partition=one_of(settings.partitions),
+    partitioned=one_of(plan.partitioned),
+    learner=one_of(settings.learners),
+    learner_run=one_of(plan.learners),
     run=one_of(plan.runs),

@@ -1,0 +1,134 @@
+"""Config of few-shot learners: what maps an episode's support and query to predictions."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from rules_src.config.base import Fraction, PositiveFloat, PositiveInt, Section, Seed
+from rules_src.config.episodes import Shape
+from rules_src.config.tasks import Jitter
+from rules_src.config.training import Recorded, Steps
+
+
+class MetaLearned(Recorded):
+    """What learners share that are trained on many tasks."""
+
+    takes_images: ClassVar[bool] = True
+    tasks: Shape
+    """Shape of the tasks that it is trained on; an evaluation may have fewer ways and other shots."""
+    task_batch: PositiveInt
+    """Tasks a gradient step."""
+    learning_rate: PositiveFloat = 0.001
+    """Of Adam."""
+    filters: PositiveInt
+    """Of every block of the network."""
+    jitter: Jitter | None = None
+    """Jitter of every image of a training task, each drawn alone; by default none, as published."""
+    seed: Seed = 0
+
+
+class ProtoNets(MetaLearned):
+    """Prototypical networks (Snell et al. 2017)."""
+
+    module: ClassVar[str] = "protonets"
+    kind: Literal["protonets"]
+    tasks: Shape = Shape(way=20, shots=1, queries=15)
+    """Shape of the tasks that it is trained on; an evaluation may have fewer ways and other shots."""
+    task_batch: PositiveInt = 1
+    """Tasks a gradient step."""
+    steps: Steps = [30000]
+    """Gradient steps after which it is recorded; the last is what results quote."""
+    filters: PositiveInt = 64
+    """Of every block of the network."""
+
+
+class Maml(MetaLearned):
+    """Model-agnostic meta-learning (Finn et al. 2017)."""
+
+    module: ClassVar[str] = "maml"
+    kind: Literal["maml"]
+    tasks: Shape = Shape(way=20, shots=1, queries=5)
+    """Shape of the tasks that it is trained on; an evaluation may have fewer ways, not more, and other shots."""
+    task_batch: PositiveInt = 8
+    """Tasks a gradient step."""
+    steps: Steps = [30000]
+    """Gradient steps after which it is recorded; the last is what results quote."""
+    filters: PositiveInt = 32
+    """Of every block of the network."""
+    inner_rate: PositiveFloat = 0.05
+    """Of gradient descent on the support's cross-entropy, summed over classes and averaged over shots."""
+    inner_steps: PositiveInt = 5
+    """While training."""
+    test_inner_steps: PositiveInt = 50
+    """At evaluation."""
+    first_order: bool = False
+    """Whether gradients leave out how the inner gradients change."""
+
+
+class NearestNeighbours(Section):
+    """The class of the nearest support examples' majority, in the embedding."""
+
+    takes_images: ClassVar[bool] = False
+    module: ClassVar[str] = "nearest_neighbours"
+    kind: Literal["nearest-neighbours"]
+    neighbours: PositiveInt = 1
+    """At most as many as there are support examples."""
+
+
+class Linear(Section):
+    """Multinomial logistic regression on the embedding."""
+
+    takes_images: ClassVar[bool] = False
+    module: ClassVar[str] = "linear"
+    kind: Literal["linear"]
+    c: PositiveFloat = 1.0
+    """Inverse regularisation."""
+
+
+class Mlp(Section):
+    """One hidden layer with dropout on the embedding, trained for each episode."""
+
+    takes_images: ClassVar[bool] = False
+    module: ClassVar[str] = "mlp"
+    kind: Literal["mlp"]
+    hidden: PositiveInt = 128
+    """Units."""
+    dropped: Fraction = 0.5
+    """Share of the hidden units that each step leaves out."""
+    steps: PositiveInt = 100
+    """Of Adam on the whole support. As many for each episode: stopping early takes the queries' labels."""
+    learning_rate: PositiveFloat = 0.001
+    """Of Adam."""
+    seed: Seed = 0
+
+
+class ClusterMatching(Section):
+    """Clusters of the embedding's training examples, each labelled by the support examples in it."""
+
+    takes_images: ClassVar[bool] = False
+    module: ClassVar[str] = "cluster_matching"
+    kind: Literal["cluster-matching"]
+    clusters: Annotated[int, Field(ge=2)] = 500
+    restarts: PositiveInt = 10
+    """Starts of k-means, the best of which counts."""
+    seed: Seed = 0
+
+
+class FromScratch(Section):
+    """The network of MAML, trained on each episode's support from random weights."""
+
+    takes_images: ClassVar[bool] = True
+    module: ClassVar[str] = "from_scratch"
+    kind: Literal["from-scratch"]
+    filters: PositiveInt = 32
+    """Of every block of the network."""
+    rate: PositiveFloat = 0.1
+    """Of gradient descent on the support's cross-entropy, summed over classes and averaged over shots."""
+    steps: PositiveInt = 200
+    """Of gradient descent."""
+    seed: Seed = 0
+
+
+Learner = Annotated[
+    ProtoNets | Maml | NearestNeighbours | Linear | Mlp | ClusterMatching | FromScratch, Field(discriminator="kind")
+]

@@ -1,0 +1,77 @@
+"""Accuracy of few-shot learners on episodes of true labels, drawn once and shared by all of them (Hsu et al. 2019)."""
+
+import jax
+import numpy as np
+import xarray as xr
+from jaxtyping import Float32
+
+from rules_src.config.episodes import Episodes, Shape
+from rules_src.datasets.arrays import Inputs
+from rules_src.datasets.schema import TEST, VALIDATION
+from rules_src.evaluate.intervals import Interval, normal_interval
+from rules_src.learners.base import Learner
+from rules_src.tasks.episodes import Episode, draw_many, pool
+
+TOGETHER = 50
+"""Episodes that a learner is given at once."""
+
+SPLITS = {"test": TEST, "validation": VALIDATION}
+
+
+def evaluate(
+    learner: Learner, inputs: Float32[np.ndarray, "example input"], data: Inputs, spec: Episodes
+) -> xr.Dataset:
+    """Accuracy of every way, number of shots and episode.
+
+    Args:
+        learner: any.
+        inputs: what it takes of every example: images, or features scaled as in `few_shot.scale`.
+        data: labels and split of the same examples.
+        spec: the episodes.
+
+    Returns:
+        `accuracy (way, shots, episode)`, shares of the queries, in [0, 1], float32. Equal labels, splits and specs give
+        equal episodes, so results of several learners are paired.
+
+    Raises:
+        InputError: as for `shared_episodes`.
+    """
+    accuracy = np.array(
+        [[_accuracies(learner, inputs, shared_episodes(data, spec, w, k)) for k in spec.shots] for w in spec.ways]
+    )
+    return xr.Dataset(
+        {"accuracy": (("way", "shots", "episode"), accuracy, {"units": "1", "long_name": "share of the queries"})},
+        coords={"way": spec.ways, "shots": spec.shots, "episode": np.arange(spec.episodes)},
+        attrs={"queries": spec.queries, "split": spec.split},
+    )
+
+
+def shared_episodes(data: Inputs, spec: Episodes, way: int, shots: int) -> Episode:
+    """The episodes of a way and a number of shots.
+
+    Raises:
+        InputError: the split has too few classes, or a class of it too few examples.
+    """
+    shape = Shape(way=way, shots=shots, queries=spec.queries)
+    eligible, what = data.split == SPLITS[spec.split], f"split {spec.split}"
+    drawn_from = pool(data.labels[None], eligible, shape, place="episodes", what=what)
+    return draw_many(jax.random.key(spec.seed), drawn_from, shape, spec.episodes)
+
+
+def interval_over_episodes(accuracy: xr.DataArray) -> Interval:
+    """Mean and 95% interval, 1.96 standard errors, of `accuracy (..., episode)`.
+
+    Of the difference of two learners' accuracies it is the paired one.
+    """
+    return normal_interval(accuracy.transpose(..., "episode").values)
+
+
+def _accuracies(learner: Learner, inputs: Float32[np.ndarray, "example input"], episodes: Episode) -> np.ndarray:
+    support, query = np.asarray(episodes.support), np.asarray(episodes.query)
+    true = np.arange(support.shape[1])[:, None]
+    right = [
+        learner.predict(inputs[support[i : i + TOGETHER]], inputs[query[i : i + TOGETHER]]) == true
+        for i in range(0, len(support), TOGETHER)
+    ]
+    share: np.ndarray = np.concatenate(right).mean((1, 2), dtype=np.float32)
+    return share

@@ -1,0 +1,75 @@
+"""The network of few-shot learners: four blocks of convolution, batch norm and ReLU (Vinyals et al. 2016)."""
+
+from typing import Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from rules_src.embeddings.networks import Image, convolved
+
+BLOCKS = 4
+EPSILON = 1e-5
+"""Added to the variance in batch norm."""
+
+
+class Statistics(NamedTuple):
+    """What the batch norm of one block divides by."""
+
+    mean: Float[Array, " filter"]
+    variance: Float[Array, " filter"]
+
+
+class Network(eqx.Module):
+    """Images to features.
+
+    Of MAML blocks are `strided`, without scales of the batch norm, and features are means over positions; of ProtoNets
+    they are `pooled`, and features are those of all positions.
+    """
+
+    kernels: tuple[Float[Array, "3 3 below above"], ...]
+    scales: tuple[Float[Array, " above"], ...] | None
+    shifts: tuple[Float[Array, " above"], ...]
+    image: Image = eqx.field(static=True)
+    blocks: Literal["strided", "pooled"] = eqx.field(static=True)
+
+    def __init__(self, key: PRNGKeyArray, image: Image, filters: int, blocks: Literal["strided", "pooled"]) -> None:
+        """Glorot's weights, on images of these rows, columns and channels."""
+        glorot = jax.nn.initializers.glorot_uniform()
+        channels = [image[2], *[filters] * BLOCKS]
+        keys = jax.random.split(key, BLOCKS)
+        pairs = zip(keys, channels[:-1], channels[1:], strict=True)
+        self.kernels = tuple(glorot(key, (3, 3, below, above)) for key, below, above in pairs)
+        self.scales = (jnp.ones(filters),) * BLOCKS if blocks == "pooled" else None
+        self.shifts = (jnp.zeros(filters),) * BLOCKS
+        self.image, self.blocks = image, blocks
+
+    def features(
+        self, inputs: Float[Array, "batch input"], known: tuple[Statistics, ...] | None = None
+    ) -> tuple[Float[Array, "batch feature"], tuple[Statistics, ...]]:
+        """Features of flattened images, and each block's statistics: `known` ones, by default those of the batch."""
+        x, used = inputs.reshape(-1, *self.image), []
+        for block, kernel in enumerate(self.kernels):
+            x = convolved(x, kernel, stride=2 if self.blocks == "strided" else 1)
+            statistics = known[block] if known else Statistics(x.mean((0, 1, 2)), x.var((0, 1, 2)))
+            x = (x - statistics.mean) * jax.lax.rsqrt(statistics.variance + EPSILON)
+            scaled = x if self.scales is None else x * self.scales[block]
+            x = jax.nn.relu(scaled + self.shifts[block])
+            x = x if self.blocks == "strided" else _pooled(x)
+            used.append(statistics)
+        features = x.mean((1, 2)) if self.blocks == "strided" else x.reshape(len(x), -1)
+        return features, tuple(used)
+
+
+def _pooled(x: Float[Array, "batch row column filter"]) -> Float[Array, "batch _row _column filter"]:
+    """Maxima of 2x2 positions; a last odd row or column is dropped."""
+    rows, columns = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
+    x = _larger(x[:, 0:rows:2], x[:, 1:rows:2])
+    return _larger(x[:, :, 0:columns:2], x[:, :, 1:columns:2])
+
+
+def _larger(a: Float[Array, "*shape"], b: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    # The derivative of a maximum looks for it among its operands, perhaps computed anew, and divides by how many it
+    # finds: where rounding has changed them, by zero. A comparison is remembered.
+    return jnp.where(a > b, a, b)

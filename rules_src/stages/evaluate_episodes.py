@@ -1,0 +1,56 @@
+"""Stage: accuracy of one few-shot learner on episodes that all learners share."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Option
+
+from rules_src.config.base import parse_spec
+from rules_src.config.episodes import Episodes
+from rules_src.config.learners import Learner, MetaLearned
+from rules_src.datasets.arrays import load_inputs
+from rules_src.embeddings.base import image_of, unlabelled
+from rules_src.evaluate.episodes import evaluate
+from rules_src.evaluate.few_shot import scale
+from rules_src.learners.meta_learning import recorded
+from rules_src.stages.command import run
+from rules_src.stages.stores import read_embedding
+from rules_src.storage import check_manifest, read_zarr, write_netcdf
+
+
+def evaluate_episodes(
+    name: Annotated[str, Option(help="Key of the learner in the config.")],
+    learner: Annotated[str, Option(help="The learner's section of the config, as JSON.")],
+    spec: Annotated[str, Option(help="The section `episodes` of the config, as JSON.")],
+    code: Annotated[str, Option(help="Fingerprint of the source code.")],
+    dataset: Annotated[Path, Option(help="Store of the dataset.")],
+    output: Annotated[Path, Option(help="netCDF file to write.")],
+    features: Annotated[Path | None, Option(help="Store of the features that the learner takes, if any.")] = None,
+    snapshots: Annotated[Path | None, Option(help="Folder of the trained learner, of one that is trained.")] = None,
+) -> None:
+    """Have the learner label the queries of every episode."""
+    section, episodes = parse_spec(Learner, learner), parse_spec(Episodes, spec)
+    module: Any = import_module(f"rules_src.learners.{section.module}")
+    stored = read_zarr(dataset)
+    data = load_inputs(stored)
+    seen, attributes = unlabelled(data), {"dataset": stored.attrs["name"]}
+    if features:
+        embedding = read_embedding(features, stored)
+        # At one scale whatever their units.
+        seen = seen._replace(inputs=scale(embedding.values, data.train), image=None)
+        attributes |= embedding.attributes
+    if isinstance(section, MetaLearned):
+        assert snapshots is not None  # noqa: S101 (the workflow's, not the user's)
+        attributes |= check_manifest(snapshots)["of"]
+        able = recorded(module.initial, section, image_of(seen), snapshots, section.steps[-1])
+    else:
+        able = module.fit(section, seen)
+    accuracy = evaluate(able, seen.inputs, data, episodes)
+    write_netcdf(
+        accuracy.assign_attrs({**attributes, "learner": name, "learner_kind": section.kind, "code": code}), output
+    )
+
+
+if __name__ == "__main__":
+    run(evaluate_episodes)

@@ -1,0 +1,116 @@
+"""CACTUs as a branch of the workflow: what it plans, what it refuses, and the whole of it at its smallest."""
+
+import numpy as np
+import pytest
+import yaml
+from checkout import Checkout
+
+from rules_src.config.study import load
+from rules_src.errors import InputError
+from rules_src.storage import read_netcdf
+
+TINY = {
+    "results": "results/tiny",
+    "run": ["tiny"],
+    "studies": {
+        "tiny": {
+            "datasets": ["letters"],
+            "embeddings": ["raw"],
+            "partitions": ["clusters", "labels"],
+            "learners": ["protonets", "maml", "linear", "from-scratch"],
+            "episodes": {"ways": [2], "shots": [1, 2], "queries": 2, "episodes": 4},
+        }
+    },
+    "datasets": {"letters": {"source": "letters", "side": 16}},
+    "embeddings": {"raw": {"kind": "raw"}},
+    "partitions": {
+        "clusters": {"kind": "k-means", "clusters": 5, "partitions": 2, "members": 3},
+        "labels": {"kind": "labels"},
+    },
+    "learners": {
+        "protonets": {"kind": "protonets", "tasks": {"way": 3, "queries": 2}, "steps": [2], "every": 1, "filters": 2},
+        "maml": {
+            "kind": "maml",
+            "tasks": {"way": 3, "queries": 2},
+            "task_batch": 2,
+            "steps": [2],
+            "every": 2,
+            "filters": 2,
+            "inner_steps": 1,
+            "test_inner_steps": 2,
+        },
+        "linear": {"kind": "linear"},
+        "from-scratch": {"kind": "from-scratch", "filters": 2, "steps": 2},
+    },
+}
+
+
+def test_what_is_trained_once_serves_every_study_and_bounds_need_no_embedding(checkout: Checkout):
+    jobs = checkout.jobs("cactus", "cactus_partitions", "--configfile", "config/cactus.yaml")
+    # Three embeddings and pixels; ACAI's clusters are those of both studies.
+    assert (jobs["embed"], jobs["partition"], jobs["meta_learn"]) == (4, 8, 16)
+    assert (jobs["evaluate_meta_learned"], jobs["evaluate_on_features"]) == (18, 12)
+    bounds = checkout.jobs("cactus_bounds", "--configfile", "config/cactus.yaml")
+    assert bounds == {
+        "prepare_dataset": 1,
+        "partition_dataset": 2,
+        "meta_learn": 4,
+        "evaluate_meta_learned": 4,
+        "evaluate_on_images": 1,
+        "cactus_bounds": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("studies.tiny.learners", ["protonet"], "'protonet' is no key of learners; did you mean 'protonets'?"),
+        ("studies.tiny.partitions", [], "studies.tiny.partitions: 'protonets' needs some to be trained on; list one"),
+        ("studies.tiny.learners", ["linear"], "studies.tiny.learners: none that is trained on partitions; list one"),
+        ("studies.tiny.embeddings", [], "studies.tiny.embeddings: 'clusters' partitions features; list at least one"),
+        ("studies.tiny.episodes.ways", [2, 4], "learners.maml.tasks.way: 3 outputs are too few for the 4 ways of"),
+        (
+            "learners.protonets.tasks.queries",
+            9,
+            "partitions.clusters.members: 3 are too few for the 10 shots and queries of learners.protonets.tasks",
+        ),
+        ("learners.maml.steps", [3], "learners.maml: steps: 3 is no multiple of every, 2"),
+        ("learners.maml.inner_step", 3, "unknown key 'learners.maml.inner_step'; did you mean 'inner_steps'?"),
+        ("datasets.letters", {"source": "movie-sentences"}, "'protonets' takes images, dataset 'letters' has none"),
+        ("datasets.letters", {"source": "imdb"}, "studies.tiny.learners: 'protonets' takes images, dataset 'letters'"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line_before_any_job(place: str, value: object, message: str):
+    config = yaml.safe_load(yaml.safe_dump(TINY))
+    *above, last = place.split(".")
+    node = config
+    for key in above:
+        node = node[key]
+    node[last] = value
+    with pytest.raises(InputError) as caught:
+        load(config)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_the_smallest_cactus_runs_and_runs_once(checkout: Checkout):
+    tiny = checkout.overlay(yaml.safe_dump(TINY))
+    checkout.snakemake("--configfile", tiny)
+    folder = checkout.folder / "results/tiny/studies/tiny/episodes"
+    found = {str(path.relative_to(folder)): read_netcdf(path) for path in folder.rglob("*.nc")}
+    assert set(found) == {
+        "protonets/raw/clusters/letters.nc",
+        "protonets/labels/letters.nc",
+        "maml/raw/clusters/letters.nc",
+        "maml/labels/letters.nc",
+        "linear/raw/letters.nc",
+        "from-scratch/letters.nc",
+    }
+    for accuracy in found.values():
+        assert dict(accuracy.sizes) == {"way": 1, "shots": 2, "episode": 4}
+        assert ((accuracy["accuracy"] >= 0) & (accuracy["accuracy"] <= 1)).all()
+        assert np.isin(np.unique(accuracy["accuracy"]) * 4, range(5)).all()
+    attributes = found["maml/raw/clusters/letters.nc"].attrs
+    assert [attributes[key] for key in ("learner", "partition", "embedding")] == ["maml", "clusters", "raw"]
+    assert checkout.jobs("--configfile", tiny) == {}
