@@ -1,10 +1,12 @@
-"""Stage: gather every evaluation into one file and one table."""
+"""Stage: gather every evaluation of a study into one file and one table."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
+from rules_src.evaluate.page import table_page
 from rules_src.evaluate.summary import markdown_table, summarise
 from rules_src.stages.command import run
 from rules_src.storage import read_netcdf, write_netcdf, write_whole
@@ -14,12 +16,15 @@ def gather(
     evaluations: Annotated[list[Path], Argument(help="netCDF files of evaluations.")],
     output: Annotated[Path, Option(help="netCDF file to write.")],
     table: Annotated[Path, Option(help="Markdown file to write.")],
+    page: Annotated[Path, Option(help="The same as an HTML file.")],
+    study: Annotated[str, Option(help="Key of the study in the config.")],
 ) -> None:
     """Write means and intervals of all evaluations, and a table of those with the most labels."""
     summary = summarise([read_netcdf(path) for path in evaluations])
     write_netcdf(summary, output)
     text = markdown_table(summary)
-    write_whole(table, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    for path, content in ((table, text), (page, table_page(f"Study {study}", text))):
+        write_whole(path, partial(Path.write_text, data=content, encoding="utf-8"))
 
 
 if __name__ == "__main__":

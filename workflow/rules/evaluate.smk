@@ -29,8 +29,9 @@ rule summarise:
         lambda wildcards: planned(plan.evaluations, wildcards.study),
     output:
         summary="<results>/studies/{study}/summary.nc",
-        table=report(
-            "<results>/studies/{study}/table.md",
+        table="<results>/studies/{study}/table.md",
+        page=report(
+            "<results>/studies/{study}/table.html",
             caption="../report/table.rst",
             category="Table",
             labels={"study": "{study}"},
@@ -44,7 +45,7 @@ rule summarise:
     shell:
         """
         python -m rules_src.stages.summarise --output {output.summary:q} --table {output.table:q} \
-            {input:q} 2>&1 | tee {log:q}
+            --page {output.page:q} --study {wildcards.study} {input:q} 2>&1 | tee {log:q}
         """
 
 
