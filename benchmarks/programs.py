@@ -17,7 +17,7 @@ from rules_src.base_model import BaseModel, initial_base_model
 from rules_src.config.rules import Compact, Published
 from rules_src.meta_train import gradient
 from rules_src.meta_train.truncation import TaskState
-from rules_src.update_rules import compact, published
+from rules_src.update_rules import compact, published, weight_change
 from rules_src.update_rules.base import UpdateRule
 
 WIDTHS = (196, 128, 128, 128, 128, 32)
@@ -32,6 +32,10 @@ CLASSES = 10
 LABELLED = 100
 """Labelled examples in each of the two batches of the meta-objective."""
 RIDGE = 0.1
+COLUMNS = (200, 1_000, 5_000, 20_000, 50_000)
+"""Of tables with few or many columns."""
+TABLE_HIDDEN, TABLE_BATCH = (64, 32), 64
+"""Base model and batch on tables: the transformer's defaults."""
 
 
 class Addition(UpdateRule):
@@ -98,6 +102,22 @@ def in_precision(rule: Callable[[], Any], precision: str) -> Program:
     return meta_gradient(rule().with_precision(precision))
 
 
+def steps_on_table(columns: int) -> Program:
+    """Inner steps of the compact rule on rows of so many columns, one after another as in use."""
+    phi = initial_base_model(jax.random.key(1), (columns, *TABLE_HIDDEN))
+    batches = jax.random.uniform(jax.random.key(2), (STEPS, TABLE_BATCH, columns))
+    arguments = phi, batches
+    unroll = partial(gradient.unroll, rematerialise=False)
+    return Program(unroll, (compact_rule(), *arguments), STEPS, trips=STEPS, around=(Addition(phi), *arguments))
+
+
+def on_tables() -> dict[str, Callable[[], Program]]:
+    """Inner steps by the number of columns, of revisions whose memory does not grow with its square."""
+    if not hasattr(weight_change, "symmetric_product"):
+        return {}
+    return {f"inner steps, compact, {columns:,} columns": partial(steps_on_table, columns) for columns in COLUMNS}
+
+
 def coarser() -> dict[str, Callable[[], Program]]:
     """Meta-gradients in less than float32, on devices with arithmetic for it, by revisions that know of it."""
     if jax.default_backend() == "cpu" or not hasattr(compact.CompactRule, "with_precision"):
@@ -115,5 +135,6 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
     "meta-gradient, published": lambda: meta_gradient(published_rule()),
     "meta-gradient, compact": lambda: meta_gradient(compact_rule()),
     "meta-gradient, compact, toy size": lambda: meta_gradient(compact_rule(), TOY_WIDTHS, TOY_BATCH),
+    **on_tables(),
     **coarser(),
 }

@@ -90,7 +90,10 @@ def summary(raw: dict[str, Any], revisions: list[str]) -> dict[str, Any]:
         "product_gflop_per_second": median(numbers["product_gflop_per_second"] for numbers in everything),
         "copied_gigabytes_per_second": median(numbers["copied_gigabytes_per_second"] for numbers in everything),
         "trees": [
-            {"revision": revision, "programs": {program: trees[index] for program, trees in measured.items()}}
+            {
+                "revision": revision,
+                "programs": {program: trees[index] for program, trees in measured.items() if index < len(trees)},
+            }
             for index, revision in enumerate(revisions)
         ],
     }

@@ -1,5 +1,6 @@
 """Applying a rule to a dataset: several base models at once, their features and weights at chosen inner steps."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import equinox as eqx
@@ -46,13 +47,10 @@ def input_permutations(keys: Key[Array, " seed"], inputs: int) -> Int[Array, "se
     return jax.vmap(lambda key: jax.random.permutation(jax.random.fold_in(key, 0), inputs))(keys)
 
 
-def initial_inner_loops(keys: Key[Array, " seed"], inputs: int, base_model: config.BaseModel) -> InnerLoops:
-    """One base model a key, before its first inner step on a dataset of so many inputs."""
-    widths = layer_widths(base_model, inputs)
-    phis = eqx.filter_vmap(lambda key: initial_base_model(jax.random.fold_in(key, 1), widths, base_model.activation))(
-        keys
-    )
-    return InnerLoops(phis, phis, keys, input_permutations(keys, inputs))
+def initial_inner_loops(keys: Key[Array, " seed"], widths: Sequence[int], activation: str) -> InnerLoops:
+    """One base model a key, before its first inner step; `widths` are of its levels, from the dataset's inputs up."""
+    phis = eqx.filter_vmap(lambda key: initial_base_model(jax.random.fold_in(key, 1), widths, activation))(keys)
+    return InnerLoops(phis, phis, keys, input_permutations(keys, widths[0]))
 
 
 def check_size(seeds: int, inputs: int, base_model: config.BaseModel, *, batch: int) -> None:
@@ -61,8 +59,9 @@ def check_size(seeds: int, inputs: int, base_model: config.BaseModel, *, batch: 
     Raises:
         InputError: it has not, with what they take at least.
     """
-    loops = jax.eval_shape(lambda: initial_inner_loops(seed_keys(seeds), inputs, base_model))
-    activations = numbers(seeds, batch, sum(layer_widths(base_model, inputs)))
+    widths = layer_widths(base_model, inputs)
+    loops = jax.eval_shape(lambda: initial_inner_loops(seed_keys(seeds), widths, base_model.activation))
+    activations = numbers(seeds, batch, sum(widths))
     check_memory("hidden, features, batch", {"base models and their averages": loops, "a batch": activations})
 
 
@@ -96,7 +95,8 @@ def apply_rule(
     """
     check_size(spec.seeds, inputs.shape[1], base_model, batch=spec.batch)
     x = jnp.asarray(inputs)
-    loops = initial_inner_loops(seed_keys(spec.seeds), x.shape[1], base_model)
+    widths = layer_widths(base_model, x.shape[1])
+    loops = initial_inner_loops(seed_keys(spec.seeds), widths, base_model.activation)
 
     recordings, done = [], 0
     for stop in spec.inner_steps:

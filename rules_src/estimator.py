@@ -1,6 +1,8 @@
 """A learned rule as a scikit-learn transformer: unlabelled rows in, features out."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -9,16 +11,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 from pydantic import ValidationError
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from rules_src.apply import advance, check_size, initial_inner_loops
-from rules_src.base_model import ACTIVATIONS, BaseModel, BatchStatistics, batch_statistics, features_given
+from rules_src.apply import InnerLoops, advance, check_size, initial_inner_loops
+from rules_src.base_model import ACTIVATIONS, BaseModel, BatchStatistics, batch_statistics, features_given, layer_widths
 from rules_src.config import rules as config
 from rules_src.config.base import LARGEST, LARGEST_DECAY
+from rules_src.jax_settings import compilations_kept
 from rules_src.update_rules.base import check_fit
 from rules_src.update_rules.pretrained import DEFAULT, pretrained_file
 from rules_src.update_rules.theta import trained_rule
@@ -28,8 +31,20 @@ CHUNK = 256
 DTYPES = (np.float64, np.float32)
 """Of X as it is scaled; all others become the first."""
 
-_batch_statistics = eqx.filter_jit(batch_statistics)
+# Drawn operation by operation, each would be compiled for itself.
+_initial_inner_loops = eqx.filter_jit(initial_inner_loops)
 _features_given = eqx.filter_jit(features_given)
+
+
+@eqx.filter_jit
+def _finished(loops: InnerLoops, x: Float[Array, "row column"]) -> tuple[BaseModel, tuple[BatchStatistics, ...]]:
+    """The only seed's base model for inputs that are not permuted, and its statistics over all rows."""
+    phi, permutation = jax.tree.map(lambda leaf: leaf[0], (loops.averages, loops.permutations))
+    # Its input j was column `permutation[j]`.
+    order = jnp.argsort(permutation)
+    first, *others = phi.layers
+    phi = BaseModel((first._replace(W=first.W[order], V=first.V[order]), *others), phi.activation)
+    return phi, batch_statistics(phi, x)
 
 
 class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -37,6 +52,10 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     `fit` draws a base model, a perceptron with batch norm, and lets the rule change its weights for `inner_steps`
     batches of rows. Labels are never looked at. `transform` returns the activations of its last layer.
+
+    The rule is compiled first, once for every number of columns, which may take longer than the steps. What was
+    compiled is kept in the user's cache folder (`~/.cache/metaplastic` on Linux) for later processes, unless JAX is
+    told to keep it elsewhere (`JAX_COMPILATION_CACHE_DIR`) or not at all (`JAX_ENABLE_COMPILATION_CACHE=0`).
 
     While the rule learns, batch norm takes its statistics from each batch. Then they are fixed, to those of all rows
     given to `fit`, so that features of a row depend on that row alone; on the fitted rows themselves they are what the
@@ -58,6 +77,7 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             count by their units. Rows seen later may leave the range; outliers are best clipped before.
         random_state: seed of the base model and of the order of rows. An integer gives what the workflow gives for the
             seed of that number, NumPy's RandomState and None one that is drawn.
+        verbose: whether `fit` prints what it is doing, and how long that took.
 
     Attributes:
         layers_: the base model's parameters (W, b, V) a layer; rows of the first W are columns of X.
@@ -79,6 +99,7 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         average: Any = 0.97,
         scale: Any = True,
         random_state: Any = 0,
+        verbose: Any = False,
     ):
         self.rule = rule
         self.hidden = hidden
@@ -89,6 +110,7 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.average = average
         self.scale = scale
         self.random_state = random_state
+        self.verbose = verbose
 
     @classmethod
     def from_pretrained(cls, name: str = DEFAULT, **params: Any) -> "LearnedRule":
@@ -130,10 +152,9 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.column_min_, self.column_range_ = _least_and_range(X if self.scale else np.zeros_like(X[:1]))
 
         # Rules compute in single precision, whatever else the process does in double.
-        with jax.enable_x64(False):
+        with jax.enable_x64(False), compilations_kept():
             phi, statistics = self._trained(self._scaled(X), section, jax.random.key(seed))
-        # As NumPy arrays, which any process can unpickle.
-        self.layers_, self.statistics_ = jax.tree.map(np.asarray, (phi.layers, statistics))
+        self.layers_, self.statistics_ = phi.layers, statistics
         self.activation_ = section.activation
         self._n_features_out = section.features
         return self
@@ -150,7 +171,9 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         layers, statistics = jax.tree.map(jnp.asarray, (self.layers_, self.statistics_))
         phi = BaseModel(layers, ACTIVATIONS[self.activation_])
         chunks = _padded(x).reshape(-1, CHUNK, x.shape[1])
-        return np.concatenate([_features_given(phi, statistics, jnp.asarray(chunk)) for chunk in chunks])[: len(x)]
+        with compilations_kept():
+            features = [_features_given(phi, statistics, jnp.asarray(chunk)) for chunk in chunks]
+        return np.concatenate(features)[: len(x)]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -187,21 +210,43 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _trained(
         self, x: Float[np.ndarray, "row column"], section: config.BaseModel, key: Key[Array, ""]
     ) -> tuple[BaseModel, tuple[BatchStatistics, ...]]:
-        """The trained base model, its inputs in the order of columns, and its statistics over all rows."""
+        """The trained base model, its inputs in the order of columns, and its statistics over all rows.
+
+        Arrays are NumPy's, which any process can unpickle.
+        """
         name = str(self.rule)
         spec, rule = trained_rule(Path(name) if name.endswith(".safetensors") else pretrained_file(name))
         check_fit(spec, section)
         check_size(1, x.shape[1], section, batch=int(self.batch))
-        loops = initial_inner_loops(key[None], x.shape[1], section)
-        padded, steps = jnp.asarray(_padded(x)), (0, int(self.inner_steps))
+        batch, average, steps = int(self.batch), float(self.average), int(self.inner_steps)
+        padded = jnp.asarray(_padded(x))
         rows = jnp.arange(len(padded))
-        batch, average = int(self.batch), float(self.average)
-        loops = advance(rule, loops, padded, rows, steps=steps, batch=batch, average=average, drawable=len(x))
-        phi = _in_order_of_columns(jax.tree.map(lambda leaf: leaf[0], loops.averages), loops.permutations[0])
-        statistics = _batch_statistics(phi, jnp.asarray(x))
-        if not all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((phi, statistics))):
+
+        def advanced(loops: InnerLoops, stop: int) -> InnerLoops:
+            span = 0, stop
+            loops = advance(rule, loops, padded, rows, steps=span, batch=batch, average=average, drawable=len(x))
+            return jax.block_until_ready(loops)  # type: ignore[no-untyped-call]
+
+        with self._told(f"compiling the rule for {x.shape[1]} columns"):
+            widths = tuple(layer_widths(section, x.shape[1]))
+            loops = advanced(_initial_inner_loops(key[None], widths, section.activation), 0)
+        with self._told(f"{steps} inner steps on batches of {batch} of {len(x)} rows"):
+            loops = advanced(loops, steps)
+            trained = jax.tree.map(np.asarray, _finished(loops, jnp.asarray(x)))
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(trained)):
             raise ValueError(f"rule {name!r} left weights that are not finite; scale X, or take fewer inner_steps.")
-        return phi, statistics
+        return trained
+
+    @contextmanager
+    def _told(self, doing: str) -> Iterator[None]:
+        """Print, if that is wanted, what is done, and its seconds once it is done."""
+        if not self.verbose:
+            yield
+            return
+        print(f"[{type(self).__name__}] {doing} ...", end="", flush=True)
+        start = time.perf_counter()
+        yield
+        print(f" {time.perf_counter() - start:.1f} s")
 
 
 def _check_integer(value: Any, name: str, *, least: int = 1) -> None:
@@ -224,10 +269,3 @@ def _least_and_range(X: np.ndarray) -> tuple[Float[np.ndarray, " column"], Float
 
 def _padded(x: Float[np.ndarray, "row column"]) -> Float[np.ndarray, "padded_row column"]:
     return np.pad(x, ((0, -len(x) % CHUNK), (0, 0)))
-
-
-def _in_order_of_columns(phi: BaseModel, permutation: Int[Array, " input"]) -> BaseModel:
-    """The same base model for inputs that are not permuted: its input j was column `permutation[j]`."""
-    order = jnp.argsort(permutation)
-    first, *others = phi.layers
-    return BaseModel((first._replace(W=first.W[order], V=first.V[order]), *others), phi.activation)

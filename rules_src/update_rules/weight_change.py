@@ -85,17 +85,19 @@ def weight_terms(
     lower, upper = standardise(lower_x), standardise(upper_x)
 
     between = low_rank_scale * jnp.einsum("krbl,krbu->klu", lower_readouts[:3], upper_readouts[:3])
-    within_lower = low_rank_scale * jnp.einsum("krbl,krbm->klm", lower_readouts[3:5], lower_readouts[5:7])
-    second_factor = jnp.concatenate([upper_readouts[6:8], upper_readouts[5:6]])
-    within_upper = low_rank_scale * jnp.einsum("krbu,krbv->kuv", upper_readouts[3:6], second_factor)
 
-    lower_lin, lower_sqr = _symmetric(within_lower)
-    upper_lin, upper_sqr = _symmetric(within_upper[:2])
-    upper_psd = within_upper[2] * upper.shape[1] ** -0.5
-
-    correlation = upper.T @ upper * (1.0 / (batch * upper.shape[1] ** 0.5))
-    decorrelation = w @ correlation
     sign, magnitude = jnp.sign(w), jnp.sqrt(1.0 + w**2) - 1.0
+    both = jnp.stack([w, magnitude])
+    lower_factors, upper_factors = (
+        readouts.reshape(len(readouts), -1, readouts.shape[-1]) for readouts in (lower_readouts, upper_readouts)
+    )
+    lower_lin, lower_sqr = low_rank_scale * symmetric_product(lower_factors[3:5], lower_factors[5:7], both)
+    upper_lin, upper_sqr = low_rank_scale * symmetric_product(
+        upper_factors[3:5], upper_factors[6:8], both.swapaxes(1, 2)
+    ).swapaxes(1, 2)
+    root = upper.shape[1] ** -0.5
+    upper_psd = low_rank_scale * root * gram_product(upper_factors[5], w.T).T
+    decorrelation = root / batch * gram_product(upper, w.T).T
     return jnp.stack(
         [
             between[0],
@@ -103,22 +105,40 @@ def weight_terms(
             decorrelation * jax.lax.rsqrt((decorrelation**2).mean() + 1e-8),
             -(lower.T @ upper) / batch,
             w**2 * sign,
-            lower_lin @ w,
-            w @ upper_psd,
-            w @ upper_lin,
+            lower_lin,
+            upper_psd,
+            upper_lin,
             jnp.exp(-(w**2)) * between[2],
-            (lower_sqr @ magnitude) * sign,
-            (magnitude @ upper_sqr) * sign,
+            lower_sqr * sign,
+            upper_sqr * sign,
             w,
         ]
     )
 
 
-def _symmetric(products: Float[Array, "2 unit unit"]) -> Float[Array, "2 unit unit"]:
-    """Symmetrise, drop the diagonal, scale with the number of units."""
-    units = products.shape[-1]
-    symmetric = (products + products.transpose(0, 2, 1)) * (0.5 / units) ** 0.5
-    return symmetric * (1.0 - jnp.eye(units, dtype=products.dtype))
+def gram_product(factor: Float[Array, "place unit"], w: Float[Array, "unit other"]) -> Float[Array, "unit other"]:
+    """`factor.T @ factor @ w`, whose matrix between units is formed only where that takes fewer multiplications."""
+    (places, units), other = factor.shape, w.shape[1]
+    if 2 * places * other < units * (places + other):
+        return factor.T @ (factor @ w)
+    return factor.T @ factor @ w
+
+
+def symmetric_product(
+    a: Float[Array, "kind place unit"], b: Float[Array, "kind place unit"], w: Float[Array, "kind unit other"]
+) -> Float[Array, "kind unit other"]:
+    """The matrix between units `a.T @ b`, symmetrised, without its diagonal and scaled with its side, times `w`.
+
+    It is formed only where that takes fewer multiplications, so that many units cost no more than their number.
+    """
+    (_, places, units), other = a.shape, w.shape[2]
+    scale = (0.5 / units) ** 0.5
+    if 4 * places * other < units * (places + other):
+        there_and_back = a.mT @ (b @ w) + b.mT @ (a @ w)
+        return scale * (there_and_back - 2.0 * (a * b).sum(1)[..., None] * w)
+    products = a.mT @ b
+    symmetric = scale * (products + products.mT)
+    return (symmetric * (1.0 - jnp.eye(units, dtype=products.dtype))) @ w
 
 
 def mixed_terms(

@@ -1,6 +1,10 @@
 import logging
+import os
 import pickle
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -137,6 +141,37 @@ def test_equal_shapes_are_compiled_once(caplog: pytest.LogCaptureFixture) -> Non
         assert not [name for name in compiled() if "_advanced" in name or "features_given" in name]
         clone(model).fit(_x(columns=17))
         assert [name for name in compiled() if "_advanced" in name]
+
+
+def test_what_is_compiled_is_kept_for_later_processes_unless_jax_is_told_not_to(tmp_path: Path, tiny: Path) -> None:
+    program = f"""
+import jax, numpy
+from rules_src.estimator import LearnedRule
+LearnedRule({str(tiny)!r}, hidden=(), features=2, inner_steps=1).fit(numpy.eye(6, 3))
+assert jax.config.jax_compilation_cache_dir is None
+assert jax.config.jax_persistent_cache_min_compile_time_secs == 1.0
+"""
+
+    def found(**settings: str) -> int:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+        environment |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_LOG_COMPILES": "1"}
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, env=environment | settings, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stderr.count("Persistent compilation cache hit for 'jit__advanced'")
+
+    assert found(JAX_ENABLE_COMPILATION_CACHE="0") == 0
+    assert not list(tmp_path.iterdir())
+    assert [found(), found()] == [0, 1]
+
+
+def test_fit_says_what_it_does_where_that_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    _small().fit(_x())
+    assert capsys.readouterr().out == ""
+    _small(verbose=True).fit(_x())
+    compiling, steps = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"\[LearnedRule\] compiling the rule for 5 columns \.\.\. \d+\.\d s", compiling)
+    assert re.fullmatch(r"\[LearnedRule\] 2 inner steps on batches of 4 of 40 rows \.\.\. \d+\.\d s", steps)
 
 
 def test_in_a_pipeline_and_a_grid_search() -> None:

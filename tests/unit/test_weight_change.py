@@ -1,0 +1,58 @@
+"""Matrices between the units of one level are formed where that is cheaper, and what it costs grows with the units."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rules_src.base_model import initial_base_model
+from rules_src.config.rules import Compact
+from rules_src.update_rules.compact import build
+from rules_src.update_rules.weight_change import gram_product, symmetric_product
+
+PLACES, OTHER = 6, 5
+SPEC = Compact(kind="compact", channels=2, error_channels=1, readout_channels=1)
+BATCH = 8
+
+
+def sizes(jaxpr: Any) -> list[int]:
+    """Of every array that is computed, those inside of functions included."""
+    inner = [each for e in jaxpr.eqns for each in jax.tree.leaves(list(e.params.values())) if hasattr(each, "eqns")]
+    inner += [each.jaxpr for e in jaxpr.eqns for each in e.params.values() if hasattr(each, "jaxpr")]
+    found = [variable.aval.size for equation in jaxpr.eqns for variable in equation.outvars]
+    return found + [size for each in inner for size in sizes(each)]
+
+
+@pytest.mark.parametrize("units", [4, 40], ids=["formed", "factored"])
+def test_products_are_what_their_formulas_say_and_only_small_matrices_are_formed(units: int) -> None:
+    rng = np.random.default_rng(0)
+    a, b, w = (rng.normal(size=s) for s in ((2, PLACES, units), (2, PLACES, units), (2, units, OTHER)))
+    with jax.enable_x64(True):
+        symmetric = symmetric_product(*map(jnp.asarray, (a, b, w)))
+        gram = gram_product(jnp.asarray(a[0]), jnp.asarray(w[0]))
+        traced = jax.make_jaxpr(lambda a, b, w: (symmetric_product(a, b, w), gram_product(a[0], w[0])))(a, b, w)
+    for kind in range(2):
+        matrix = a[kind].T @ b[kind]
+        matrix = (matrix + matrix.T) / np.sqrt(2 * units)
+        np.fill_diagonal(matrix, 0)
+        np.testing.assert_allclose(symmetric[kind], matrix @ w[kind], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(gram, a[0].T @ a[0] @ w[0], rtol=1e-10, atol=1e-12)
+    assert max(sizes(traced.jaxpr)) == a.size
+
+
+@pytest.mark.parametrize("widths", [lambda n: (n, 4), lambda n: (6, n, 3)], ids=["inputs", "hidden units"])
+def test_an_inner_step_costs_in_proportion_to_its_inputs_and_to_its_hidden_units(widths: Any) -> None:
+    rule = build(SPEC, jax.random.key(0))
+
+    def cost(units: int) -> tuple[float, int]:
+        phi = jax.eval_shape(lambda: initial_base_model(jax.random.key(1), widths(units)))
+        x = jax.ShapeDtypeStruct((BATCH, widths(units)[0]), jnp.float32)
+        step = jax.jit(lambda phi, x: rule.update(phi, x)).trace(phi, x)
+        counted: Any = step.lower().cost_analysis()
+        return counted["flops"], max(sizes(step.jaxpr.jaxpr))
+
+    (flops, largest), (twice, largest_twice) = cost(1_000), cost(2_000)
+    assert 1.9 < twice / flops < 2.1
+    assert largest_twice <= 2 * largest
