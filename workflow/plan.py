@@ -123,6 +123,10 @@ class Plan:
         check_run(self.config, run.name)
         return run_datasets(run.spec)
 
+    def threads(self, folder: str) -> int:
+        """Cores that a run divides its tasks between: two, but one where seeds of it can be run side by side."""
+        return 1 if self.config.meta_train[self.runs[folder].name].seeds > 1 else 2
+
     def theta_of_run(self, rule: str) -> list[str]:
         """What a run of this config makes for `rule`: for each seed its theta or its snapshots, none for others."""
         spec = self.config.rules[rule]

@@ -22,7 +22,7 @@ rule meta_train_rule:
         "<logs>/meta_train_rule/{run}.log",
     benchmark:
         "<benchmarks>/meta_train_rule/{run}.tsv"
-    threads: 2
+    threads: lambda wildcards: plan.threads(wildcards.run)
     params:
         spec=lambda wildcards: canonical_json(
             plan.runs[wildcards.run].spec, without=["keep"]
