@@ -10,6 +10,8 @@ PYTHON ?= python3
 UV ?= uv
 
 SNAKEMAKE = snakemake --cores $(CORES) --rerun-incomplete $(if $(CONFIG),--configfile $(CONFIG))
+# Snakemake removes its lock unless it was killed, or another one holds it; it says no more than that there is one.
+WHERE_LOCKED = ! ls .snakemake/locks/* > /dev/null 2>&1 || echo "error: .snakemake/locks: a run is still going here, or was killed; if none is going: .venv/bin/snakemake --unlock, then the same command goes on where it stopped"
 INSTALLED = .venv/.installed
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 
@@ -39,7 +41,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 run: setup ## Run the study (CORES=2, CONFIG=config/smoke.yaml for another one)
 	@python -m workflow.checks $(CONFIG)
-	$(SNAKEMAKE)
+	$(SNAKEMAKE) || { $(WHERE_LOCKED); exit 1; }
 
 test: setup ## Run every fast check: formatting, lint, types, import contracts, tests
 	ruff format --check .

@@ -62,7 +62,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Study:
         shutil.copytree(ROOT / name, study.folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", study.folder)
     process = study.start()
-    while process.poll() is None and not list(study.results.glob("meta_train/*/state/*/step-*")):
+    while process.poll() is None and not list(study.results.glob("meta_train/*/seed-0/state/*/step-*")):
         time.sleep(0.1)
     assert process.poll() is None, process.communicate()[0]
     os.killpg(process.pid, signal.SIGKILL)
@@ -85,7 +85,7 @@ def test_a_killed_run_leaves_nothing_that_looks_finished(killed: Study):
 
 
 def test_the_next_run_goes_on_from_what_the_killed_one_saved(killed: Study, request: pytest.FixtureRequest):
-    (first,) = killed.results.glob("meta_train/*/state/*/snapshots/step-000000.safetensors")
+    (first,) = killed.results.glob("meta_train/*/seed-0/state/*/snapshots/step-000000.safetensors")
     written = first.stat().st_mtime_ns
     request.getfixturevalue("finished")
     assert first.stat().st_mtime_ns == written
@@ -95,7 +95,7 @@ def test_the_next_run_goes_on_from_what_the_killed_one_saved(killed: Study, requ
 def test_every_store_agrees_with_its_manifest(finished: Study):
     stores = [*finished.results.rglob("*.zarr"), *finished.results.rglob("*.safetensors")]
     stores = [store for store in stores if {"state", "snapshots"}.isdisjoint(store.parts)]
-    stores += finished.results.glob("meta_train/*/snapshots")
+    stores += finished.results.glob("meta_train/*/seed-0/snapshots")
     assert len(stores) == 3 + 3 + len(METHODS) * len(DATASETS)
     for store in stores:
         record = check_manifest(store)
