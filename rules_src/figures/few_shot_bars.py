@@ -37,7 +37,7 @@ def draw(summary: list[Path]) -> Figure:
             mean, low, high = (of_method[f"accuracy{end}"].values for end in ("", "_low", "_high"))
             errors = np.stack([mean - low, high - mean])
             bar = {"xerr": errors[:, -1:], "ecolor": "#202020", "error_kw": {"elinewidth": 1.0}}
-            axes.barh(place, mean[-1], 0.72, color=look.colour, zorder=2, **bar)
+            axes.barh(place, mean[-1], 0.72, color=look.colour, alpha=0.75, zorder=2, **bar)
             for index in range(len(fewer)):
                 axes.errorbar(
                     mean[index],
