@@ -39,14 +39,15 @@ def closure(package: Path, *roots: str) -> dict[str, str]:
     Raises:
         FingerprintError: a root is no module of the package, or a module does not parse.
     """
+    files = _files(package)
     for root in roots:
-        if not _file(package, root):
+        if root not in files:
             raise FingerprintError(f"{root}: no such module in {package}")
     found: dict[str, str] = {}
     waiting = list(roots)
     while waiting:
         name = waiting.pop()
-        file = _file(package, name)
+        file = files.get(name)
         if name in found or not file:
             continue
         found[name], imported = _read(file, name)
@@ -55,12 +56,11 @@ def closure(package: Path, *roots: str) -> dict[str, str]:
     return found
 
 
-def _file(package: Path, name: str) -> Path | None:
-    """The file of module `name`, or None where `name` is outside the package or an attribute of a module."""
-    top, *rest = name.split(".")
-    path = package.joinpath(*rest)
-    candidates = (path / "__init__.py", path.with_suffix(".py")) if rest else (path / "__init__.py",)
-    return next((c for c in candidates if top == package.name and c.is_file()), None)
+def _files(package: Path) -> dict[str, Path]:
+    """The file of every module by its dotted name; a package, as in Python, comes before a module of its name."""
+    files = {".".join(file.relative_to(package.parent).with_suffix("").parts): file for file in package.rglob("*.py")}
+    packages = {name.removesuffix(".__init__"): file for name, file in files.items() if name.endswith(".__init__")}
+    return files | packages
 
 
 def _with_parents(name: str) -> list[str]:
