@@ -110,7 +110,7 @@ class Plan:
         """Folders of the meta-training runs, one a seed, that make the meta-trained ones of `rules`."""
         specs = [self.config.rules[rule] for rule in rules]
         names = dict.fromkeys(spec.run for spec in specs if isinstance(spec, MetaTrained))
-        folders = (folder for name in names for folder in meta_train_folders(self.config, name))
+        folders = (folder for name in names for folder, run in self.runs.items() if run.name == name)
         return [f"<results>/meta_train/{folder}" for folder in folders]
 
     def run_datasets(self, folder: str) -> list[str]:

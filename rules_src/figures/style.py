@@ -115,19 +115,18 @@ def looks(kinds: Mapping[str, str]) -> dict[str, Look]:
 
 def of_data(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """How curves of what a run watches are shown: colours and marks that no method has."""
-    distinct = list(dict.fromkeys(names))
-    colours = sns.color_palette("viridis", len(distinct) + 1)
-    return {
-        name: {"color": colours[index], "marker": _MARKS[index % len(_MARKS)]} for index, name in enumerate(distinct)
-    }
+    return _told_apart(names, "viridis", "marker", _MARKS)
 
 
 def of_runs(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """How curves of meta-training runs are shown: colours and dashes that no method has."""
-    colours = sns.color_palette("rocket", len(names) + 1)
-    return {
-        name: {"color": colours[index], "linestyle": _DASHES[index % len(_DASHES)]} for index, name in enumerate(names)
-    }
+    return _told_apart(names, "rocket", "linestyle", _DASHES)
+
+
+def _told_apart(names: Sequence[str], palette: str, key: str, marks: Sequence[str]) -> dict[str, dict[str, Any]]:
+    distinct = list(dict.fromkeys(names))
+    colours = sns.color_palette(palette, len(distinct) + 1)
+    return {name: {"color": colours[index], key: marks[index % len(marks)]} for index, name in enumerate(distinct)}
 
 
 def percent_axis(axes: Axes, *, vertical: bool = True) -> None:

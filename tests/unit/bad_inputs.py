@@ -6,12 +6,14 @@ python tests/unit/bad_inputs.py docs/bad-input.md
 import ast
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
+from snakemake.utils import update_config
 
 from rules_src.config.datasets import File
 from rules_src.config.study import load
@@ -44,19 +46,15 @@ class Section(NamedTuple):
     """What is said about what is given."""
 
 
-def _merged(old: Any, new: Any) -> Any:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return old | {key: _merged(old.get(key), value) for key, value in new.items()}
-    return new
-
-
 @cache
 def _default() -> Any:
     return yaml.safe_load((ROOT / "config/config.yaml").read_text())
 
 
 def _config(overlay: str, folder: Path) -> Any:
-    return load(_merged(_default(), yaml.safe_load(overlay.replace(FOLDER, str(folder)))))
+    config = deepcopy(_default())
+    update_config(config, yaml.safe_load(overlay.replace(FOLDER, str(folder))))
+    return load(config)
 
 
 def _refuse_config(overlay: str, folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from known import known
 
 from rules_src.config.base import canonical_json, same_section, short_hash
 from rules_src.config.meta_train import MetaTrain
@@ -19,14 +20,8 @@ from workflow.fingerprint import closure
 FOLDER = Path(__file__).parents[2] / "config"
 
 
-def raw() -> dict[str, Any]:
-    config = dict(yaml.safe_load((FOLDER / "config.yaml").read_text()))
-    known = yaml.safe_load((FOLDER.parent / "tests/data/letters.yaml").read_text())
-    return config | {"rules": config["rules"] | known["rules"], "meta_train": known["meta_train"]}
-
-
 def changed(place: str, value: object) -> dict[str, Any]:
-    config = raw()
+    config = known()
     *above, last = place.split(".")
     node = config
     for key in above:
@@ -36,7 +31,7 @@ def changed(place: str, value: object) -> dict[str, Any]:
 
 
 def test_the_default_config_is_valid():
-    assert isinstance(load(raw()), Config)
+    assert isinstance(load(known()), Config)
     assert isinstance(load(yaml.safe_load((FOLDER / "config.yaml").read_text())), Config)
 
 
@@ -248,7 +243,7 @@ def test_an_integer_where_a_number_is_due_is_the_same_number():
 
 
 def test_a_section_of_an_earlier_version_is_the_same_if_what_is_new_is_at_its_default():
-    section = MetaTrain.model_validate(raw()["meta_train"]["compact-letters"])
+    section = MetaTrain.model_validate(known()["meta_train"]["compact-letters"])
     now, earlier = canonical_json(section, without=["keep"]), json.loads(canonical_json(section, without=["keep"]))
     del earlier["precision"]
     assert same_section(MetaTrain, json.dumps(earlier), now)
@@ -289,7 +284,7 @@ def test_no_stage_reads_what_only_the_workflow_plans_with():
     ],
 )
 def test_the_folder_of_a_run_follows_what_the_run_reads(place: str, value: object, same: bool):
-    before = next(iter(meta_train_folders(load(raw()), "compact-letters")))
+    before = next(iter(meta_train_folders(load(known()), "compact-letters")))
     assert re.fullmatch(r"compact-letters-[0-9a-f]{8}/seed-0", before)
     assert (next(iter(meta_train_folders(load(changed(place, value)), "compact-letters"))) == before) == same
 
@@ -328,6 +323,6 @@ def test_every_link_of_the_readme_has_its_section():
 
 
 def test_the_schema_agrees_with_the_models():
-    jsonschema.validate(raw(), json_schema())
+    jsonschema.validate(known(), json_schema())
     with pytest.raises(jsonschema.ValidationError, match="sidee"):
         jsonschema.validate(changed("datasets.mnist-5k.sidee", 3), json_schema())

@@ -7,18 +7,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import yaml
+from known import known
 
 ROOT = Path(__file__).parents[2]
-
-
-def known() -> dict[str, Any]:
-    """The default config, but for a meta-training run that stays the same whatever the default study meta-trains."""
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    letters = yaml.safe_load((ROOT / "tests/data/letters.yaml").read_text())
-    return config | {"rules": config["rules"] | letters["rules"], "meta_train": letters["meta_train"]}
 
 
 # Importing Snakemake takes longer than planning with it: each of its runs is forked from a process that has done so.

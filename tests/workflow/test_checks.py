@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from checkout import ROOT, Checkout, known
+from checkout import ROOT, Checkout
+from known import known
+from snakemake.utils import update_config
 
 from rules_src.config.rules import Compact
 from rules_src.config.study import Config, load
@@ -21,13 +23,9 @@ from workflow import checks
 
 def config(overlay: str = "{}") -> Config:
     """The default one, with an overlay merged as Snakemake does."""
-
-    def merged(old: Any, new: Any) -> Any:
-        if isinstance(old, dict) and isinstance(new, dict):
-            return old | {key: merged(old.get(key), value) for key, value in new.items()}
-        return new
-
-    return load(merged(known(), yaml.safe_load(overlay)))
+    default = known()
+    update_config(default, yaml.safe_load(overlay))
+    return load(default)
 
 
 def refused(check: Any, *arguments: Any) -> str:
