@@ -43,7 +43,7 @@ def draw(histories: list[Path]) -> Figure:
     for axes in panels[len(shared) :]:
         axes.set_visible(False)
     protocols = dict.fromkeys(map(protocol, runs.values()))
-    figure.supxlabel(f"{unit} of inner steps", fontsize="medium")
-    figure.suptitle("; ".join(protocols), fontsize="medium")
+    # Below, since the legend is above.
+    figure.supxlabel(f"{unit} of inner steps\naccuracy: {'; '.join(protocols)}", fontsize="medium")
     style.legend_above(figure, panels[0], columns=len(runs))
     return figure
