@@ -4,24 +4,32 @@ import warnings
 
 import numpy as np
 from jaxtyping import Float32
+from sklearn.metrics import pairwise_distances
 
 from rules_src.config.embeddings import Umap
 from rules_src.embeddings.base import Embedded, Unlabelled
 from rules_src.embeddings.neighbours import fitted_examples
+from rules_src.memory import check_memory, numbers
 from rules_src.training.run import Folder
 
 
 def embed(data: Unlabelled, spec: Umap, *, seeds: int, folder: Folder) -> Embedded:
     """Coordinates of the examples fitted on, and of the others, which are placed among them one by one.
 
+    Memory grows with the square of the examples fitted on.
+
     Raises:
-        InputError: as for `fitted_examples`.
+        InputError: there is too little memory, or as for `fitted_examples`.
     """
     return Embedded(np.stack([_one_seed(data, spec, seed) for seed in range(seeds)])[:, None])
 
 
 def _one_seed(data: Unlabelled, spec: Umap, seed: int) -> Float32[np.ndarray, "example feature"]:
     fitted = fitted_examples(data, spec, seed)
+    others = np.setdiff1d(np.arange(len(data.inputs)), fitted)
+    check_memory("examples", {"distances": numbers(len(data.inputs), len(fitted))})
+    # Of its own UMAP calls a function for each pair of few examples, and finds neighbours of many only nearly.
+    distances = pairwise_distances(data.inputs, data.inputs[fitted])
     with warnings.catch_warnings():
         # A parametric variant, which is not used, wants TensorFlow.
         warnings.filterwarnings("ignore", message="Tensorflow not installed")
@@ -30,6 +38,7 @@ def _one_seed(data: Unlabelled, spec: Umap, seed: int) -> Float32[np.ndarray, "e
 
         # Spectral initialisation wants more examples than coordinates, and falls back where there are few.
         warnings.filterwarnings("ignore", message="Spectral initialisation failed")
+        warnings.filterwarnings("ignore", message="(using precomputed metric|Transforming new data with precomputed)")
         umap = UMAP(
             n_neighbors=spec.neighbours,
             n_components=spec.features,
@@ -37,11 +46,11 @@ def _one_seed(data: Unlabelled, spec: Umap, seed: int) -> Float32[np.ndarray, "e
             # Eigenvectors are fewer than examples.
             init="spectral" if len(fitted) > spec.features + 1 else "random",
             random_state=seed,
+            metric="precomputed",
             n_jobs=1,
-        ).fit(data.inputs[fitted])
-        others = np.setdiff1d(np.arange(len(data.inputs)), fitted)
+        ).fit(distances[fitted])
         features = np.empty((len(data.inputs), umap.embedding_.shape[1]), np.float32)
         features[fitted] = umap.embedding_
         if len(others):
-            features[others] = umap.transform(data.inputs[others])
+            features[others] = umap.transform(distances[others])
     return features
