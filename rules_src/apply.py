@@ -1,6 +1,7 @@
 """Applying a rule to a dataset: several base models at once, their features and weights at chosen inner steps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import equinox as eqx
@@ -13,16 +14,22 @@ from jaxtyping import Array, Float, Int, Key
 from rules_src.base_model import BaseModel, initial_base_model, layer_widths
 from rules_src.config import rules as config
 from rules_src.config.apply import Apply
-from rules_src.memory import check_memory, numbers
+from rules_src.memory import check_memory, numbers, size
 from rules_src.update_rules.base import UpdateRule
+
+SIDE_BY_SIDE = 2**27
+"""Bytes of base models and their averages up to which all seeds are trained at once."""
 
 
 class Recording(NamedTuple):
-    """What is kept of the base models at one inner step; the leading axis is the seed."""
+    """What is kept of the base models at one inner step; the leading axis is the seed.
+
+    Of seeds that are too large to be trained at once, weights and activations are those of the first one alone.
+    """
 
     features: Float[np.ndarray, "seed example feature"]
-    first_layer_weights: Float[np.ndarray, "seed input unit"]
-    activations: list[Float[np.ndarray, "seed probe _unit"]]
+    first_layer_weights: Float[np.ndarray, "kept_seed input unit"]
+    activations: list[Float[np.ndarray, "kept_seed probe _unit"]]
     """Of every layer, on the probe examples."""
 
 
@@ -59,10 +66,15 @@ def check_size(seeds: int, inputs: int, base_model: config.BaseModel, *, batch: 
     Raises:
         InputError: it has not, with what they take at least.
     """
-    widths = layer_widths(base_model, inputs)
-    loops = jax.eval_shape(lambda: initial_inner_loops(seed_keys(seeds), widths, base_model.activation))
-    activations = numbers(seeds, batch, sum(widths))
+    loops = _shapes(seeds, inputs, base_model)
+    activations = numbers(seeds, batch, sum(layer_widths(base_model, inputs)))
     check_memory("hidden, features, batch", {"base models and their averages": loops, "a batch": activations})
+
+
+def _shapes(seeds: int, inputs: int, base_model: config.BaseModel) -> InnerLoops:
+    widths = layer_widths(base_model, inputs)
+    shapes: InnerLoops = jax.eval_shape(lambda: initial_inner_loops(seed_keys(seeds), widths, base_model.activation))
+    return shapes
 
 
 def apply_rule(
@@ -74,7 +86,7 @@ def apply_rule(
     base_model: config.BaseModel,
     spec: Apply,
 ) -> list[Recording]:
-    """Train base models on unlabelled examples and record them.
+    """Train base models on unlabelled examples and record them; large ones one after another, to save memory.
 
     Features are those of one forward pass over all examples: batch norm takes its statistics from the whole dataset,
     as the meta-objective takes them from both of its batches.
@@ -93,21 +105,36 @@ def apply_rule(
     Raises:
         InputError: as for `check_size`.
     """
-    check_size(spec.seeds, inputs.shape[1], base_model, batch=spec.batch)
-    x = jnp.asarray(inputs)
-    widths = layer_widths(base_model, x.shape[1])
-    loops = initial_inner_loops(seed_keys(spec.seeds), widths, base_model.activation)
+    together = size(_shapes(spec.seeds, inputs.shape[1], base_model)) <= SIDE_BY_SIDE
+    check_size(spec.seeds if together else 1, inputs.shape[1], base_model, batch=spec.batch)
+    x, examples, shown = jnp.asarray(inputs), jnp.asarray(train), jnp.asarray(probe)
+    keys = seed_keys(spec.seeds)
+    if together:
+        return list(_recordings(rule, keys, x, examples, shown, base_model, spec))
+    of_seeds = (_recordings(rule, key[None], x, examples, shown, base_model, spec) for key in keys)
+    first = list(next(of_seeds))
+    others = [[recording.features for recording in recordings] for recordings in of_seeds]
+    return [
+        recording._replace(features=np.concatenate([recording.features, *features]))
+        for recording, *features in zip(first, *others, strict=True)
+    ]
 
-    recordings, done = [], 0
-    for stop in spec.inner_steps:
-        steps = done, stop
-        loops = advance(rule, loops, x, jnp.asarray(train), steps=steps, batch=spec.batch, average=spec.average)
-        done = stop
-        features, weights, activations = _record(loops, x, jnp.asarray(probe))
-        recordings.append(
-            Recording(np.asarray(features), np.asarray(weights), [np.asarray(layer) for layer in activations])
-        )
-    return recordings
+
+def _recordings(
+    rule: UpdateRule,
+    keys: Key[Array, " seed"],
+    x: Float[Array, "example input"],
+    train: Int[Array, " train_example"],
+    probe: Int[Array, " probe"],
+    base_model: config.BaseModel,
+    spec: Apply,
+) -> Iterator[Recording]:
+    """Those of the base models of these seeds, one for each of `spec.inner_steps`."""
+    loops = initial_inner_loops(keys, layer_widths(base_model, x.shape[1]), base_model.activation)
+    for steps in pairwise([0, *spec.inner_steps]):
+        loops = advance(rule, loops, x, train, steps=steps, batch=spec.batch, average=spec.average)
+        features, weights, activations = _record(loops, x, probe)
+        yield Recording(np.asarray(features), np.asarray(weights), [np.asarray(layer) for layer in activations])
 
 
 def advance(
@@ -178,7 +205,9 @@ def _record(
 
     def one_seed(arguments: tuple[BaseModel, Array]) -> tuple[Array, Array, list[Array]]:
         phi, permutation = arguments
-        xs = phi.forward(x[:, permutation]).xs
-        return xs[-1], phi.layers[0].W, [layer[probe] for layer in xs[1:]]
+        kept = []
+        for activations in phi.post_activations(x[:, permutation]):
+            kept.append(activations[probe])
+        return activations, phi.layers[0].W, kept
 
     return jax.lax.map(one_seed, (loops.averages, loops.permutations))

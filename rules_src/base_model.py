@@ -1,12 +1,13 @@
 """The network that an update rule trains: a multilayer perceptron with batch norm (Metz et al. 2019, 3.2)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from rules_src.config import rules as config
 
@@ -15,15 +16,21 @@ Activation = Callable[[Array], Array]
 ACTIVATIONS: dict[str, Activation] = {
     "relu": jax.nn.relu,
     "leaky_relu": jax.nn.leaky_relu,
+    "elu": jax.nn.elu,
     "swish": jax.nn.swish,
     "tanh": jnp.tanh,
+    "sigmoid": jax.nn.sigmoid,
     "softplus": jax.nn.softplus,
+    "sine": jnp.sin,
     "step": lambda z: (z > 0).astype(z.dtype),
 }
 
 
 EPSILON = 1e-6
 """Added to the variance in batch norm."""
+
+LARGE = 2**26
+"""Activations of a layer beyond which they are computed for a block of its units at a time, of about this many."""
 
 
 class Layer(NamedTuple):
@@ -54,6 +61,34 @@ class BatchStatistics(NamedTuple):
     variance: Float[Array, " above"]
 
 
+Own = Callable[[Array], Array]
+"""Takes from an array, along its last axis, what belongs to the columns of a block."""
+
+
+def in_blocks(
+    block: Callable[[Own], Float[Array, "row own"]], shape: tuple[int, int], width: int
+) -> Float[Array, "row column"]:
+    """The array [row, column] that `block` gives `width` columns of at a time, in place, so that little else is held.
+
+    Args:
+        block: of the columns that the function `own` takes, which it is given.
+        shape: of the whole.
+        width: columns at a time, at least one; all of them are one block without a loop.
+    """
+    columns, width = shape[1], max(1, width)
+    if columns <= width:
+        return block(lambda of_all: of_all)
+
+    def filled(index: Int[Array, ""], whole: Float[Array, "row column"]) -> Float[Array, "row column"]:
+        # The last block begins early enough to be whole; what it has in common with the one before comes out the same.
+        start = jnp.minimum(index * width, columns - width)
+        found = block(lambda of_all: jax.lax.dynamic_slice_in_dim(of_all, start, width, axis=-1))
+        return jax.lax.dynamic_update_slice_in_dim(whole, found, start, axis=1)
+
+    whole: Array = jax.lax.fori_loop(0, -(-columns // width), filled, jnp.zeros(shape))
+    return whole
+
+
 class BaseModel(eqx.Module):
     """A multilayer perceptron; its parameters are phi = {W, b, V} of each layer."""
 
@@ -70,6 +105,20 @@ class BaseModel(eqx.Module):
             zs.append(z)
             xs.append(self.activation(z))
         return Activity(xs, zs)
+
+    def post_activations(self, x: Float[Array, "example input"]) -> Iterator[Float[Array, "example _units"]]:
+        """Those of every layer, from the first up, as in `forward`; no more than two need be held at a time.
+
+        For many examples: where a layer is `LARGE`, what batch norm takes besides is held of a block of its units.
+        """
+        for layer in self.layers:
+            x = in_blocks(partial(self._of_units, layer, x), (len(x), len(layer.b)), LARGE // len(x))
+            yield x
+
+    def _of_units(self, layer: Layer, x: Float[Array, "example below"], own: Own) -> Float[Array, "example own"]:
+        z = x @ own(layer.W)
+        z = z - z.mean(0)
+        return self.activation(z * jax.lax.rsqrt((z**2).mean(0) + EPSILON) + own(layer.b))
 
     def features(self, x: Float[Array, "batch input"]) -> Float[Array, "batch features"]:
         """Activations of the last layer: the representation that is learned."""

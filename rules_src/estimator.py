@@ -70,8 +70,8 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             from anyone: it holds numbers only.
         hidden: widths of the base model's hidden layers, from the input up.
         features: width of its last layer, the number of features. A rule of the published kind demands one number.
-        activation: of every layer: relu, leaky_relu, swish, tanh, softplus or step. Best is the one that the rule was
-            meta-trained with, relu by default.
+        activation: of every layer: relu, leaky_relu, elu, swish, tanh, sigmoid, softplus, sine or step. Best is the one
+            that the rule was meta-trained with, relu by default.
         inner_steps: batches that the rule learns from; with 0 the base model stays as it was drawn.
         batch: rows a step, drawn with replacement.
         average: decay a step of the moving average of the base model, which is what `transform` uses; 0 averages

@@ -1,7 +1,8 @@
 """The one schema of a features store, whatever made it: an update rule or an embedding.
 
 `features (seed, inner_step, example, feature)`, examples in the order of the dataset's store. Of an update rule also
-its first-layer weights, the order of its inputs, and activations on some test examples; of an embedding that is trained
+its first-layer weights, the order of its inputs, and activations on some test examples, without the axis `seed` where
+they are of the first seed alone; of an embedding that is trained
 by gradient descent also its training history. What depends on a theta meta-trained here has an axis `meta_seed` before
 all others, of one member or several. What the store is of stands in the attributes, not in the path.
 """
@@ -14,6 +15,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from rules_src import memory
 from rules_src.errors import InputError
 from rules_src.storage import read_with_manifest, write_zarr
 
@@ -33,7 +35,7 @@ Variables = Mapping[str, tuple[Sequence[str], np.ndarray]]
 
 
 class Identity(NamedTuple):
-    """What a store is of."""
+    """What a store is of; of an embedding, which has no base model, the last four are none."""
 
     method: str
     """Key of the rule or the embedding in the config."""
@@ -41,7 +43,12 @@ class Identity(NamedTuple):
     """Its kind, by which it is named and coloured in figures."""
     dataset: str
     base_model: str | None = None
-    """Key of the base model that a rule trained; embeddings have none."""
+    """Key of the base model that a rule trained."""
+    depth: int | None = None
+    """Its hidden layers."""
+    width: int | None = None
+    """Units of the widest of them; 0 without any."""
+    activation: str | None = None
 
 
 def features_dataset(
@@ -78,7 +85,7 @@ def write_features(
         spec: every section of the config that made it.
         code: fingerprint of the source.
         seconds: wall-clock time that it took to learn and to embed, of all seeds together, with compilation. It goes
-            into the manifest, so that equal features are equal stores.
+            into the manifest, so that equal features are equal stores, and so does the memory that it took.
         extra: what else the manifest is to hold.
 
     Raises:
@@ -92,22 +99,22 @@ def write_features(
             )
     named = {name: value for name, value in identity._asdict().items() if value is not None}
     counts = {"seeds": dataset.sizes["seed"], "feature_width": dataset.sizes["feature"], "code": code}
-    write_zarr(
-        dataset.assign_attrs(named | counts), path, spec=spec, code=code, extra={"seconds": round(seconds, 2), **extra}
-    )
+    spent = {"seconds": round(seconds, 2), "peak_mb": round(memory.peak() / 1e6, 1)}
+    write_zarr(dataset.assign_attrs(named | counts), path, spec=spec, code=code, extra=spent | extra)
 
 
 def read_features(path: Path) -> xr.Dataset:
-    """Load a store into memory, with the manifest's `seconds` among its attributes.
+    """Load a store into memory, with the manifest's `seconds` and `peak_mb` among its attributes.
 
     Raises:
         InputError: as for `storage.read_zarr`.
     """
     dataset, manifest = read_with_manifest(path)
-    return dataset.assign_attrs(seconds=manifest["seconds"])
+    return dataset.assign_attrs({name: manifest[name] for name in ("seconds", "peak_mb") if name in manifest})
 
 
 def identity_of(dataset: xr.Dataset) -> Identity:
     """What a store is of."""
     attrs = dataset.attrs
-    return Identity(attrs["method"], attrs["kind"], attrs["dataset"], attrs.get("base_model"))
+    shape = (attrs.get(name) for name in ("base_model", "depth", "width", "activation"))
+    return Identity(attrs["method"], attrs["kind"], attrs["dataset"], *shape)

@@ -2,6 +2,8 @@
 
 import math
 import os
+import resource
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,10 +28,10 @@ def check_memory(keys: str, parts: Mapping[str, Any]) -> None:
     Raises:
         InputError: with the sum.
     """
-    sizes = {name: _size(tree) / GIB for name, tree in parts.items()}
+    sizes = {name: size(tree) / GIB for name, tree in parts.items()}
     total, limit = sum(sizes.values()), device_memory() / GIB
     if total > limit:
-        terms = " + ".join(f"{size:,.1f} for {name}" for name, size in sizes.items())
+        terms = " + ".join(f"{each:,.1f} for {name}" for name, each in sizes.items())
         raise InputError(f"{keys}: {terms} = {total:,.1f} GiB at least, but there are {limit:,.1f} GiB; give less")
 
 
@@ -47,7 +49,13 @@ def device_memory() -> int:
     return min(machine, *(int(limit) for limit in limits if limit.isdigit()), machine)
 
 
-def _size(tree: Any) -> int:
+def peak() -> int:
+    """Bytes of memory that this process has taken at most so far; an accelerator's own are not among them."""
+    found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return found if sys.platform == "darwin" else 1024 * found
+
+
+def size(tree: Any) -> int:
     """Bytes of the arrays of a tree; in Python's integers, which do not overflow."""
     arrays = [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "shape")]
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in arrays)

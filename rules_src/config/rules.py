@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from rules_src.config.base import Count, Name, PositiveFloat, PositiveInt, Section
 
-Activation = Literal["relu", "leaky_relu", "swish", "tanh", "softplus", "step"]
+Activation = Literal["relu", "leaky_relu", "elu", "swish", "tanh", "sigmoid", "softplus", "sine", "step"]
 
 
 Width = Annotated[int, Field(gt=0, le=4096)]

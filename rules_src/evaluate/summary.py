@@ -27,6 +27,10 @@ LONG_NAMES = {
     "n_test": "examples of the test split",
     "meta_seeds": "meta-training runs, equal but for the seed, that a rule comes from",
     "seconds": "time to learn from the training examples and to embed all, all seeds together",
+    "peak_mb": "largest memory of the process that did so, a GPU's left out",
+    "depth": "hidden layers of the base model",
+    "width": "units of the base model's widest hidden layer",
+    "activation": "of every layer of the base model",
     "representation": "key of the rule or the embedding in the config",
     "kind": "kind of the rule or the embedding",
     "shots": "labelled examples a class",
@@ -59,8 +63,9 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         same as `accuracy_over_inner_steps` `(representation, dataset, base_model, readout, inner_step)`, NaN where
         there is no such evaluation or step; with a representation of kind `identity`, `difference_to_random_init` and
         its `_low` and `_high`, where draws, and seeds where both have several, are paired; `meta_seeds
-        (representation)`, 0 for what is not meta-trained here; `seconds (representation, dataset, base_model)`;
-        `chance`, `n_test` `(dataset)`; coordinate `kind (representation)`.
+        (representation)`, 0 for what is not meta-trained here; `seconds` and `peak_mb` `(representation, dataset,
+        base_model)`; `chance`, `n_test` `(dataset)`; coordinates `kind (representation)`, and `depth`, `width`,
+        `activation` `(base_model)`.
 
     Raises:
         InputError: there is none, one is there twice, or they are of different protocols.
@@ -99,19 +104,25 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
             if (reference, *cell[1:]) in accuracy
         }
         variables |= _intervals("difference_to_random_init", differences, final, coords, lowest=-1.0)
-    seconds = np.full(tuple(len(coords[dim]) for dim in CELL), np.nan)
+    seconds, peak = np.full((2, *(len(coords[dim]) for dim in CELL)), np.nan)
     for cell, evaluation in cells.items():
         seconds[_place(cell, coords)] = evaluation.attrs["seconds"]
+        peak[_place(cell, coords)] = evaluation.attrs.get("peak_mb", np.nan)
     of_dataset = {key.dataset: evaluation.attrs for key, evaluation in by_key.items()}
     summary = xr.Dataset(
         {
             **variables,
             "seconds": (CELL, seconds, {"units": "s"}),
+            "peak_mb": (CELL, peak, {"units": "MB"}),
             "meta_seeds": ("representation", _meta_seeds(by_key, representations), {"units": "1"}),
             "chance": ("dataset", np.array([1 / of_dataset[d]["n_classes"] for d in datasets]), {"units": "1"}),
             "n_test": ("dataset", np.array([of_dataset[d]["n_test"] for d in datasets]), {"units": "1"}),
         },
-        coords={**coords, "kind": ("representation", np.array([kinds[r] for r in representations], dtype=object))},
+        coords={
+            **coords,
+            "kind": ("representation", np.array([kinds[r] for r in representations], dtype=object)),
+            **_shapes(by_key, base_models),
+        },
         attrs={
             "interval": "95% over meta-training seeds, seeds and draws",
             "draws": first.sizes["draw"],
@@ -244,6 +255,16 @@ def _cells(by_key: Mapping[Key, xr.Dataset], base_models: Sequence[str]) -> dict
 def _meta_seeds(by_key: Mapping[Key, xr.Dataset], representations: Sequence[str]) -> np.ndarray:
     counts = {key.representation: evaluation.sizes.get("meta_seed", 0) for key, evaluation in by_key.items()}
     return np.array([counts[representation] for representation in representations])
+
+
+def _shapes(by_key: Mapping[Key, xr.Dataset], base_models: Sequence[str]) -> dict[str, tuple[str, np.ndarray]]:
+    """Depth, width and activation of each base model, where evaluations tell."""
+    attrs = {key.base_model: evaluation.attrs for key, evaluation in by_key.items() if key.base_model}
+    names = [name for name in ("depth", "width", "activation") if all(name in of for of in attrs.values())]
+    values = {name: [attrs[base_model][name] for base_model in base_models] for name in names if attrs}
+    return {
+        name: ("base_model", np.array(of, dtype=object if name == "activation" else int)) for name, of in values.items()
+    }
 
 
 def _place(cell: Cell, coords: Mapping[str, np.ndarray]) -> tuple[int, ...]:

@@ -55,8 +55,8 @@ def _show(axes: Axes, store: xr.Dataset, step: int, place: str, path: Path) -> N
     """The weights of a store at one of its inner steps; of several meta-training seeds those of the first one."""
     if axes.images:
         return
-    weights = store["first_layer_weights"].isel(seed=SEED, inner_step=step)
-    weights = weights.isel(meta_seed=0) if "meta_seed" in weights.dims else weights
+    first = {"meta_seed": 0, "seed": SEED, "inner_step": step}
+    weights = store["first_layer_weights"].isel(first, missing_dims="ignore")
     permutation = store["input_permutation"].isel(seed=SEED).values
     at = int(weights["inner_step"])
     images = filter_images(weights.values[:, :UNITS], permutation, path)

@@ -69,7 +69,8 @@ def apply(
     # A run's first snapshot is the rule before meta-training.
     untrained = isinstance(kind, MetaTrained) and kind.meta_step == 0
     what = described.kind if untrained else kind.kind
-    identity = Identity(method, what, stored.attrs["name"], base_model_name)
+    shape = len(network.hidden), max(network.hidden, default=0), network.activation
+    identity = Identity(method, what, stored.attrs["name"], base_model_name, *shape)
     specs = {"rule": json.loads(rule), "base_model": json.loads(base_model), "apply": json.loads(spec)}
     device = jax.devices()[0].device_kind
     write_features(features, output, identity=identity, spec=specs, code=code, seconds=seconds, device=device)
@@ -107,14 +108,22 @@ def _dataset(
         arrays = np.array([np.stack([part(recording) for recording in of_theta], 1) for of_theta in recordings])
         return arrays if meta_seeds else arrays[0]
 
+    weights = stacked(attrgetter("first_layer_weights"))
     axes = (*(["meta_seed"] if meta_seeds else []), "seed", "inner_step")
+    of_first = weights.shape[len(axes) - 2] < spec.seeds
+    if of_first:
+        axes = tuple(axis for axis in axes if axis != "seed")
+
+    def kept(values: np.ndarray) -> np.ndarray:
+        return values.squeeze(len(axes) - 1) if of_first else values
+
     variables: dict[str, tuple[Sequence[str], np.ndarray]] = {
-        "first_layer_weights": ((*axes, "input", "unit"), stacked(attrgetter("first_layer_weights"))),
+        "first_layer_weights": ((*axes, "input", "unit"), kept(weights)),
         "input_permutation": (("seed", "input"), np.asarray(input_permutations(seed_keys(spec.seeds), inputs))),
     }
     for number in range(1, 1 + len(recordings[0][0].activations)):
         layer = stacked(partial(_activation, number=number))
-        variables[f"activation_{number}"] = ((*axes, "probe", f"unit_{number}"), layer)
+        variables[f"activation_{number}"] = ((*axes, "probe", f"unit_{number}"), kept(layer))
     return features_dataset(stacked(attrgetter("features")), spec.inner_steps, variables, {"probe": probe})
 
 

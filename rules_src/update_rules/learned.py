@@ -22,11 +22,14 @@ from rules_src.update_rules.neuron_inputs import layer_statistics
 from rules_src.update_rules.weight_change import (
     LOWER_READOUTS,
     UPPER_READOUTS,
+    WIDE,
     Change,
     Mix,
     bias_change,
+    bounded,
+    change_of_wide_layer,
     column_normalised,
-    mixed_terms,
+    mixture,
     step,
     weight_terms,
 )
@@ -144,15 +147,28 @@ def weight_change(
 ) -> Float[Array, "lower upper"]:
     """The bounded change of the weights between two levels."""
     w = column_normalised(W)
-    return mixed_terms(layer_terms(w, lower, upper, readouts), w, readouts.mix)
+    if w.size > WIDE:
+        return change_of_wide_layer(w, *_signals(lower, upper, readouts), readouts.mix)
+    return bounded(mixture(layer_terms(w, lower, upper, readouts), readouts.mix), w)
 
 
 def layer_terms(
     w: Float[Array, "lower upper"], lower: Population, upper: Population, readouts: WeightReadouts
 ) -> Float[Array, "12 lower upper"]:
     """The terms for column-normalised weights `w` between two levels."""
-    return weight_terms(
-        w,
+    return weight_terms(w, *_signals(lower, upper, readouts))
+
+
+def _signals(
+    lower: Population, upper: Population, readouts: WeightReadouts
+) -> tuple[
+    Float[Array, "batch lower"],
+    Float[Array, "batch upper"],
+    Float[Array, "7 rank batch lower"],
+    Float[Array, "8 rank batch upper"],
+]:
+    """Post-activations and readouts below and above."""
+    return (
         lower.x,
         upper.x,
         readouts.lower(lower.hidden).reshape(LOWER_READOUTS, -1, *lower.x.shape),

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rules_src.base_model import Layer
+from rules_src.base_model import Layer, Own, in_blocks
 
 TERMS = (
     "0_order",
@@ -32,6 +32,10 @@ UPPER_READOUTS = 8
 """Readouts of the upper units: for 0_order, 1_order, rbf; for both factors of the symmetric upper terms; for psd."""
 LOWER_READOUTS = 7
 """Readouts of the lower units: for 0_order, 1_order, rbf; for both factors of the symmetric lower terms."""
+
+WIDE = 2**22
+"""Weights of a layer beyond which its terms are held for a block of upper units at a time, of about this many weights.
+All twelve at once would be what takes most memory."""
 
 
 class Mix(NamedTuple):
@@ -86,34 +90,96 @@ def weight_terms(
 
     between = low_rank_scale * jnp.einsum("krbl,krbu->klu", lower_readouts[:3], upper_readouts[:3])
 
-    sign, magnitude = jnp.sign(w), jnp.sqrt(1.0 + w**2) - 1.0
-    both = jnp.stack([w, magnitude])
+    both = jnp.stack([w, _magnitude(w)])
     lower_factors, upper_factors = (
         readouts.reshape(len(readouts), -1, readouts.shape[-1]) for readouts in (lower_readouts, upper_readouts)
     )
-    lower_lin, lower_sqr = low_rank_scale * symmetric_product(lower_factors[3:5], lower_factors[5:7], both)
-    upper_lin, upper_sqr = low_rank_scale * symmetric_product(
-        upper_factors[3:5], upper_factors[6:8], both.swapaxes(1, 2)
-    ).swapaxes(1, 2)
+    symmetric_lower = low_rank_scale * symmetric_product(lower_factors[3:5], lower_factors[5:7], both)
+    symmetric_upper = low_rank_scale * symmetric_product(upper_factors[3:5], upper_factors[6:8], both.mT).mT
     root = upper.shape[1] ** -0.5
     upper_psd = low_rank_scale * root * gram_product(upper_factors[5], w.T).T
     decorrelation = root / batch * gram_product(upper, w.T).T
+    decorrelation = decorrelation * jax.lax.rsqrt((decorrelation**2).mean() + 1e-8)
+    hebb = -(lower.T @ upper) / batch
+    return _stacked(w, between, decorrelation, hebb, symmetric_lower, symmetric_upper, upper_psd)
+
+
+def _stacked(
+    w: Float[Array, "lower upper"],
+    between: Float[Array, "3 lower upper"],
+    decorrelation: Float[Array, "lower upper"],
+    hebb: Float[Array, "lower upper"],
+    symmetric_lower: Float[Array, "2 lower upper"],
+    symmetric_upper: Float[Array, "2 lower upper"],
+    upper_psd: Float[Array, "lower upper"],
+) -> Float[Array, "12 lower upper"]:
+    """The terms in the order of `TERMS`; the symmetric ones come linear in `w` and in its magnitude."""
+    sign = jnp.sign(w)
     return jnp.stack(
         [
             between[0],
             w * between[1],
-            decorrelation * jax.lax.rsqrt((decorrelation**2).mean() + 1e-8),
-            -(lower.T @ upper) / batch,
+            decorrelation,
+            hebb,
             w**2 * sign,
-            lower_lin,
+            symmetric_lower[0],
             upper_psd,
-            upper_lin,
+            symmetric_upper[0],
             jnp.exp(-(w**2)) * between[2],
-            lower_sqr * sign,
-            upper_sqr * sign,
+            symmetric_lower[1] * sign,
+            symmetric_upper[1] * sign,
             w,
         ]
     )
+
+
+def _magnitude(w: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    return jnp.sqrt(1.0 + w**2) - 1.0
+
+
+def change_of_wide_layer(
+    w: Float[Array, "lower upper"],
+    lower_x: Float[Array, "batch lower"],
+    upper_x: Float[Array, "batch upper"],
+    lower_readouts: Float[Array, "7 rank batch lower"],
+    upper_readouts: Float[Array, "8 rank batch upper"],
+    mix: Mix,
+) -> Float[Array, "lower upper"]:
+    """`bounded(mixture(weight_terms(...)))` with the terms of a block of upper units at a time, for `WIDE` layers.
+
+    What a term takes of all upper units at once are products with as many rows as there are examples, found before.
+    """
+    batch, units = len(lower_x), w.shape[1]
+    low_rank_scale, root = 1.0 / (batch * lower_readouts.shape[1]), units**-0.5
+    lower, upper = standardise(lower_x), standardise(upper_x)
+    lower_factors, upper_factors = (
+        readouts.reshape(len(readouts), -1, readouts.shape[-1]) for readouts in (lower_readouts, upper_readouts)
+    )
+    a, b, psd = upper_factors[3:5], upper_factors[6:8], upper_factors[5]
+
+    def of_both(factors: Float[Array, "2 place upper"]) -> Float[Array, "2 place lower"]:
+        return jnp.stack([factors[0] @ w.T, factors[1] @ _magnitude(w).T])
+
+    a_of_w, b_of_w, psd_of_w, decorrelated = of_both(a), of_both(b), psd @ w.T, upper @ w.T
+    # The mean square of upper.T @ decorrelated, from products between examples.
+    mean_square = (root / batch) ** 2 * ((upper @ upper.T) * (decorrelated @ decorrelated.T)).sum() / w.size
+    decorrelation_scale = root / batch * jax.lax.rsqrt(mean_square + 1e-8)
+
+    def block(own: Own) -> Float[Array, "lower own"]:
+        w_own, a_own, b_own = own(w), own(a), own(b)
+        both = jnp.stack([w_own, _magnitude(w_own)])
+        terms = _stacked(
+            w_own,
+            low_rank_scale * jnp.einsum("krbl,krbu->klu", lower_readouts[:3], own(upper_readouts[:3])),
+            decorrelation_scale * (decorrelated.T @ own(upper)),
+            -(lower.T @ own(upper)) / batch,
+            low_rank_scale * symmetric_product(lower_factors[3:5], lower_factors[5:7], both),
+            low_rank_scale * _symmetric_rows(a_own, b_own, both.mT, a_of_w, b_of_w, units).mT,
+            low_rank_scale * root * (psd_of_w.T @ own(psd)),
+        )
+        return mixture(terms, mix)
+
+    return bounded(in_blocks(block, (len(w), units), WIDE // len(w)), w)
 
 
 def gram_product(factor: Float[Array, "place unit"], w: Float[Array, "unit other"]) -> Float[Array, "unit other"]:
@@ -132,24 +198,37 @@ def symmetric_product(
     It is formed only where that takes fewer multiplications, so that many units cost no more than their number.
     """
     (_, places, units), other = a.shape, w.shape[2]
-    scale = (0.5 / units) ** 0.5
     if 4 * places * other < units * (places + other):
-        there_and_back = a.mT @ (b @ w) + b.mT @ (a @ w)
-        return scale * (there_and_back - 2.0 * (a * b).sum(1)[..., None] * w)
+        return _symmetric_rows(a, b, w, a @ w, b @ w, units)
     products = a.mT @ b
-    symmetric = scale * (products + products.mT)
+    symmetric = (0.5 / units) ** 0.5 * (products + products.mT)
     return (symmetric * (1.0 - jnp.eye(units, dtype=products.dtype))) @ w
 
 
-def mixed_terms(
-    terms: Float[Array, "12 lower upper"], w: Float[Array, "lower upper"], mix: Mix
-) -> Float[Array, "lower upper"]:
-    """Mix the saturated terms into one bounded change.
+def _symmetric_rows(
+    a: Float[Array, "kind place own"],
+    b: Float[Array, "kind place own"],
+    w: Float[Array, "kind own other"],
+    a_of_w: Float[Array, "kind place other"],
+    b_of_w: Float[Array, "kind place other"],
+    units: int,
+) -> Float[Array, "kind own other"]:
+    """Rows of `symmetric_product` of some of all `units`, whose `a`, `b` and `w` these are, without that matrix."""
+    there_and_back = a.mT @ b_of_w + b.mT @ a_of_w
+    return (0.5 / units) ** 0.5 * (there_and_back - 2.0 * (a * b).sum(1)[..., None] * w)
+
+
+def mixture(terms: Float[Array, "12 lower upper"], mix: Mix) -> Float[Array, "lower upper"]:
+    """Mix the saturated terms into one change."""
+    return (jnp.tensordot(mix.coefficients, saturate(terms), 1) + mix.offset) / len(TERMS)
+
+
+def bounded(change: Float[Array, "lower upper"], w: Float[Array, "lower upper"]) -> Float[Array, "lower upper"]:
+    """Bound a change of the weights.
 
     What would grow the weights along themselves is taken out, and `w / 7` is subtracted: together with the step's
     decay it holds their scale.
     """
-    change = (jnp.tensordot(mix.coefficients, saturate(terms), 1) + mix.offset) / len(TERMS)
     change = (change - w * jax.nn.relu((change * w).mean())) * len(TERMS) ** -0.5
     return saturate(change) - w / 7.0
 

@@ -204,7 +204,7 @@ SECTIONS = [
             '{"average": 0.9999999999}': "average == 0.9999999999, must be 0 to 0.999999.",
             '{"hidden": "64"}': "hidden must be an instance of int, not str.",
             '{"scale": "no"}': "scale == 'no', must be True or False.",
-            '{"activation": "sine"}': "activation == 'sine', must be one of relu, leaky_relu, swish, tanh, softplus, step.",
+            '{"activation": "cosine"}': "activation == 'cosine', must be one of relu, leaky_relu, elu, swish, tanh, sigmoid, softplus, sine, step.",
             '{"random_state": -1}': "Seed must be between 0 and 2**32 - 1",
             '{"rule": "none.safetensors"}': "none.safetensors: missing; meta-train or fetch it first",
         },

@@ -3,10 +3,14 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from rules_src import apply
 from rules_src.apply import Recording, apply_rule, input_permutations, seed_keys
 from rules_src.base_model import initial_base_model
 from rules_src.config.apply import Apply
 from rules_src.config.rules import BaseModel, Initial
+from rules_src.features import Identity, identity_of, read_features
+from rules_src.stages.apply_rule import apply as stage
+from rules_src.stages.prepare_dataset import prepare_dataset
 from rules_src.update_rules.hand_made import build
 
 EXAMPLES, INPUTS = 40, 6
@@ -132,3 +136,28 @@ def test_probe_rows_are_those_asked_for():
     everything = _recordings("oja", [3], probe=np.arange(EXAMPLES))[0]
     for of_all, of_probe in zip(everything.activations, recording.activations, strict=True):
         np.testing.assert_allclose(of_all[:, PROBE], of_probe, atol=1e-6)
+
+
+def test_seeds_that_are_large_are_trained_one_after_another_and_only_the_first_one_s_weights_kept(monkeypatch):
+    together = _recordings("oja", [0, 5], seeds=3)
+    monkeypatch.setattr(apply, "SIDE_BY_SIDE", 0)
+    for apart, all_at_once in zip(_recordings("oja", [0, 5], seeds=3), together, strict=True):
+        np.testing.assert_allclose(apart.features, all_at_once.features, rtol=1e-4, atol=1e-5)
+        assert apart.first_layer_weights.shape == (1, INPUTS, 5)
+        np.testing.assert_allclose(apart.first_layer_weights, all_at_once.first_layer_weights[:1], atol=1e-5)
+        for kept, of_all in zip(apart.activations, all_at_once.activations, strict=True):
+            np.testing.assert_allclose(kept, of_all[:1], rtol=1e-4, atol=1e-5)
+
+
+def test_the_store_says_what_network_it_is_of_and_has_no_axis_of_seeds_for_what_is_kept_of_one(monkeypatch, tmp_path):
+    monkeypatch.setattr(apply, "SIDE_BY_SIDE", 0)
+    prepare_dataset("digits", '{"source": "digits"}', "abc", tmp_path / "raw", tmp_path / "digits.zarr")
+    network, spec = '{"hidden": [5, 7], "features": 3, "activation": "sine"}', '{"seeds": 2, "inner_steps": [0, 1]}'
+    output = tmp_path / "features.zarr"
+    stage("oja", '{"kind": "oja"}', "mine", network, spec, "abc", tmp_path / "digits.zarr", output)
+    store = read_features(output)
+    assert identity_of(store) == Identity("oja", "oja", "digits", "mine", 2, 7, "sine")
+    assert store.features.dims[:2] == ("seed", "inner_step")
+    assert store.first_layer_weights.dims == ("inner_step", "input", "unit")
+    assert store.activation_2.dims == ("inner_step", "probe", "unit_2")
+    assert 50 < store.attrs["peak_mb"] < 1e5

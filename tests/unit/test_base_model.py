@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rules_src import base_model
 from rules_src.base_model import ACTIVATIONS, batch_statistics, features_given, initial_base_model
 
 
@@ -43,3 +44,26 @@ def test_initial_parameters_have_the_published_scales() -> None:
 def test_every_activation_gives_finite_features_for_constant_inputs(activation: str) -> None:
     phi = initial_base_model(jax.random.key(0), [4, 3], activation)
     assert jnp.isfinite(phi.features(jnp.ones((7, 4)))).all()
+
+
+def test_activations_are_what_their_names_say() -> None:
+    z = np.array([-3.0, -0.5, 0.0, 0.5, 3.0], np.float32)
+    expected = {
+        "elu": np.where(z > 0, z, np.expm1(z)),
+        "sigmoid": 1 / (1 + np.exp(-z)),
+        "sine": np.sin(z),
+        "step": (z > 0).astype(float),
+        "swish": z / (1 + np.exp(-z)),
+        "leaky_relu": np.where(z > 0, z, 0.01 * z),
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(ACTIVATIONS[name](jnp.asarray(z)), values, atol=1e-6)
+
+
+@pytest.mark.parametrize("large", [1, 2 * 40, 4 * 40, 5 * 40], ids=["a unit", "two units", "overlapping", "all units"])
+def test_post_activations_in_blocks_are_those_of_a_forward_pass(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_model, "LARGE", large)
+    phi = initial_base_model(jax.random.key(0), [6, 5, 3], "tanh")
+    x = jax.random.normal(jax.random.key(1), (40, 6))
+    for found, expected in zip(phi.post_activations(x), phi.forward(x).xs[1:], strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -115,6 +115,19 @@ def test_an_embedding_stands_beside_every_base_model():
     assert markdown_table(alone).startswith("| Method | a |\n")
 
 
+def test_base_models_are_told_apart_by_their_shapes_and_cost_what_was_measured():
+    shapes = {"deep": (3, 16, "relu"), "wide": (1, 64, "sine")}
+    made = [evaluation("oja", "a", 0.5, base_model=name) for name in shapes]
+    for each, (depth, width, activation) in zip(made, shapes.values(), strict=True):
+        each.attrs |= {"depth": depth, "width": width, "activation": activation, "peak_mb": 10.0 * width}
+    summary = summarise([*made, evaluation("raw", "a", 0.6, base_model=None)])
+    found = zip(*(summary[name].values.tolist() for name in ("depth", "width", "activation")), strict=True)
+    assert dict(zip(summary["base_model"].values.tolist(), found, strict=True)) == shapes
+    assert summary["peak_mb"].sel(representation="oja", dataset="a").values.tolist() == [160, 640]
+    assert np.isnan(summary["peak_mb"].sel(representation="raw")).all()
+    assert summary["width"].attrs["long_name"] == "units of the base model's widest hidden layer"
+
+
 def test_gaps_are_shown_as_gaps():
     gaps = summarise(
         [

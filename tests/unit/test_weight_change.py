@@ -9,8 +9,9 @@ import pytest
 
 from rules_src.base_model import initial_base_model
 from rules_src.config.rules import Compact
+from rules_src.update_rules import weight_change
 from rules_src.update_rules.compact import build
-from rules_src.update_rules.weight_change import gram_product, symmetric_product
+from rules_src.update_rules.weight_change import Mix, bounded, gram_product, mixture, symmetric_product
 
 PLACES, OTHER = 6, 5
 SPEC = Compact(kind="compact", channels=2, error_channels=1, readout_channels=1)
@@ -56,3 +57,36 @@ def test_an_inner_step_costs_in_proportion_to_its_inputs_and_to_its_hidden_units
     (flops, largest), (twice, largest_twice) = cost(1_000), cost(2_000)
     assert 1.9 < twice / flops < 2.1
     assert largest_twice <= 2 * largest
+
+
+@pytest.mark.parametrize("wide", [1, 3 * 7, 7 * 20], ids=["a unit at a time", "overlapping blocks", "one block"])
+def test_blocks_of_upper_units_change_weights_as_all_at_once(wide: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lower, upper, rank = 7, 20, 2
+    rng = np.random.default_rng(0)
+    shapes = (lower, upper), (BATCH, lower), (BATCH, upper), (7, rank, BATCH, lower), (8, rank, BATCH, upper)
+    monkeypatch.setattr(weight_change, "WIDE", wide)
+    with jax.enable_x64(True):
+        w, *signals = (jnp.asarray(rng.normal(size=shape)) for shape in shapes)
+        mix = Mix(jnp.asarray(rng.normal(size=12)), jnp.asarray(0.3))
+        expected = bounded(mixture(weight_change.weight_terms(w, *signals), mix), w)
+        found = jax.jit(weight_change.change_of_wide_layer)(w, *signals, mix)
+        without = Mix(mix.coefficients.at[2].set(0), mix.offset)
+        other = bounded(mixture(weight_change.weight_terms(w, *signals), without), w)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-11)
+    # Every term counts that much.
+    assert np.abs(other - expected).max() > 1e-3
+
+
+def test_no_more_than_a_block_s_terms_are_held_of_a_wide_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, units = 100, 60
+    rule = build(SPEC, jax.random.key(0))
+    phi = jax.eval_shape(lambda: initial_base_model(jax.random.key(1), (inputs, units, 3)))
+    x = jax.ShapeDtypeStruct((BATCH, inputs), jnp.float32)
+
+    def largest() -> int:
+        return max(sizes(jax.make_jaxpr(rule.update)(phi, x).jaxpr))
+
+    assert largest() == 12 * inputs * units
+    monkeypatch.setattr("rules_src.update_rules.learned.WIDE", inputs * units - 1)
+    monkeypatch.setattr(weight_change, "WIDE", 4 * inputs)
+    assert largest() == inputs * units
