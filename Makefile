@@ -27,6 +27,7 @@ help: ## List these targets
 	@echo "By hand, each with --help, in the activated .venv:"
 	@echo "python -m rules_src.stages.replay     hold the published rule against recorded numbers of the released code"
 	@echo "python -m rules_src.stages.ship_rule  choose a snapshot of a meta-training run and write its card"
+	@echo "python -m rules_src.stages.publish    bring summaries of studies into results/published, which git keeps"
 	@echo "snakemake --list-rules                stages and studies that can be made alone"
 
 setup: $(INSTALLED) ## Make .venv with the locked packages (PYTHON=python3.11 picks the interpreter)
@@ -79,6 +80,6 @@ schema: setup ## Regenerate config/schema.json, the tables of config/README.md a
 lock: ## Resolve requirements.lock anew (needs uv)
 	$(UV) pip compile pyproject.toml --extra workflow --extra test --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o requirements.lock
 
-clean: ## Remove results, caches and .venv, but no raw downloads
+clean: ## Remove results, caches and .venv, but no raw downloads and not what is published
 	rm -rf .venv .cache .snakemake .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
-	find results -mindepth 1 ! -name .gitkeep -delete
+	find results -mindepth 1 -maxdepth 1 ! -name .gitkeep ! -name published -exec rm -rf {} +

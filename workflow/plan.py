@@ -251,6 +251,7 @@ class Plan:
             "few_shot_bars": {"summary": summary},
             "accuracy_over_inner_steps": {"summary": summary if study.rules else []},
             "first_layer_filters": {"features": filters},
+            "unseen_architectures": {"summary": summary if study.rules and len(study.base_models) > 2 else []},
         }
         drawn = {figure: inputs for figure, inputs in known.items() if all(inputs.values())}
         if study.figures is None:

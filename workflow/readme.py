@@ -2,12 +2,16 @@
 
 `python workflow/readme.py DAG TABLE` does it.
 
-Each part stands between the lines `<!-- name -->` and `<!-- end of name -->`.
+Results in `results/published`, which are not of this run, are put there too. Each part stands between the lines
+`<!-- name -->` and `<!-- end of name -->`.
 """
 
 import re
 import sys
 from pathlib import Path
+
+from rules_src.evaluate.published import architectures_table
+from rules_src.storage import read_netcdf
 
 
 def fill(text: str, name: str, content: str) -> str:
@@ -35,3 +39,5 @@ if __name__ == "__main__":
         page.write_text(fill(page.read_text(), "results", table))
     readme = Path("README.md")
     readme.write_text(fill(readme.read_text(), "dag", dag_block(dag)))
+    architectures = architectures_table(read_netcdf(Path("results/published/architectures.nc")))
+    readme.write_text(fill(readme.read_text(), "published architectures", architectures))

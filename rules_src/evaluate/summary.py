@@ -25,6 +25,7 @@ LONG_NAMES = {
     "difference_to_random_init": "test accuracy less that of the randomly initialised base model",
     "chance": "test accuracy of guessing",
     "n_test": "examples of the test split",
+    "seeds": "base models, each with its own initial weights, inputs' order and order of examples",
     "meta_seeds": "meta-training runs, equal but for the seed, that a rule comes from",
     "seconds": "time to learn from the training examples and to embed all, all seeds together",
     "peak_mb": "largest memory of the process that did so, a GPU's left out",
@@ -62,10 +63,10 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         `accuracy`, `accuracy_low`, `accuracy_high` `(representation, dataset, base_model, readout, shots)`, and the
         same as `accuracy_over_inner_steps` `(representation, dataset, base_model, readout, inner_step)`, NaN where
         there is no such evaluation or step; with a representation of kind `identity`, `difference_to_random_init` and
-        its `_low` and `_high`, where draws, and seeds where both have several, are paired; `meta_seeds
-        (representation)`, 0 for what is not meta-trained here; `seconds` and `peak_mb` `(representation, dataset,
-        base_model)`; `chance`, `n_test` `(dataset)`; coordinates `kind (representation)`, and `depth`, `width`,
-        `activation` `(base_model)`.
+        its `_low` and `_high`, where draws, and seeds where both have several, are paired; `seeds` and `meta_seeds`
+        `(representation)`, the latter 0 for what is not meta-trained here; `seconds` and `peak_mb` `(representation,
+        dataset, base_model)`; `chance`, `n_test` `(dataset)`; coordinates `kind (representation)`, and `depth`,
+        `width`, `activation` `(base_model)`.
 
     Raises:
         InputError: there is none, one is there twice, or they are of different protocols.
@@ -114,7 +115,8 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
             **variables,
             "seconds": (CELL, seconds, {"units": "s"}),
             "peak_mb": (CELL, peak, {"units": "MB"}),
-            "meta_seeds": ("representation", _meta_seeds(by_key, representations), {"units": "1"}),
+            "seeds": ("representation", _counts(by_key, representations, "seed"), {"units": "1"}),
+            "meta_seeds": ("representation", _counts(by_key, representations, "meta_seed"), {"units": "1"}),
             "chance": ("dataset", np.array([1 / of_dataset[d]["n_classes"] for d in datasets]), {"units": "1"}),
             "n_test": ("dataset", np.array([of_dataset[d]["n_test"] for d in datasets]), {"units": "1"}),
         },
@@ -252,8 +254,8 @@ def _cells(by_key: Mapping[Key, xr.Dataset], base_models: Sequence[str]) -> dict
     }
 
 
-def _meta_seeds(by_key: Mapping[Key, xr.Dataset], representations: Sequence[str]) -> np.ndarray:
-    counts = {key.representation: evaluation.sizes.get("meta_seed", 0) for key, evaluation in by_key.items()}
+def _counts(by_key: Mapping[Key, xr.Dataset], representations: Sequence[str], level: str) -> np.ndarray:
+    counts = {key.representation: evaluation.sizes.get(level, 0) for key, evaluation in by_key.items()}
     return np.array([counts[representation] for representation in representations])
 
 

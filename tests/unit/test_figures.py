@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
+from test_published import SHAPES, of_shapes
 
 from rules_src import figures
 from rules_src.errors import InputError
 from rules_src.features import Identity, features_dataset, write_features
-from rules_src.figures import style
+from rules_src.figures import style, unseen_architectures
 from rules_src.figures.accuracy_over_compute import draw
 from rules_src.figures.first_layer_filters import filter_images
 from rules_src.figures.meta_training_curves import running_mean
@@ -83,9 +84,16 @@ def features(tmp_path):
     return path
 
 
+@pytest.fixture
+def architectures(tmp_path):
+    write_netcdf(of_shapes(SHAPES), tmp_path / "architectures.nc")
+    return tmp_path / "architectures.nc"
+
+
 @pytest.mark.parametrize("figure", FIGURES)
-def test_equal_results_give_equal_files(figure, summary, history, features, tmp_path):
+def test_equal_results_give_equal_files(figure, summary, history, features, architectures, tmp_path):
     drawn_from = {
+        "unseen_architectures": f"summary={architectures}",
         "accuracy_over_compute": f"histories={history}",
         "meta_training_curves": f"histories={history}",
         "first_layer_filters": f"features={features}",
@@ -122,6 +130,31 @@ def test_runs_are_drawn_side_by_side_over_the_arithmetic_they_took_where_they_wa
     stranger = written_history(tmp_path / "stranger", "stranger", dataset=np.array(["x", "y"], dtype=object))
     with pytest.raises(InputError, match="watches nothing that the other runs watch"):
         draw([history, stranger])
+
+
+def test_networks_are_shown_along_one_line_of_each_way_to_vary_them(tmp_path):
+    shapes = {
+        "b": (1, 16, "relu"),
+        "a": (4, 16, "relu"),
+        "w": (1, 128, "relu"),
+        "v": (1, 10_000, "relu"),
+        "lone": (8, 32, "tanh"),
+        "s": (4, 16, "sine"),
+    }
+    write_netcdf(of_shapes(shapes), tmp_path / "summary.nc")
+    figure = unseen_architectures.draw([tmp_path / "summary.nc"])
+    depth, width, activation, *over_steps = figure.axes
+    assert depth.get_title() == "mnist, 16 units a layer, ReLU"
+    np.testing.assert_allclose(depth.lines[0].get_xydata(), [[1, 0.8], [4, 0.81]], rtol=1e-6)
+    np.testing.assert_allclose(depth.lines[1].get_xydata(), [[1, 0.5], [4, 0.51]], rtol=1e-6)
+    # Depth 8 has but one network of its width.
+    np.testing.assert_allclose(width.lines[0].get_xydata(), [[16, 0.8], [128, 0.82], [10_000, 0.83]], rtol=1e-6)
+    assert [label.get_text() for label in activation.get_yticklabels()] == ["ReLU", "sine"]
+    assert [[line.get_label() for line in axes.lines[:-1]] for axes in over_steps] == [
+        ["1", "4"],
+        ["16", "128", "10,000"],
+        ["ReLU", "sine"],
+    ]
 
 
 def test_running_mean_starts_with_what_there_is():

@@ -40,6 +40,12 @@ def test_architectures_are_no_cube_of_jobs(checkout: Checkout):
     assert sum(jobs.values()) <= 150
 
 
+def test_the_shipped_rule_s_architectures_need_no_meta_training(checkout: Checkout):
+    jobs = checkout.jobs("--configfile", "config/architectures.yaml")
+    counts = {"apply_rule": 19, "apply_hand_made_rule": 19, "evaluate_few_shot": 38, "draw_figure": 1}
+    assert jobs == counts | dict.fromkeys(("prepare_dataset", "summarise", "all"), 1)
+
+
 def test_a_study_that_meta_trains_nothing_draws_only_what_it_has(checkout: Checkout):
     jobs = checkout.jobs("--configfile", "config/text.yaml")
     assert "meta_train_rule" not in jobs

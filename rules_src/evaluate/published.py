@@ -1,0 +1,127 @@
+"""Results that come with the project: what summaries of studies say, in few small files that git keeps."""
+
+from collections.abc import Callable, Sequence
+
+import xarray as xr
+
+from rules_src.errors import InputError
+from rules_src.evaluate.summary import TABLE_READOUT
+
+SHAPE = ("depth", "width", "activation")
+KEPT = ("seconds", "peak_mb")
+
+
+def few_shot(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Accuracy of every representation on every dataset and number of labelled examples.
+
+    Args:
+        summaries: of studies that have no dataset in common, each of at most one base model.
+
+    Returns:
+        `accuracy`, in [0, 1], and `interval`, half of the 95% one's width, `(dataset, representation, shots)`;
+        `seconds` and `peak_mb` `(dataset, representation)`. NaN where there is no such evaluation.
+
+    Raises:
+        InputError: a summary is of several base models, or a dataset is in two.
+    """
+    parts = []
+    for summary in summaries:
+        if summary.sizes["base_model"] > 1:
+            raise InputError(
+                f"base models {', '.join(summary['base_model'].values)}: one is needed; publish one study of each"
+            )
+        parts.append(_halved(summary, ("accuracy", *KEPT)).isel(base_model=0, drop=True))
+    datasets = [name for part in parts for name in part["dataset"].values.tolist()]
+    for name in datasets:
+        if datasets.count(name) > 1:
+            raise InputError(f"dataset {name!r} is in two of the summaries")
+    joined = xr.concat(
+        parts,
+        "dataset",
+        data_vars="all",
+        coords="minimal",
+        compat="no_conflicts",
+        join="outer",
+        combine_attrs="drop_conflicts",
+    )
+    order = list(dict.fromkeys(name for part in parts for name in part["representation"].values.tolist()))
+    return joined.sel(representation=order).transpose("dataset", "representation", "shots", ...)
+
+
+def architectures(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Accuracy of every representation with every network, at the most labelled examples.
+
+    Args:
+        summaries: one, of a study of one dataset and of base models that differ in shape.
+
+    Returns:
+        `accuracy`, in [0, 1], and `interval`, half of the 95% one's width, with `seconds` and `peak_mb`,
+        `(representation, depth, width, activation)`; `accuracy_over_inner_steps` and `interval_over_inner_steps` with
+        `inner_step` last. `depth` counts hidden layers, `width` is that of the widest. NaN where no such network was
+        trained, which is nearly everywhere: `dropna` along a line of the cube leaves what was.
+
+    Raises:
+        InputError: there are two summaries, or of several datasets, or it does not tell the shapes.
+    """
+    (summary, *more) = summaries
+    if more or summary.sizes["dataset"] > 1:
+        raise InputError("architectures are published of one summary of one dataset")
+    if not set(SHAPE) <= set(summary.coords):
+        raise InputError("no depth, width and activation of base models; run the study again")
+    halved = _halved(summary, ("accuracy", "accuracy_over_inner_steps", *KEPT))
+    dataset = str(halved["dataset"].values[0])
+    halved = halved.isel(dataset=0, drop=True).sel(shots=summary["shots"].max()).drop_vars("shots")
+    shapes = list(zip(*(halved[name].values.tolist() for name in SHAPE), strict=True))
+    first = [index for index, shape in enumerate(shapes) if shape not in shapes[:index]]
+    cube = halved.isel(base_model=first).drop_vars("base_model").set_index(base_model=SHAPE).unstack("base_model")
+    for name in SHAPE:
+        cube[name].attrs = summary[name].attrs
+    cube = cube.transpose("representation", *SHAPE, "inner_step")
+    return cube.assign_attrs(dataset=dataset, shots=int(summary["shots"].max()))
+
+
+KINDS: dict[str, Callable[[Sequence[xr.Dataset]], xr.Dataset]] = {"few-shot": few_shot, "architectures": architectures}
+"""What can be published, by name."""
+
+
+def architectures_table(published: xr.Dataset) -> str:
+    """A Markdown table: one row a network that was trained, one column a representation, then the first one's cost."""
+    names = published["representation"].values.tolist()
+    head = ["Hidden layers", "Units of each", "Activation", *names, "Seconds", "Peak MB"]
+    lines = [_row(head), "|---" * len(head) + "|"]
+    flat = published.stack(network=SHAPE).dropna("network", subset=["accuracy"], how="all")
+    for network, of_network in flat.groupby("network"):
+        depth, width, activation = network
+        cells = [
+            f"{100 * float(mean):.1f} ± {100 * float(half):.1f}"
+            for mean, half in zip(
+                of_network["accuracy"].values.ravel(), of_network["interval"].values.ravel(), strict=True
+            )
+        ]
+        cost = (of_network[name].values.ravel()[0] for name in KEPT)
+        lines.append(_row([str(depth), f"{width:,}", activation, *cells, *(f"{value:,.0f}" for value in cost)]))
+    attrs = published.attrs
+    steps, seeds = int(published["inner_step"].max()), int(published["seeds"].max())
+    caption = (
+        f"Test accuracy in percent of a logistic regression fitted on {attrs['shots']} labelled examples a class of "
+        f"{attrs['dataset']} after {steps:,} inner steps; ± is half of the 95% interval over {seeds} seeds and "
+        f"{attrs['draws']} draws of labels. Seconds, and largest memory of the process, to apply {names[0]} with all "
+        "seeds, compilation included where it was not cached."
+    )
+    return "\n".join([*lines, "", caption, ""])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _halved(summary: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
+    """These variables of a summary for one readout, with the half widths of their intervals in place of the ends."""
+    of_readout = summary.sel(readout=TABLE_READOUT, drop=True)
+    variables = {name: of_readout[name] for name in names}
+    for name in names:
+        if f"{name}_low" in of_readout:
+            half = (of_readout[f"{name}_high"] - of_readout[f"{name}_low"]) / 2
+            attrs = {"units": "1", "long_name": "half of the 95% interval's width"}
+            variables[name.replace("accuracy", "interval")] = half.assign_attrs(attrs)
+    return xr.Dataset(variables | {"seeds": summary["seeds"]}, attrs={**summary.attrs, "readout": TABLE_READOUT})

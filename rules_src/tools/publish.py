@@ -1,0 +1,25 @@
+"""By hand: bring summaries of studies into a file of `results/published`, which git keeps."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from rules_src.errors import InputError
+from rules_src.evaluate.published import KINDS
+from rules_src.storage import read_netcdf, write_netcdf
+
+
+def publish(
+    summaries: Annotated[list[Path], Argument(help="Summaries of studies, `summary.nc`.")],
+    kind: Annotated[str, Option(help=f"What they are published as: {' or '.join(KINDS)}.")],
+    output: Annotated[Path, Option(help="netCDF file to write, such as `results/published/architectures.nc`.")],
+) -> None:
+    """Write what summaries of studies say of one claim, and nothing that is in none."""
+    if kind not in KINDS:
+        raise InputError(f"--kind: {kind!r} is not {' or '.join(KINDS)}")
+    try:
+        published = KINDS[kind]([read_netcdf(path) for path in summaries])
+    except InputError as error:
+        raise InputError(f"{', '.join(map(str, summaries))}: {error}") from error
+    write_netcdf(published, output)

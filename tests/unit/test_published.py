@@ -1,0 +1,109 @@
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from test_summary import evaluation
+
+from rules_src.errors import InputError
+from rules_src.evaluate.published import architectures, architectures_table, few_shot
+from rules_src.evaluate.summary import summarise
+from rules_src.storage import read_netcdf, write_netcdf
+from rules_src.tools.publish import publish
+
+ROOT = Path(__file__).parents[2]
+SHAPES = {"a": (1, 16, "relu"), "b": (1, 10_000, "relu"), "c": (4, 16, "relu"), "d": (1, 16, "sine")}
+
+
+def of_shapes(shapes: dict[str, tuple[int, int, str]], dataset: str = "mnist") -> xr.Dataset:
+    made = []
+    for number, (name, shape) in enumerate(shapes.items()):
+        for method, mean in (("shipped", 0.8), ("random-init", 0.5)):
+            each = evaluation(method, dataset, mean + number / 100, steps=(0, 10), base_model=name)
+            each.attrs |= dict(zip(("depth", "width", "activation"), shape, strict=True))
+            each.attrs |= {"peak_mb": 100.0 * (number + 1)}
+            made.append(each)
+    return summarise(made)
+
+
+def test_architectures_are_a_cube_of_what_was_trained():
+    cube = architectures([of_shapes(SHAPES)])
+    assert cube["accuracy"].dims == ("representation", "depth", "width", "activation")
+    assert cube["accuracy_over_inner_steps"].dims[-1] == "inner_step"
+    assert int(cube["accuracy"].notnull().sum()) == 2 * len(SHAPES)
+    for number, (depth, width, activation) in enumerate(SHAPES.values()):
+        network = cube.sel(depth=depth, width=width, activation=activation)
+        np.testing.assert_allclose(network["accuracy"], [0.8 + number / 100, 0.5 + number / 100], rtol=1e-6)
+        np.testing.assert_allclose(network["peak_mb"], 100 * (number + 1))
+        # Three draws, standard deviation 0.02, two degrees of freedom.
+        np.testing.assert_allclose(network["interval"], 4.302653 * 0.02 / np.sqrt(3), rtol=1e-6)
+    along = cube["accuracy"].sel(representation="shipped", depth=1, activation="relu").dropna("width")
+    assert along["width"].values.tolist() == [16, 10_000]
+    assert (cube.attrs["dataset"], cube.attrs["shots"], cube["width"].attrs["long_name"][:5]) == ("mnist", 10, "units")
+
+
+def test_of_networks_of_one_shape_the_first_counts():
+    cube = architectures([of_shapes({"one": (1, 16, "relu"), "same": (1, 16, "relu")})])
+    np.testing.assert_allclose(cube["accuracy"].squeeze(), [0.8, 0.5], rtol=1e-6)
+
+
+def test_table_of_architectures():
+    lines = architectures_table(architectures([of_shapes(SHAPES)])).splitlines()
+    assert lines[0] == "| Hidden layers | Units of each | Activation | shipped | random-init | Seconds | Peak MB |"
+    assert lines[2] == "| 1 | 16 | relu | 80.0 ± 5.0 | 50.0 ± 5.0 | 2 | 100 |"
+    assert lines[4] == "| 1 | 10,000 | relu | 81.0 ± 5.0 | 51.0 ± 5.0 | 2 | 200 |"
+    assert len(lines) == 2 + len(SHAPES) + 2
+    assert "after 10 inner steps; ± is half of the 95% interval over 2 seeds and 3 draws of labels." in lines[-1]
+
+
+def test_few_shot_results_of_several_studies_are_one_table():
+    images = summarise([evaluation("shipped", "mnist", 0.8), evaluation("raw", "mnist", 0.7, base_model=None)])
+    text = summarise([evaluation("late", "imdb", 0.6), evaluation("raw", "imdb", 0.65, base_model=None)])
+    joined = few_shot([images, text.assign_coords(shots=[10, 100])])
+    assert joined["accuracy"].dims == ("dataset", "representation", "shots")
+    assert joined["representation"].values.tolist() == ["shipped", "raw", "late"]
+    assert joined["shots"].values.tolist() == [1, 10, 100]
+    np.testing.assert_allclose(joined["accuracy"].sel(representation="raw"), [[0.7, 0.7, np.nan], [np.nan, 0.65, 0.65]])
+    assert np.isnan(joined["interval"].sel(dataset="imdb", representation="shipped")).all()
+    assert joined["seconds"].sel(dataset="imdb", representation="late") == 1.5
+
+
+@pytest.mark.parametrize(
+    ("kind", "shapes", "message"),
+    [
+        ("few-shot", [SHAPES], "base models a, b, c, d: one is needed; publish one study of each"),
+        ("few-shot", [{"a": SHAPES["a"]}] * 2, "dataset 'mnist' is in two of the summaries"),
+        ("architectures", [SHAPES] * 2, "architectures are published of one summary of one dataset"),
+        ("architecture", [SHAPES], "--kind: 'architecture' is not few-shot or architectures"),
+    ],
+)
+def test_what_cannot_be_published_is_refused(kind, shapes, message, tmp_path):
+    paths = []
+    for number, each in enumerate(shapes):
+        paths.append(tmp_path / f"{number}.nc")
+        write_netcdf(of_shapes(each), paths[-1])
+    with pytest.raises(InputError) as caught:
+        publish(paths, kind, tmp_path / "out.nc")
+    assert str(caught.value).removeprefix(f"{', '.join(map(str, paths))}: ") == message
+    assert not (tmp_path / "out.nc").exists()
+
+
+def test_a_published_file_is_read_by_plain_xarray(tmp_path):
+    write_netcdf(of_shapes(SHAPES), tmp_path / "summary.nc")
+    publish([tmp_path / "summary.nc"], "architectures", tmp_path / "published/architectures.nc")
+    cube = read_netcdf(tmp_path / "published/architectures.nc")
+    with xr.open_dataset(tmp_path / "published/architectures.nc", engine="h5netcdf") as opened:
+        xr.testing.assert_identical(opened.load(), cube)
+    assert cube["accuracy"].sel(representation="shipped", depth=4, width=16, activation="relu") == pytest.approx(0.82)
+
+
+def test_cleaning_spares_what_is_published(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("results/published/a.nc", "results/.gitkeep", "results/datasets/x.zarr/zarr.json", "results/a.nc"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"Makefile", "results/.gitkeep", "results/published/a.nc"}
