@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from rules_src.config.embeddings import Neural
 from rules_src.config.learners import MetaLearned
 from rules_src.config.meta_train import MetaTrain
 from rules_src.config.rules import Compact, MetaTrained, Pretrained, Published
@@ -244,6 +245,11 @@ class Plan:
             f"<results>/features/{place}/{dataset}.zarr"
             for place, dataset in product(self._unrolled(study.base_models[:1], learned), images)
         ]
+        trained = [
+            f"<results>/features/{embedding}/{dataset}.zarr"
+            for embedding, dataset in product(study.embeddings, study.datasets)
+            if self._is_recorded_in_training(embedding)
+        ]
         summary = self.tables(name)[:1]
         known: dict[str, Inputs] = {
             "meta_training_curves": {"histories": histories},
@@ -251,6 +257,7 @@ class Plan:
             "few_shot_bars": {"summary": summary},
             "accuracy_over_inner_steps": {"summary": summary if study.rules else []},
             "first_layer_filters": {"features": filters},
+            "objective_mismatch": {"summary": summary, "features": trained},
             "unseen_architectures": {"summary": summary if study.rules and len(study.base_models) > 2 else []},
         }
         drawn = {figure: inputs for figure, inputs in known.items() if all(inputs.values())}
@@ -266,6 +273,11 @@ class Plan:
         """Whether a rule has a theta that was meta-trained at all."""
         spec = self.config.rules[rule]
         return isinstance(spec, Pretrained) or (isinstance(spec, MetaTrained) and spec.meta_step != 0)
+
+    def _is_recorded_in_training(self, embedding: str) -> bool:
+        """Whether its features were taken often enough for a curve to have a peak."""
+        spec = self.config.embeddings[embedding]
+        return isinstance(spec, Neural) and len(spec.steps) > 2
 
     def figure_files(self, name: str) -> list[str]:
         """Every figure of a study, in every format."""

@@ -6,11 +6,13 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 from test_published import SHAPES, of_shapes
+from test_summary import evaluation
 
 from rules_src import figures
 from rules_src.errors import InputError
+from rules_src.evaluate.summary import summarise
 from rules_src.features import Identity, features_dataset, write_features
-from rules_src.figures import style, unseen_architectures
+from rules_src.figures import objective_mismatch, style, unseen_architectures
 from rules_src.figures.accuracy_over_compute import draw
 from rules_src.figures.first_layer_filters import filter_images
 from rules_src.figures.meta_training_curves import running_mean
@@ -90,10 +92,26 @@ def architectures(tmp_path):
     return tmp_path / "architectures.nc"
 
 
+@pytest.fixture
+def recorded(tmp_path):
+    """The options of a figure of an embedding that was recorded at three gradient steps: its summary and its store."""
+    accuracies = evaluation("code", "mnist", 0.7, steps=(0, 2, 4), kind="vae", base_model=None)
+    accuracies["accuracy_over_inner_steps"] += np.array([-0.2, 0.1, 0])[None, :, None, None]
+    write_netcdf(summarise([accuracies]), tmp_path / "recorded.nc")
+    losses = np.stack([np.arange(4.0, 0, -1), np.arange(5.0, 1, -1)]).astype(np.float32)
+    dataset = features_dataset(
+        np.zeros((2, 3, 4, 5), np.float32), [0, 2, 4], {"training_loss": (("seed", "update"), losses)}
+    )
+    path = tmp_path / "recorded.zarr"
+    write_features(dataset, path, identity=Identity("code", "vae", "mnist"), spec={}, code="", seconds=1.0)
+    return [f"summary={tmp_path / 'recorded.nc'}", f"features={path}"]
+
+
 @pytest.mark.parametrize("figure", FIGURES)
-def test_equal_results_give_equal_files(figure, summary, history, features, architectures, tmp_path):
+def test_equal_results_give_equal_files(figure, summary, history, features, architectures, recorded, tmp_path):
     drawn_from = {
         "unseen_architectures": f"summary={architectures}",
+        "objective_mismatch": recorded,
         "accuracy_over_compute": f"histories={history}",
         "meta_training_curves": f"histories={history}",
         "first_layer_filters": f"features={features}",
@@ -101,7 +119,8 @@ def test_equal_results_give_equal_files(figure, summary, history, features, arch
     drawn = []
     for folder in ("one", "two"):
         outputs = [tmp_path / folder / f"{figure}{suffix}" for suffix in (".svg", ".png")]
-        draw_figure([drawn_from.get(figure, f"summary={summary}")], figure, outputs)
+        inputs = drawn_from.get(figure, f"summary={summary}")
+        draw_figure(inputs if isinstance(inputs, list) else [inputs], figure, outputs)
         drawn.append([path.read_bytes() for path in outputs])
     assert drawn[0] == drawn[1]
     assert drawn[0][0].startswith(b"<?xml")
@@ -155,6 +174,23 @@ def test_networks_are_shown_along_one_line_of_each_way_to_vary_them(tmp_path):
         ["16", "128", "10,000"],
         ["ReLU", "sine"],
     ]
+
+
+def test_the_peak_of_accuracy_is_marked_beside_the_loss(recorded):
+    inputs = {name: [Path(path)] for name, path in (text.split("=") for text in recorded)}
+    above, below = objective_mismatch.draw(**inputs).axes
+    curve, star = [line for line in above.lines if line.get_color() == above.lines[1].get_color()][:2]
+    np.testing.assert_allclose(curve.get_xydata(), [[0, 0.5], [2, 0.8], [4, 0.7]], rtol=1e-6)
+    np.testing.assert_allclose(star.get_xydata(), [[2, 0.8]], rtol=1e-6)
+    assert [text.get_text() for text in above.texts] == ["80.0% after 2 steps,\n70.0% after 4"]
+    np.testing.assert_allclose(below.lines[0].get_xydata(), [[1, 4.5], [2, 4], [3, 3.5], [4, 3]])
+    assert below.lines[1].get_xdata() == [2, 2]
+
+
+def test_a_peak_needs_the_history_of_a_training(recorded, features):
+    inputs = {name: [Path(path)] for name, path in (text.split("=") for text in recorded)}
+    with pytest.raises(InputError, match="holds no training_loss"):
+        objective_mismatch.draw(inputs["summary"], [features])
 
 
 def test_running_mean_starts_with_what_there_is():

@@ -46,6 +46,18 @@ def test_the_shipped_rule_s_architectures_need_no_meta_training(checkout: Checko
     assert jobs == counts | dict.fromkeys(("prepare_dataset", "summarise", "all"), 1)
 
 
+def test_a_figure_of_the_paper_is_a_study_of_its_own(checkout: Checkout):
+    jobs = checkout.jobs("figure_2", "--configfile", "config/figures.yaml")
+    assert jobs == {
+        "prepare_dataset": 2,
+        "embed": 2,
+        "evaluate_few_shot": 2,
+        "summarise": 1,
+        "draw_figure": 1,
+        "figure_2": 1,
+    }
+
+
 def test_a_study_that_meta_trains_nothing_draws_only_what_it_has(checkout: Checkout):
     jobs = checkout.jobs("--configfile", "config/text.yaml")
     assert "meta_train_rule" not in jobs
