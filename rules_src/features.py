@@ -35,7 +35,7 @@ Variables = Mapping[str, tuple[Sequence[str], np.ndarray]]
 
 
 class Identity(NamedTuple):
-    """What a store is of; of an embedding, which has no base model, the last four are none."""
+    """What a store is of; of an embedding, which has no base model, all below it are none."""
 
     method: str
     """Key of the rule or the embedding in the config."""
@@ -49,6 +49,10 @@ class Identity(NamedTuple):
     width: int | None = None
     """Units of the widest of them; 0 without any."""
     activation: str | None = None
+    run: str | None = None
+    """Key of the meta-training run that made the rule, where it is one's snapshot."""
+    meta_step: int | None = None
+    """Updates of theta before that snapshot."""
 
 
 def features_dataset(
@@ -116,5 +120,5 @@ def read_features(path: Path) -> xr.Dataset:
 def identity_of(dataset: xr.Dataset) -> Identity:
     """What a store is of."""
     attrs = dataset.attrs
-    shape = (attrs.get(name) for name in ("base_model", "depth", "width", "activation"))
-    return Identity(attrs["method"], attrs["kind"], attrs["dataset"], *shape)
+    optional = (attrs.get(name) for name in Identity._fields[3:])
+    return Identity(attrs["method"], attrs["kind"], attrs["dataset"], *optional)

@@ -257,6 +257,7 @@ class Plan:
             "few_shot_bars": {"summary": summary},
             "accuracy_over_inner_steps": {"summary": summary if study.rules else []},
             "first_layer_filters": {"features": filters},
+            "accuracy_over_meta_training": {"summary": summary if self._has_snapshots(study) else []},
             "objective_mismatch": {"summary": summary, "features": trained},
             "unseen_architectures": {"summary": summary if study.rules and len(study.base_models) > 2 else []},
         }
@@ -273,6 +274,12 @@ class Plan:
         """Whether a rule has a theta that was meta-trained at all."""
         spec = self.config.rules[rule]
         return isinstance(spec, Pretrained) or (isinstance(spec, MetaTrained) and spec.meta_step != 0)
+
+    def _has_snapshots(self, study: Study) -> bool:
+        """Whether rules are snapshots of one run, enough of them for a curve."""
+        specs = [self.config.rules[rule] for rule in study.rules]
+        runs = [spec.run for spec in specs if isinstance(spec, MetaTrained) and spec.meta_step is not None]
+        return any(runs.count(run) > 2 for run in runs)
 
     def _is_recorded_in_training(self, embedding: str) -> bool:
         """Whether its features were taken often enough for a curve to have a peak."""

@@ -31,6 +31,8 @@ LONG_NAMES = {
     "peak_mb": "largest memory of the process that did so, a GPU's left out",
     "depth": "hidden layers of the base model",
     "width": "units of the base model's widest hidden layer",
+    "run": "key of the meta-training run that a rule is a snapshot of, empty for others",
+    "meta_step": "updates of theta before that snapshot",
     "activation": "of every layer of the base model",
     "representation": "key of the rule or the embedding in the config",
     "kind": "kind of the rule or the embedding",
@@ -66,7 +68,8 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         its `_low` and `_high`, where draws, and seeds where both have several, are paired; `seeds` and `meta_seeds`
         `(representation)`, the latter 0 for what is not meta-trained here; `seconds` and `peak_mb` `(representation,
         dataset, base_model)`; `chance`, `n_test` `(dataset)`; coordinates `kind (representation)`, and `depth`,
-        `width`, `activation` `(base_model)`.
+        `width`, `activation` `(base_model)`; with snapshots of meta-training runs, `run` and `meta_step`
+        `(representation)`.
 
     Raises:
         InputError: there is none, one is there twice, or they are of different protocols.
@@ -124,6 +127,7 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
             **coords,
             "kind": ("representation", np.array([kinds[r] for r in representations], dtype=object)),
             **_shapes(by_key, base_models),
+            **_snapshots(by_key, representations),
         },
         attrs={
             "interval": "95% over meta-training seeds, seeds and draws",
@@ -267,6 +271,18 @@ def _shapes(by_key: Mapping[Key, xr.Dataset], base_models: Sequence[str]) -> dic
     return {
         name: ("base_model", np.array(of, dtype=object if name == "activation" else int)) for name, of in values.items()
     }
+
+
+def _snapshots(
+    by_key: Mapping[Key, xr.Dataset], representations: Sequence[str]
+) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
+    """Which snapshot of which run each representation is, if any is one."""
+    attrs = {key.representation: evaluation.attrs for key, evaluation in by_key.items()}
+    if not any("meta_step" in of for of in attrs.values()):
+        return {}
+    runs = np.array([attrs[name].get("run", "") for name in representations], dtype=object)
+    steps = np.array([float(attrs[name].get("meta_step", np.nan)) for name in representations])
+    return {"run": ("representation", runs, {}), "meta_step": ("representation", steps, {"units": "1"})}
 
 
 def _place(cell: Cell, coords: Mapping[str, np.ndarray]) -> tuple[int, ...]:

@@ -71,6 +71,8 @@ def apply(
     what = described.kind if untrained else kind.kind
     shape = len(network.hidden), max(network.hidden, default=0), network.activation
     identity = Identity(method, what, stored.attrs["name"], base_model_name, *shape)
+    if isinstance(kind, MetaTrained) and kind.meta_step is not None:
+        identity = identity._replace(run=kind.run, meta_step=kind.meta_step)
     specs = {"rule": json.loads(rule), "base_model": json.loads(base_model), "apply": json.loads(spec)}
     device = jax.devices()[0].device_kind
     write_features(features, output, identity=identity, spec=specs, code=code, seconds=seconds, device=device)

@@ -12,7 +12,7 @@ from rules_src import figures
 from rules_src.errors import InputError
 from rules_src.evaluate.summary import summarise
 from rules_src.features import Identity, features_dataset, write_features
-from rules_src.figures import objective_mismatch, style, unseen_architectures
+from rules_src.figures import accuracy_over_meta_training, objective_mismatch, style, unseen_architectures
 from rules_src.figures.accuracy_over_compute import draw
 from rules_src.figures.first_layer_filters import filter_images
 from rules_src.figures.meta_training_curves import running_mean
@@ -107,11 +107,26 @@ def recorded(tmp_path):
     return [f"summary={tmp_path / 'recorded.nc'}", f"features={path}"]
 
 
+@pytest.fixture
+def snapshots(tmp_path):
+    accuracy = {"late": (20, 0.8), "initial": (0, 0.5), "middle": (10, 0.7)}
+    made = []
+    for name, (meta_step, mean) in accuracy.items():
+        seeds = [evaluation(name, "mnist", mean + change, kind="meta-trained") for change in (-0.01, 0.01)]
+        made.append(xr.concat(seeds, "meta_seed", combine_attrs="override"))
+        made[-1].attrs |= {"run": "mine", "meta_step": meta_step}
+    write_netcdf(summarise([*made, evaluation("random-init", "mnist", 0.4)]), tmp_path / "snapshots.nc")
+    return tmp_path / "snapshots.nc"
+
+
 @pytest.mark.parametrize("figure", FIGURES)
-def test_equal_results_give_equal_files(figure, summary, history, features, architectures, recorded, tmp_path):
+def test_equal_results_give_equal_files(
+    figure, summary, history, features, architectures, recorded, snapshots, tmp_path
+):
     drawn_from = {
         "unseen_architectures": f"summary={architectures}",
         "objective_mismatch": recorded,
+        "accuracy_over_meta_training": f"summary={snapshots}",
         "accuracy_over_compute": f"histories={history}",
         "meta_training_curves": f"histories={history}",
         "first_layer_filters": f"features={features}",
@@ -191,6 +206,16 @@ def test_a_peak_needs_the_history_of_a_training(recorded, features):
     inputs = {name: [Path(path)] for name, path in (text.split("=") for text in recorded)}
     with pytest.raises(InputError, match="holds no training_loss"):
         objective_mismatch.draw(inputs["summary"], [features])
+
+
+def test_snapshots_are_drawn_in_the_order_of_meta_training(snapshots, summary):
+    (axes,) = accuracy_over_meta_training.draw([snapshots]).axes
+    curve, drawn, chance = axes.lines
+    np.testing.assert_allclose(curve.get_xydata(), [[0, 0.5], [10, 0.7], [20, 0.8]], rtol=1e-6)
+    np.testing.assert_allclose([*drawn.get_ydata(), *chance.get_ydata()], [0.4, 0.4, 0.1, 0.1], rtol=1e-6)
+    assert (axes.get_title(), axes.get_ylabel()) == ("run mine, 2 seeds", "test accuracy with 10 labels per class (%)")
+    with pytest.raises(InputError, match=r"summary\.nc: no rule in it is a snapshot of a run"):
+        accuracy_over_meta_training.draw([summary])
 
 
 def test_running_mean_starts_with_what_there_is():

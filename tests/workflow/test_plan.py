@@ -46,16 +46,37 @@ def test_the_shipped_rule_s_architectures_need_no_meta_training(checkout: Checko
     assert jobs == counts | dict.fromkeys(("prepare_dataset", "summarise", "all"), 1)
 
 
+def figures(checkout: Checkout) -> tuple[str, ...]:
+    """Options of the config of the paper's figures, whose snapshots are of the default study's run."""
+    default = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    return (
+        "--configfile",
+        checkout.overlay(yaml.safe_dump({"meta_train": default["meta_train"]})),
+        "config/figures.yaml",
+    )
+
+
 def test_a_figure_of_the_paper_is_a_study_of_its_own(checkout: Checkout):
-    jobs = checkout.jobs("figure_2", "--configfile", "config/figures.yaml")
-    assert jobs == {
+    once = dict.fromkeys(("summarise", "draw_figure", "figure_2"), 1)
+    assert checkout.jobs("figure_2", *figures(checkout)) == {
         "prepare_dataset": 2,
         "embed": 2,
         "evaluate_few_shot": 2,
-        "summarise": 1,
-        "draw_figure": 1,
-        "figure_2": 1,
+        **once,
     }
+
+
+def test_meta_training_curves_apply_snapshots_to_any_dataset(checkout: Checkout):
+    jobs = checkout.jobs("figure_3", *figures(checkout))
+    # One run at its seeds, five of its snapshots on four datasets beside the network as it was drawn.
+    counts = {
+        "meta_train_rule": 5,
+        "apply_rule": 20,
+        "apply_hand_made_rule": 4,
+        "evaluate_few_shot": 24,
+        "draw_figure": 1,
+    }
+    assert {rule: jobs[rule] for rule in counts} == counts
 
 
 def test_a_study_that_meta_trains_nothing_draws_only_what_it_has(checkout: Checkout):
