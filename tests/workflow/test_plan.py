@@ -66,6 +66,12 @@ def test_a_figure_of_the_paper_is_a_study_of_its_own(checkout: Checkout):
     }
 
 
+def test_components_are_drawn_where_a_study_lists_them(checkout: Checkout):
+    jobs = checkout.jobs("figure_6", *figures(checkout))
+    assert (jobs["prepare_dataset"], jobs["apply_rule"], jobs["draw_figure"]) == (2, 2, 2)
+    assert "meta_train_rule" not in jobs
+
+
 def test_meta_training_curves_apply_snapshots_to_any_dataset(checkout: Checkout):
     jobs = checkout.jobs("figure_3", *figures(checkout))
     # One run at its seeds, five of its snapshots on four datasets beside the network as it was drawn.

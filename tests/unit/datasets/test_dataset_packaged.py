@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from rules_src.config.datasets import Digits, Mnist5k, Patches
-from rules_src.datasets import digits, mnist_5k, patches
+from rules_src.config.datasets import Digits, Mnist5k, Patches, TwoMoons
+from rules_src.datasets import digits, mnist_5k, patches, two_moons
 from rules_src.errors import InputError
 
 
@@ -57,6 +57,23 @@ def test_patches(fetch):
     assert len(np.unique(dataset.image.values.reshape(240, -1), axis=0)) > 200
     assert dataset.identical(patches.prepare(spec, fetch))
     assert not dataset.identical(patches.prepare(spec.model_copy(update={"split_seed": 1}), fetch))
+
+
+def test_two_moons(fetch):
+    spec = TwoMoons(source="two-moons", per_class=50, noise=0.0, test_fraction=0.2)
+    dataset = two_moons.prepare(spec, fetch)
+    assert (dataset.modality, dataset.feature.shape, dataset.n_train, dataset.n_test) == ("table", (100, 2), 80, 20)
+    np.testing.assert_allclose(
+        [dataset.feature.mean("example"), dataset.feature.var("example")], [[0, 0], [1, 1]], atol=1e-5
+    )
+    # Without noise each class lies on a half circle, so that its points at the ends are its lowest or highest.
+    upper, lower = (dataset.feature.values[dataset.label.values == label] for label in (0, 1))
+    for half, sign in ((upper, 1), (lower, -1)):
+        middle = np.abs(half[:, 0] - half[:, 0].mean()) < 0.3
+        assert (sign * half[middle, 1]).min() > (sign * half[[half[:, 0].argmin(), half[:, 0].argmax()], 1]).max()
+    assert dataset.identical(two_moons.prepare(spec, fetch))
+    other = two_moons.prepare(spec.model_copy(update={"noise": 0.2, "draw_seed": 1}), fetch)
+    assert not np.allclose(other.feature, dataset.feature)
 
 
 @pytest.mark.parametrize(
