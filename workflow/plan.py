@@ -29,8 +29,8 @@ NO_STATE = (*NO_RESULT, "rules_src.storage", "rules_src.errors")
 
 LEARNED = (Compact, Published, MetaTrained, Pretrained)
 
-ASKED_FOR = ("principal_components",)
-"""Figures that a study has to list: they say much of few data, not of all that are compared."""
+ASKED_FOR = ("accuracy_and_seconds", "principal_components")
+"""Figures that a study has to list: of few data, or of what others show with less beside it."""
 
 Inputs = dict[str, list[str]]
 """Paths by the name under which a figure takes them."""
@@ -262,6 +262,7 @@ class Plan:
             "meta_training_curves": {"histories": histories},
             "accuracy_over_compute": {"histories": histories if several else []},
             "few_shot_bars": {"summary": summary},
+            "accuracy_and_seconds": {"summary": summary if len(self.of_study(name)) > 1 else []},
             "accuracy_over_inner_steps": {"summary": summary if study.rules else []},
             "first_layer_filters": {"features": filters},
             "accuracy_over_meta_training": {"summary": summary if self._has_snapshots(study) else []},

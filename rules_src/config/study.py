@@ -55,7 +55,8 @@ class Study(Section):
     few_shot: FewShot | None = None
     """The protocol, in place of the config's `few_shot`."""
     figures: Annotated[list[Figure], Distinct] | None = None
-    """What is drawn; by default every figure that has something to show, but for `principal_components`."""
+    """What is drawn; by default every figure that has something to show, but for
+    `accuracy_and_seconds` and `principal_components`."""
 
 
 class Config(Section):

@@ -36,7 +36,7 @@ def draw(summary: list[Path], features: list[Path]) -> Figure:
     results = read_netcdf(summary[0]).sel(readout=style.READOUT).isel(base_model=0)
     looks = style.methods(results)
     datasets = list(dict.fromkeys(identity_of(store).dataset for store in stores.values()))
-    figure = Figure(figsize=(1.5 + 5 * len(datasets), 6.8), layout="constrained")
+    figure = Figure(figsize=(1.5 + 5.6 * len(datasets), 7.2), layout="constrained")
     panels = figure.subplots(2, len(datasets), squeeze=False, sharex=True)
     for dataset, axes in zip(datasets, panels[0], strict=True):
         axes.set_title(dataset)
@@ -53,8 +53,8 @@ def draw(summary: list[Path], features: list[Path]) -> Figure:
         for axes in (above, below):
             axes.axvline(peak, color=looks[identity.method].colour, linestyle="--", linewidth=1.2)
     shots = int(results["shots"].max())
-    panels[0, 0].set_ylabel(f"test accuracy with {shots} labels per class (%)")
-    panels[1, 0].set_ylabel(f"training loss, mean of last {WINDOW} steps")
+    panels[0, 0].set_ylabel(f"test accuracy (%)\nwith {shots} labels per class")
+    panels[1, 0].set_ylabel(f"training loss\nmean of last {WINDOW} steps")
     for axes in panels[0]:
         style.percent_axis(axes)
     for axes in panels[1]:
@@ -74,15 +74,9 @@ def _accuracy(axes: Axes, results: xr.Dataset, look: style.Look) -> float:
     axes.plot(
         steps[best], mean[best], marker="*", markersize=15, color=look.colour, markeredgecolor="#202020", zorder=5
     )
-    axes.annotate(
-        f"{100 * mean[best]:.1f}% after {steps[best]:,} steps,\n{100 * mean[-1]:.1f}% after {steps[-1]:,}",
-        (steps[best], mean[best]),
-        xytext=(0, -14),
-        textcoords="offset points",
-        ha="center",
-        va="top",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8},
-    )
+    largest = f"largest {100 * mean[best]:.1f}% after {steps[best]:,} steps"
+    last = f"{100 * mean[-1]:.1f}% after {steps[-1]:,}" if best < len(steps) - 1 else "its last"
+    axes.set_title(f"{axes.get_title()}\n{look.label}: {largest}, {last}")
     return float(steps[best])
 
 

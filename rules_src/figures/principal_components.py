@@ -50,7 +50,9 @@ def draw(features: list[Path], datasets: list[Path]) -> Figure:
     for row, store in enumerate(stores):
         identity, of_first = identity_of(store), store["features"].isel(meta_seed=0, missing_dims="ignore")
         dataset = labelled[identity.dataset]
-        test = np.flatnonzero(dataset["split"].values == TEST)[:SHOWN]
+        # Evenly spread, since stores may be in the order of their classes.
+        test = np.flatnonzero(dataset["split"].values == TEST)
+        test = test[:: -(-len(test) // SHOWN)]
         labels = dataset["label"].values[test]
         colours = np.array(sns.color_palette("colorblind", max(10, int(labels.max()) + 1)))
         steps = of_first["inner_step"].values[[0, -1]].tolist()

@@ -14,6 +14,7 @@ from rules_src.errors import InputError
 from rules_src.evaluate.summary import summarise
 from rules_src.features import Identity, features_dataset, write_features
 from rules_src.figures import (
+    accuracy_and_seconds,
     accuracy_over_meta_training,
     objective_mismatch,
     principal_components,
@@ -41,7 +42,8 @@ def summary(tmp_path):
     dataset = xr.Dataset(
         {f"accuracy{end}": ((*dims, "shots"), final + change) for end, change in ends.items()}
         | {f"accuracy_over_inner_steps{end}": ((*dims, "inner_step"), curve + change) for end, change in ends.items()}
-        | {"chance": ("dataset", [0.1, 0.5])},
+        | {"chance": ("dataset", [0.1, 0.5])}
+        | {"seconds": (dims[:3], [[[12.3], [456.0]], [[0.0], [0.001]], [[1.0], [np.nan]]])},
         coords={
             "representation": np.array(list(kinds), dtype=object),
             "kind": ("representation", np.array(list(kinds.values()), dtype=object)),
@@ -214,7 +216,7 @@ def test_the_peak_of_accuracy_is_marked_beside_the_loss(recorded):
     curve, star = [line for line in above.lines if line.get_color() == above.lines[1].get_color()][:2]
     np.testing.assert_allclose(curve.get_xydata(), [[0, 0.5], [2, 0.8], [4, 0.7]], rtol=1e-6)
     np.testing.assert_allclose(star.get_xydata(), [[2, 0.8]], rtol=1e-6)
-    assert [text.get_text() for text in above.texts] == ["80.0% after 2 steps,\n70.0% after 4"]
+    assert above.get_title() == "mnist\nvariational autoencoder: largest 80.0% after 2 steps, 70.0% after 4"
     np.testing.assert_allclose(below.lines[0].get_xydata(), [[1, 4.5], [2, 4], [3, 3.5], [4, 3]])
     assert below.lines[1].get_xdata() == [2, 2]
 
@@ -263,6 +265,17 @@ def test_components_are_of_a_dataset_that_is_given(features, labelled, tmp_path)
     write_zarr(stranger, tmp_path / "other.zarr", spec={}, code="")
     with pytest.raises(InputError, match="of dataset 'tiny', which is not among those given"):
         principal_components.draw([features], [tmp_path / "other.zarr"])
+
+
+def test_seconds_stand_beside_accuracies_and_none_where_there_are_none(summary):
+    accuracy, seconds, _, others = accuracy_and_seconds.draw([summary]).axes
+    assert [bar.get_width() for bar in accuracy.patches] == pytest.approx([0.7, 0.6, 0.5])
+    assert [label.get_text() for label in accuracy.get_yticklabels()][1] == "raw input"
+    assert [bar.get_width() for bar in seconds.patches] == [12.3, 0.01, 1]
+    assert [[text.get_text() for text in axes.texts] for axes in (seconds, others)] == [
+        ["12", "0", "1"],
+        ["456", "0.001"],
+    ]
 
 
 def test_running_mean_starts_with_what_there_is():
