@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from rules_src.evaluate.published import architectures_table
+from rules_src.evaluate.published import architectures_table, few_shot_table
 from rules_src.storage import read_netcdf
 
 
@@ -39,5 +39,6 @@ if __name__ == "__main__":
         page.write_text(fill(page.read_text(), "results", table))
     readme = Path("README.md")
     readme.write_text(fill(readme.read_text(), "dag", dag_block(dag)))
-    architectures = architectures_table(read_netcdf(Path("results/published/architectures.nc")))
-    readme.write_text(fill(readme.read_text(), "published architectures", architectures))
+    for name, published_table in {"architectures": architectures_table, "few_shot": few_shot_table}.items():
+        text = published_table(read_netcdf(Path(f"results/published/{name}.nc")))
+        readme.write_text(fill(readme.read_text(), f"published {name}", text))

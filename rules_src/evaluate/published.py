@@ -1,11 +1,12 @@
 """Results that come with the project: what summaries of studies say, in few small files that git keeps."""
 
 from collections.abc import Callable, Sequence
+from math import isnan
 
 import xarray as xr
 
 from rules_src.errors import InputError
-from rules_src.evaluate.summary import TABLE_READOUT
+from rules_src.evaluate.summary import MISSING, TABLE_READOUT
 
 SHAPE = ("depth", "width", "activation")
 KEPT = ("seconds", "peak_mb")
@@ -107,6 +108,28 @@ def architectures_table(published: xr.Dataset) -> str:
         f"{attrs['dataset']} after {steps:,} inner steps; ± is half of the 95% interval over {seeds} seeds and "
         f"{attrs['draws']} draws of labels. Seconds, and largest memory of the process, to apply {names[0]} with all "
         "seeds, compilation included where it was not cached."
+    )
+    return "\n".join([*lines, "", caption, ""])
+
+
+def few_shot_table(published: xr.Dataset) -> str:
+    """A Markdown table: one row a representation, one column a dataset and number of labelled examples."""
+    measured = published["accuracy"].notnull().any("representation")
+    columns = [
+        (d, k) for d in measured["dataset"].values for k in measured["shots"].values if measured.sel(dataset=d, shots=k)
+    ]
+    head = ["Method", *(f"{dataset}, {shots} label{'' if shots == 1 else 's'}" for dataset, shots in columns)]
+    lines = [_row(head), "|---" * len(head) + "|"]
+    for name in published["representation"].values.tolist():
+        of_name = published.sel(representation=name)
+        pairs = [[float(of_name[v].sel(dataset=d, shots=k)) for v in ("accuracy", "interval")] for d, k in columns]
+        lines.append(
+            _row([name, *(MISSING if isnan(mean) else f"{100 * mean:.1f} ± {100 * half:.1f}" for mean, half in pairs)])
+        )
+    caption = (
+        "Test accuracy in percent of a logistic regression on so many labelled examples a class; ± is half of the 95% "
+        f"interval over {int(published['seeds'].max())} seeds, where a method is random, and "
+        f"{published.attrs['draws']} draws of labels."
     )
     return "\n".join([*lines, "", caption, ""])
 

@@ -8,7 +8,7 @@ import xarray as xr
 from test_summary import evaluation
 
 from rules_src.errors import InputError
-from rules_src.evaluate.published import architectures, architectures_table, few_shot
+from rules_src.evaluate.published import architectures, architectures_table, few_shot, few_shot_table
 from rules_src.evaluate.summary import summarise
 from rules_src.storage import read_netcdf, write_netcdf
 from rules_src.tools.publish import publish
@@ -67,6 +67,12 @@ def test_few_shot_results_of_several_studies_are_one_table():
     assert joined["shots"].values.tolist() == [1, 10, 100]
     np.testing.assert_allclose(joined["accuracy"].sel(representation="raw"), [[0.7, 0.7, np.nan], [np.nan, 0.65, 0.65]])
     assert np.isnan(joined["interval"].sel(dataset="imdb", representation="shipped")).all()
+    lines = few_shot_table(joined).splitlines()
+    assert lines[0] == "| Method | mnist, 1 label | mnist, 10 labels | imdb, 10 labels | imdb, 100 labels |"
+    assert lines[2:4] == [
+        "| shipped | 80.0 ± 5.0 | 80.0 ± 5.0 | \N{EN DASH} | \N{EN DASH} |",
+        "| raw | 70.0 ± 5.0 | 70.0 ± 5.0 | 65.0 ± 5.0 | 65.0 ± 5.0 |",
+    ]
     assert joined["seconds"].sel(dataset="imdb", representation="late") == 1.5
 
 
