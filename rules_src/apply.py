@@ -60,15 +60,25 @@ def initial_inner_loops(keys: Key[Array, " seed"], widths: Sequence[int], activa
     return InnerLoops(phis, phis, keys, input_permutations(keys, widths[0]))
 
 
-def check_size(seeds: int, inputs: int, base_model: config.BaseModel, *, batch: int) -> None:
+def check_size(seeds: int, inputs: int, base_model: config.BaseModel, *, batch: int, recorded: int = 0) -> None:
     """Let inner loops pass that this device has room for.
+
+    Args:
+        seeds: base models that are trained at once.
+        inputs: of the dataset.
+        base_model: what is trained.
+        batch: examples an inner step.
+        recorded: examples whose features are taken in one forward pass, which holds two layers at a time.
 
     Raises:
         InputError: it has not, with what they take at least.
     """
     loops = _shapes(seeds, inputs, base_model)
-    activations = numbers(seeds, batch, sum(layer_widths(base_model, inputs)))
-    check_memory("hidden, features, batch", {"base models and their averages": loops, "a batch": activations})
+    widths = layer_widths(base_model, inputs)
+    parts = {"base models and their averages": loops, "a batch": numbers(seeds, batch, sum(widths))}
+    if recorded:
+        parts["two layers of all examples"] = numbers(recorded, max(map(sum, pairwise(widths))))
+    check_memory("hidden, features, batch", parts)
 
 
 def _shapes(seeds: int, inputs: int, base_model: config.BaseModel) -> InnerLoops:
@@ -106,7 +116,8 @@ def apply_rule(
         InputError: as for `check_size`.
     """
     together = size(_shapes(spec.seeds, inputs.shape[1], base_model)) <= SIDE_BY_SIDE
-    check_size(spec.seeds if together else 1, inputs.shape[1], base_model, batch=spec.batch)
+    seeds = spec.seeds if together else 1
+    check_size(seeds, inputs.shape[1], base_model, batch=spec.batch, recorded=len(inputs))
     x, examples, shown = jnp.asarray(inputs), jnp.asarray(train), jnp.asarray(probe)
     keys = seed_keys(spec.seeds)
     if together:

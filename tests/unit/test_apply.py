@@ -3,11 +3,12 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from rules_src import apply
+from rules_src import apply, memory
 from rules_src.apply import Recording, apply_rule, input_permutations, seed_keys
 from rules_src.base_model import initial_base_model
 from rules_src.config.apply import Apply
 from rules_src.config.rules import BaseModel, Initial
+from rules_src.errors import InputError
 from rules_src.features import Identity, identity_of, read_features
 from rules_src.stages.apply_rule import apply as stage
 from rules_src.stages.prepare_dataset import prepare_dataset
@@ -161,3 +162,14 @@ def test_the_store_says_what_network_it_is_of_and_has_no_axis_of_seeds_for_what_
     assert store.first_layer_weights.dims == ("inner_step", "input", "unit")
     assert store.activation_2.dims == ("inner_step", "probe", "unit_2")
     assert 50 < store.attrs["peak_mb"] < 1e5
+
+
+def test_a_width_whose_activations_cannot_fit_is_refused_before_anything_is_made(monkeypatch):
+    monkeypatch.setattr(memory, "device_memory", lambda: 2**33)
+    with pytest.raises(InputError) as caught:
+        apply.check_size(1, 196, BaseModel(hidden=[10_000, 40_000]), batch=64, recorded=70_000)
+    parts = "6.0 for base models and their averages + 0.0 for a batch + 13.0 for two layers of all examples"
+    assert (
+        str(caught.value) == f"hidden, features, batch: {parts} = 19.1 GiB at least, but there are 8.0 GiB; give less"
+    )
+    apply.check_size(1, 196, BaseModel(hidden=[10_000]), batch=64, recorded=70_000)
