@@ -25,7 +25,7 @@ LONG_NAMES = {
     "difference_to_random_init": "test accuracy less that of the randomly initialised base model",
     "chance": "test accuracy of guessing",
     "n_test": "examples of the test split",
-    "meta_seeds": "meta-training runs, equal but for the seed, that a rule comes from",
+    "meta_seeds": "meta-training runs, equal but for the seed, that a rule comes from or would start",
     "seconds": "time to learn from the training examples and to embed all, all seeds together",
     "representation": "key of the rule or the embedding in the config",
     "kind": "kind of the rule or the embedding",
