@@ -11,10 +11,11 @@ from itertools import product
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from rules_src.config.cactus import Clusters
 from rules_src.config.embeddings import Neural
 from rules_src.config.learners import MetaLearned
 from rules_src.config.meta_train import MetaTrain
-from rules_src.config.rules import Compact, MetaTrained, Pretrained, Published
+from rules_src.config.rules import Compact, MetaTrained, Pretrained, Published, Untrained
 from rules_src.config.study import Config, Study, learner_folder, meta_train_folders, modality, run_datasets
 from rules_src.errors import InputError
 from rules_src.update_rules.pretrained import pretrained_file
@@ -27,7 +28,7 @@ NO_RESULT = ("rules_src.config", "rules_src.training.progress", "rules_src.train
 # What a saved state does not depend on besides: how it is written, and what is said.
 NO_STATE = (*NO_RESULT, "rules_src.storage", "rules_src.errors")
 
-LEARNED = (Compact, Published, MetaTrained, Pretrained)
+LEARNED = (Compact, Published, Untrained, MetaTrained, Pretrained)
 
 ASKED_FOR = ("accuracy_and_seconds", "principal_components")
 """Figures that a study has to list: of few data, or of what others show with less beside it."""
@@ -81,6 +82,10 @@ class Plan:
     def study(self, name: str) -> Study:
         """A study by its name."""
         return self.config.studies[name]
+
+    def studies(self, *, of_learners: bool) -> list[str]:
+        """Studies that compare learners on episodes, or representations by a few labels."""
+        return [name for name, study in self.config.studies.items() if bool(study.learners) == of_learners]
 
     # Features
 
@@ -228,9 +233,7 @@ class Plan:
         return [f"<results>/studies/{name}/evaluate/{place}/{dataset}.nc" for place, dataset in places]
 
     def tables(self, name: str) -> list[str]:
-        """The summary of a study, and its table, if it compares representations and not learners."""
-        if self.study(name).learners:
-            return []
+        """The summary of a study, and its table."""
         return [f"<results>/studies/{name}/summary.nc", f"<results>/studies/{name}/table.md"]
 
     def figures(self, name: str) -> dict[str, Inputs]:
@@ -257,18 +260,28 @@ class Plan:
             for embedding, dataset in product(study.embeddings, study.datasets)
             if self._is_recorded_in_training(embedding)
         ]
-        summary = self.tables(name)[:1]
+        summary, of_learners = self.tables(name)[:1], bool(study.learners)
+        partitioned = self._partitioned(self.of_study(name), study.partitions)
+        clusters = [
+            f"<results>/partitions/{place}/{dataset}.zarr"
+            for place, dataset in product(partitioned, images)
+            if self._is_clusters(place)
+        ]
+        of_methods = [] if of_learners else summary
+        several_shapes = bool(study.rules) and len(study.base_models) > 2
         known: dict[str, Inputs] = {
             "meta_training_curves": {"histories": histories},
             "accuracy_over_compute": {"histories": histories if several else []},
-            "few_shot_bars": {"summary": summary},
-            "accuracy_and_seconds": {"summary": summary if len(self.of_study(name)) > 1 else []},
-            "accuracy_over_inner_steps": {"summary": summary if study.rules else []},
+            "few_shot_bars": {"summary": of_methods},
+            "accuracy_and_seconds": {"summary": of_methods if len(self.of_study(name)) > 1 else []},
+            "accuracy_over_inner_steps": {"summary": of_methods if study.rules else []},
             "first_layer_filters": {"features": filters},
-            "accuracy_over_meta_training": {"summary": summary if self._has_snapshots(study) else []},
-            "objective_mismatch": {"summary": summary, "features": trained},
+            "accuracy_over_meta_training": {"summary": of_methods if self._has_snapshots(study) else []},
+            "objective_mismatch": {"summary": of_methods, "features": trained},
             "principal_components": {"features": components, "datasets": dataset_stores(study.datasets)},
-            "unseen_architectures": {"summary": summary if study.rules and len(study.base_models) > 2 else []},
+            "unseen_architectures": {"summary": of_methods if several_shapes else []},
+            "accuracy_on_episodes": {"summary": summary if of_learners else []},
+            "pseudo_classes": {"partitions": clusters, "datasets": dataset_stores(images)},
         }
         drawn = {figure: inputs for figure, inputs in known.items() if all(inputs.values())}
         if study.figures is None:
@@ -294,6 +307,10 @@ class Plan:
         """Whether its features were taken often enough for a curve to have a peak."""
         spec = self.config.embeddings[embedding]
         return isinstance(spec, Neural) and len(spec.steps) > 2
+
+    def _is_clusters(self, partitioned: str) -> bool:
+        """Whether partitions, by their place below their folder, are clusters that were found."""
+        return isinstance(self.config.partitions[PurePath(partitioned).name], Clusters)
 
     def figure_files(self, name: str) -> list[str]:
         """Every figure of a study, in every format."""
@@ -349,6 +366,8 @@ class Plan:
         spec = self.config.rules[rule]
         if isinstance(spec, MetaTrained):
             return [f"update_rules.{self.config.meta_train[spec.run].rule.module}"]
+        if isinstance(spec, Untrained):
+            return [f"update_rules.{spec.rule.module}"]
         # Which one a pretrained rule takes stands in its file.
         if isinstance(spec, Pretrained):
             return [f"update_rules.{kind.module}" for kind in (Compact, Published)]

@@ -7,12 +7,16 @@ from rules_src import apply, memory
 from rules_src.apply import Recording, apply_rule, input_permutations, seed_keys
 from rules_src.base_model import initial_base_model
 from rules_src.config.apply import Apply
-from rules_src.config.rules import BaseModel, Initial
+from rules_src.config.meta_train import MetaTrain
+from rules_src.config.rules import BaseModel, Compact, Initial, Untrained
 from rules_src.errors import InputError
 from rules_src.features import Identity, identity_of, read_features
+from rules_src.meta_train.run import meta_training
 from rules_src.stages.apply_rule import apply as stage
 from rules_src.stages.prepare_dataset import prepare_dataset
+from rules_src.training.run import Folder
 from rules_src.update_rules.hand_made import build
+from rules_src.update_rules.theta import untrained_rules
 
 EXAMPLES, INPUTS = 40, 6
 TEST = np.arange(0, EXAMPLES, 4)
@@ -173,3 +177,21 @@ def test_a_width_whose_activations_cannot_fit_is_refused_before_anything_is_made
         str(caught.value) == f"hidden, features, batch: {parts} = 19.1 GiB at least, but there are 8.0 GiB; give less"
     )
     apply.check_size(1, 196, BaseModel(hidden=[10_000]), batch=64, recorded=70_000)
+
+
+def test_untrained_rules_are_those_that_meta_training_starts_from(tmp_path):
+    rule = Compact(kind="compact", channels=3)
+    sources = {"gaussians": {"kind": "gaussians"}}
+    run = MetaTrain.model_validate(
+        {
+            "rule": rule,
+            "base_models": [{"hidden": [], "features": 2}],
+            "tasks": {"side": 3, "sources": sources},
+            "meta_steps": 1,
+            "seed": 2,
+        }
+    )
+    started = meta_training(run, {}, None, Folder(tmp_path, {})).rule
+    thetas = untrained_rules(Untrained(kind="untrained", rule=rule, seeds=3))
+    equal = [jax.tree.all(jax.tree.map(np.array_equal, theta, started)) for theta in thetas]
+    assert equal == [False, False, True]

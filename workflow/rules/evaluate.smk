@@ -30,6 +30,7 @@ rule summarise:
     output:
         summary="<results>/studies/{study}/summary.nc",
         table="<results>/studies/{study}/table.md",
+        first="<results>/studies/{study}/table.csv",
         page=report(
             "<results>/studies/{study}/table.html",
             caption="../report/table.rst",
@@ -40,12 +41,14 @@ rule summarise:
         "<logs>/summarise/{study}.log",
     benchmark:
         "<benchmarks>/summarise/{study}.tsv"
+    wildcard_constraints:
+        study=one_of(plan.studies(of_learners=False)),
     params:
         code=lambda wildcards: code("summarise"),
     shell:
         """
         python -m rules_src.stages.summarise --output {output.summary:q} --table {output.table:q} \
-            --page {output.page:q} --study {wildcards.study} {input:q} 2>&1 | tee {log:q}
+            --page {output.page:q} --first {output.first:q} --study {wildcards.study} {input:q} 2>&1 | tee {log:q}
         """
 
 
