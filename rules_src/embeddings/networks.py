@@ -170,6 +170,11 @@ def _normalised(x: Float[Array, "batch row column filter"]) -> Float[Array, "bat
     return jax.nn.standardize(grouped, axis=(1, 2, 4)).reshape(x.shape)
 
 
+def of_unit_length(x: Float[Array, "example feature"]) -> Float[Array, "example feature"]:
+    """Each example divided by its Euclidean norm."""
+    return x / jnp.maximum(jnp.linalg.norm(x, axis=1, keepdims=True), 1e-6)
+
+
 def told_apart(real: Float[Array, " batch"], generated: Float[Array, " batch"]) -> Float[Array, ""]:
     """Cross-entropy of logits that are to be large for what is real and small for what is generated."""
     return (jax.nn.softplus(-real) + jax.nn.softplus(generated)).mean()
