@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from rules_src.config.datasets import Celeba, File, ImageFolder
 from rules_src.config.learners import MetaLearned
 from rules_src.config.meta_train import MetaTrain
 from rules_src.config.rules import Compact, MetaTrained, Pretrained, Published
@@ -274,19 +275,31 @@ class Plan:
     # Datasets
 
     def own_files(self, dataset: str) -> list[str]:
-        """The file that a dataset of source `file` is read from; none for other sources.
+        """Files and folders of a user's own that a dataset is read from; none for sources that are fetched or packaged.
+
+        Of a folder of images these are all folders in it, whose times change when images are added or taken away.
 
         Raises:
-            InputError: there is no such file, or it is from the future.
+            InputError: there is no such file or folder, or it is from the future.
         """
         spec = self.config.datasets[dataset]
-        if spec.source != "file":
+        if isinstance(spec, File):
+            found = {Path(spec.path): "file"}
+        elif isinstance(spec, ImageFolder):
+            root = Path(spec.path)
+            below = (folder for depth in ("*", "*/*") for folder in sorted(root.glob(depth)) if folder.is_dir())
+            found = dict.fromkeys([root, *below], "folder")
+        elif isinstance(spec, Celeba):
+            images, *lists = (Path(spec.path, name) for name in spec.files)
+            found = {images: "folder", **dict.fromkeys(lists, "file")}
+        else:
             return []
-        if not Path(spec.path).is_file():
-            what = "is a folder" if Path(spec.path).is_dir() else "no such file"
-            raise InputError(f"datasets.{dataset}.path: {spec.path}: {what}")
-        check_time(Path(spec.path))
-        return [spec.path]
+        for path, kind in found.items():
+            if not (path.is_file() if kind == "file" else path.is_dir()):
+                what = f"is a {'folder' if kind == 'file' else 'file'}" if path.exists() else f"no such {kind}"
+                raise InputError(f"datasets.{dataset}.path: {path}: {what}")
+            check_time(path)
+        return list(map(str, found))
 
     # Code
 
