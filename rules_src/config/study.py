@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from rules_src.config.apply import Apply
 from rules_src.config.base import Distinct, Folder, Name, Section, canonical_json, short_hash
-from rules_src.config.cactus import Labels, Partition
+from rules_src.config.cactus import Hyperplanes, Labels, Partition
 from rules_src.config.datasets import Celeba, Data, Dataset, File
 from rules_src.config.embeddings import Convolutional, Embedding
 from rules_src.config.episodes import Episodes
@@ -127,6 +127,12 @@ class Config(Section):
                 for partition in study.partitions:
                     if not study.rules and not study.embeddings and self.partitions[partition].needs_features:
                         raise ValueError(f"{place}.embeddings: {partition!r} partitions features; list at least one")
+                    key, classes = _classes(self.partitions[partition])
+                    if classes is not None and classes < spec.tasks.way:
+                        raise ValueError(
+                            f"partitions.{partition}.{key}: {classes} are fewer than the {spec.tasks.way} ways of "
+                            f"learners.{learner}.tasks; give at least that"
+                        )
                     members, needed = self.partitions[partition].members, spec.tasks.shots + spec.tasks.queries
                     if members < needed:
                         raise ValueError(
@@ -222,6 +228,13 @@ def meta_train_folders(config: Config, run: str) -> dict[str, MetaTrain]:
 def learner_folder(config: Config, learner: str) -> str:
     """`<learner>-<hash of its spec>`: a changed number never overwrites a long training; defaults do not count."""
     return f"{learner}-{short_hash(canonical_json(config.learners[learner], defaults=False))}"
+
+
+def _classes(partition: Partition) -> tuple[str, int | None]:
+    """The key that says how many clusters a partition has, as far as one does, and that number."""
+    if isinstance(partition, Labels):
+        return "kind", None
+    return ("way", partition.way) if isinstance(partition, Hyperplanes) else ("clusters", partition.clusters)
 
 
 def _source_datasets(run: MetaTrain) -> dict[str, str]:

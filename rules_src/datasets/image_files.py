@@ -95,7 +95,7 @@ def read_images(paths: Sequence[Path], root: Path, *, side: int | None, colour: 
             image = _decoded(path, content, side, colour)
             if image.shape != first.shape:
                 here, there = (f"{shape[1]}x{shape[0]}" for shape in (image.shape, first.shape))
-                raise InputError(f"{path}: {here} pixels, {paths[0].name} has {there}; give side, which resizes all")
+                raise InputError(f"{path}: {here} pixels, {paths[0]} has {there}; give side, which resizes all")
             pixels[number] = image
             yield path.relative_to(root).as_posix(), content
 

@@ -127,6 +127,19 @@ def check_shots(dataset: xr.Dataset, shots: int) -> None:
         )
 
 
+def check_examples(dataset: xr.Dataset, examples: int) -> None:
+    """Let a dataset pass that has at least so many training examples.
+
+    Raises:
+        InputError: it has fewer.
+    """
+    if (found := dataset.attrs["n_train"]) < examples:
+        raise InputError(
+            f"clusters: they take at least {examples} training examples, {dataset.attrs['name']} has {found}; give "
+            "fewer clusters or members"
+        )
+
+
 def split_of_classes(
     label: Integer[np.ndarray, " example"], split: Split, classes: int
 ) -> UInt8[np.ndarray, " class_"] | None:

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import yaml
-from checkout import Checkout
+from checkout import ROOT, Checkout
 
+from rules_src.config.base import canonical_json
 from rules_src.config.study import load
 from rules_src.errors import InputError
 from rules_src.storage import read_netcdf
+from workflow.plan import Plan
 
 TINY = {
     "results": "results/tiny",
@@ -96,6 +98,17 @@ def test_what_cannot_be_trained_is_one_line_before_any_job(place: str, value: ob
         load(config)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_dataset_is_asked_for_what_clusters_and_episodes_take():
+    config = load(TINY)
+    episodes = canonical_json(config.studies["tiny"].episodes)
+    # 75% of 5 clusters of 3 members, rounded up.
+    assert Plan(config, ROOT / "rules_src").asked("letters") == ["--shots=0", "--examples=12", f"--episodes={episodes}"]
+    more = {"deep": {"kind": "deep-cluster", "clusters": 700}}
+    study = {**TINY["studies"]["tiny"], "embeddings": ["deep"]}
+    deep = load({**TINY, "studies": {"tiny": study}, "embeddings": more})
+    assert "--examples=700" in Plan(deep, ROOT / "rules_src").asked("letters")
 
 
 def test_attributes_make_tasks_of_two_classes_for_learners_alone():

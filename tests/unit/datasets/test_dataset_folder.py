@@ -141,7 +141,10 @@ LAYOUTS = {
         lambda r: (r / "val/cat").rename(r / "val/dog"),
         "{0}/val/dog: a class that is also at {0}/test/dog; no class may be in two splits",
     ),
-    "mixed sizes": (lambda r: None, "{0}/test/dog/1.png: 10x8 pixels, 0.png has 9x7; give side, which resizes all"),
+    "mixed sizes": (
+        lambda r: None,
+        "{0}/test/dog/1.png: 10x8 pixels, {0}/test/dog/0.png has 9x7; give side, which resizes all",
+    ),
     "extra": (lambda r: (r / "extra").mkdir(), "{0}/extra: no split; folders in {0} are train, test and perhaps val"),
     "two": (
         lambda r: (r / "validation/fly").mkdir(parents=True),
