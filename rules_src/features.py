@@ -22,7 +22,7 @@ LONG_NAMES = {
     "first_layer_weights": "incoming weights of the first layer's units",
     "input_permutation": "for each seed the dataset's input that base-model input j receives",
     "activation": "post-activations of a layer on the probe examples",
-    "meta_seed": "meta-training runs, equal but for the seed, that the rule comes from",
+    "meta_seed": "meta-training runs, equal but for the seed, that the rule comes from or would start",
     "seed": "initial weights and order of examples",
     "inner_step": "updates on batches of unlabelled examples before; 0 too where there are none",
     "probe": "index of a test example whose activations are kept",

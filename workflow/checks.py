@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rules_src.config.datasets import Labelled, Letters, Patches, Source
 from rules_src.config.meta_train import MetaTrain
-from rules_src.config.rules import Learned, MetaTrained, Published
+from rules_src.config.rules import Learned, MetaTrained, Published, Untrained
 from rules_src.config.study import Config
 from rules_src.config.tasks import Images, Projections
 from rules_src.errors import InputError
@@ -202,6 +202,8 @@ def _features_demanded(config: Config, rule: str) -> int | None:
     spec = config.rules[rule]
     if isinstance(spec, MetaTrained):
         spec = config.meta_train[spec.run].rule
+    if isinstance(spec, Untrained):
+        spec = spec.rule
     return spec.features if isinstance(spec, Published) else None
 
 

@@ -18,7 +18,7 @@ from rules_src.config.datasets import Celeba, File, ImageFolder
 from rules_src.config.embeddings import DeepCluster
 from rules_src.config.learners import ClusterMatching, MetaLearned
 from rules_src.config.meta_train import MetaTrain
-from rules_src.config.rules import Compact, MetaTrained, Pretrained, Published
+from rules_src.config.rules import Compact, MetaTrained, Pretrained, Published, Untrained
 from rules_src.config.study import Config, Study, learner_folder, meta_train_folders, modality, run_datasets
 from rules_src.errors import InputError
 from rules_src.update_rules.pretrained import pretrained_file
@@ -31,7 +31,7 @@ NO_RESULT = ("rules_src.config", "rules_src.training.progress", "rules_src.train
 # What a saved state does not depend on besides: how it is written, and what is said.
 NO_STATE = (*NO_RESULT, "rules_src.storage", "rules_src.errors")
 
-LEARNED = (Compact, Published, MetaTrained, Pretrained)
+LEARNED = (Compact, Published, Untrained, MetaTrained, Pretrained)
 
 Inputs = dict[str, list[str]]
 """Paths by the name under which a figure takes them."""
@@ -337,6 +337,8 @@ class Plan:
         spec = self.config.rules[rule]
         if isinstance(spec, MetaTrained):
             return [f"update_rules.{self.config.meta_train[spec.run].rule.module}"]
+        if isinstance(spec, Untrained):
+            return [f"update_rules.{spec.rule.module}"]
         # Which one a pretrained rule takes stands in its file.
         if isinstance(spec, Pretrained):
             return [f"update_rules.{kind.module}" for kind in (Compact, Published)]

@@ -50,6 +50,9 @@ class Letters(Source):
     """Share of the faces in split `test`; whole families are drawn, up to this share."""
     held_out_characters: Fraction = 0.2
     """Share of the 62 characters that no meta-training task uses."""
+    split_by: Literal["faces", "characters"] = "faces"
+    """Split `test` has all characters of the held-out faces, or the held-out characters in all faces, as few-shot
+    learning of classes never seen has it."""
     split_seed: Seed = 0
     """Seed of both draws."""
 

@@ -61,6 +61,9 @@ class Maml(MetaLearned):
     """While training."""
     test_inner_steps: PositiveInt = 50
     """At evaluation."""
+    head: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    """Standard deviation of the last layer's initial weights, 1 as published. A training of a few thousand steps is far
+    better from 0, where all classes begin alike and no weights drawn at random have to be unlearned."""
     first_order: bool = False
     """Whether gradients leave out how the inner gradients change."""
 

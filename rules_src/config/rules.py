@@ -122,7 +122,20 @@ class Pretrained(Section):
 Learned = Annotated[Compact | Published, Field(discriminator="kind")]
 """A rule that has a theta."""
 
+
+class Untrained(Section):
+    """A learned rule before meta-training, at several initial thetas."""
+
+    kind: Literal["untrained"]
+    rule: Learned
+    """What is not trained."""
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Initial thetas: those that meta-training runs of the seeds 0, 1, ... start from."""
+
+
 Initial = Annotated[Compact | Published | Oja | Hebb | Identity, Field(discriminator="kind")]
 """A rule that is complete from its config alone: hand-made, or learned at its initial theta."""
 
-Rule = Annotated[Compact | Published | Oja | Hebb | Identity | MetaTrained | Pretrained, Field(discriminator="kind")]
+Rule = Annotated[
+    Compact | Published | Oja | Hebb | Identity | Untrained | MetaTrained | Pretrained, Field(discriminator="kind")
+]

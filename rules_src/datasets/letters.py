@@ -52,7 +52,8 @@ def prepare(spec: Letters, fetch: Fetch, faces: Sequence[Path] | None = None) ->
     Each glyph is centred and keeps a margin; a face has one scale for all its characters, so that c and C differ.
     Jitter is for the tasks to draw. Beyond the schema: `character (example)` and `face (example)`, indices into the
     attributes `class_names` and `faces`, and what is held out of meta-training: `held_out_character
-    (character_index)` and `held_out_face (face_index)`. Split `test` holds all characters of the held-out faces.
+    (character_index)` and `held_out_face (face_index)`. Split `test` holds all characters of the held-out faces, or the
+    held-out characters in all faces.
 
     Args:
         spec: side and shares held out.
@@ -71,7 +72,7 @@ def prepare(spec: Letters, fetch: Fetch, faces: Sequence[Path] | None = None) ->
     dataset = image_dataset(
         np.concatenate([face.glyphs for face in usable])[..., None],
         character,
-        held_out_face[face],
+        held_out_face[face] if spec.split_by == "faces" else held_out_character[character],
         ABOUT,
         class_names=list(CHARACTERS),
         faces=[face.name for face in usable],

@@ -25,7 +25,7 @@ LONG_NAMES = {
     "difference_to_random_init": "test accuracy less that of the randomly initialised base model",
     "chance": "test accuracy of guessing",
     "n_test": "examples of the test split",
-    "meta_seeds": "meta-training runs, equal but for the seed, that a rule comes from",
+    "meta_seeds": "meta-training runs, equal but for the seed, that a rule comes from or would start",
     "seconds": "time to learn from the training examples and to embed all, all seeds together",
     "representation": "key of the rule or the embedding in the config",
     "kind": "kind of the rule or the embedding",
@@ -37,6 +37,10 @@ LONG_NAMES = {
 CELL = ("representation", "dataset", "base_model")
 
 Cell = tuple[str, str, str]
+
+
+Table = list[list[str]]
+"""Rows of texts, the head first; `**` around what is bold."""
 
 
 class Key(NamedTuple):
@@ -131,35 +135,49 @@ def markdown_table(summary: xr.Dataset) -> str:
     from it. The last one says how long each took.
     """
     most, fewest = (int(shots) for shots in (summary["shots"].values.max(), summary["shots"].values.min()))
-    cells = summary.sel(readout=TABLE_READOUT, shots=most)
+    cells = _at(most, summary)
     caption = (
         f"Test accuracy in percent of a logistic regression fitted on {_labelled(most)} a class; ± is half of the 95% "
         f"interval over seeds and draws of labels ({summary.attrs['draws']} draws){_of_meta_training(summary)}; best "
         "in bold."
     )
-    chance = _row("chance", [f"{100 * value:.1f}" for value in _columns(cells["chance"], cells)])
-    parts = [*_rows(cells, "accuracy", "Method", ""), chance, "", caption, ""]
+    parts = [*_rows(headline(summary)), "", caption, ""]
     name = "difference_to_random_init"
     if name in summary:
         reference = str(cells["representation"].values[cells["kind"].values == REFERENCE][0])
         others = cells.isel(representation=np.flatnonzero(cells["representation"].values != reference))
-        parts += [*_rows(others, name, f"Points over {reference}", "+"), ""]
+        parts += [*_rows(_texts(others, name, f"Points over {reference}", "+")), ""]
         parts += [f"The same accuracies minus those of {reference} on the same draws of labels.", ""]
     if fewest < most:
-        cells = summary.sel(readout=TABLE_READOUT, shots=fewest)
-        parts += [*_rows(cells, "accuracy", "Method", ""), chance, ""]
+        parts += [*_rows(_accuracies(_at(fewest, summary))), ""]
         parts += [f"As above, with {_labelled(fewest)} a class.", ""]
-    parts += [_head("Seconds", summary), _line(summary)]
+    durations = [_head("Seconds", summary)]
     for representation in summary["representation"].values.tolist():
         seconds = _columns(summary["seconds"].sel(representation=representation), summary)
-        parts.append(_row(representation, [MISSING if np.isnan(value) else f"{value:.1f}" for value in seconds]))
+        durations.append([representation, *(MISSING if np.isnan(value) else f"{value:.1f}" for value in seconds)])
     parts += [
+        *_rows(durations),
         "",
         "Wall-clock time to learn from the unlabelled training examples and to embed all, all seeds together, with "
         "compilation where it was not cached and without meta-training, as it was in this run.",
         "",
     ]
     return "\n".join(parts)
+
+
+def headline(summary: xr.Dataset) -> Table:
+    """The first of these tables: every method at the most shots, and guessing."""
+    return _accuracies(_at(int(summary["shots"].values.max()), summary))
+
+
+def _at(shots: int, summary: xr.Dataset) -> xr.Dataset:
+    """What tables show of so many shots."""
+    return summary.sel(readout=TABLE_READOUT, shots=shots)
+
+
+def _accuracies(cells: xr.Dataset) -> Table:
+    chance = [f"{100 * value:.1f}" for value in _columns(cells["chance"], cells)]
+    return [*_texts(cells, "accuracy", "Method", ""), ["chance", *chance]]
 
 
 def _of_meta_training(summary: xr.Dataset) -> str:
@@ -183,23 +201,15 @@ def _columns(values: xr.DataArray, summary: xr.Dataset) -> list[float]:
     return columns
 
 
-def _head(title: str, summary: xr.Dataset) -> str:
+def _head(title: str, summary: xr.Dataset) -> list[str]:
     datasets, base_models = summary["dataset"].values.tolist(), summary["base_model"].values.tolist()
     columns = [(dataset, base_model) for base_model in base_models for dataset in datasets]
-    return _row(title, [dataset if len(base_models) == 1 else f"{dataset}, {name}" for dataset, name in columns])
+    return [title, *(dataset if len(base_models) == 1 else f"{dataset}, {name}" for dataset, name in columns)]
 
 
-def _line(summary: xr.Dataset) -> str:
-    return "|---" * (1 + summary.sizes["dataset"] * summary.sizes["base_model"]) + "|"
-
-
-def _row(name: str, cells: Sequence[str]) -> str:
-    return f"| {name} | {' | '.join(cells)} |"
-
-
-def _rows(cells: xr.Dataset, name: str, title: str, sign: str) -> list[str]:
-    """A Markdown table of mean and half interval width in percent: methods by datasets and base models."""
-    rows = [_head(title, cells), _line(cells)]
+def _texts(cells: xr.Dataset, name: str, title: str, sign: str) -> Table:
+    """Mean and half interval width in percent: methods by datasets and base models."""
+    rows = [_head(title, cells)]
     best = [f"{100 * value:.1f}" for value in _columns(cells[name].max("representation"), cells)]
     for representation in cells["representation"].values.tolist():
         row = cells.sel(representation=representation)
@@ -209,8 +219,14 @@ def _rows(cells: xr.Dataset, name: str, title: str, sign: str) -> list[str]:
             text = MISSING if np.isnan(mean) else f"{100 * mean:{sign}.1f} ± {100 * (high - low) / 2:.1f}"
             # Equal as printed is equally bold.
             texts.append(f"**{text}**" if f"{100 * mean:.1f}" == largest and not np.isnan(mean) else text)
-        rows.append(_row(representation, texts))
+        rows.append([representation, *texts])
     return rows
+
+
+def _rows(table: Table) -> list[str]:
+    """As Markdown."""
+    head, *rows = (f"| {' | '.join(row)} |" for row in table)
+    return [head, "|---" * len(table[0]) + "|", *rows]
 
 
 def _key(evaluation: xr.Dataset) -> Key:

@@ -84,13 +84,13 @@ class AdaptedNetwork(Trainable):
 def initial(spec: Maml, key: PRNGKeyArray, image: tuple[int, int, int]) -> AdaptedNetwork:
     """Before the first step."""
     inner = Inner(spec.inner_rate, spec.inner_steps, spec.test_inner_steps, spec.first_order)
-    return random_network(key, image, spec.filters, spec.tasks.way, inner)
+    return random_network(key, image, spec.filters, spec.tasks.way, inner, head=spec.head)
 
 
 def random_network(
-    key: PRNGKeyArray, image: tuple[int, int, int], filters: int, way: int, inner: Inner
+    key: PRNGKeyArray, image: tuple[int, int, int], filters: int, way: int, inner: Inner, *, head: float = 1.0
 ) -> AdaptedNetwork:
-    """At random weights, those of the last layer from a standard normal distribution."""
+    """At random weights, those of the last layer from a normal distribution of standard deviation `head`."""
     key_network, key_weights = jax.random.split(key)
-    weights = jax.random.normal(key_weights, (filters, way))
+    weights = head * jax.random.normal(key_weights, (filters, way))
     return AdaptedNetwork(Network(key_network, image, filters, "strided"), weights, jnp.zeros(way), inner)

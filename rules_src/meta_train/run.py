@@ -20,7 +20,7 @@ from rules_src.tasks.source import Source
 from rules_src.training.run import Folder
 from rules_src.training.state import save_state, state_path
 from rules_src.update_rules.learned import NeuronLocalRule
-from rules_src.update_rules.theta import built_rule, save_theta, trained_rule
+from rules_src.update_rules.theta import built_rule, first_keys, save_theta, trained_rule
 
 LONG_NAMES = {
     "meta_loss": "meta-objective, mean over the tasks that were finite",
@@ -137,8 +137,8 @@ def meta_training(
     Raises:
         InputError: there is too little memory, or as for `task_sources`, `watched` and `first_rule`.
     """
-    key_rule, key_probe = jax.random.split(jax.random.fold_in(jax.random.key(spec.seed), 1))
-    rule = first_rule(spec, start, key_rule)
+    key_theta, key_probe = first_keys(spec.seed)
+    rule = first_rule(spec, start, key_theta)
     _check_size(rule, spec)
     sources = task_sources(spec.tasks, datasets)
     training = {name: sources[name] for name in trained_sources(spec)}

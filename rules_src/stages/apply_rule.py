@@ -16,7 +16,7 @@ from typer import Option
 from rules_src.apply import Recording, apply_rule, input_permutations, seed_keys
 from rules_src.config.apply import Apply
 from rules_src.config.base import parse_spec
-from rules_src.config.rules import BaseModel, Initial, MetaTrained, Pretrained, Rule
+from rules_src.config.rules import BaseModel, Initial, MetaTrained, Pretrained, Rule, Untrained
 from rules_src.datasets.arrays import load_inputs
 from rules_src.errors import InputError
 from rules_src.features import Identity, features_dataset, write_features
@@ -24,7 +24,7 @@ from rules_src.stages.command import run
 from rules_src.storage import check_manifest, read_zarr
 from rules_src.training.state import saved_steps, state_path
 from rules_src.update_rules.base import UpdateRule, check_fit
-from rules_src.update_rules.theta import initial_rule, trained_rule
+from rules_src.update_rules.theta import initial_rule, trained_rule, untrained_rules
 
 
 def apply(
@@ -65,9 +65,10 @@ def apply(
         for update_rule in update_rules
     ]
     seconds = time.monotonic() - begin
-    features = _dataset(recordings, section, probe, data.inputs.shape[1], meta_seeds=isinstance(kind, MetaTrained))
+    meta_seeds = isinstance(kind, MetaTrained | Untrained)
+    features = _dataset(recordings, section, probe, data.inputs.shape[1], meta_seeds=meta_seeds)
     # A run's first snapshot is the rule before meta-training.
-    untrained = isinstance(kind, MetaTrained) and kind.meta_step == 0
+    untrained = isinstance(kind, Untrained) or (isinstance(kind, MetaTrained) and kind.meta_step == 0)
     what = described.kind if untrained else kind.kind
     identity = Identity(method, what, stored.attrs["name"], base_model_name)
     specs = {"rule": json.loads(rule), "base_model": json.loads(base_model), "apply": json.loads(spec)}
@@ -77,6 +78,8 @@ def apply(
 
 def _rules(spec: Rule, thetas: Sequence[Path]) -> tuple[Initial, list[UpdateRule]]:
     """What the rules are, and each of them."""
+    if isinstance(spec, Untrained):
+        return spec.rule, untrained_rules(spec)
     if not isinstance(spec, MetaTrained | Pretrained):
         return spec, [initial_rule(spec)]
     if not thetas:

@@ -1,5 +1,6 @@
 """Stage: gather every evaluation of a study into one file and one table."""
 
+import csv
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from rules_src.evaluate.page import table_page
-from rules_src.evaluate.summary import markdown_table, summarise
+from rules_src.evaluate.summary import Table, headline, markdown_table, summarise
 from rules_src.stages.command import run
 from rules_src.storage import read_netcdf, write_netcdf, write_whole
 
@@ -17,6 +18,7 @@ def gather(
     output: Annotated[Path, Option(help="netCDF file to write.")],
     table: Annotated[Path, Option(help="Markdown file to write.")],
     page: Annotated[Path, Option(help="The same as an HTML file.")],
+    first: Annotated[Path, Option(help="Its first part as a CSV file, for the report's first page.")],
     study: Annotated[str, Option(help="Key of the study in the config.")],
 ) -> None:
     """Write means and intervals of all evaluations, and a table of those with the most labels."""
@@ -25,6 +27,12 @@ def gather(
     text = markdown_table(summary)
     for path, content in ((table, text), (page, table_page(f"Study {study}", text))):
         write_whole(path, partial(Path.write_text, data=content, encoding="utf-8"))
+    write_whole(first, partial(_write_csv, headline(summary)))
+
+
+def _write_csv(table: Table, path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(table)
 
 
 if __name__ == "__main__":

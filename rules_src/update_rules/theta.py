@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from rules_src.config.base import parse_spec
-from rules_src.config.rules import Initial, Learned
+from rules_src.config.rules import Initial, Learned, Untrained
 from rules_src.errors import InputError
 from rules_src.storage import checksum, opened_safetensors, safetensors_bytes, write_whole
 from rules_src.update_rules.base import UpdateRule
@@ -55,6 +55,17 @@ def initial_rule(spec: Initial) -> UpdateRule:
     """The rule that `spec` describes, learned ones at their initial theta of key 0."""
     rule: UpdateRule = built_rule(spec, jax.random.key(0))
     return rule
+
+
+def first_keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
+    """From what a meta-training run of this seed draws the theta that it starts from, and what it watches."""
+    key_theta, key_probe = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1))
+    return key_theta, key_probe
+
+
+def untrained_rules(spec: Untrained) -> list[UpdateRule]:
+    """The rule at each of its initial thetas."""
+    return [built_rule(spec.rule, first_keys(seed)[0]) for seed in range(spec.seeds)]
 
 
 def trained_rule(path: Path) -> tuple[Learned, Any]:

@@ -6,8 +6,12 @@ from pydantic import TypeAdapter
 from rules_src.apply import Recording, apply_rule, input_permutations, seed_keys
 from rules_src.base_model import initial_base_model
 from rules_src.config.apply import Apply
-from rules_src.config.rules import BaseModel, Initial
+from rules_src.config.meta_train import MetaTrain
+from rules_src.config.rules import BaseModel, Compact, Initial, Untrained
+from rules_src.meta_train.run import meta_training
+from rules_src.training.run import Folder
 from rules_src.update_rules.hand_made import build
+from rules_src.update_rules.theta import untrained_rules
 
 EXAMPLES, INPUTS = 40, 6
 TEST = np.arange(0, EXAMPLES, 4)
@@ -132,3 +136,21 @@ def test_probe_rows_are_those_asked_for():
     everything = _recordings("oja", [3], probe=np.arange(EXAMPLES))[0]
     for of_all, of_probe in zip(everything.activations, recording.activations, strict=True):
         np.testing.assert_allclose(of_all[:, PROBE], of_probe, atol=1e-6)
+
+
+def test_untrained_rules_are_those_that_meta_training_starts_from(tmp_path):
+    rule = Compact(kind="compact", channels=3)
+    sources = {"gaussians": {"kind": "gaussians"}}
+    run = MetaTrain.model_validate(
+        {
+            "rule": rule,
+            "base_models": [{"hidden": [], "features": 2}],
+            "tasks": {"side": 3, "sources": sources},
+            "meta_steps": 1,
+            "seed": 2,
+        }
+    )
+    started = meta_training(run, {}, None, Folder(tmp_path, {})).rule
+    thetas = untrained_rules(Untrained(kind="untrained", rule=rule, seeds=3))
+    equal = [jax.tree.all(jax.tree.map(np.array_equal, theta, started)) for theta in thetas]
+    assert equal == [False, False, True]

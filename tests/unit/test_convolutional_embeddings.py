@@ -12,7 +12,7 @@ from rules_src.config.tasks import Jitter
 from rules_src.config.training import Keep
 from rules_src.embeddings import acai, bigan, contrastive, deep_cluster, infogan
 from rules_src.embeddings.base import Unlabelled
-from rules_src.embeddings.networks import ConvolutionalDecoder, ConvolutionalEncoder
+from rules_src.embeddings.networks import ConvolutionalDecoder, ConvolutionalEncoder, convolved
 from rules_src.embeddings.neural import NeuralTraining, drawn
 from rules_src.errors import InputError
 from rules_src.tasks.augmentation import augmented
@@ -45,6 +45,26 @@ def strokes(count: int = 60):
 
 def parameters(model, part: str):
     return [np.abs(leaf).max() for leaf in jax.tree.leaves(getattr(model, part))]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolutions_and_their_derivatives_are_those_of_the_library(stride):
+    x, kernel = (jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate([(2, 5, 4, 3), (3, 3, 3, 2)]))
+
+    def library(x, kernel):
+        return jax.lax.conv_general_dilated(x, kernel, [stride] * 2, "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    def slopes(convolve):
+        def cost(x, kernel):
+            return jnp.sin(convolve(x, kernel)).sum()
+
+        def adapted(x, kernel):
+            return cost(x, kernel - 0.1 * jax.grad(cost, 1)(x, kernel))
+
+        return jax.jit(lambda *at: (convolve(*at), jax.grad(cost, (0, 1))(*at), jax.grad(adapted, (0, 1))(*at)))
+
+    ours = slopes(lambda *at: convolved(*at, stride=stride))(x, kernel)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), ours, slopes(library)(x, kernel))
 
 
 @pytest.mark.parametrize("normalised", [True, False])

@@ -173,6 +173,18 @@ def test_an_inner_step_is_that_of_a_mean_loss_times_the_way_and_spares_the_shift
     assert not np.allclose(adapted.network.kernels[0], learner.network.kernels[0])
 
 
+def test_all_classes_begin_alike_from_a_head_of_zero():
+    learner = maml.initial(SMALL.model_copy(update={"head": 0.0}), jax.random.key(0), IMAGE)
+    published = maml.initial(SMALL, jax.random.key(0), IMAGE)
+    support, query = task()
+    np.testing.assert_array_equal(learner.network.kernels[0], published.network.kernels[0])
+    assert np.ptp(eqx.filter_jit(learner.logits)(query), axis=-1).max() == 0
+    # So it does not matter in which order they come.
+    scored = eqx.filter_jit(lambda model, flip: model.scores(support[::flip], query[::flip])[::flip, :, ::flip])
+    np.testing.assert_allclose(scored(learner, -1), scored(learner, 1), rtol=1e-3, atol=1e-4)
+    assert not np.allclose(scored(published, -1), scored(published, 1), rtol=1e-3, atol=1e-4)
+
+
 def test_fewer_ways_than_in_training_use_the_first_outputs():
     learner = maml.initial(SMALL, jax.random.key(0), IMAGE)
     support, query = task(way=2)

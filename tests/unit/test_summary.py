@@ -3,7 +3,7 @@ import pytest
 import xarray as xr
 
 from rules_src.errors import InputError
-from rules_src.evaluate.summary import markdown_table, summarise
+from rules_src.evaluate.summary import headline, markdown_table, summarise
 
 
 def evaluation(method, dataset, mean, *, seeds=2, steps=(0,), base_model="small", draws=3, kind="raw"):
@@ -183,3 +183,12 @@ def test_repeated_or_mixed_evaluations_are_refused():
         summarise([full[0], evaluation("pca", "a", 0.5, draws=4)])
     with pytest.raises(InputError, match="no evaluation to summarise"):
         summarise([])
+
+
+def test_the_headline_is_the_first_table_of_the_page(summary):
+    head, *methods, chance = headline(summary)
+    assert head == ["Method", *summary["dataset"].values]
+    lines = markdown_table(summary).splitlines()
+    assert lines[0] == f"| {' | '.join(head)} |"
+    assert lines[2 : 2 + len(methods)] == [f"| {' | '.join(row)} |" for row in methods]
+    assert chance[0] == "chance"

@@ -30,6 +30,7 @@ rule summarise:
     output:
         summary="<results>/studies/{study}/summary.nc",
         table="<results>/studies/{study}/table.md",
+        first="<results>/studies/{study}/headline.csv",
         page=report(
             "<results>/studies/{study}/table.html",
             caption="../report/table.rst",
@@ -45,7 +46,7 @@ rule summarise:
     shell:
         """
         python -m rules_src.stages.summarise --output {output.summary:q} --table {output.table:q} \
-            --page {output.page:q} --study {wildcards.study} {input:q} 2>&1 | tee {log:q}
+            --page {output.page:q} --first {output.first:q} --study {wildcards.study} {input:q} 2>&1 | tee {log:q}
         """
 
 
