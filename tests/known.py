@@ -7,7 +7,12 @@ ROOT = Path(__file__).parents[1]
 
 
 def known() -> dict[str, Any]:
-    """The default config, but for a meta-training run that stays the same whatever the default study meta-trains."""
+    """The default study alone, and a meta-training run that stays the same whatever that study meta-trains."""
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     letters = yaml.safe_load((ROOT / "tests/data/letters.yaml").read_text())
-    return config | {"rules": config["rules"] | letters["rules"], "meta_train": letters["meta_train"]}
+    return config | {
+        "run": ["default"],
+        "studies": {"default": config["studies"]["default"]},
+        "rules": config["rules"] | letters["rules"],
+        "meta_train": letters["meta_train"],
+    }

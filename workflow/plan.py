@@ -83,6 +83,10 @@ class Plan:
         """A study by its name."""
         return self.config.studies[name]
 
+    def studies(self, *, of_learners: bool) -> list[str]:
+        """Studies that compare learners on episodes, or representations by a few labels."""
+        return [name for name, study in self.config.studies.items() if bool(study.learners) == of_learners]
+
     # Features
 
     @cached_property
@@ -229,9 +233,7 @@ class Plan:
         return [f"<results>/studies/{name}/evaluate/{place}/{dataset}.nc" for place, dataset in places]
 
     def tables(self, name: str) -> list[str]:
-        """The summary of a study, and its table, if it compares representations and not learners."""
-        if self.study(name).learners:
-            return []
+        """The summary of a study, and its table."""
         return [f"<results>/studies/{name}/summary.nc", f"<results>/studies/{name}/table.md"]
 
     def figures(self, name: str) -> dict[str, Inputs]:
@@ -249,13 +251,21 @@ class Plan:
             f"<results>/features/{place}/{dataset}.zarr"
             for place, dataset in product(self._unrolled(study.base_models[:1], learned), images)
         ]
-        summary = self.tables(name)[:1]
+        summary, of_learners = self.tables(name)[:1], bool(study.learners)
+        partitioned = self._partitioned(self.of_study(name), study.partitions)
+        clusters = [
+            f"<results>/partitions/{place}/{dataset}.zarr"
+            for place, dataset in product(partitioned, images)
+            if self._is_clusters(place)
+        ]
         known: dict[str, Inputs] = {
             "meta_training_curves": {"histories": histories},
             "accuracy_over_compute": {"histories": histories if several else []},
-            "few_shot_bars": {"summary": summary},
-            "accuracy_over_inner_steps": {"summary": summary if study.rules else []},
+            "few_shot_bars": {"summary": [] if of_learners else summary},
+            "accuracy_over_inner_steps": {"summary": summary if study.rules and not of_learners else []},
             "first_layer_filters": {"features": filters},
+            "accuracy_on_episodes": {"summary": summary if of_learners else []},
+            "pseudo_classes": {"partitions": clusters, "datasets": dataset_stores(images)},
         }
         drawn = {figure: inputs for figure, inputs in known.items() if all(inputs.values())}
         if study.figures is None:
@@ -270,6 +280,10 @@ class Plan:
         """Whether a rule has a theta that was meta-trained at all."""
         spec = self.config.rules[rule]
         return isinstance(spec, Pretrained) or (isinstance(spec, MetaTrained) and spec.meta_step != 0)
+
+    def _is_clusters(self, partitioned: str) -> bool:
+        """Whether partitions, by their place below their folder, are clusters that were found."""
+        return isinstance(self.config.partitions[PurePath(partitioned).name], Clusters)
 
     def figure_files(self, name: str) -> list[str]:
         """Every figure of a study, in every format."""

@@ -41,6 +41,11 @@ _LOOKS = {
     "umap": Look("UMAP", _YELLOW),
     "vae": Look("variational autoencoder", _ROSE),
     "denoising-autoencoder": Look("denoising autoencoder", "#6b8e23"),
+    "zca": Look("whitened pixels", "#5a5a5a"),
+    "acai": Look("ACAI", "#2f6f8f"),
+    "bigan": Look("BiGAN", "#b5651d"),
+    "infogan": Look("InfoGAN", "#8f5f7f"),
+    "contrastive": Look("contrastive", "#3a9a8a"),
 }
 """By kind, so that a method looks alike whatever a user calls it."""
 

@@ -83,17 +83,52 @@ def features(tmp_path):
     return path
 
 
+@pytest.fixture
+def episodes(tmp_path):
+    dims = ("dataset", "embedding", "learner", "way", "shots")
+    accuracy = np.full((1, 2, 3, 1, 2), 0.6)
+    accuracy[0, 1, 1] = np.nan
+    dataset = xr.Dataset(
+        {name: (dims, accuracy * share) for name, share in {"accuracy": 1, "interval": 0.1, "reported": 0.9}.items()}
+        | {"embedding_kind": ("embedding", np.array(["pca", "mine"], dtype=object))},
+        coords={
+            "dataset": np.array(["a"], dtype=object),
+            "embedding": np.array(["pca", "codes"], dtype=object),
+            "learner": np.array(["protonets", "maml", "oracle-maml"], dtype=object),
+            "way": [5],
+            "shots": [1, 5],
+        },
+    )
+    write_netcdf(dataset, tmp_path / "episodes.nc")
+    return tmp_path / "episodes.nc"
+
+
+@pytest.fixture
+def partitioned(tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (12, 4, 4, 1)).astype(np.uint8)
+    clusters = np.array([[0, 0, 1, 1, 1, -1] * 2], np.int32)
+    of = {"dataset": "tiny", "partition": "clusters", "embedding": "pca", "embedding_kind": "pca"}
+    for name, dataset in {
+        "data": xr.Dataset({"image": (("example", "row", "column", "channel"), images)}, attrs={"name": "tiny"}),
+        "clusters": xr.Dataset({"cluster": (("partition", "example"), clusters)}, attrs=of),
+    }.items():
+        write_zarr(dataset, tmp_path / f"{name}.zarr", spec={}, code="")
+    return [f"partitions={tmp_path / 'clusters.zarr'}", f"datasets={tmp_path / 'data.zarr'}"]
+
+
 @pytest.mark.parametrize("figure", FIGURES)
-def test_equal_results_give_equal_files(figure, summary, history, features, tmp_path):
+def test_equal_results_give_equal_files(figure, summary, history, features, episodes, partitioned, tmp_path):
     drawn_from = {
-        "accuracy_over_compute": f"histories={history}",
-        "meta_training_curves": f"histories={history}",
-        "first_layer_filters": f"features={features}",
+        "accuracy_over_compute": [f"histories={history}"],
+        "meta_training_curves": [f"histories={history}"],
+        "first_layer_filters": [f"features={features}"],
+        "accuracy_on_episodes": [f"summary={episodes}"],
+        "pseudo_classes": partitioned,
     }
     drawn = []
     for folder in ("one", "two"):
         outputs = [tmp_path / folder / f"{figure}{suffix}" for suffix in (".svg", ".png")]
-        draw_figure([drawn_from.get(figure, f"summary={summary}")], figure, outputs)
+        draw_figure(drawn_from.get(figure, [f"summary={summary}"]), figure, outputs)
         drawn.append([path.read_bytes() for path in outputs])
     assert drawn[0] == drawn[1]
     assert drawn[0][0].startswith(b"<?xml")

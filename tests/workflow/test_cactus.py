@@ -59,6 +59,8 @@ def test_what_is_trained_once_serves_every_study_and_bounds_need_no_embedding(ch
         "meta_learn": 4,
         "evaluate_meta_learned": 4,
         "evaluate_on_images": 1,
+        "summarise_episodes": 1,
+        "draw_figure": 1,
         "cactus_bounds": 1,
     }
 
@@ -145,4 +147,16 @@ def test_the_smallest_cactus_runs_and_runs_once(checkout: Checkout):
         assert np.isin(np.unique(accuracy["accuracy"]) * 4, range(5)).all()
     attributes = found["maml/raw/clusters/letters.nc"].attrs
     assert [attributes[key] for key in ("learner", "partition", "embedding")] == ["maml", "clusters", "raw"]
+    study = folder.parent
+    summary = read_netcdf(study / "summary.nc")
+    assert summary["learner"].values.tolist() == [
+        "protonets",
+        "oracle-protonets",
+        "maml",
+        "oracle-maml",
+        "linear",
+        "from-scratch",
+    ]
+    assert summary["accuracy"].notnull().all()
+    assert {path.stem for path in study.glob("figures/*.png")} == {"accuracy_on_episodes", "pseudo_classes"}
     assert checkout.jobs("--configfile", tiny) == {}

@@ -170,6 +170,34 @@ use rule evaluate_on_images as evaluate_meta_learned with:
         learned=lambda wildcards, input: ["--snapshots", input.snapshots],
 
 
+rule summarise_episodes:
+    """Gather the accuracies on episodes of a study into one file and one table."""
+    input:
+        lambda wildcards: planned(plan.episodes, wildcards.study),
+    output:
+        summary="<results>/studies/{study}/summary.nc",
+        table="<results>/studies/{study}/table.md",
+        page=report(
+            "<results>/studies/{study}/table.html",
+            caption="../report/table.rst",
+            category="Table",
+            labels={"study": "{study}"},
+        ),
+    log:
+        "<logs>/summarise_episodes/{study}.log",
+    benchmark:
+        "<benchmarks>/summarise_episodes/{study}.tsv"
+    wildcard_constraints:
+        study=one_of(plan.studies(of_learners=True)),
+    params:
+        code=lambda wildcards: code("summarise_episodes"),
+    shell:
+        """
+        python -m rules_src.stages.summarise_episodes --output {output.summary:q} --table {output.table:q} \
+            --page {output.page:q} --study {wildcards.study} {input:q} 2>&1 | tee {log:q}
+        """
+
+
 rule episodes:
     """Target: the accuracies on episodes of every learner of the studies that are run."""
     input:

@@ -30,7 +30,7 @@ rule summarise:
     output:
         summary="<results>/studies/{study}/summary.nc",
         table="<results>/studies/{study}/table.md",
-        first="<results>/studies/{study}/headline.csv",
+        first="<results>/studies/{study}/table.csv",
         page=report(
             "<results>/studies/{study}/table.html",
             caption="../report/table.rst",
@@ -41,6 +41,8 @@ rule summarise:
         "<logs>/summarise/{study}.log",
     benchmark:
         "<benchmarks>/summarise/{study}.tsv"
+    wildcard_constraints:
+        study=one_of(plan.studies(of_learners=False)),
     params:
         code=lambda wildcards: code("summarise"),
     shell:

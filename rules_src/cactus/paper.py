@@ -1,0 +1,38 @@
+"""Accuracies that Hsu et al. 2019 report on Omniglot, to stand beside ours: their tables 8 and 9 and the poster."""
+
+SETTINGS = ((5, 1), (5, 5), (20, 1), (20, 5))
+"""Way and shots of the columns below."""
+
+WITH_EMBEDDING = {
+    ("bigan", "nearest-neighbours"): (49.55, 68.06, 27.37, 46.70),
+    ("bigan", "linear"): (48.28, 68.72, 27.80, 45.82),
+    ("bigan", "mlp"): (40.54, 62.56, 19.92, 40.71),
+    ("bigan", "cluster-matching"): (43.96, 58.62, 21.54, 31.06),
+    ("bigan", "maml"): (58.18, 78.66, 35.56, 58.62),
+    ("bigan", "protonets"): (54.74, 71.69, 33.40, 50.62),
+    ("acai", "nearest-neighbours"): (57.46, 81.16, 39.73, 66.38),
+    ("acai", "linear"): (61.08, 81.82, 43.20, 66.33),
+    ("acai", "mlp"): (51.95, 77.20, 30.65, 58.62),
+    ("acai", "cluster-matching"): (54.94, 71.09, 32.19, 45.93),
+    ("acai", "maml"): (68.84, 87.78, 48.09, 73.36),
+    ("acai", "protonets"): (68.12, 83.58, 47.75, 66.27),
+}
+"""Percent, by kinds of embedding and learner."""
+
+WITHOUT = {
+    "from-scratch": (52.50, 74.78, 24.91, 47.62),
+    "oracle-maml": (94.46, 98.83, 84.60, 96.29),
+    "oracle-protonets": (98.35, 99.58, 95.31, 98.81),
+}
+"""The same of what needs no embedding."""
+
+DATASET = "omniglot"
+"""Source of the dataset that they are of."""
+
+
+def reported(dataset: str, embedding: str, learner: str, way: int, shots: int) -> float | None:
+    """What the paper reports, in [0, 1]; none where it does not."""
+    row = WITHOUT.get(learner) or WITH_EMBEDDING.get((embedding, learner))
+    if dataset != DATASET or row is None or (way, shots) not in SETTINGS:
+        return None
+    return row[SETTINGS.index((way, shots))] / 100

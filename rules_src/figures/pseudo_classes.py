@@ -1,0 +1,60 @@
+"""What pseudo-tasks take for classes: images of some clusters of a partition (Hsu et al. 2019, Figure 3)."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from rules_src.errors import InputError
+from rules_src.figures import style
+from rules_src.storage import read_zarr
+
+CLUSTERS, MEMBERS, SEED = 10, 10, 0
+"""Shown, drawn at random."""
+
+PANELS = 4
+"""In a row."""
+
+
+def draw(partitions: list[Path], datasets: list[Path]) -> Figure:
+    """A panel an embedding and dataset: a row of images a cluster of the first partition.
+
+    Args:
+        partitions: partitions of image datasets.
+        datasets: those datasets.
+
+    Raises:
+        InputError: partitions of another dataset.
+    """
+    images = {str(store.attrs["name"]): store["image"].values for store in map(read_zarr, datasets)}
+    rows = -(-len(partitions) // PANELS)
+    figure = Figure(figsize=(3.3 * min(len(partitions), PANELS), 0.5 + 3.7 * rows), layout="constrained")
+    panels = figure.subplots(rows, min(len(partitions), PANELS), squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    for axes, path in zip(panels.flat, partitions, strict=False):
+        store = read_zarr(path)
+        if store.attrs["dataset"] not in images:
+            raise InputError(f"{path}: of dataset {store.attrs['dataset']!r}, which is not given")
+        sheet = _sheet(store["cluster"].values[0], images[store.attrs["dataset"]])
+        axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        look = style.looks({store.attrs["embedding"]: store.attrs["embedding_kind"]})[store.attrs["embedding"]]
+        axes.set_title(f"{store.attrs['dataset']}, {store.attrs['partition']} of\n{look.label}")
+    figure.suptitle(f"Each row: {MEMBERS} members of one of {CLUSTERS} clusters, all drawn at random")
+    return figure
+
+
+def _sheet(clusters: np.ndarray, images: np.ndarray) -> Float[np.ndarray, "height width *colour"]:
+    """Members of some clusters, a cluster a row, white between them; of colours where there are any."""
+    rng = np.random.default_rng(SEED)
+    known = np.unique(clusters[clusters >= 0])
+    chosen = rng.permutation(known)[:CLUSTERS]
+    side, channels = images.shape[1:3], images.shape[3]
+    sheet = np.zeros((len(chosen), MEMBERS, side[0] + 1, side[1] + 1, channels))
+    for row, cluster in zip(sheet, chosen, strict=True):
+        members = rng.permutation(np.flatnonzero(clusters == cluster))[:MEMBERS]
+        row[: len(members), :-1, :-1] = images[members] / 255
+    height, width = (side[0] + 1) * len(chosen), (side[1] + 1) * MEMBERS
+    whole = sheet.transpose(0, 2, 1, 3, 4).reshape(height, width, channels)[:-1, :-1]
+    return whole[..., 0] if channels == 1 else whole

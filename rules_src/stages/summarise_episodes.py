@@ -1,0 +1,31 @@
+"""Stage: gather every learner's accuracy on episodes of a study into one file and one table."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from rules_src.evaluate.episode_summary import markdown_table, summarise
+from rules_src.evaluate.page import table_page
+from rules_src.stages.command import run
+from rules_src.storage import read_netcdf, write_netcdf, write_whole
+
+
+def gather(
+    evaluations: Annotated[list[Path], Argument(help="netCDF files of learners' accuracies on episodes.")],
+    output: Annotated[Path, Option(help="netCDF file to write.")],
+    table: Annotated[Path, Option(help="Markdown file to write.")],
+    page: Annotated[Path, Option(help="The same as an HTML file.")],
+    study: Annotated[str, Option(help="Key of the study in the config.")],
+) -> None:
+    """Write means and intervals of all learners, and a table of them."""
+    summary = summarise([read_netcdf(path) for path in evaluations])
+    write_netcdf(summary, output)
+    text = markdown_table(summary)
+    for path, content in ((table, text), (page, table_page(f"Study {study}", text))):
+        write_whole(path, partial(Path.write_text, data=content, encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    run(gather)
