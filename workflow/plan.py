@@ -8,12 +8,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import product
+from math import ceil
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from rules_src.config.cactus import Clusters
-from rules_src.config.embeddings import Neural
-from rules_src.config.learners import MetaLearned
+from rules_src.config.base import canonical_json
+from rules_src.config.cactus import Clusters, Random
+from rules_src.config.datasets import Celeba, File, ImageFolder
+from rules_src.config.embeddings import DeepCluster, Neural
+from rules_src.config.learners import ClusterMatching, MetaLearned
 from rules_src.config.meta_train import MetaTrain
 from rules_src.config.rules import Compact, MetaTrained, Pretrained, Published, Untrained
 from rules_src.config.study import Config, Study, learner_folder, meta_train_folders, modality, run_datasets
@@ -320,19 +323,31 @@ class Plan:
     # Datasets
 
     def own_files(self, dataset: str) -> list[str]:
-        """The file that a dataset of source `file` is read from; none for other sources.
+        """Files and folders of a user's own that a dataset is read from; none for sources that are fetched or packaged.
+
+        Of a folder of images these are all folders in it, whose times change when images are added or taken away.
 
         Raises:
-            InputError: there is no such file, or it is from the future.
+            InputError: there is no such file or folder, or it is from the future.
         """
         spec = self.config.datasets[dataset]
-        if spec.source != "file":
+        if isinstance(spec, File):
+            found = {Path(spec.path): "file"}
+        elif isinstance(spec, ImageFolder):
+            root = Path(spec.path)
+            below = (folder for depth in ("*", "*/*") for folder in sorted(root.glob(depth)) if folder.is_dir())
+            found = dict.fromkeys([root, *below], "folder")
+        elif isinstance(spec, Celeba):
+            images, *lists = (Path(spec.path, name) for name in spec.files)
+            found = {images: "folder", **dict.fromkeys(lists, "file")}
+        else:
             return []
-        if not Path(spec.path).is_file():
-            what = "is a folder" if Path(spec.path).is_dir() else "no such file"
-            raise InputError(f"datasets.{dataset}.path: {spec.path}: {what}")
-        check_time(Path(spec.path))
-        return [spec.path]
+        for path, kind in found.items():
+            if not (path.is_file() if kind == "file" else path.is_dir()):
+                what = f"is a {'folder' if kind == 'file' else 'file'}" if path.exists() else f"no such {kind}"
+                raise InputError(f"datasets.{dataset}.path: {path}: {what}")
+            check_time(path)
+        return list(map(str, found))
 
     # Code
 
@@ -383,10 +398,27 @@ class Plan:
             *(f"tasks.{kind}" for kind in kinds),
         ]
 
-    def shots(self, dataset: str) -> int:
-        """Most labelled examples a class that a study which is run asks of a dataset; 0 if none does."""
+    def asked(self, dataset: str) -> list[str]:
+        """Options that say what the studies which are run ask of a dataset, for the job that reads it to check."""
         studies = [study for name in self.config.run if dataset in (study := self.study(name)).datasets]
-        return max((max((study.few_shot or self.config.few_shot).shots) for study in studies), default=0)
+        shots = [max((study.few_shot or self.config.few_shot).shots) for study in studies if not study.learners]
+        episodes = dict.fromkeys(
+            canonical_json(study.episodes or self.config.episodes) for study in studies if study.learners
+        )
+        return [
+            f"--shots={max(shots, default=0)}",
+            f"--examples={max(map(self._examples, studies), default=0)}",
+            *(f"--episodes={text}" for text in episodes),
+        ]
+
+    def _examples(self, study: Study) -> int:
+        """Training examples that clusters of a study take, at least."""
+        tables = {"embeddings": study.embeddings, "partitions": study.partitions, "learners": study.learners}
+        specs = [getattr(self.config, table)[name] for table, names in tables.items() for name in names]
+        # One an example, and of a partition so many that enough of them can have enough members.
+        takers = [spec for spec in specs if isinstance(spec, Clusters | Random | DeepCluster | ClusterMatching)]
+        full = [spec.accepted * spec.clusters * spec.members for spec in specs if isinstance(spec, Clusters)]
+        return max(ceil(count) for count in [0, *(spec.clusters for spec in takers), *full])
 
     def source_module(self, dataset: str) -> str:
         """Module that prepares a dataset."""

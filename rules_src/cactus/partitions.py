@@ -14,7 +14,10 @@ from jaxtyping import Bool, Float, Float32, Int32, Integer
 from sklearn.cluster import KMeans
 
 from rules_src.config.cactus import Clusters, Hyperplanes, Labels, Partition, Random
+from rules_src.datasets.arrays import Attributes
+from rules_src.datasets.schema import TRAIN
 from rules_src.errors import InputError
+from rules_src.tasks.attributes import attributes_of, contrasts, sides
 
 ITERATIONS = 3000
 """At most, of one k-means."""
@@ -31,6 +34,7 @@ def partitions(
     *,
     features: Float32[np.ndarray, "example feature"] | None = None,
     labels: Integer[np.ndarray, " example"] | None = None,
+    attributes: Attributes | None = None,
 ) -> Iterator[Assignment]:
     """One label vector after another; -1 for examples that are in no cluster, those outside the training split too.
 
@@ -41,22 +45,24 @@ def partitions(
         train: the training split.
         features: an embedding of all examples, for kinds that partition one.
         labels: true labels, for the oracle alone.
+        attributes: what there is in place of labels, if anything.
 
     Raises:
-        InputError: more clusters than examples, features that are not finite, k-means without enough large clusters,
-            no planes with enough examples on either side, or faiss is not installed.
+        InputError: more clusters than examples, attributes that part too few of them, features that are not finite,
+            k-means without enough large clusters, no planes with enough examples on either side, or faiss is not
+            installed.
     """
     if features is not None and not np.isfinite(features).all():
         raise InputError("features that are not finite; their embedding may have diverged")
-    for clusters in _of_training_examples(spec, train, features, labels):
+    for clusters in _of_training_examples(spec, train, features, labels, attributes):
         everywhere = np.full(len(train), NONE, np.int32)
         everywhere[train] = without_small(clusters, spec.members)
         yield everywhere
 
 
-def number_of_partitions(spec: Partition) -> int:
-    """How many there will be."""
-    return 1 if isinstance(spec, Labels) else spec.partitions
+def number_of_partitions(spec: Partition, attributes: Attributes | None = None) -> int:
+    """How many there will be; of attributes, at most."""
+    return 1 if isinstance(spec, Labels) and attributes is None else spec.partitions
 
 
 def without_small(clusters: Integer[np.ndarray, " example"], members: int) -> Assignment:
@@ -71,8 +77,11 @@ def _of_training_examples(
     train: Bool[np.ndarray, " example"],
     features: Float32[np.ndarray, "example feature"] | None,
     labels: Integer[np.ndarray, " example"] | None,
+    attributes: Attributes | None,
 ) -> Iterator[Integer[np.ndarray, " train_example"]]:
-    if isinstance(spec, Labels):
+    if isinstance(spec, Labels) and attributes is not None:
+        yield from _by_attributes(attributes_of(attributes, TRAIN)[train], spec)
+    elif isinstance(spec, Labels):
         assert labels is not None  # noqa: S101 (the caller's, not the user's)
         yield labels[train]
     elif isinstance(spec, Random):
@@ -83,6 +92,18 @@ def _of_training_examples(
         assert features is not None  # noqa: S101
         fitted = features[train]
         yield from _clusters(fitted, spec) if isinstance(spec, Clusters) else _zones(fitted, spec)
+
+
+def _by_attributes(
+    values: Bool[np.ndarray, "example attribute"], spec: Labels
+) -> Iterator[Integer[np.ndarray, " example"]]:
+    found = contrasts(values, spec.members)
+    if not found:
+        raise InputError(
+            f"members: no three attributes part {spec.members} training examples from {spec.members} others; give fewer"
+        )
+    chosen = np.random.default_rng(spec.seed).permutation(len(found))[: spec.partitions]
+    yield from (sides(values, found[number]) for number in chosen)
 
 
 def _clusters(x: Float32[np.ndarray, "example feature"], spec: Clusters) -> Iterator[Assignment]:

@@ -69,6 +69,8 @@ class Labels(Partitions):
 
     needs_features: ClassVar[bool] = False
     kind: Literal["labels"]
+    partitions: PositiveInt = 500
+    """Of a dataset with attributes, drawn at random where there are more; by labels there is one."""
 
 
 Partition = Annotated[Clusters | Hyperplanes | Random | Labels, Field(discriminator="kind")]

@@ -215,6 +215,38 @@ class File(Labelled):
         return self
 
 
+class ImageFolder(Source):
+    """Images of your own for few-shot learning: `<path>/<split>/<class>/<image>`, PNG or JPEG, classes apart.
+
+    Splits are `train`, `test` and perhaps `val`.
+    """
+
+    modality: ClassVar[str] = "image"
+    source: Literal["folder"]
+    path: Folder
+    """The folder, from that which the workflow runs in; adding or removing images reruns what depends on it."""
+    side: PositiveInt | None = None
+    """Height and width after area resizing of whole images, whatever their size and proportions; without it all have to
+    be of one size."""
+    colour: bool = True
+    """Whether images have three channels, or one of luminance."""
+
+
+class Celeba(Source):
+    """CelebA (Liu et al. 2015), which you have to get yourself: its tasks are made of attributes, 2-way.
+
+    The folder holds `img_align_celeba`, `list_attr_celeba.txt` and `list_eval_partition.txt`, as they are published.
+    """
+
+    modality: ClassVar[str] = "image"
+    files: ClassVar[tuple[str, str, str]] = ("img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt")
+    source: Literal["celeba"]
+    path: Folder
+    """The folder, from that which the workflow runs in."""
+    side: PositiveInt = 84
+    """Height and width after area resizing of the whole images."""
+
+
 Dataset = Annotated[
     Letters
     | Digits
@@ -227,6 +259,8 @@ Dataset = Annotated[
     | Cifar10
     | Omniglot
     | Imdb
-    | File,
+    | File
+    | ImageFolder
+    | Celeba,
     Field(discriminator="source"),
 ]

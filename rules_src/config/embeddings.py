@@ -188,7 +188,43 @@ class Contrastive(Convolutional):
     """What tells two views of an image apart, drawn for each."""
 
 
+class DeepCluster(Convolutional):
+    """DeepCluster (Caron et al. 2018): the code that k-means clusters, and from which its clusters are then told."""
+
+    module: ClassVar[str] = "deep_cluster"
+    kind: Literal["deep-cluster"]
+    features: PositiveInt = 256
+    """Leading principal components of the code that are kept, whitened; fewer where it has no more."""
+    width: PositiveInt = 512
+    """Of the code."""
+    batch: PositiveInt = 128
+    """Examples a gradient step, drawn so that every cluster is as frequent."""
+    clusters: Annotated[Int, Field(ge=2)] = 500
+    clustered_every: PositiveInt = 500
+    """Gradient steps between two k-means."""
+    jitter: Jitter = Jitter(rotation=10.0, scale=0.1, shift=0.1, shear=0.15, elastic=0.03)
+    """Of every image that a cluster is told from."""
+
+    @model_validator(mode="after")
+    def _clustered_where_saved(self) -> "DeepCluster":
+        if self.clustered_every % self.every:
+            raise ValueError(f"clustered_every: {self.clustered_every} is no multiple of every, {self.every}")
+        return self
+
+
 Embedding = Annotated[
-    Raw | Zca | Pca | KMeans | Isomap | Umap | Vae | DenoisingAutoencoder | Acai | Bigan | Infogan | Contrastive,
+    Raw
+    | Zca
+    | Pca
+    | KMeans
+    | Isomap
+    | Umap
+    | Vae
+    | DenoisingAutoencoder
+    | Acai
+    | Bigan
+    | Infogan
+    | Contrastive
+    | DeepCluster,
     Field(discriminator="kind"),
 ]

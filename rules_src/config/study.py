@@ -12,8 +12,8 @@ from pydantic_core import ErrorDetails
 
 from rules_src.config.apply import Apply
 from rules_src.config.base import Distinct, Folder, Name, Section, canonical_json, short_hash
-from rules_src.config.cactus import Partition
-from rules_src.config.datasets import Data, Dataset, File
+from rules_src.config.cactus import Hyperplanes, Labels, Partition
+from rules_src.config.datasets import Celeba, Data, Dataset, File
 from rules_src.config.embeddings import Convolutional, Embedding
 from rules_src.config.episodes import Episodes
 from rules_src.config.evaluate import FewShot
@@ -128,6 +128,12 @@ class Config(Section):
                 for partition in study.partitions:
                     if not study.rules and not study.embeddings and self.partitions[partition].needs_features:
                         raise ValueError(f"{place}.embeddings: {partition!r} partitions features; list at least one")
+                    key, classes = _classes(self.partitions[partition])
+                    if classes is not None and classes < spec.tasks.way:
+                        raise ValueError(
+                            f"partitions.{partition}.{key}: {classes} are fewer than the {spec.tasks.way} ways of "
+                            f"learners.{learner}.tasks; give at least that"
+                        )
                     members, needed = self.partitions[partition].members, spec.tasks.shots + spec.tasks.queries
                     if members < needed:
                         raise ValueError(
@@ -137,6 +143,26 @@ class Config(Section):
             for learner, any_spec in learners.items():
                 if not any_spec.takes_images and not study.rules and not study.embeddings:
                     raise ValueError(f"{place}.embeddings: learner {learner!r} takes features; list at least one")
+        return self
+
+    @model_validator(mode="after")
+    def _attributes_fit(self) -> "Config":
+        faces = [name for name, spec in self.datasets.items() if isinstance(spec, Celeba)]
+        oracles = [name for name, spec in self.partitions.items() if isinstance(spec, Labels)]
+        for name, study in self.studies.items():
+            place, episodes = f"studies.{name}", study.episodes or self.episodes
+            for dataset in set(study.datasets) & set(faces):
+                if not study.learners:
+                    raise ValueError(f"{place}.datasets: {dataset!r} has attributes, no classes; only learners take it")
+                if episodes.ways != [2]:
+                    raise ValueError(f"{place}.episodes.ways: attributes of {dataset!r} make 2 classes; give [2]")
+                for learner, oracle in product(study.learners, set(study.partitions) & set(oracles)):
+                    spec = self.learners[learner]
+                    if isinstance(spec, MetaLearned) and spec.tasks.way > 2:
+                        raise ValueError(
+                            f"learners.{learner}.tasks.way: {oracle!r} of {dataset!r} has 2 classes, {spec.tasks.way} "
+                            "are too many"
+                        )
         return self
 
     @model_validator(mode="after")
@@ -203,6 +229,13 @@ def meta_train_folders(config: Config, run: str) -> dict[str, MetaTrain]:
 def learner_folder(config: Config, learner: str) -> str:
     """`<learner>-<hash of its spec>`: a changed number never overwrites a long training; defaults do not count."""
     return f"{learner}-{short_hash(canonical_json(config.learners[learner], defaults=False))}"
+
+
+def _classes(partition: Partition) -> tuple[str, int | None]:
+    """The key that says how many clusters a partition has, as far as one does, and that number."""
+    if isinstance(partition, Labels):
+        return "kind", None
+    return ("way", partition.way) if isinstance(partition, Hyperplanes) else ("clusters", partition.clusters)
 
 
 def _source_datasets(run: MetaTrain) -> dict[str, str]:

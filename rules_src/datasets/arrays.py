@@ -10,6 +10,14 @@ from rules_src.datasets.images import resize
 from rules_src.datasets.schema import TEST, TRAIN
 
 
+class Attributes(NamedTuple):
+    """What examples have or have not, where that and no class is known of them."""
+
+    values: Bool[np.ndarray, "example attribute"]
+    split: UInt8[np.ndarray, " attribute"]
+    """The split whose tasks each attribute is for, in codes of the schema."""
+
+
 class Inputs(NamedTuple):
     """A dataset as rows of numbers."""
 
@@ -20,6 +28,8 @@ class Inputs(NamedTuple):
     """Codes of the schema: 0 for train, 1 for test, 2 for validation."""
     image: tuple[int, int, int] | None = None
     """Rows, columns and channels of an image; none of data that are no images."""
+    attributes: Attributes | None = None
+    """In place of labels, which are then all alike."""
 
     @property
     def train(self) -> Bool[np.ndarray, " example"]:
@@ -42,7 +52,15 @@ def load_inputs(dataset: xr.Dataset) -> Inputs:
         dataset["label"].values.astype(np.int32),
         dataset["split"].values,
         values.shape[1:] if is_image else None,
+        attributes_of_dataset(dataset),
     )
+
+
+def attributes_of_dataset(dataset: xr.Dataset) -> Attributes | None:
+    """Of a dataset of the one schema that has some."""
+    if "attribute" not in dataset:
+        return None
+    return Attributes(dataset["attribute"].values, dataset["attribute_split"].values)
 
 
 def unit_range(pixels: Num[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:

@@ -3,7 +3,8 @@
 `image (example, row, column, channel)` uint8, `feature (example, word)` uint8 or `feature (example, column)` float32,
 `label (example)` int32, and `split (example)` uint8, 0 for train, 1 for test, 2 for validation (CF flags in its
 attributes). Where no class is in two splits, as few-shot episodes want it, `class_split (class)` says which one each
-class is in.
+class is in. Of examples without classes `attribute (example, attribute)` bool says what they have, named by
+`attribute_names`, and `attribute_split (attribute)` which split's episodes are made of it; their labels are all 0.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,9 @@ TRAIN, TEST, VALIDATION = 0, 1, 2
 
 Split = UInt8[np.ndarray, " example"]
 """`TRAIN`, `TEST` or `VALIDATION`."""
+
+
+FLAGS = {"flag_values": [TRAIN, TEST, VALIDATION], "flag_meanings": "train test validation"}
 
 
 class About(NamedTuple):
@@ -67,6 +71,17 @@ def table_dataset(
     return _dataset("table", ("column",), feature, label, split, {**about._asdict(), **attributes})
 
 
+def with_attributes(
+    dataset: xr.Dataset,
+    values: Bool[np.ndarray, "example attribute"],
+    split: UInt8[np.ndarray, " attribute"],
+    names: Sequence[str],
+) -> xr.Dataset:
+    """Images without classes, with what is known of them instead."""
+    variables = {"attribute": (("example", "attribute"), values), "attribute_split": ("attribute", split, FLAGS)}
+    return dataset.assign(variables).assign_attrs(attribute_names=list(names))
+
+
 def _dataset(
     modality: str,
     dimensions: Sequence[str],
@@ -75,15 +90,14 @@ def _dataset(
     split: Bool[np.ndarray, " example"] | Split,
     attributes: dict[str, Any],
 ) -> xr.Dataset:
-    flags = {"flag_values": [TRAIN, TEST, VALIDATION], "flag_meanings": "train test validation"}
     variable, split = "image" if modality == "image" else "feature", split.astype(np.uint8)
     of_class = split_of_classes(label, split, len(attributes["class_names"]))
     return xr.Dataset(
         {
             variable: (("example", *dimensions), values),
             "label": ("example", label.astype(np.int32)),
-            "split": ("example", split, flags),
-            **({} if of_class is None else {"class_split": ("class", of_class, flags)}),
+            "split": ("example", split, FLAGS),
+            **({} if of_class is None else {"class_split": ("class", of_class, FLAGS)}),
         },
         attrs={
             "name": attributes["source"],
@@ -110,6 +124,19 @@ def check_shots(dataset: xr.Dataset, shots: int) -> None:
         raise InputError(
             f"few_shot.shots: {shots} labelled examples a class asked for, but {names[counts.argmin()]!r} of "
             f"{dataset.attrs['name']} has {counts.min()} training examples; give at most that"
+        )
+
+
+def check_examples(dataset: xr.Dataset, examples: int) -> None:
+    """Let a dataset pass that has at least so many training examples.
+
+    Raises:
+        InputError: it has fewer.
+    """
+    if (found := dataset.attrs["n_train"]) < examples:
+        raise InputError(
+            f"clusters: they take at least {examples} training examples, {dataset.attrs['name']} has {found}; give "
+            "fewer clusters or members"
         )
 
 

@@ -46,6 +46,18 @@ def image_of(data: Unlabelled) -> tuple[int, int, int]:
     return data.image
 
 
+def square_image_of(data: Unlabelled, kind: str) -> tuple[int, int, int]:
+    """As `image_of`, of a `kind` of embedding that turns images.
+
+    Raises:
+        InputError: the data are no square images.
+    """
+    image = image_of(data)
+    if image[0] != image[1]:
+        raise InputError(f"{kind}: images of {image[0]}x{image[1]} are not square; choose another embedding")
+    return image
+
+
 def unlabelled(data: Inputs) -> Unlabelled:
     """A dataset without its labels."""
     return Unlabelled(data.inputs, data.train, data.image)

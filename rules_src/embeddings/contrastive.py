@@ -6,10 +6,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from rules_src.config.embeddings import Contrastive
-from rules_src.embeddings.base import Embedded, Unlabelled, image_of
-from rules_src.embeddings.networks import ConvolutionalEncoder, Image, Perceptron
+from rules_src.embeddings.base import Embedded, Unlabelled, square_image_of
+from rules_src.embeddings.networks import ConvolutionalEncoder, Image, Perceptron, of_unit_length
 from rules_src.embeddings.neural import Family, embed_by
-from rules_src.errors import InputError
 from rules_src.tasks.augmentation import augmented
 from rules_src.training.run import Folder
 
@@ -27,9 +26,7 @@ def embed(data: Unlabelled, spec: Contrastive, *, seeds: int, folder: Folder) ->
     Raises:
         InputError: the data are no square images, or as for `embed_by`.
     """
-    image = image_of(data)
-    if image[0] != image[1]:
-        raise InputError(f"contrastive: images of {image[0]}x{image[1]} are not square; choose another embedding")
+    image = square_image_of(data, spec.kind)
     return embed_by(family(spec, image), data.inputs, data.train, spec, seeds=seeds, folder=folder)
 
 
@@ -49,7 +46,7 @@ def family(spec: Contrastive, image: Image) -> Family:
         return contrast(projected, spec.temperature)
 
     def encode(model: Projecting, x: Float[Array, "batch input"]) -> Float[Array, "batch feature"]:
-        return _of_unit_length(model.encoder(x))
+        return of_unit_length(model.encoder(x))
 
     return Family(initial, loss, encode)
 
@@ -60,13 +57,9 @@ def contrast(views: Float[Array, "view projected"], temperature: float) -> tuple
     The first half of `views` are partners of the second half.
     """
     count = len(views)
-    unit = _of_unit_length(views)
+    unit = of_unit_length(views)
     similarity = unit @ unit.T / temperature
     similarity = jnp.where(jnp.eye(count, dtype=bool), -jnp.inf, similarity)
     partner = (jnp.arange(count) + count // 2) % count
     likelihood = jnp.take_along_axis(jax.nn.log_softmax(similarity), partner[:, None], axis=1)
     return -likelihood.mean(), {"found": (similarity.argmax(1) == partner).mean()}
-
-
-def _of_unit_length(x: Float[Array, "example feature"]) -> Float[Array, "example feature"]:
-    return x / jnp.maximum(jnp.linalg.norm(x, axis=1, keepdims=True), 1e-6)

@@ -75,16 +75,23 @@ def convolved(
     return jnp.concatenate(patches, -1) @ kernel.reshape(-1, kernel.shape[3])
 
 
+def _convolved(x: Array, kernel: Array, zeros: int) -> Array:
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), ((zeros, zeros),) * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
 @jax.custom_vjp
 def _correlated(
     x: Float[Array, "batch row column below"], kernel: Float[Array, "3 3 below above"]
 ) -> Float[Array, "batch row column above"]:
     """With a stride of 1.
 
-    Its gradient is written out because that of the kernel is a convolution as wide as the image, which XLA on CPU runs
-    in a loop over gradient steps without its fast library: ten to two hundred times slower than matrix products.
+    Its gradient is written out because XLA on CPU runs a convolution in a loop over gradient steps by its fast library
+    in one layout alone, and ten to two hundred times slower in any other. By itself it would take another one for the
+    gradient of the kernel, which is a convolution with examples in place of channels.
     """
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return _convolved(x, kernel, 1)
 
 
 Operands = tuple[Float[Array, "batch row column below"], Float[Array, "3 3 below above"]]
@@ -98,10 +105,7 @@ def _correlated_forward(
 
 def _correlated_backward(operands: Operands, g: Float[Array, "batch row column above"]) -> Operands:
     x, kernel = operands
-    _, rows, columns, below = x.shape
-    padded, slopes = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), g.reshape(-1, g.shape[3])
-    shifted = [padded[:, i : i + rows, j : j + columns].reshape(-1, below) for i in range(3) for j in range(3)]
-    to_kernel = jnp.stack([each.T @ slopes for each in shifted]).reshape(kernel.shape)
+    to_kernel = _convolved(x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3), 1).transpose(1, 2, 0, 3)
     return _correlated(g, kernel[::-1, ::-1].swapaxes(2, 3)), to_kernel
 
 
@@ -201,6 +205,11 @@ def _normalised(x: Float[Array, "batch row column filter"]) -> Float[Array, "bat
     group = x.shape[3] if x.shape[3] % GROUP else GROUP
     grouped = x.reshape(*x.shape[:3], -1, group)
     return jax.nn.standardize(grouped, axis=(1, 2, 4)).reshape(x.shape)
+
+
+def of_unit_length(x: Float[Array, "example feature"]) -> Float[Array, "example feature"]:
+    """Each example divided by its Euclidean norm."""
+    return x / jnp.maximum(jnp.linalg.norm(x, axis=1, keepdims=True), 1e-6)
 
 
 def told_apart(real: Float[Array, " batch"], generated: Float[Array, " batch"]) -> Float[Array, ""]:

@@ -1,6 +1,6 @@
 """Networks trained on unlabelled examples by gradient descent: several seeds at once, on the one resumable loop."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import xarray as xr
-from jaxtyping import Array, Bool, Float, Float32, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Key, PRNGKeyArray
 
-from rules_src.config.embeddings import Neural
+from rules_src.config.embeddings import Convolutional, Neural
 from rules_src.config.training import Keep
 from rules_src.embeddings.base import Embedded, Unlabelled
 from rules_src.errors import InputError
@@ -27,15 +27,30 @@ CHUNK = 1024
 """Examples that are encoded at once."""
 
 
+class PseudoLabels(NamedTuple):
+    """Classes of the training examples that a network makes up of what it has learned, to learn them next."""
+
+    every: int
+    """Gradient steps between two times that they are made; the first is before the first step."""
+    classes: Callable[
+        [Float32[np.ndarray, "train_example feature"], Sequence[int]], Int32[np.ndarray, " train_example"]
+    ]
+    """From the codes of all training examples, and a seed for NumPy: of every example one, 0 or more."""
+    forgotten: Callable[[Any], Any]
+    """The model without what it knew of the classes before."""
+
+
 class Family(NamedTuple):
     """What tells one kind of network from another; `Any` is its own model, an Equinox module."""
 
     initial: Callable[[PRNGKeyArray, int], Any]
     """The model for so many inputs."""
-    loss: Callable[[Any, PRNGKeyArray, Float[Array, "batch input"]], tuple[Float[Array, ""], dict[str, Array]]]
-    """The objective on a batch, and its parts by name. Of adversaries it is the sum of what each of them minimises, the
-    others' parameters held by `jax.lax.stop_gradient`: Adam treats every parameter alone."""
+    loss: Callable[[Any, PRNGKeyArray, Any], tuple[Float[Array, ""], dict[str, Array]]]
+    """The objective on a batch, `[batch, input]` or with pseudo-labels the pair of that and classes, and its parts by
+    name. Of adversaries it is the sum of what each of them minimises, the others' parameters held by
+    `jax.lax.stop_gradient`: Adam treats every parameter alone."""
     encode: Callable[[Any, Float[Array, "batch input"]], Float[Array, "batch feature"]]
+    pseudo_labels: PseudoLabels | None = None
 
 
 class State(NamedTuple):
@@ -45,6 +60,8 @@ class State(NamedTuple):
     optimiser: optax.OptState
     key: Key[Array, " seed"]
     step: Int[Array, ""]
+    classes: Int[Array, "seed train_example"] | None = None
+    """Pseudo-labels, of families that have them."""
 
 
 class Progress(NamedTuple):
@@ -84,7 +101,8 @@ class NeuralTraining:
             return eqx.filter(self.family.initial(jax.random.fold_in(key, 0), self.x.shape[1]), eqx.is_array)
 
         models = jax.vmap(model)(keys)
-        return State(models, jax.vmap(self.adam.init)(models), keys, jnp.zeros((), jnp.int32))
+        classes = jnp.zeros((self.seeds, len(self.x)), jnp.int32) if self.family.pseudo_labels else None
+        return State(models, jax.vmap(self.adam.init)(models), keys, jnp.zeros((), jnp.int32), classes)
 
     def items(self, start: State | None) -> Iterator[Progress]:
         """As `Run.items`."""
@@ -94,6 +112,8 @@ class NeuralTraining:
         done = self.step(state)
         while done < self.steps:
             count = min(self.dispatch, self.steps - done)
+            if self.family.pseudo_labels and done % self.family.pseudo_labels.every == 0:
+                state = self._relabelled(state, self.family.pseudo_labels)
             state, metrics = self._dispatched(state, self.x, count)
             done += count
             yield Progress(state, metrics)
@@ -103,9 +123,11 @@ class NeuralTraining:
         return jax.lax.scan(lambda s, _: self._step(s, x), state, length=count)
 
     def _step(self, state: State, x: Array) -> tuple[State, dict[str, Array]]:
-        def one_seed(model: Any, optimiser: Any, key: PRNGKeyArray) -> tuple[Any, Any, dict[str, Array]]:
+        def one_seed(
+            model: Any, optimiser: Any, key: PRNGKeyArray, classes: Array | None
+        ) -> tuple[Any, Any, dict[str, Array]]:
             key_batch, key_loss = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, 1), state.step))
-            batch = x[jax.random.randint(key_batch, (self.spec.batch,), 0, len(x))]
+            batch = drawn(key_batch, x, classes, self.spec.batch)
 
             def loss(model: Any) -> tuple[Array, dict[str, Array]]:
                 return self.family.loss(eqx.combine(model, self.static), key_loss, batch)
@@ -114,8 +136,22 @@ class NeuralTraining:
             updates, optimiser = self.adam.update(gradient, optimiser)
             return optax.apply_updates(model, updates), optimiser, {"loss": value, **parts}
 
-        model, optimiser, metrics = jax.vmap(one_seed)(state.model, state.optimiser, state.key)
-        return State(model, optimiser, state.key, state.step + 1), metrics
+        seeds = state.model, state.optimiser, state.key, state.classes
+        # Several kernels at once are a grouped convolution, on CPUs ten times slower than one after another.
+        if isinstance(self.spec, Convolutional):
+            model, optimiser, metrics = jax.lax.map(lambda seed: one_seed(*seed), seeds)
+        else:
+            model, optimiser, metrics = jax.vmap(one_seed)(*seeds)
+        return State(model, optimiser, state.key, state.step + 1, state.classes), metrics
+
+    def _relabelled(self, state: State, pseudo_labels: PseudoLabels) -> State:
+        """With classes that follow from model, step and seed alone, a network to learn them, and Adam at its start."""
+        codes = _encoded(self.family, eqx.combine(state.model, self.static), self.x)
+        classes = [pseudo_labels.classes(of_seed, [self.step(state), seed]) for seed, of_seed in enumerate(codes)]
+        model = pseudo_labels.forgotten(state.model)
+        return state._replace(
+            model=model, optimiser=jax.vmap(self.adam.init)(model), classes=jnp.asarray(np.stack(classes))
+        )
 
     def step(self, state: State) -> int:
         """Gradient steps so far."""
@@ -169,6 +205,17 @@ def embed_by(
         return Embedded(np.stack(features, 1), spec.steps, {str(name): past[name].values.T for name in past.data_vars})
 
 
+def drawn(
+    key: PRNGKeyArray, x: Float[Array, "example input"], classes: Int[Array, " example"] | None, batch: int
+) -> Any:
+    """Examples drawn with replacement; where they have classes, both, and every class that has members as often."""
+    if classes is None:
+        return x[jax.random.randint(key, (batch,), 0, len(x))]
+    members = jnp.zeros(len(x)).at[classes].add(1.0)
+    chosen = jax.random.choice(key, len(x), (batch,), p=1 / members[classes])
+    return x[chosen], classes[chosen]
+
+
 def of_unit_variance(data: Unlabelled) -> Float32[np.ndarray, "example input"]:
     """Inputs centred, and all divided by one number that makes their mean variance one over the training examples.
 
@@ -180,6 +227,6 @@ def of_unit_variance(data: Unlabelled) -> Float32[np.ndarray, "example input"]:
     return scaled
 
 
-def _encoded(family: Family, models: Any, x: np.ndarray) -> Float32[np.ndarray, "seed example feature"]:
+def _encoded(family: Family, models: Any, x: np.ndarray | Array) -> Float32[np.ndarray, "seed example feature"]:
     encode = eqx.filter_jit(eqx.filter_vmap(family.encode, in_axes=(eqx.if_array(0), None)))
     return np.concatenate([encode(models, jnp.asarray(x[i : i + CHUNK])) for i in range(0, len(x), CHUNK)], 1)

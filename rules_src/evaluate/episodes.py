@@ -7,15 +7,12 @@ from jaxtyping import Float32
 
 from rules_src.config.episodes import Episodes, Shape
 from rules_src.datasets.arrays import Inputs
-from rules_src.datasets.schema import TEST, VALIDATION
 from rules_src.evaluate.intervals import Interval, normal_interval
 from rules_src.learners.base import Learner
-from rules_src.tasks.episodes import Episode, draw_many, pool
+from rules_src.tasks.episodes import Episode, draw_many, true_pool
 
 TOGETHER = 50
 """Episodes that a learner is given at once."""
-
-SPLITS = {"test": TEST, "validation": VALIDATION}
 
 
 def evaluate(
@@ -50,11 +47,10 @@ def shared_episodes(data: Inputs, spec: Episodes, way: int, shots: int) -> Episo
     """The episodes of a way and a number of shots.
 
     Raises:
-        InputError: the split has too few classes, or a class of it too few examples.
+        InputError: as for `true_pool`.
     """
+    drawn_from = true_pool(data.labels, data.attributes, data.split, spec, way, shots)
     shape = Shape(way=way, shots=shots, queries=spec.queries)
-    eligible, what = data.split == SPLITS[spec.split], f"split {spec.split}"
-    drawn_from = pool(data.labels[None], eligible, shape, place="episodes", what=what)
     return draw_many(jax.random.key(spec.seed), drawn_from, shape, spec.episodes)
 
 

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from rules_src.embeddings.networks import Image, convolved
 
@@ -53,23 +53,29 @@ class Network(eqx.Module):
         for block, kernel in enumerate(self.kernels):
             x = convolved(x, kernel, stride=2 if self.blocks == "strided" else 1)
             statistics = known[block] if known else Statistics(x.mean((0, 1, 2)), x.var((0, 1, 2)))
-            x = (x - statistics.mean) * jax.lax.rsqrt(statistics.variance + EPSILON)
-            scaled = x if self.scales is None else x * self.scales[block]
-            x = jax.nn.relu(scaled + self.shifts[block])
-            x = x if self.blocks == "strided" else _pooled(x)
+            gain = jax.lax.rsqrt(statistics.variance + EPSILON)
+            gain = gain if self.scales is None else gain * self.scales[block]
+            # What comes after is monotone in every filter, so that a quarter of it suffices.
+            x = x if self.blocks == "strided" else _pooled(x, gain > 0)
+            x = jax.nn.relu((x - statistics.mean) * gain + self.shifts[block])
             used.append(statistics)
         features = x.mean((1, 2)) if self.blocks == "strided" else x.reshape(len(x), -1)
         return features, tuple(used)
 
 
-def _pooled(x: Float[Array, "batch row column filter"]) -> Float[Array, "batch _row _column filter"]:
-    """Maxima of 2x2 positions; a last odd row or column is dropped."""
-    rows, columns = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
-    x = _larger(x[:, 0:rows:2], x[:, 1:rows:2])
-    return _larger(x[:, :, 0:columns:2], x[:, :, 1:columns:2])
+def _pooled(
+    x: Float[Array, "batch row column filter"], rising: Bool[Array, " filter"]
+) -> Float[Array, "batch _row _column filter"]:
+    """Maxima of 2x2 positions, of filters that are not `rising` minima; a last odd row or column is dropped."""
+    rows, columns = x.shape[1] // 2, x.shape[2] // 2
+    x = x[:, : 2 * rows, : 2 * columns].reshape(len(x), rows, 2, columns, 2, -1)
+    x = _extreme(x[:, :, 0], x[:, :, 1], rising)
+    return _extreme(x[:, :, :, 0], x[:, :, :, 1], rising)
 
 
-def _larger(a: Float[Array, "*shape"], b: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _extreme(
+    a: Float[Array, "*shape filter"], b: Float[Array, "*shape filter"], rising: Bool[Array, " filter"]
+) -> Float[Array, "*shape filter"]:
     # The derivative of a maximum looks for it among its operands, perhaps computed anew, and divides by how many it
     # finds: where rounding has changed them, by zero. A comparison is remembered.
-    return jnp.where(a > b, a, b)
+    return jnp.where((a > b) == rising, a, b)

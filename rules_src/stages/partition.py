@@ -37,8 +37,10 @@ def partition(
     embedding = read_embedding(features, stored) if features else None
     begin = time.monotonic()
     values = embedding.values if embedding else None
-    found = partitions(section, data.train, features=values, labels=data.labels)
-    shown = tqdm(found, total=number_of_partitions(section), unit="partition", file=sys.stderr, mininterval=10)
+    found = partitions(section, data.train, features=values, labels=data.labels, attributes=data.attributes)
+    shown = tqdm(
+        found, total=number_of_partitions(section, data.attributes), unit="partition", file=sys.stderr, mininterval=10
+    )
     clusters = np.stack(list(shown))
     attributes = {"dataset": stored.attrs["name"], "partition": name, "partition_kind": section.kind}
     attributes |= embedding.attributes if embedding else {}

@@ -2,6 +2,7 @@
 
 import json
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +10,13 @@ from typer import Option
 
 from rules_src.config.base import parse_spec
 from rules_src.config.datasets import Dataset
+from rules_src.config.episodes import Episodes
+from rules_src.datasets.arrays import attributes_of_dataset
 from rules_src.datasets.fetch import Fetch
-from rules_src.datasets.schema import check_shots
+from rules_src.datasets.schema import check_examples, check_shots
 from rules_src.stages.command import run
 from rules_src.storage import write_zarr
+from rules_src.tasks.episodes import true_pool
 
 
 def prepare_dataset(
@@ -22,14 +26,21 @@ def prepare_dataset(
     cache: Annotated[Path, Option(help="Folder for raw downloads.")],
     output: Annotated[Path, Option(help="Zarr store to write.")],
     shots: Annotated[int, Option(help="Training examples that each class has to have.", min=0)] = 0,
+    examples: Annotated[int, Option(help="Training examples that there have to be.", min=0)] = 0,
+    episodes: Annotated[list[str] | None, Option(help="A section `episodes` that is to be drawn, as JSON.")] = None,
     mirror: Annotated[Path | None, Option(help="Folder of raw files tried before the network.")] = None,
 ) -> None:
-    """Prepare the dataset that `spec` describes and write it to `output`."""
+    """Prepare the dataset that `spec` describes and write it to `output`, if it has enough for what is asked of it."""
     section = parse_spec(Dataset, spec)
     # Imported by name, and declared to the rule's fingerprint as a root of its own: editing letters reruns letters.
     module = import_module(f"rules_src.datasets.{section.source.replace('-', '_')}")
     dataset = module.prepare(section, Fetch(cache, mirror)).assign_attrs(name=name)
     check_shots(dataset, shots)
+    check_examples(dataset, examples)
+    for text in episodes or []:
+        asked, attributes = parse_spec(Episodes, text, "--episodes"), attributes_of_dataset(dataset)
+        for way, support in product(asked.ways, asked.shots):
+            true_pool(dataset["label"].values, attributes, dataset["split"].values, asked, way, support)
     write_zarr(dataset, output, spec=json.loads(spec), code=code)
 
 

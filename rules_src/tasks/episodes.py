@@ -1,7 +1,7 @@
 """N-way K-shot episodes: for pseudo-tasks drawn while a learner trains, and for evaluation.
 
-Pseudo-tasks come from many partitions of the examples at once, evaluation episodes from one, the labels. Either way an
-episode follows from its key alone.
+Pseudo-tasks come from many partitions of the examples at once, evaluation episodes from one, the labels, or from those
+that attributes make. Either way an episode follows from its key alone.
 """
 
 from functools import partial
@@ -11,10 +11,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, Integer, PRNGKeyArray
+from jaxtyping import Array, Bool, Int, Integer, Num, PRNGKeyArray
 
-from rules_src.config.episodes import Shape
+from rules_src.config.episodes import Episodes, Shape
+from rules_src.datasets.arrays import Attributes
+from rules_src.datasets.schema import TEST, VALIDATION
 from rules_src.errors import InputError
+from rules_src.tasks.attributes import attributes_of, contrasts, sides
+
+SPLITS = {"test": TEST, "validation": VALIDATION}
+"""That evaluation episodes may be of."""
 
 
 class Episode(NamedTuple):
@@ -73,6 +79,42 @@ def pool(
         jnp.asarray(count),
         int(count.max()),
     )
+
+
+def true_pool(
+    labels: Integer[np.ndarray, " example"],
+    attributes: Attributes | None,
+    split: Num[np.ndarray, " example"],
+    spec: Episodes,
+    way: int,
+    shots: int,
+) -> Pool:
+    """What evaluation episodes are drawn from: one partition by labels, or many by attributes.
+
+    Args:
+        labels: true classes.
+        attributes: what there is instead, if anything.
+        split: codes of the schema.
+        spec: split and queries.
+        way: classes an episode.
+        shots: labelled examples a class.
+
+    Raises:
+        InputError: the split has too few classes, a class of it too few examples, or no contrast enough of them.
+    """
+    shape, what = Shape(way=way, shots=shots, queries=spec.queries), f"split {spec.split}"
+    code = SPLITS[spec.split]
+    eligible = split == code
+    if attributes is None:
+        return pool(labels[None], eligible, shape, place="episodes", what=what)
+    values, members = attributes_of(attributes, code), shots + spec.queries
+    found = contrasts(values[eligible], members)
+    if not found:
+        raise InputError(
+            f"episodes: no three attributes of {what} part {members} of its examples from {members} others"
+        )
+    partitions = np.stack([sides(values, contrast) for contrast in found])
+    return pool(partitions, eligible, shape, place="episodes", what=f"{what}, attributes")
 
 
 def draw(key: PRNGKeyArray, pool: Pool, shape: Shape) -> Episode:

@@ -13,14 +13,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
+from PIL import Image
 from snakemake.utils import update_config
 
-from rules_src.config.datasets import File
+from rules_src.config.datasets import File, ImageFolder
 from rules_src.config.study import load
 from rules_src.datasets import file
+from rules_src.datasets import folder as image_folder
 from rules_src.datasets.fetch import Fetch
 from rules_src.errors import InputError
 from rules_src.estimator import LearnedRule
+from rules_src.stages.prepare_dataset import prepare_dataset
 from workflow import checks
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +85,24 @@ def _refuse_table(text: str, folder: Path) -> None:
     file.prepare(File(source="file", path=str(path)), Fetch(folder))
 
 
+def _refuse_images(text: str, folder: Path) -> None:
+    for name, content in ast.literal_eval(text).items():
+        path = folder / "mine" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, tuple):
+            Image.new("RGB", content).save(path)
+        elif isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.symlink_to(content)
+    image_folder.prepare(ImageFolder(source="folder", path=str(folder / "mine")), Fetch(folder))
+
+
+def _refuse_asked(text: str, folder: Path) -> None:
+    arguments = {"name": "digits", "spec": '{"source": "digits"}', "code": "", "cache": folder}
+    prepare_dataset(**arguments, output=folder / "x.zarr", **ast.literal_eval(text))
+
+
 def _refuse_parameters(text: str, folder: Path) -> None:
     rows = np.arange(40.0).reshape(10, 4)
     LearnedRule(**ast.literal_eval(text)).fit(rows)
@@ -132,6 +153,11 @@ SECTIONS = [
             "meta_train: {compact-mixture: {rule: {kind: compact, channels: 5000}}}": "config: meta_train.compact-mixture.rule.channels: Input should be less than or equal to 4096, got 5000",
             "datasets: {spots: {source: patches, per_class: 1000000000}}": "config: datasets.spots.per_class: Input should be less than or equal to 5000, got 1000000000",
             "datasets: {mine: {source: file, path: mine.xlsx}}": "config: datasets.mine.path: has to end in .npz, .csv or .parquet, got 'mine.xlsx'",
+            "{studies: {few: {datasets: [letters], embeddings: [pca], partitions: [few], learners: [few]}}, partitions: {few: {kind: k-means, clusters: 10, members: 20}}, learners: {few: {kind: protonets}}}": "config: partitions.few.clusters: 10 are fewer than the 20 ways of learners.few.tasks; give at least that",
+            "{studies: {few: {datasets: [letters], embeddings: [pca], partitions: [few], learners: [few]}}, partitions: {few: {kind: hyperplanes, way: 5, members: 20}}, learners: {few: {kind: protonets}}}": "config: partitions.few.way: 5 are fewer than the 20 ways of learners.few.tasks; give at least that",
+            "{studies: {few: {datasets: [letters], embeddings: [pca], partitions: [few], learners: [few]}}, partitions: {few: {kind: k-means, members: 5}}, learners: {few: {kind: protonets}}}": "config: partitions.few.members: 5 are too few for the 16 shots and queries of learners.few.tasks; give at least that",
+            "{studies: {few: {datasets: [faces], embeddings: [pca]}}, datasets: {faces: {source: celeba, path: faces}}}": "config: studies.few.datasets: 'faces' has attributes, no classes; only learners take it",
+            "embeddings: {deep: {kind: deep-cluster, clustered_every: 150}}": "config: embeddings.deep: clustered_every: 150 is no multiple of every, 100",
             "studies: {default: {rules: [oja, oja]}}": "config: studies.default.rules: 'oja' is listed twice, got ['oja', 'oja']",
         },
     ),
@@ -186,6 +212,36 @@ SECTIONS = [
             r'"a,y\n1,u\n2e200,v\n3,u\n4,v\n"': "FOLDER/mine.csv: column 'a': values too large for float32; scale them down",
             r'"a,y,,\n1,u,2,3\n"': "FOLDER/mine.csv: 2 columns are named ''; rename them",
             r'"a,y\n1.5,u\n\"2,5\",v\n"': "FOLDER/mine.csv: column 'a': not numeric but of type string, as in '2,5'; drop it, or list the numeric ones in features",
+        },
+    ),
+    Section(
+        "A folder of images",
+        "files and their sizes or contents, as Python writes them; one that is text is a link",
+        _refuse_images,
+        {
+            '{"train/a/1.png": (9, 9), "test/b/1.png": b""}': "FOLDER/mine/test/b/1.png: empty; replace or remove it",
+            '{"train/a/1.png": (9, 9), "test/b/1.png": b"<html>"}': "FOLDER/mine/test/b/1.png: broken, or no PNG or JPEG; replace or remove it",
+            '{"train/a/1.png": (9, 9), "test/b/1.gif": (9, 9)}': "FOLDER/mine/test/b/1.gif: its name is not that of a PNG or JPEG; move it away",
+            '{"train/a/1.png": (9, 9), "test/b/1.png": (9, 8)}': "FOLDER/mine/train/a/1.png: 9x9 pixels, FOLDER/mine/test/b/1.png has 9x8; give side, which resizes all",
+            '{"train/a/1.png": (9, 9), "test/a/2.png": (9, 9)}': "FOLDER/mine/train/a: a class that is also at FOLDER/mine/test/a; no class may be in two splits",
+            '{"train/a/1.png": (9, 9), "test/A/1.png": (9, 9), "test/A /1.png": (9, 9)}': "FOLDER/mine: labels 'A' and 'A ' are two classes, but read alike; write one of them",
+            '{"train/a/1.png": (9, 9), "test/b/1.png": "/etc/passwd"}': "FOLDER/mine/test/b/1.png: a link; put what it leads to in its place",
+            '{"train/a/1.png": (9, 9)}': "FOLDER/mine: no folder test; give train, test and perhaps val, each of folders of classes",
+            '{"train/1.png": (9, 9), "test/b/1.png": (9, 9)}': "FOLDER/mine/train/1.png: a file; give a folder",
+            '{"a/1.png": (9, 9), "b/1.png": (9, 9)}': "FOLDER/mine/a: no split; folders in FOLDER/mine are train, test and perhaps val",
+            '{"train/a/1.png": (9000, 9000), "test/b/1.png": (9, 9)}': "FOLDER/mine/train/a/1.png: 9000x9000 pixels, more than the 67108864 that are read; give a smaller image",
+        },
+    ),
+    Section(
+        "What studies ask of a dataset",
+        "options of the job that prepares scikit-learn's digits, before anything is trained",
+        _refuse_asked,
+        {
+            '{"shots": 105}': "few_shot.shots: 105 labelled examples a class asked for, but '8' of digits has 104 training examples; give at most that",
+            '{"examples": 6000}': "clusters: they take at least 6000 training examples, digits has 1078; give fewer clusters or members",
+            '{"episodes": [\'{"ways": [5, 20]}\']}': "episodes.way: 20 classes asked for, but split test has 10",
+            '{"episodes": [\'{"ways": [5], "shots": [1, 70]}\']}': "episodes: 70 shots and 5 queries take 75 examples a class, but class 8 of split test has 70",
+            '{"episodes": [\'{"ways": [5], "split": "validation"}\']}': "episodes.way: 5 classes asked for, but split validation has 0",
         },
     ),
     Section(

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from benchmarks import beside_torch, programs
 from benchmarks import measurement as measurement_module
-from benchmarks import programs
 from benchmarks.measurement import Measurement, Program, compiled, copied_gigabytes_per_second, memory
 from benchmarks.measurement import counted as all_counted
 from benchmarks.measurement import total as all_total
@@ -145,6 +145,26 @@ def test_the_yardstick_of_memory_counts_what_is_read_and_written(monkeypatch: py
     monkeypatch.setattr(measurement_module, "seconds", lambda call: next(taken))
     monkeypatch.setattr(measurement_module, "COPIED", 1000)
     assert copied_gigabytes_per_second() == pytest.approx(2 * 4000 / 2.0 / 1e9)
+
+
+def test_beside_another_library_ratios_are_those_of_each_round() -> None:
+    ours = [beside_torch.Taken(1.0, 2.0), beside_torch.Taken(2.0, 2.0), beside_torch.Taken(4.0, 2.0)]
+    theirs = [beside_torch.Taken(3.0, 2.0), beside_torch.Taken(2.0, 4.0), beside_torch.Taken(8.0, 8.0)]
+    expected = "| maml | 5.0 | 3.3 | 2.00 | 1.00 to 3.00 | 2.00 | 1.00 to 4.00 |"
+    assert beside_torch.row("maml", ours, theirs, tasks=10) == expected
+
+
+def test_turns_change_who_is_first_and_one_does_not_count() -> None:
+    called: list[str] = []
+    ours, theirs = beside_torch.in_turn(lambda: called.append("ours"), lambda: called.append("theirs"), 3)
+    assert called == ["ours", "theirs", "theirs", "ours", "ours", "theirs", "theirs", "ours"]
+    assert len(ours) == len(theirs) == 3
+
+
+def test_without_the_other_library_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(InputError, match=r"^PyTorch is not installed; install torch beside the project to measure it$"):
+        beside_torch.measure()
 
 
 def test_an_unknown_revision_is_one_line(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_the_default_config_is_valid():
         ("rules.oja", {"rate": 1.0}, "missing key 'rules.oja.kind'"),
         ("rules.learned", {"kind": "meta-trained"}, "missing key 'rules.learned.run'"),
         ("rules.oja.kind", "oya", "rules.oja.kind: unknown 'oya'; did you mean 'oja'?"),
-        ("datasets.digits.source", "no", "datasets.digits.source: unknown 'no'; valid: cifar-10, digits, "),
+        ("datasets.digits.source", "no", "datasets.digits.source: unknown 'no'; valid: celeba, cifar-10, digits, "),
         (
             "datasets.mine",
             {"source": "file", "path": "a.xls"},

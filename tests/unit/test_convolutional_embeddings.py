@@ -9,20 +9,29 @@ import pytest
 from rules_src.config.base import parse_spec
 from rules_src.config.embeddings import Embedding
 from rules_src.config.tasks import Jitter
-from rules_src.embeddings import acai, bigan, contrastive, infogan
+from rules_src.config.training import Keep
+from rules_src.embeddings import acai, bigan, contrastive, deep_cluster, infogan
 from rules_src.embeddings.base import Unlabelled
 from rules_src.embeddings.networks import ConvolutionalDecoder, ConvolutionalEncoder, convolved
+from rules_src.embeddings.neural import NeuralTraining, drawn
 from rules_src.errors import InputError
 from rules_src.tasks.augmentation import augmented
-from rules_src.training.run import Folder
+from rules_src.training.run import Folder, resumed
 
 IMAGE = (6, 6, 1)
-MODULES = {"acai": acai, "bigan": bigan, "infogan": infogan, "contrastive": contrastive}
+MODULES = {
+    "acai": acai,
+    "bigan": bigan,
+    "infogan": infogan,
+    "contrastive": contrastive,
+    "deep-cluster": deep_cluster,
+}
 TINY = {"features": 3, "filters": [4], "batch": 8, "steps": [20, 60], "every": 20, "learning_rate": 0.01}
+OWN = {"deep-cluster": {"width": 8, "clusters": 6, "clustered_every": 40}}
 
 
 def spec(kind: str, **changes):
-    return parse_spec(Embedding, json.dumps({"kind": kind, **TINY, **changes}))
+    return parse_spec(Embedding, json.dumps({"kind": kind, **TINY, **OWN.get(kind, {}), **changes}))
 
 
 def strokes(count: int = 60):
@@ -149,6 +158,58 @@ def test_jitter_of_nothing_changes_no_pixel_and_shifts_move_them():
     rows = (moved.sum(2) * jnp.arange(9)).sum(1) - 4
     assert 1.5 < np.abs(rows).max() < 0.3 * 9
     assert rows.min() < 0 < rows.max()
+
+
+def test_deep_cluster_whitens_by_the_training_examples_and_codes_are_of_unit_length():
+    rng, fitted = np.random.default_rng(0), np.arange(50) < 40
+    codes = (rng.normal(size=(50, 5)) @ rng.normal(size=(5, 5)) + 3).astype(np.float32)
+    found = deep_cluster.whitened(codes, fitted, 3)
+    centred = codes - codes[fitted].mean(0)
+    _, deviations, directions = np.linalg.svd(centred[fitted], full_matrices=False)
+    expected = centred @ directions[:3].T / (deviations[:3] / 39**0.5)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    signs = np.sign((expected * found).sum(0))
+    np.testing.assert_allclose(found, signs * expected, atol=1e-3)
+
+
+def test_every_pseudo_label_is_as_frequent_in_batches():
+    classes = np.repeat([0, 2, 7], [1, 9, 90])
+    inputs, of_inputs = drawn(jax.random.key(0), jnp.arange(100.0)[:, None], jnp.asarray(classes), 6000)
+    np.testing.assert_array_equal(of_inputs, classes[np.asarray(inputs[:, 0], int)])
+    # 2,000 each, standard deviation 37; examples of a class alike: 22 each of 90.
+    assert all(abs((np.asarray(of_inputs) == label).sum() - 2000) < 150 for label in (0, 2, 7))
+    assert np.bincount(np.asarray(inputs[:, 0], int))[10:].min() > 3
+
+
+def test_deep_cluster_tells_its_clusters_better_until_they_are_others(tmp_path):
+    data, _ = strokes()
+    section = spec("deep-cluster", steps=[120], every=60, clustered_every=60)
+    (told,) = deep_cluster.embed(data, section, seeds=1, folder=Folder(tmp_path, {"config": "x"})).history["told"]
+    # By chance it is a sixth.
+    assert told[45:60].mean() > 0.5
+    assert told[60:65].mean() < told[45:60].mean() - 0.15
+    assert told[105:].mean() > 0.5
+
+
+def test_deep_cluster_stopped_between_two_clusterings_ends_with_the_same_bytes(tmp_path):
+    data, _ = strokes()
+    section, record = spec("deep-cluster", every=10, steps=[0, 60]), {"config": "x"}
+    whole, stopped = Folder(tmp_path / "whole", record), Folder(tmp_path / "stopped", record)
+    training = NeuralTraining(deep_cluster.family(section, IMAGE), data.inputs[data.train], section, 2, stopped)
+    for item in resumed(training, stopped, Keep()):
+        if training.step(item.state) == 30:
+            break
+    assert sorted(set(np.asarray(item.state.classes).ravel())) == [0, 1, 2, 3, 4, 5]
+    one, other = (deep_cluster.embed(data, section, seeds=2, folder=folder) for folder in (whole, stopped))
+    assert one.features.tobytes() == other.features.tobytes()
+    assert one.history["loss"].tobytes() == other.history["loss"].tobytes()
+    np.testing.assert_allclose(np.linalg.norm(one.features, axis=3), 1, rtol=1e-5)
+
+
+def test_more_clusters_than_training_examples_are_one_line(tmp_path):
+    folder = Folder(tmp_path, {"config": "x"})
+    with pytest.raises(InputError, match=r"^clusters: 41 are more than the 40 training examples; give fewer$"):
+        deep_cluster.embed(strokes()[0], spec("deep-cluster", clusters=41), seeds=1, folder=folder)
 
 
 def test_data_without_images_are_one_line(tmp_path):

@@ -15,6 +15,7 @@ from rules_src.config.base import parse_spec
 from rules_src.config.episodes import Shape
 from rules_src.config.learners import Learner, Maml, ProtoNets
 from rules_src.embeddings.base import Unlabelled
+from rules_src.embeddings.networks import convolved
 from rules_src.errors import InputError
 from rules_src.learners import cluster_matching, from_scratch, linear, maml, mlp, nearest_neighbours, protonets
 from rules_src.learners.networks import Network
@@ -115,6 +116,18 @@ def test_prototypical_networks_are_what_numpy_makes_of_them():
     of_query = written_out(learner.network, query.reshape(12, -1), known)
     nearest = ((of_query[:, None] - of_support) ** 2).sum(2).argmin(1)
     np.testing.assert_array_equal(settled.predict(np.array(support)[None], np.array(query)[None])[0].ravel(), nearest)
+
+
+def test_blocks_are_pooled_before_they_are_normalised_whatever_the_sign_of_their_scales():
+    network = Network(jax.random.key(0), (9, 8, 1), 4, "pooled")
+    network = eqx.tree_at(lambda n: n.scales, network, (jnp.array([1.0, -0.5, 0.0, 2.0]),) * 4)
+    network = eqx.tree_at(lambda n: n.shifts, network, (jnp.array([0.1, 0.2, 0.3, -0.1]),) * 4)
+    one_block = eqx.tree_at(lambda n: n.kernels, network, network.kernels[:1])
+    images = jax.random.normal(jax.random.key(1), (6, 72))
+    (found, _), x = one_block.features(images), np.asarray(convolved(images.reshape(6, 9, 8, 1), network.kernels[0]))
+    x = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5) * network.scales[0] + network.shifts[0]
+    expected = np.maximum(x, 0)[:, :8].reshape(6, 4, 2, 4, 2, 4).max((2, 4))
+    np.testing.assert_allclose(found, expected.reshape(6, -1), rtol=1e-4, atol=1e-5)
 
 
 def test_a_query_of_prototypical_networks_does_not_depend_on_the_others():

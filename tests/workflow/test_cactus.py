@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import yaml
-from checkout import Checkout
+from checkout import ROOT, Checkout
 
+from rules_src.config.base import canonical_json
 from rules_src.config.study import load
 from rules_src.errors import InputError
 from rules_src.storage import read_netcdf
+from workflow.plan import Plan
 
 TINY = {
     "results": "results/tiny",
@@ -79,6 +81,11 @@ def test_what_is_trained_once_serves_every_study_and_bounds_need_no_embedding(ch
         ("learners.maml.steps", [3], "learners.maml: steps: 3 is no multiple of every, 2"),
         ("learners.maml.inner_step", 3, "unknown key 'learners.maml.inner_step'; did you mean 'inner_steps'?"),
         ("datasets.letters", {"source": "movie-sentences"}, "'protonets' takes images, dataset 'letters' has none"),
+        (
+            "datasets.letters",
+            {"source": "celeba", "path": "faces"},
+            "learners.protonets.tasks.way: 'labels' of 'letters' has 2 classes, 3 are too many",
+        ),
         ("datasets.letters", {"source": "imdb"}, "studies.tiny.learners: 'protonets' takes images, dataset 'letters'"),
     ],
 )
@@ -93,6 +100,31 @@ def test_what_cannot_be_trained_is_one_line_before_any_job(place: str, value: ob
         load(config)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_dataset_is_asked_for_what_clusters_and_episodes_take():
+    config = load(TINY)
+    episodes = canonical_json(config.studies["tiny"].episodes)
+    # 75% of 5 clusters of 3 members, rounded up.
+    assert Plan(config, ROOT / "rules_src").asked("letters") == ["--shots=0", "--examples=12", f"--episodes={episodes}"]
+    more = {"deep": {"kind": "deep-cluster", "clusters": 700}}
+    study = {**TINY["studies"]["tiny"], "embeddings": ["deep"]}
+    deep = load({**TINY, "studies": {"tiny": study}, "embeddings": more})
+    assert "--examples=700" in Plan(deep, ROOT / "rules_src").asked("letters")
+
+
+def test_attributes_make_tasks_of_two_classes_for_learners_alone():
+    faces = {"datasets": {"letters": {"source": "celeba", "path": "faces"}}}
+    several = {"tiny": {**TINY["studies"]["tiny"], "episodes": {"ways": [2, 3]}}}
+    for studies, message in (
+        (several, r"studies\.tiny\.episodes\.ways: attributes of 'letters' make 2 classes; give \[2\]"),
+        (
+            {"tiny": {"datasets": ["letters"], "embeddings": ["raw"]}},
+            r"studies\.tiny\.datasets: 'letters' has attributes, no classes; only learners take it",
+        ),
+    ):
+        with pytest.raises(InputError, match=message):
+            load({**TINY, **faces, "studies": studies})
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT, Checkout
+from PIL import Image
 
 from rules_src.storage import read_netcdf, read_zarr
 
@@ -78,3 +79,25 @@ def test_an_absent_file_ends_with_one_line_before_any_job(checkout: Checkout, pa
     done = checkout.snakemake("--dry-run", "--configfile", overlay, fails=True)
     assert done.stderr.splitlines()[-1] == f"error: datasets.mine.path: {path}: {what}"
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def pictures(root: Path) -> None:
+    for seed, place in enumerate(("train/ant", "train/bee", "val/cat", "test/dog", "test/eel")):
+        (root / place).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (9, 9), (50 * seed, 80 * number, 0)).save(root / place / f"{number}.png")
+
+
+def test_a_folder_of_images_is_prepared_anew_when_an_image_is_added(example: Checkout):
+    root = example.folder / "pictures"
+    pictures(root)
+    overlay = example.overlay("datasets: {pictures: {source: folder, path: pictures, side: 6}}\n")
+    store = ("results/smoke/datasets/pictures.zarr", "--configfile", "config/smoke.yaml", overlay)
+    example.snakemake(*store)
+    assert read_zarr(example.folder / store[0]).image.shape == (15, 6, 6, 3)
+    assert example.jobs(*store) == {}
+    Image.new("RGB", (9, 9)).save(root / "test/dog/3.png")
+    assert example.jobs(*store) == {"prepare_dataset": 1}
+    root.rename(example.folder / "elsewhere")
+    said = example.snakemake("--dry-run", *store, fails=True).stderr.splitlines()[-1]
+    assert said == "error: datasets.pictures.path: pictures: no such folder"

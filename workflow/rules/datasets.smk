@@ -21,11 +21,11 @@ rule prepare_dataset:
         # Where raw files come from changes no result; a function of `threads` has no part in rerun decisions.
         raw=lambda wildcards, threads: raw_folders(),
         # Nor does what is asked of it, which an evaluation would only say much later.
-        shots=lambda wildcards, threads: plan.shots(wildcards.dataset),
+        asked=lambda wildcards, threads: plan.asked(wildcards.dataset),
     shell:
         """
         python -m rules_src.stages.prepare_dataset --name {wildcards.dataset} --spec {params.spec:q} \
-            --code {params.code} {params.raw:q} --shots {params.shots} --output {output.store:q} 2>&1 | tee {log:q}
+            --code {params.code} {params.raw:q} {params.asked:q} --output {output.store:q} 2>&1 | tee {log:q}
         """
 
 

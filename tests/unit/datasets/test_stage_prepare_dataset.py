@@ -47,6 +47,27 @@ def test_too_few_labels_for_a_study_are_said_at_once(tmp_path):
     prepare_dataset(**arguments, output=tmp_path / "x.zarr", shots=104)
 
 
+def test_too_few_examples_for_clusters_or_episodes_are_said_at_once(tmp_path):
+    arguments = {"name": "mine", "spec": '{"source": "digits"}', "code": "", "cache": tmp_path}
+    asked = {"examples": 1078, "episodes": ['{"ways": [5, 10], "shots": [1, 65]}', '{"ways": [2], "shots": [65]}']}
+    for one_too_many, message in (
+        ({"examples": 1079}, "clusters: they take at least 1079 training examples, mine has 1078; give fewer"),
+        (
+            {"episodes": [*asked["episodes"], '{"ways": [5, 11]}']},
+            "episodes.way: 11 classes asked for, but split test has 10",
+        ),
+        (
+            {"episodes": ['{"ways": [5], "shots": [1, 66]}']},
+            "episodes: 66 shots and 5 queries take 71 examples a class, but class 8 of split test has 70",
+        ),
+    ):
+        with pytest.raises(InputError) as caught:
+            prepare_dataset(**arguments, output=tmp_path / "x.zarr", **{**asked, **one_too_many})
+        assert str(caught.value).startswith(message)
+        assert list(tmp_path.iterdir()) == []
+    prepare_dataset(**arguments, output=tmp_path / "x.zarr", **asked)
+
+
 @pytest.mark.parametrize(
     ("spec", "more", "message"),
     [
