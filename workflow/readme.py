@@ -10,6 +10,7 @@ import re
 import sys
 from pathlib import Path
 
+from rules_src.evaluate.episode_summary import markdown_table
 from rules_src.evaluate.published import architectures_table, few_shot_table
 from rules_src.storage import read_netcdf
 
@@ -39,6 +40,7 @@ if __name__ == "__main__":
         page.write_text(fill(page.read_text(), "results", table))
     readme = Path("README.md")
     readme.write_text(fill(readme.read_text(), "dag", dag_block(dag)))
-    for name, published_table in {"architectures": architectures_table, "few_shot": few_shot_table}.items():
+    tables = {"architectures": architectures_table, "few_shot": few_shot_table, "cactus": markdown_table}
+    for name, published_table in tables.items():
         text = published_table(read_netcdf(Path(f"results/published/{name}.nc")))
         readme.write_text(fill(readme.read_text(), f"published {name}", text))
