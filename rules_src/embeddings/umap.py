@@ -49,6 +49,8 @@ def _one_seed(data: Unlabelled, spec: Umap, seed: int) -> Float32[np.ndarray, "e
             metric="precomputed",
             n_jobs=1,
         ).fit(distances[fitted])
+        # With many examples it keeps an index that is none, and then refuses to place others, for which it needs none.
+        vars(umap).pop("_knn_search_index", None)
         features = np.empty((len(data.inputs), umap.embedding_.shape[1]), np.float32)
         features[fitted] = umap.embedding_
         if len(others):

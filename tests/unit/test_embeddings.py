@@ -160,6 +160,13 @@ def test_umap_of_fewer_examples_than_features(tmp_path):
     assert np.isfinite(features).all()
 
 
+def test_umap_places_others_among_many_examples_too(tmp_path):
+    x = np.random.default_rng(0).normal(size=(4110, 2)).astype(np.float32)
+    many = Unlabelled(x, np.arange(len(x)) < 4100, None)
+    features = embed("umap", many, tmp_path, features=2, neighbours=2).features
+    assert np.isfinite(features).all()
+
+
 def test_equal_seeds_of_umap_are_equal_and_others_differ(data, tmp_path):
     first, again = (embed("umap", data, tmp_path, seeds=2).features for _ in range(2))
     np.testing.assert_array_equal(first, again)
