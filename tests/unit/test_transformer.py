@@ -236,7 +236,7 @@ def test_data_that_are_refused(X: Any, error: type[Exception], message: str) -> 
         ({"batch": 0}, ValueError, "^batch == 0, must be >= 1"),
         ({"average": 1.0}, ValueError, "^average == 1.0, must be < 1"),
         ({"inner_steps": -1}, ValueError, "^inner_steps == -1, must be >= 0"),
-        ({"activation": "sine"}, ValueError, "^activation == 'sine', must be one of relu, "),
+        ({"activation": "cosine"}, ValueError, "^activation == 'cosine', must be one of relu, "),
         ({"features": True}, TypeError, "^features == True, must be a number"),
         ({"hidden": (np.True_,)}, TypeError, "^hidden == True, must be a number"),
         ({"inner_steps": False}, TypeError, "^inner_steps == False, must be a number"),
