@@ -2,9 +2,9 @@
 
 `features (seed, inner_step, example, feature)`, examples in the order of the dataset's store. Of an update rule also
 its first-layer weights, the order of its inputs, and activations on some test examples, without the axis `seed` where
-they are of the first seed alone; of an embedding that is trained
-by gradient descent also its training history. What depends on a theta meta-trained here has an axis `meta_seed` before
-all others, of one member or several. What the store is of stands in the attributes, not in the path.
+they are of the first seed alone; of an embedding that is trained by gradient descent also its training history. What
+depends on a theta meta-trained here has an axis `meta_seed` before all others, of one member or several. What the store
+is of stands in the attributes, not in the path.
 """
 
 from collections.abc import Mapping, Sequence

@@ -27,7 +27,7 @@ WITHOUT = {
 """The same of what needs no embedding."""
 
 DATASET = "omniglot"
-"""Source of the dataset that they are of."""
+"""Name in the config of the dataset that they are of."""
 
 
 def reported(dataset: str, embedding: str, learner: str, way: int, shots: int) -> float | None:

@@ -75,10 +75,9 @@ def convolved(
     return jnp.concatenate(patches, -1) @ kernel.reshape(-1, kernel.shape[3])
 
 
-def _convolved(x: Array, kernel: Array, zeros: int) -> Array:
-    return jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), ((zeros, zeros),) * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+def _convolved(x: Array, kernel: Array) -> Array:
+    one = ((1, 1), (1, 1))
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), one, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 @jax.custom_vjp
@@ -91,7 +90,7 @@ def _correlated(
     in one layout alone, and ten to two hundred times slower in any other. By itself it would take another one for the
     gradient of the kernel, which is a convolution with examples in place of channels.
     """
-    return _convolved(x, kernel, 1)
+    return _convolved(x, kernel)
 
 
 Operands = tuple[Float[Array, "batch row column below"], Float[Array, "3 3 below above"]]
@@ -105,7 +104,7 @@ def _correlated_forward(
 
 def _correlated_backward(operands: Operands, g: Float[Array, "batch row column above"]) -> Operands:
     x, kernel = operands
-    to_kernel = _convolved(x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3), 1).transpose(1, 2, 0, 3)
+    to_kernel = _convolved(x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3)).transpose(1, 2, 0, 3)
     return _correlated(g, kernel[::-1, ::-1].swapaxes(2, 3)), to_kernel
 
 

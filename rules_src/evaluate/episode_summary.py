@@ -10,6 +10,7 @@ import xarray as xr
 from rules_src.cactus.paper import reported
 from rules_src.errors import InputError
 from rules_src.evaluate.episodes import interval_over_episodes
+from rules_src.evaluate.tables import Table, markdown, percent
 
 NONE = "none"
 """Embedding, where no learner of the study has one."""
@@ -120,14 +121,13 @@ def markdown_table(summary: xr.Dataset) -> str:
     parts = []
     for dataset in summary["dataset"].values.tolist():
         of_dataset = summary.sel(dataset=dataset)
-        best = [f"{100 * float(of_dataset['accuracy'].sel(way=w, shots=k).max()):.1f}" for w, k in settings]
-        head = [dataset, "embedding", *(f"{way}-way {shots}-shot" for way, shots in settings)]
-        parts += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+        best = [float(of_dataset["accuracy"].sel(way=way, shots=shots).max()) for way, shots in settings]
+        table: Table = [[dataset, "embedding", *(f"{way}-way {shots}-shot" for way, shots in settings)]]
         for learner in of_dataset["learner"].values.tolist():
             for embedding, cell in of_embeddings(of_dataset.sel(learner=learner)).items():
                 texts = [_text(cell.sel(way=w, shots=k), b) for (w, k), b in zip(settings, best, strict=True)]
-                parts.append(f"| {learner} | {embedding} | {' | '.join(texts)} |")
-        parts.append("")
+                table.append([learner, embedding, *texts])
+        parts += [*markdown(table), ""]
     episodes, queries, split = (summary.attrs[name] for name in ("episodes", "queries", "split"))
     known = " In brackets what Hsu et al. 2019 report." if summary["reported"].notnull().any() else ""
     parts += [
@@ -143,16 +143,15 @@ def of_embeddings(of_learner: xr.Dataset) -> dict[str, xr.Dataset]:
     """A learner's results by embedding, where it has any; `none` alone where it needs no embedding."""
     found = {e: of_learner.sel(embedding=e) for e in of_learner["embedding"].values.tolist()}
     found = {e: cell for e, cell in found.items() if bool(cell["accuracy"].notnull().any())}
-    first = next(iter(found.values()))
-    alike = len(found) > 1 and all(np.array_equal(first["accuracy"], cell["accuracy"]) for cell in found.values())
+    first, *others = found.values() or [of_learner]
+    alike = bool(others) and all(np.array_equal(first["accuracy"], cell["accuracy"]) for cell in others)
     return {NONE: first} if alike else found
 
 
-def _text(cell: xr.Dataset, best: str) -> str:
+def _text(cell: xr.Dataset, best: float) -> str:
     mean, half, paper = (float(cell[name]) for name in ("accuracy", "interval", "reported"))
-    text = f"{100 * mean:.1f} ± {100 * half:.1f}"
-    bold = f"**{text}**" if f"{100 * mean:.1f}" == best else text
-    return bold if np.isnan(paper) else f"{bold} ({100 * paper:.1f})"
+    text = percent(mean, half, largest=best)
+    return text if np.isnan(paper) else f"{text} ({100 * paper:.1f})"
 
 
 def _learner(evaluation: xr.Dataset, clusters: str | None) -> str:

@@ -1,12 +1,12 @@
 """Results that come with the project: what summaries of studies say, in few small files that git keeps."""
 
 from collections.abc import Callable, Sequence
-from math import isnan
 
 import xarray as xr
 
 from rules_src.errors import InputError
-from rules_src.evaluate.summary import MISSING, TABLE_READOUT
+from rules_src.evaluate.summary import TABLE_READOUT
+from rules_src.evaluate.tables import Table, markdown, percent
 
 SHAPE = ("depth", "width", "activation")
 KEPT = ("seconds", "peak_mb")
@@ -88,19 +88,13 @@ KINDS: dict[str, Callable[[Sequence[xr.Dataset]], xr.Dataset]] = {"few-shot": fe
 def architectures_table(published: xr.Dataset) -> str:
     """A Markdown table: one row a network that was trained, one column a representation, then the first one's cost."""
     names = published["representation"].values.tolist()
-    head = ["Hidden layers", "Units of each", "Activation", *names, "Seconds", "Peak MB"]
-    lines = [_row(head), "|---" * len(head) + "|"]
+    table: Table = [["Hidden layers", "Units of each", "Activation", *names, "Seconds", "Peak MB"]]
     flat = published.stack(network=SHAPE).dropna("network", subset=["accuracy"], how="all")
     for network, of_network in flat.groupby("network"):
         depth, width, activation = network
-        cells = [
-            f"{100 * float(mean):.1f} ± {100 * float(half):.1f}"
-            for mean, half in zip(
-                of_network["accuracy"].values.ravel(), of_network["interval"].values.ravel(), strict=True
-            )
-        ]
+        cells = map(percent, *(of_network[name].values.ravel().tolist() for name in ("accuracy", "interval")))
         cost = (of_network[name].values.ravel()[0] for name in KEPT)
-        lines.append(_row([str(depth), f"{width:,}", activation, *cells, *(f"{value:,.0f}" for value in cost)]))
+        table.append([str(depth), f"{width:,}", activation, *cells, *(f"{value:,.0f}" for value in cost)])
     attrs = published.attrs
     steps, seeds = int(published["inner_step"].max()), int(published["seeds"].max())
     caption = (
@@ -109,7 +103,7 @@ def architectures_table(published: xr.Dataset) -> str:
         f"{attrs['draws']} draws of labels. Seconds, and largest memory of the process, to apply {names[0]} with all "
         "seeds, compilation included where it was not cached."
     )
-    return "\n".join([*lines, "", caption, ""])
+    return "\n".join([*markdown(table), "", caption, ""])
 
 
 def few_shot_table(published: xr.Dataset) -> str:
@@ -118,24 +112,17 @@ def few_shot_table(published: xr.Dataset) -> str:
     columns = [
         (d, k) for d in measured["dataset"].values for k in measured["shots"].values if measured.sel(dataset=d, shots=k)
     ]
-    head = ["Method", *(f"{dataset}, {shots} label{'' if shots == 1 else 's'}" for dataset, shots in columns)]
-    lines = [_row(head), "|---" * len(head) + "|"]
+    table: Table = [["Method", *(f"{dataset}, {shots} label{'' if shots == 1 else 's'}" for dataset, shots in columns)]]
     for name in published["representation"].values.tolist():
         of_name = published.sel(representation=name)
         pairs = [[float(of_name[v].sel(dataset=d, shots=k)) for v in ("accuracy", "interval")] for d, k in columns]
-        lines.append(
-            _row([name, *(MISSING if isnan(mean) else f"{100 * mean:.1f} ± {100 * half:.1f}" for mean, half in pairs)])
-        )
+        table.append([name, *(percent(mean, half) for mean, half in pairs)])
     caption = (
         "Test accuracy in percent of a logistic regression on so many labelled examples a class; ± is half of the 95% "
         f"interval over {int(published['seeds'].max())} seeds, where a method is random, and "
         f"{published.attrs['draws']} draws of labels."
     )
-    return "\n".join([*lines, "", caption, ""])
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return "\n".join([*markdown(table), "", caption, ""])
 
 
 def _halved(summary: xr.Dataset, names: Sequence[str]) -> xr.Dataset:

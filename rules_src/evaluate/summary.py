@@ -8,14 +8,12 @@ import xarray as xr
 
 from rules_src.errors import InputError
 from rules_src.evaluate.intervals import crossed_interval
+from rules_src.evaluate.tables import MISSING, Table, markdown, percent
 
 REFERENCE = "identity"
 """Kind of the method that the others are compared with: the base model as it was initialised."""
 
 TABLE_READOUT = "logistic-regression"
-
-MISSING = "\N{EN DASH}"
-"""In a table, where there is no evaluation."""
 
 ANY = "any"
 """Base model in a summary of nothing but embeddings, which have none."""
@@ -44,10 +42,6 @@ LONG_NAMES = {
 CELL = ("representation", "dataset", "base_model")
 
 Cell = tuple[str, str, str]
-
-
-Table = list[list[str]]
-"""Rows of texts, the head first; `**` around what is bold."""
 
 
 class Key(NamedTuple):
@@ -158,22 +152,22 @@ def markdown_table(summary: xr.Dataset) -> str:
         f"interval over seeds and draws of labels ({summary.attrs['draws']} draws){_of_meta_training(summary)}; best "
         "in bold."
     )
-    parts = [*_rows(headline(summary)), "", caption, ""]
+    parts = [*markdown(headline(summary)), "", caption, ""]
     name = "difference_to_random_init"
     if name in summary:
         reference = str(cells["representation"].values[cells["kind"].values == REFERENCE][0])
         others = cells.isel(representation=np.flatnonzero(cells["representation"].values != reference))
-        parts += [*_rows(_texts(others, name, f"Points over {reference}", "+")), ""]
+        parts += [*markdown(_texts(others, name, f"Points over {reference}", "+")), ""]
         parts += [f"The same accuracies minus those of {reference} on the same draws of labels.", ""]
     if fewest < most:
-        parts += [*_rows(_accuracies(_at(fewest, summary))), ""]
+        parts += [*markdown(_accuracies(_at(fewest, summary))), ""]
         parts += [f"As above, with {_labelled(fewest)} a class.", ""]
     durations = [_head("Seconds", summary)]
     for representation in summary["representation"].values.tolist():
         seconds = _columns(summary["seconds"].sel(representation=representation), summary)
         durations.append([representation, *(MISSING if np.isnan(value) else f"{value:.1f}" for value in seconds)])
     parts += [
-        *_rows(durations),
+        *markdown(durations),
         "",
         "Wall-clock time to learn from the unlabelled training examples and to embed all, all seeds together, with "
         "compilation where it was not cached and without meta-training, as it was in this run.",
@@ -227,23 +221,16 @@ def _head(title: str, summary: xr.Dataset) -> list[str]:
 def _texts(cells: xr.Dataset, name: str, title: str, sign: str) -> Table:
     """Mean and half interval width in percent: methods by datasets and base models."""
     rows = [_head(title, cells)]
-    best = [f"{100 * value:.1f}" for value in _columns(cells[name].max("representation"), cells)]
+    best = _columns(cells[name].max("representation"), cells)
     for representation in cells["representation"].values.tolist():
         row = cells.sel(representation=representation)
         ends = [_columns(row[variable], cells) for variable in (name, f"{name}_low", f"{name}_high")]
-        texts = []
-        for mean, low, high, largest in zip(*ends, best, strict=True):
-            text = MISSING if np.isnan(mean) else f"{100 * mean:{sign}.1f} ± {100 * (high - low) / 2:.1f}"
-            # Equal as printed is equally bold.
-            texts.append(f"**{text}**" if f"{100 * mean:.1f}" == largest and not np.isnan(mean) else text)
+        texts = (
+            percent(mean, (high - low) / 2, sign=sign, largest=largest)
+            for mean, low, high, largest in zip(*ends, best, strict=True)
+        )
         rows.append([representation, *texts])
     return rows
-
-
-def _rows(table: Table) -> list[str]:
-    """As Markdown."""
-    head, *rows = (f"| {' | '.join(row)} |" for row in table)
-    return [head, "|---" * len(table[0]) + "|", *rows]
 
 
 def _key(evaluation: xr.Dataset) -> Key:

@@ -36,22 +36,18 @@ def draw(summary: list[Path]) -> Figure:
     )
     kinds = zip(results["embedding"].values.tolist(), results["embedding_kind"].values.tolist(), strict=True)
     looks = {**style.looks(dict(kinds)), NONE: UNNAMED}
-    bars = {
-        learner: of_embeddings(results.sel(learner=learner).isel(dataset=0))
-        for learner in results["learner"].values.tolist()
-    }
+    learners = results["learner"].values.tolist()
+    bars = {(d, name): of_embeddings(results.sel(dataset=d, learner=name)) for d, name in product(datasets, learners)}
     used = [name for name in looks if any(name in of_learner for of_learner in bars.values())]
-    height = sum(0.28 * len(of_learner) + 0.25 for of_learner in bars.values())
+    height = sum(0.28 * max(len(bars[d, name]) for d in datasets) + 0.25 for name in learners)
     figure = Figure(figsize=(2.2 + 2.9 * len(settings), 1.3 + height * len(datasets)), layout="constrained")
     panels = figure.subplots(len(datasets), len(settings), sharey=True, sharex=True, squeeze=False)
     for (row, dataset), (column, (way, shots)) in product(enumerate(datasets), enumerate(settings)):
         axes, place, ticks = panels[row, column], 0.0, []
-        for learner, of_learner in bars.items():
+        for learner in learners:
             begin = place
-            for embedding in of_learner:
-                cell = results.sel(dataset=dataset, learner=learner, way=way, shots=shots)
-                # What needs no embedding stands under each.
-                cell = cell.sel(embedding=embedding) if embedding != NONE else cell.isel(embedding=0)
+            for embedding, of_embedding in bars[dataset, learner].items():
+                cell = of_embedding.sel(way=way, shots=shots)
                 error: dict[str, Any] = {
                     "xerr": float(cell["interval"]),
                     "ecolor": "#202020",
@@ -65,7 +61,7 @@ def draw(summary: list[Path]) -> Figure:
         style.chance_line(axes, 1 / float(way), vertical=True)
         axes.grid(visible=False, axis="y")
         axes.set_title(f"{dataset}, {way}-way {shots}-shot")
-        axes.set_yticks(ticks, list(bars))
+        axes.set_yticks(ticks, learners)
         axes.set_ylim(place - 0.7, -0.8)
         style.percent_axis(axes, vertical=False)
         axes.set_xlim(0, 1)

@@ -90,7 +90,7 @@ def _after(step: int) -> str:
 
 
 def _of(identity: Identity) -> str:
-    return style.looks({identity.method: identity.kind})[identity.method].label
+    return style.look(identity.method, identity.kind).label
 
 
 def _scatter(axes: Any, found: Components, shown: np.ndarray, colours: np.ndarray) -> None:
@@ -105,7 +105,7 @@ def _scatter(axes: Any, found: Components, shown: np.ndarray, colours: np.ndarra
 
 def _variance(axes: Axes, features: xr.DataArray, steps: list[int], identity: Identity) -> None:
     """Cumulative shares of variance, mean and 95% band over seeds, before and after."""
-    colours = ("#8f8f8f", style.looks({identity.method: identity.kind})[identity.method].colour)
+    colours = ("#8f8f8f", style.look(identity.method, identity.kind).colour)
     for step, colour, mark in zip(steps, colours, "so", strict=True):
         of_seeds = features.sel(inner_step=step).values
         shares = np.stack([components(values).shares.cumsum() for values in of_seeds], 1)

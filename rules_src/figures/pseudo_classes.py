@@ -39,7 +39,7 @@ def draw(partitions: list[Path], datasets: list[Path]) -> Figure:
             raise InputError(f"{path}: of dataset {store.attrs['dataset']!r}, which is not given")
         sheet = _sheet(store["cluster"].values[0], images[store.attrs["dataset"]])
         axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-        look = style.looks({store.attrs["embedding"]: store.attrs["embedding_kind"]})[store.attrs["embedding"]]
+        look = style.look(store.attrs["embedding"], store.attrs["embedding_kind"])
         axes.set_title(f"{store.attrs['dataset']}, {store.attrs['partition']} of\n{look.label}")
     figure.suptitle(f"Each row: {MEMBERS} members of one of {CLUSTERS} clusters, all drawn at random")
     return figure

@@ -118,6 +118,11 @@ def looks(kinds: Mapping[str, str]) -> dict[str, Look]:
     return found
 
 
+def look(method: str, kind: str) -> Look:
+    """How a method is shown alone."""
+    return looks({method: kind})[method]
+
+
 def of_data(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """How curves of what a run watches are shown: colours and marks that no method has."""
     return _told_apart(names, "viridis", "marker", _MARKS)

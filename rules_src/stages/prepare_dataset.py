@@ -37,8 +37,9 @@ def prepare_dataset(
     dataset = module.prepare(section, Fetch(cache, mirror)).assign_attrs(name=name)
     check_shots(dataset, shots)
     check_examples(dataset, examples)
+    attributes = attributes_of_dataset(dataset)
     for text in episodes or []:
-        asked, attributes = parse_spec(Episodes, text, "--episodes"), attributes_of_dataset(dataset)
+        asked = parse_spec(Episodes, text, "--episodes")
         for way, support in product(asked.ways, asked.shots):
             true_pool(dataset["label"].values, attributes, dataset["split"].values, asked, way, support)
     write_zarr(dataset, output, spec=json.loads(spec), code=code)

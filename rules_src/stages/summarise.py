@@ -7,9 +7,10 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from rules_src.evaluate.page import table_page
-from rules_src.evaluate.summary import Table, headline, markdown_table, summarise
+from rules_src.evaluate.summary import headline, markdown_table, summarise
+from rules_src.evaluate.tables import Table
 from rules_src.stages.command import run
+from rules_src.stages.tables import write_table
 from rules_src.storage import read_netcdf, write_netcdf, write_whole
 
 
@@ -24,9 +25,7 @@ def gather(
     """Write means and intervals of all evaluations, and a table of those with the most labels."""
     summary = summarise([read_netcdf(path) for path in evaluations])
     write_netcdf(summary, output)
-    text = markdown_table(summary)
-    for path, content in ((table, text), (page, table_page(f"Study {study}", text))):
-        write_whole(path, partial(Path.write_text, data=content, encoding="utf-8"))
+    write_table(markdown_table(summary), table, page, study=study)
     write_whole(first, partial(_write_csv, headline(summary)))
 
 

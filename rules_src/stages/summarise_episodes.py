@@ -1,15 +1,14 @@
 """Stage: gather every learner's accuracy on episodes of a study into one file and one table."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
 from rules_src.evaluate.episode_summary import markdown_table, summarise
-from rules_src.evaluate.page import table_page
 from rules_src.stages.command import run
-from rules_src.storage import read_netcdf, write_netcdf, write_whole
+from rules_src.stages.tables import write_table
+from rules_src.storage import read_netcdf, write_netcdf
 
 
 def gather(
@@ -22,9 +21,7 @@ def gather(
     """Write means and intervals of all learners, and a table of them."""
     summary = summarise([read_netcdf(path) for path in evaluations])
     write_netcdf(summary, output)
-    text = markdown_table(summary)
-    for path, content in ((table, text), (page, table_page(f"Study {study}", text))):
-        write_whole(path, partial(Path.write_text, data=content, encoding="utf-8"))
+    write_table(markdown_table(summary), table, page, study=study)
 
 
 if __name__ == "__main__":

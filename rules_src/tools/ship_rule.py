@@ -14,6 +14,7 @@ from typer import Option
 from rules_src.config.base import parse_spec
 from rules_src.config.meta_train import MetaTrain
 from rules_src.errors import InputError
+from rules_src.evaluate.tables import percent
 from rules_src.meta_train.allotment import of_shape, trained_sources
 from rules_src.meta_train.held_out import held_out_accuracy, watched
 from rules_src.meta_train.run import mean_and_standard_error
@@ -158,7 +159,7 @@ def _curve(history: xr.Dataset, section: MetaTrain, state: Path, stores: Mapping
         columns[name] = mean_and_standard_error(np.stack(accuracy))
     lines = [["meta-steps", "TFLOP", *columns], ["---:"] * (2 + len(columns))]
     for row, (step, work) in enumerate(zip(steps, spent, strict=True)):
-        cells = [f"{100 * mean[row]:.1f} ± {100 * error[row]:.1f}" for mean, error in columns.values()]
+        cells = [percent(float(mean[row]), float(error[row])) for mean, error in columns.values()]
         lines.append([f"{step:,}", f"{work:.3g}", *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

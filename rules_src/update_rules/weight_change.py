@@ -91,9 +91,7 @@ def weight_terms(
     between = low_rank_scale * jnp.einsum("krbl,krbu->klu", lower_readouts[:3], upper_readouts[:3])
 
     both = jnp.stack([w, _magnitude(w)])
-    lower_factors, upper_factors = (
-        readouts.reshape(len(readouts), -1, readouts.shape[-1]) for readouts in (lower_readouts, upper_readouts)
-    )
+    lower_factors, upper_factors = _factors(lower_readouts), _factors(upper_readouts)
     symmetric_lower = low_rank_scale * symmetric_product(lower_factors[3:5], lower_factors[5:7], both)
     symmetric_upper = low_rank_scale * symmetric_product(upper_factors[3:5], upper_factors[6:8], both.mT).mT
     root = upper.shape[1] ** -0.5
@@ -133,6 +131,11 @@ def _stacked(
     )
 
 
+def _factors(readouts: Float[Array, "use rank batch unit"]) -> Float[Array, "use place unit"]:
+    """Readouts of low-rank products, to which channels and examples are alike."""
+    return readouts.reshape(len(readouts), -1, readouts.shape[-1])
+
+
 def _magnitude(w: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return jnp.sqrt(1.0 + w**2) - 1.0
 
@@ -152,9 +155,7 @@ def change_of_wide_layer(
     batch, units = len(lower_x), w.shape[1]
     low_rank_scale, root = 1.0 / (batch * lower_readouts.shape[1]), units**-0.5
     lower, upper = standardise(lower_x), standardise(upper_x)
-    lower_factors, upper_factors = (
-        readouts.reshape(len(readouts), -1, readouts.shape[-1]) for readouts in (lower_readouts, upper_readouts)
-    )
+    lower_factors, upper_factors = _factors(lower_readouts), _factors(upper_readouts)
     a, b, psd = upper_factors[3:5], upper_factors[6:8], upper_factors[5]
 
     def of_both(factors: Float[Array, "2 place upper"]) -> Float[Array, "2 place lower"]:
