@@ -29,6 +29,7 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/cactus.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/compare.smk"
 
 
 localrules:
@@ -39,6 +40,7 @@ localrules:
     evaluate,
     episodes,
     figures,
+    comparison,
 
 
 rule all:
@@ -48,6 +50,8 @@ rule all:
         rules.evaluate.input,
         rules.episodes.input,
         rules.figures.input,
+        # Of fewer experiments the page has to be asked for.
+        rules.comparison.input if planned(plan.has_all_experiments) else [],
 
 
 for study in settings.studies:
@@ -56,6 +60,13 @@ for study in settings.studies:
         name:
             target(study)
         input:
-            lambda wildcards, study=study: planned(plan.tables, study)
-            + planned(plan.episodes, study)
-            + planned(plan.figure_files, study),
+            lambda wildcards, study=study: planned(made, study),
+
+
+for figure in dict.fromkeys(FIGURES.values()):
+
+    rule:
+        name:
+            figure
+        input:
+            lambda wildcards, figure=figure: of_experiments(made, figure),

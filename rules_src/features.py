@@ -50,9 +50,9 @@ class Identity(NamedTuple):
     """Units of the widest of them; 0 without any."""
     activation: str | None = None
     run: str | None = None
-    """Key of the meta-training run that made the rule, where it is one's snapshot."""
+    """Key of the meta-training run that made the rule."""
     meta_step: int | None = None
-    """Updates of theta before that snapshot."""
+    """Updates of theta that it has had there."""
 
 
 def features_dataset(

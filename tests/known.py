@@ -7,12 +7,15 @@ ROOT = Path(__file__).parents[1]
 
 
 def known() -> dict[str, Any]:
-    """The default study alone, and a meta-training run that stays the same whatever that study meta-trains."""
+    """One study like the default one, with text, and a run that stays the same whatever that study meta-trains."""
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     letters = yaml.safe_load((ROOT / "tests/data/letters.yaml").read_text())
+    study = {key: value for key, value in config["studies"]["default"].items() if key not in ("experiment", "figures")}
+    rules = {name: rule for name, rule in config["rules"].items() if "run" not in rule}
     return config | {
         "run": ["default"],
-        "studies": {"default": config["studies"]["default"]},
-        "rules": config["rules"] | letters["rules"],
+        "studies": {"default": study | {"datasets": ["mnist-5k", "digits", "movie-sentences"]}},
+        "embeddings": config["embeddings"] | {"vae": {"kind": "vae"}},
+        "rules": rules | letters["rules"],
         "meta_train": letters["meta_train"],
     }

@@ -15,14 +15,19 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from rules_src.config.datasets import Labelled, Letters, Patches, Source, TwoMoons
+from rules_src.config.embeddings import Neural, Raw
+from rules_src.config.experiments import Experiment
+from rules_src.config.learners import Linear, MetaLearned, Mlp
 from rules_src.config.meta_train import MetaTrain
-from rules_src.config.rules import Learned, MetaTrained, Published, Untrained
-from rules_src.config.study import Config
+from rules_src.config.rules import Identity, Learned, MetaTrained, Pretrained, Published, Untrained
+from rules_src.config.study import Config, modality
 from rules_src.config.tasks import Images, Projections
 from rules_src.errors import InputError
 
 WATCHED = 50
 """Examples a class that a watched dataset is scored on, besides `labelled` ones."""
+CURVE = 3
+"""Points that make one."""
 LONGEST_PATH = 600
 """Bytes that the path of a result has below the folder of results, at most; names in it have at most 100."""
 LARGEST_HEADER = 2**18
@@ -51,6 +56,70 @@ def check_study(config: Config, name: str) -> None:
             raise InputError(
                 f"studies.{name}.base_models: rule {rule!r} demands {demanded} features, {base_model!r} has {found}"
             )
+
+
+def check_experiment(config: Config, name: str) -> None:
+    """Refuse a study that is an experiment and lacks what that takes.
+
+    Raises:
+        InputError: naming the study's key, and what it has to list.
+    """
+    study = config.studies[name]
+    rules = [config.rules[rule] for rule in study.rules]
+    embeddings = [config.embeddings[embedding] for embedding in study.embeddings]
+    learners = [config.learners[learner] for learner in study.learners]
+    datasets = [config.datasets[dataset] for dataset in study.datasets]
+    runs = [spec.run for spec in rules if isinstance(spec, MetaTrained)]
+    kinds = {modality(dataset) for dataset in datasets}
+    trained = any(isinstance(spec, MetaTrained | Pretrained) for spec in rules), "rules", "a rule that was meta-trained"
+    drawn = any(isinstance(spec, Identity) for spec in rules), "rules", "the rule of kind 'identity'"
+    images = "image" in kinds, "datasets", "images"
+    taken: dict[Experiment, list[tuple[bool, str, str]]] = {
+        "objective-mismatch": [
+            (
+                any(isinstance(spec, Neural) and len(spec.steps) >= CURVE for spec in embeddings),
+                "embeddings",
+                f"a network that is recorded after {CURVE} or more numbers of steps",
+            )
+        ],
+        "permuted-inputs": [
+            (
+                len({dataset.permuted is None for dataset in datasets}) == 2,
+                "datasets",
+                "one with `permuted` inputs and one without",
+            ),
+            (any(isinstance(spec, MetaLearned) for spec in learners), "learners", "one that tasks train"),
+            trained,
+        ],
+        "over-meta-training": [
+            (any(runs.count(run) >= CURVE for run in runs), "rules", f"{CURVE} or more of one run, by `meta_step`"),
+            images,
+        ],
+        "unseen-datasets": [trained, drawn, images],
+        "supervised": [
+            ([type(spec) for spec in learners] == [Linear, Mlp], "learners", "one of kind 'linear', then one of 'mlp'"),
+            trained,
+            (any(isinstance(spec, Raw) for spec in embeddings), "embeddings", "the one of kind 'raw'"),
+        ],
+        "unseen-modality": [trained, drawn, ("text" in kinds, "datasets", "text")],
+        "unseen-architectures": [
+            trained,
+            drawn,
+            (len(study.base_models) >= CURVE, "base_models", f"{CURVE} or more networks"),
+        ],
+        "how-it-learns": [
+            trained,
+            (len(datasets) > 1, "datasets", "two moons and one more"),
+            (
+                study.figures is not None and "principal_components" in study.figures,
+                "figures",
+                "principal_components",
+            ),
+        ],
+    }
+    for enough, key, what in taken[study.experiment] if study.experiment else []:
+        if not enough:
+            raise InputError(f"studies.{name}.{key}: experiment {study.experiment!r} takes {what}")
 
 
 def check_run(config: Config, name: str) -> None:

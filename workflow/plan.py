@@ -16,13 +16,14 @@ from rules_src.config.base import canonical_json
 from rules_src.config.cactus import Clusters, Random
 from rules_src.config.datasets import Celeba, File, ImageFolder
 from rules_src.config.embeddings import DeepCluster, Neural
+from rules_src.config.experiments import EXPERIMENTS, FIGURES, Experiment
 from rules_src.config.learners import ClusterMatching, MetaLearned
 from rules_src.config.meta_train import MetaTrain
 from rules_src.config.rules import Compact, MetaTrained, Pretrained, Published, Untrained
 from rules_src.config.study import Config, Study, learner_folder, meta_train_folders, modality, run_datasets
 from rules_src.errors import InputError
 from rules_src.update_rules.pretrained import pretrained_file
-from workflow.checks import check_run, check_start, check_study, check_time
+from workflow.checks import check_experiment, check_run, check_start, check_study, check_time
 from workflow.fingerprint import FingerprintError, fingerprint
 
 # What stages read of the config is a parameter already, defaults filled in; how far a run is, and whether another
@@ -219,9 +220,50 @@ class Plan:
             for place, dataset in product(places, study.datasets)
         ]
 
-    def snapshots(self, learner: str, partitioned: str, dataset: str, **_: str) -> str:
-        """What a learner's training on the partitions of a dataset leaves."""
-        return f"<results>/learners/{learner_folder(self.config, learner)}/{partitioned}/{dataset}/snapshots"
+    def snapshots(self, study: str, learner: str, partitioned: str, dataset: str) -> str:
+        """What the training leaves of the learner that a study evaluates on a dataset."""
+        trained_on = self.study(study).trained_on or dataset
+        return f"<results>/learners/{learner_folder(self.config, learner)}/{partitioned}/{trained_on}/snapshots"
+
+    # Experiments
+
+    def experiments(self) -> dict[Experiment, str]:
+        """The study that makes each experiment, of those that are run, in the order of the paper.
+
+        Raises:
+            InputError: two studies make the same one, or a study lacks what its experiment takes.
+        """
+        found: dict[Experiment, str] = {}
+        for name in self.config.run:
+            experiment = self.study(name).experiment
+            if experiment is None:
+                continue
+            if experiment in found:
+                raise InputError(f"run: {found[experiment]!r} and {name!r} are both {experiment!r}; run one of them")
+            check_experiment(self.config, name)
+            found[experiment] = name
+        return {experiment: found[experiment] for experiment in EXPERIMENTS if experiment in found}
+
+    def experiments_of(self, figure: str | None) -> list[str]:
+        """The studies that make the experiments of a target's figure, or of all.
+
+        Raises:
+            InputError: there is none, or as for `experiments`.
+        """
+        found = [name for e, name in self.experiments().items() if figure in (None, FIGURES[e])]
+        if not found:
+            what = " or ".join(repr(e) for e in EXPERIMENTS if figure in (None, FIGURES[e]))
+            raise InputError(f"{figure or 'comparison'}: none of the studies that are run is experiment {what}")
+        return found
+
+    def has_all_experiments(self) -> bool:
+        """Whether every experiment is among the studies that are run."""
+        return len(self.experiments()) == len(EXPERIMENTS)
+
+    def compared_features(self) -> list[str]:
+        """Features stores that the comparison looks at itself."""
+        study = self.experiments().get("how-it-learns")
+        return self.figures(study)["principal_components"]["features"] if study else []
 
     # Studies
 
@@ -238,6 +280,10 @@ class Plan:
     def tables(self, name: str) -> list[str]:
         """The summary of a study, and its table."""
         return [f"<results>/studies/{name}/summary.nc", f"<results>/studies/{name}/table.md"]
+
+    def figure_modules(self) -> list[str]:
+        """Names of all figures that there are."""
+        return sorted(path.stem for path in (self.package / "figures").glob("[a-z]*.py") if path.stem != "style")
 
     def figures(self, name: str) -> dict[str, Inputs]:
         """What each figure of a study is drawn from.
@@ -267,7 +313,7 @@ class Plan:
         partitioned = self._partitioned(self.of_study(name), study.partitions)
         clusters = [
             f"<results>/partitions/{place}/{dataset}.zarr"
-            for place, dataset in product(partitioned, images)
+            for place, dataset in product(partitioned, [study.trained_on] if study.trained_on else images)
             if self._is_clusters(place)
         ]
         of_methods = [] if of_learners else summary
@@ -284,6 +330,7 @@ class Plan:
             "principal_components": {"features": components, "datasets": dataset_stores(study.datasets)},
             "unseen_architectures": {"summary": of_methods if several_shapes else []},
             "accuracy_on_episodes": {"summary": summary if of_learners else []},
+            "permuted_inputs": {"summary": summary if of_learners and self._has_permuted(study) else []},
             "pseudo_classes": {"partitions": clusters, "datasets": dataset_stores(images)},
         }
         drawn = {figure: inputs for figure, inputs in known.items() if all(inputs.values())}
@@ -301,10 +348,14 @@ class Plan:
         return isinstance(spec, Pretrained) or (isinstance(spec, MetaTrained) and spec.meta_step != 0)
 
     def _has_snapshots(self, study: Study) -> bool:
-        """Whether rules are snapshots of one run, enough of them for a curve."""
+        """Whether rules are of one run after so many numbers of meta-steps that they make a curve."""
         specs = [self.config.rules[rule] for rule in study.rules]
-        runs = [spec.run for spec in specs if isinstance(spec, MetaTrained) and spec.meta_step is not None]
+        runs = [spec.run for spec in specs if isinstance(spec, MetaTrained)]
         return any(runs.count(run) > 2 for run in runs)
+
+    def _has_permuted(self, study: Study) -> bool:
+        """Whether some datasets, and not all, have their inputs in an order of their own."""
+        return len({self.config.datasets[dataset].permuted is None for dataset in study.datasets}) == 2
 
     def _is_recorded_in_training(self, embedding: str) -> bool:
         """Whether its features were taken often enough for a curve to have a peak."""

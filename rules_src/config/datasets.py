@@ -27,6 +27,8 @@ class Source(Section):
     """Training examples of the smallest class."""
     smallest: ClassVar[int | None] = None
     """Examples of the smallest class, over all splits."""
+    permuted: Seed | None = None
+    """Seed of a random order that the inputs of all examples are put into, the same for all; none leaves them."""
 
 
 class Labelled(Source):

@@ -17,6 +17,7 @@ from rules_src.config.datasets import Celeba, Data, Dataset, File
 from rules_src.config.embeddings import Convolutional, Embedding
 from rules_src.config.episodes import Episodes
 from rules_src.config.evaluate import FewShot
+from rules_src.config.experiments import FIGURES, Experiment
 from rules_src.config.learners import Learner, Maml, MetaLearned
 from rules_src.config.meta_train import MetaTrain
 from rules_src.config.rules import BaseModel, MetaTrained, Rule
@@ -28,6 +29,7 @@ RULES = frozenset(
     | {"prepare_dataset", "meta_train_rule", "apply_rule", "apply_hand_made_rule", "embed"}
     | {"evaluate_few_shot", "summarise", "draw_figure", "partition", "partition_dataset", "meta_learn"}
     | {"evaluate_on_images", "evaluate_on_features", "evaluate_meta_learned", "summarise_episodes"}
+    | {"compare", "comparison", *FIGURES.values()}
 )
 """Names of the workflow's rules, which no study's target may have."""
 
@@ -50,6 +52,8 @@ class Study(Section):
     """Keys of `partitions`, of the features of every rule and embedding, that learners are trained on."""
     learners: Annotated[list[Name], Distinct] = []
     """Keys of `learners` that are evaluated on episodes; a study that has some makes no few-shot table."""
+    trained_on: Name | None = None
+    """The one of `datasets` that learners are trained on, in place of each dataset itself."""
     episodes: Episodes | None = None
     """The episodes of learners, in place of the config's `episodes`."""
     few_shot: FewShot | None = None
@@ -57,6 +61,9 @@ class Study(Section):
     figures: Annotated[list[Figure], Distinct] | None = None
     """What is drawn; by default every figure that has something to show, but for
     `accuracy_and_seconds` and `principal_components`."""
+    experiment: Experiment | None = None
+    """The experiment of Metz et al. 2019 that it is. Of those among the studies that are run, `figure_2` to `figure_6`
+    make a figure of the paper, `comparison` holds all against it."""
 
 
 class Config(Section):
@@ -115,6 +122,10 @@ class Config(Section):
             place, episodes = f"studies.{name}", study.episodes or self.episodes
             learners = {learner: self.learners[learner] for learner in study.learners}
             trained = {learner: spec for learner, spec in learners.items() if isinstance(spec, MetaLearned)}
+            if study.trained_on is not None and study.trained_on not in study.datasets:
+                raise ValueError(f"{place}.trained_on: {study.trained_on!r} is none of its datasets")
+            if study.trained_on is not None and not trained:
+                raise ValueError(f"{place}.trained_on: no learner of the study is trained; list one or leave it out")
             if trained and not study.partitions:
                 raise ValueError(f"{place}.partitions: {next(iter(trained))!r} needs some to be trained on; list one")
             if study.partitions and not trained:

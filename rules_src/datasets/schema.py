@@ -110,6 +110,16 @@ def _dataset(
     )
 
 
+def permuted(dataset: xr.Dataset, seed: int) -> xr.Dataset:
+    """The same with the inputs of all examples in one random order, whose seed is `permuted` in its attributes."""
+    name = "image" if "image" in dataset else "feature"
+    values = dataset[name].values
+    rows = values.reshape(len(values), -1)
+    order = np.random.default_rng(seed).permutation(rows.shape[1])
+    mixed = dataset[name].copy(data=rows[:, order].reshape(values.shape))
+    return dataset.assign({name: mixed}).assign_attrs(permuted=seed)
+
+
 def check_shots(dataset: xr.Dataset, shots: int) -> None:
     """Let a dataset pass whose every class has at least so many training examples, or whose splits share no class.
 

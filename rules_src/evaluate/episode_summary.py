@@ -23,7 +23,7 @@ REFERENCE = "nearest-neighbours"
 
 LONG_NAMES = {
     "accuracy": "share of the queries, mean over episodes",
-    "interval": "half of its 95% interval over episodes",
+    "interval": "half of its 95% interval over episodes, and seeds of the embedding where several were evaluated",
     "difference": f"accuracy less that of {REFERENCE} on the same embedding and episodes",
     "difference_interval": "half of its 95% interval over episodes",
     "reported": "accuracy that Hsu et al. 2019 report",
@@ -32,6 +32,8 @@ LONG_NAMES = {
     "learner": "key of the learner in the config, and how its tasks are made if not by the first clusters",
     "way": "classes an episode",
     "shots": "labelled examples a class",
+    "permuted": "whether the inputs of the dataset are in a random order",
+    "on_embedding": "whether the learner takes features, or clusters of them",
 }
 
 VARIABLES = ("accuracy", "interval", "difference", "difference_interval", "reported")
@@ -55,9 +57,10 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
 
     Returns:
         `accuracy`, `interval`, `difference`, `difference_interval` and `reported`, each `(dataset, embedding, learner,
-        way, shots)`, NaN for what was not evaluated, has no reference or is not reported; and `embedding_kind
-        (embedding)`. What needs no embedding stands under each. A learner that other partitions than the first of
-        k-means train is called `<learner>-<partition>`, one that true labels train `oracle-<learner>`.
+        way, shots)`, NaN for what was not evaluated, has no reference or is not reported; `embedding_kind (embedding)`,
+        `permuted (dataset)` and `on_embedding (learner)`. What needs no embedding stands under each. A learner that
+        other partitions than the first of k-means train is called `<learner>-<partition>`, one that true labels train
+        `oracle-<learner>`.
 
     Raises:
         InputError: nothing to summarise, something evaluated twice, or of other episodes than the rest.
@@ -93,13 +96,19 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
     empty = xr.DataArray(np.nan, coords, DIMENSIONS)
     summary = xr.Dataset({name: empty.copy() for name in VARIABLES})
     summary["embedding_kind"] = ("embedding", np.array(list(kinds.values()), dtype=object))
+    learners = {arm.learner: arm.embedding is not None for arm in by_arm}
+    summary["on_embedding"] = ("learner", np.array(list(learners.values())))
+    orders = {arm.dataset: bool(evaluation.attrs.get("permuted", 0)) for arm, evaluation in by_arm.items()}
+    summary["permuted"] = ("dataset", np.array(list(orders.values())))
     for (dataset, embedding, learner), evaluation in places.items():
         cell = {"dataset": dataset, "embedding": embedding, "learner": learner}
         _fill(summary, cell, evaluation, "accuracy", "interval", evaluation["accuracy"])
         references = [e for place, e in places.items() if place[:2] == (dataset, embedding) and _is_reference(e)]
         reference = next(iter(references), None)
         if reference is not None and reference is not evaluation:
-            paired = evaluation["accuracy"] - reference["accuracy"]
+            # What learns from clusters learns from those of the first seed.
+            of_same = reference if "seed" in evaluation.dims else reference.isel(seed=0, missing_dims="ignore")
+            paired = evaluation["accuracy"] - of_same["accuracy"]
             _fill(summary, cell, evaluation, "difference", "difference_interval", paired)
         for way, shots in product(coords["way"].tolist(), coords["shots"].tolist()):
             value = reported(dataset, kinds[embedding], learner, way, shots)
@@ -108,7 +117,10 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
     for name, long_name in LONG_NAMES.items():
         summary[name].attrs["long_name"] = long_name
     return summary.assign_attrs(
-        episodes=first.sizes["episode"], queries=int(first.attrs["queries"]), split=first.attrs["split"]
+        episodes=first.sizes["episode"],
+        queries=int(first.attrs["queries"]),
+        split=first.attrs["split"],
+        seeds=max(evaluation.sizes.get("seed", 1) for evaluation in evaluations),
     )
 
 
@@ -129,10 +141,12 @@ def markdown_table(summary: xr.Dataset) -> str:
                 table.append([learner, embedding, *texts])
         parts += [*markdown(table), ""]
     episodes, queries, split = (summary.attrs[name] for name in ("episodes", "queries", "split"))
+    seeds = summary.attrs.get("seeds", 1)
+    over = "one embedding" if seeds == 1 else f"of readouts of features over {seeds} seeds of those too"
     known = " In brackets what Hsu et al. 2019 report." if summary["reported"].notnull().any() else ""
     parts += [
         f"Accuracy in percent on {queries} queries a class of {episodes} episodes of the {split} split, the same for "
-        "every learner; ± is half of the 95% interval over episodes, of one training and one embedding; best in bold."
+        f"every learner; ± is half of the 95% interval over episodes, of one training and {over}; best in bold."
         f"{known}",
         "",
     ]
@@ -143,9 +157,8 @@ def of_embeddings(of_learner: xr.Dataset) -> dict[str, xr.Dataset]:
     """A learner's results by embedding, where it has any; `none` alone where it needs no embedding."""
     found = {e: of_learner.sel(embedding=e) for e in of_learner["embedding"].values.tolist()}
     found = {e: cell for e, cell in found.items() if bool(cell["accuracy"].notnull().any())}
-    first, *others = found.values() or [of_learner]
-    alike = bool(others) and all(np.array_equal(first["accuracy"], cell["accuracy"]) for cell in others)
-    return {NONE: first} if alike else found
+    # What needs no embedding is the same under each.
+    return found if of_learner["on_embedding"] else {NONE: next(iter(found.values()))} if found else {}
 
 
 def _text(cell: xr.Dataset, best: float) -> str:

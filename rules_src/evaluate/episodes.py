@@ -7,7 +7,7 @@ from jaxtyping import Float32
 
 from rules_src.config.episodes import Episodes, Shape
 from rules_src.datasets.arrays import Inputs
-from rules_src.evaluate.intervals import Interval, normal_interval
+from rules_src.evaluate.intervals import Interval, crossed_interval, normal_interval
 from rules_src.learners.base import Learner
 from rules_src.tasks.episodes import Episode, draw_many, true_pool
 
@@ -55,10 +55,13 @@ def shared_episodes(data: Inputs, spec: Episodes, way: int, shots: int) -> Episo
 
 
 def interval_over_episodes(accuracy: xr.DataArray) -> Interval:
-    """Mean and 95% interval, 1.96 standard errors, of `accuracy (..., episode)`.
+    """Mean and 95% interval of `accuracy (..., episode)`: 1.96 standard errors, as few-shot learning reports it.
 
-    Of the difference of two learners' accuracies it is the paired one.
+    With an axis `seed` it is that of crossed random levels. Of the difference of two learners' accuracies it is the
+    paired one.
     """
+    if "seed" in accuracy.dims:
+        return crossed_interval(accuracy.transpose(..., "seed", "episode").values)
     return normal_interval(accuracy.transpose(..., "episode").values)
 
 

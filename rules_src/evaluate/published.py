@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 import xarray as xr
 
 from rules_src.errors import InputError
+from rules_src.evaluate.networks import SHAPE
 from rules_src.evaluate.summary import TABLE_READOUT
 from rules_src.evaluate.tables import Table, markdown, percent
 
-SHAPE = ("depth", "width", "activation")
 KEPT = ("seconds", "peak_mb")
 
 

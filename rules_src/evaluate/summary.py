@@ -29,9 +29,10 @@ LONG_NAMES = {
     "peak_mb": "largest memory of the process that did so, a GPU's left out",
     "depth": "hidden layers of the base model",
     "width": "units of the base model's widest hidden layer",
-    "run": "key of the meta-training run that a rule is a snapshot of, empty for others",
-    "meta_step": "updates of theta before that snapshot",
+    "run": "key of the meta-training run that a rule is of, empty for others",
+    "meta_step": "updates of theta that it has had there",
     "activation": "of every layer of the base model",
+    "modality": "what the dataset's examples are: image, text or table",
     "representation": "key of the rule or the embedding in the config",
     "kind": "kind of the rule or the embedding",
     "shots": "labelled examples a class",
@@ -65,9 +66,9 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         there is no such evaluation or step; with a representation of kind `identity`, `difference_to_random_init` and
         its `_low` and `_high`, where draws, and seeds where both have several, are paired; `seeds` and `meta_seeds`
         `(representation)`, the latter 0 for what is not meta-trained here; `seconds` and `peak_mb` `(representation,
-        dataset, base_model)`; `chance`, `n_test` `(dataset)`; coordinates `kind (representation)`, and `depth`,
-        `width`, `activation` `(base_model)`; with snapshots of meta-training runs, `run` and `meta_step`
-        `(representation)`.
+        dataset, base_model)`; `chance`, `n_test` `(dataset)`; coordinates `kind (representation)`, `modality
+        (dataset)`, and `depth`, `width`, `activation` `(base_model)`; with rules of meta-training runs, `run` and
+        `meta_step` `(representation)`.
 
     Raises:
         InputError: there is none, one is there twice, or they are of different protocols.
@@ -124,6 +125,7 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         coords={
             **coords,
             "kind": ("representation", np.array([kinds[r] for r in representations], dtype=object)),
+            "modality": ("dataset", np.array([of_dataset[d].get("modality", "") for d in datasets], dtype=object)),
             **_shapes(by_key, base_models),
             **_snapshots(by_key, representations),
         },
@@ -279,7 +281,7 @@ def _shapes(by_key: Mapping[Key, xr.Dataset], base_models: Sequence[str]) -> dic
 def _snapshots(
     by_key: Mapping[Key, xr.Dataset], representations: Sequence[str]
 ) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
-    """Which snapshot of which run each representation is, if any is one."""
+    """Which run each rule is of, and after how many of its meta-steps, if any is of one."""
     attrs = {key.representation: evaluation.attrs for key, evaluation in by_key.items()}
     if not any("meta_step" in of for of in attrs.values()):
         return {}

@@ -1,12 +1,11 @@
 """Where a rule puts data: principal components of its features, before and after (Metz et al. 2019, Figure 6)."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import seaborn as sns
 import xarray as xr
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from rules_src.datasets.schema import TEST
 from rules_src.errors import InputError
+from rules_src.evaluate.components import Components, components
 from rules_src.evaluate.intervals import crossed_interval
 from rules_src.features import Identity, identity_of, read_features
 from rules_src.figures import style
@@ -21,14 +21,6 @@ from rules_src.storage import read_zarr
 
 SEED, SHOWN = 0, 1000
 """Base model, and test examples at most, whose components are shown."""
-
-
-class Components(NamedTuple):
-    """Features in terms of their own principal components."""
-
-    scores: Float[np.ndarray, "example component"]
-    shares: Float[np.ndarray, " component"]
-    """Of the variance, largest first."""
 
 
 def draw(features: list[Path], datasets: list[Path]) -> Figure:
@@ -75,14 +67,6 @@ def draw(features: list[Path], datasets: list[Path]) -> Figure:
         )
         _variance(figure.add_subplot(len(stores), 3, 3 * row + 3), of_first, steps, identity)
     return figure
-
-
-def components(features: Float[np.ndarray, "example feature"]) -> Components:
-    """Principal components of centred features; shares are zero where nothing varies."""
-    centred = features - features.mean(0, dtype=np.float64)
-    left, singular, _ = np.linalg.svd(centred, full_matrices=False)
-    squares = singular**2
-    return Components(left * singular, squares / (squares.sum() or 1.0))
 
 
 def _after(step: int) -> str:

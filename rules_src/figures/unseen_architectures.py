@@ -11,16 +11,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from rules_src.errors import InputError
+from rules_src.evaluate.networks import SHAPE, alike
 from rules_src.evaluate.summary import REFERENCE
 from rules_src.figures import style
 from rules_src.storage import read_netcdf
 
-SHAPE = ("depth", "width", "activation")
 LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 """Of widths in one hidden layer, and in more of them."""
 NAMES = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "elu": "ELU"}
-FEWEST = 3
-"""Widths that make a line of their own."""
 
 
 def draw(summary: list[Path]) -> Figure:
@@ -43,9 +41,9 @@ def draw(summary: list[Path]) -> Figure:
     )
     datasets = results["dataset"].values.tolist()
     columns = {
-        "depth": _alike(results, "depth")[:1],
-        "width": _alike(results, "width"),
-        "activation": _alike(results, "activation")[:1],
+        "depth": alike(results, "depth")[:1],
+        "width": alike(results, "width"),
+        "activation": alike(results, "activation")[:1],
     }
     figure = Figure(figsize=(14.5, 0.8 + 8.2 * len(datasets)))
     figure.set_layout_engine("constrained", wspace=0.05, hspace=0.05)
@@ -72,16 +70,6 @@ def draw(summary: list[Path]) -> Figure:
     entries.append(Line2D([], [], label="chance", **style.CHANCE))
     figure.legend(handles=entries, loc="outside upper center", ncols=len(entries), frameon=False)
     return figure
-
-
-def _alike(results: xr.Dataset, varied: str) -> list[Any]:
-    """Tables of base models that differ in `varied` alone, the largest first; the first of equal shapes counts."""
-    shapes = results[list(SHAPE)].reset_coords()[list(SHAPE)].to_dataframe().drop_duplicates()
-    others = [name for name in SHAPE if name != varied]
-    groups = [group for _, group in shapes.groupby(others, sort=False)]
-    groups.sort(key=len, reverse=True)
-    shown = [group for group in groups if len(group) >= FEWEST] or groups[:1]
-    return [group if varied == "activation" else group.sort_values(varied) for group in shown]
 
 
 def _fixed(groups: list[Any], varied: str) -> str:

@@ -72,8 +72,8 @@ def apply(
     what = described.kind if untrained else kind.kind
     shape = len(network.hidden), max(network.hidden, default=0), network.activation
     identity = Identity(method, what, stored.attrs["name"], base_model_name, *shape)
-    if isinstance(kind, MetaTrained) and kind.meta_step is not None:
-        identity = identity._replace(run=kind.run, meta_step=kind.meta_step)
+    if isinstance(kind, MetaTrained):
+        identity = identity._replace(run=kind.run, meta_step=_meta_step(kind, theta or []))
     specs = {"rule": json.loads(rule), "base_model": json.loads(base_model), "apply": json.loads(spec)}
     device = jax.devices()[0].device_kind
     write_features(features, output, identity=identity, spec=specs, code=code, seconds=seconds, device=device)
@@ -94,6 +94,11 @@ def _rules(spec: Rule, thetas: Sequence[Path]) -> tuple[Initial, list[UpdateRule
             thetas = [_snapshot(theta, spec.meta_step) for theta in thetas]
     described, rules = zip(*map(trained_rule, thetas), strict=True)
     return described[0], list(rules)
+
+
+def _meta_step(spec: MetaTrained, thetas: Sequence[Path]) -> int:
+    """Updates of theta: those asked for, or all of the run."""
+    return int(check_manifest(thetas[0])["spec"]["meta_steps"]) if spec.meta_step is None else spec.meta_step
 
 
 def _snapshot(folder: Path, meta_step: int) -> Path:

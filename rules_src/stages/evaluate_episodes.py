@@ -4,6 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
+import xarray as xr
 from typer import Option
 
 from rules_src.config.base import parse_spec
@@ -29,24 +30,28 @@ def evaluate_episodes(
     features: Annotated[Path | None, Option(help="Store of the features that the learner takes, if any.")] = None,
     snapshots: Annotated[Path | None, Option(help="Folder of the trained learner, of one that is trained.")] = None,
 ) -> None:
-    """Have the learner label the queries of every episode."""
+    """Have the learner label the queries of every episode; on features of several seeds, of each of them."""
     section, episodes = parse_spec(Learner, learner), parse_spec(Episodes, spec)
     module: Any = import_module(f"rules_src.learners.{section.module}")
     stored = read_zarr(dataset)
     data = load_inputs(stored)
-    seen, attributes = unlabelled(data), {"dataset": stored.attrs["name"]}
+    seen = unlabelled(data)
+    shown, attributes = [seen], dict[str, str | int]()
     if features:
         embedding = read_embedding(features, stored)
         # At one scale whatever their units.
-        seen = seen._replace(inputs=scale(embedding.values, data.train), image=None)
+        shown = [seen._replace(inputs=scale(values, data.train), image=None) for values in embedding.values]
         attributes |= embedding.attributes
     if isinstance(section, MetaLearned):
         assert snapshots is not None  # noqa: S101 (the workflow's, not the user's)
         attributes |= check_manifest(snapshots)["of"]
+        attributes["trained_on"] = attributes["dataset"]
         able = recorded(module.initial, section, image_of(seen), snapshots, section.steps[-1])
+        accuracy = evaluate(able, seen.inputs, data, episodes)
     else:
-        able = module.fit(section, seen)
-    accuracy = evaluate(able, seen.inputs, data, episodes)
+        of_seeds = [evaluate(module.fit(section, seen), seen.inputs, data, episodes) for seen in shown]
+        accuracy = xr.concat(of_seeds, "seed") if len(of_seeds) > 1 else of_seeds[0]
+    attributes |= {"dataset": stored.attrs["name"], "permuted": int("permuted" in stored.attrs)}
     write_netcdf(
         accuracy.assign_attrs({**attributes, "learner": name, "learner_kind": section.kind, "code": code}), output
     )

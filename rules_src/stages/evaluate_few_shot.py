@@ -31,7 +31,7 @@ def evaluate_few_shot(
         accuracies = evaluate(learned["features"], load_inputs(stored), section)
     except InputError as error:
         raise InputError(f"{features} on {dataset}: {error}") from error
-    write_netcdf(accuracies.assign_attrs(learned.attrs | {"code": code}), output)
+    write_netcdf(accuracies.assign_attrs(learned.attrs | {"code": code, "modality": stored.attrs["modality"]}), output)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def partition(
     data = load_inputs(stored)
     embedding = read_embedding(features, stored) if features else None
     begin = time.monotonic()
-    values = embedding.values if embedding else None
+    values = embedding.values[0] if embedding else None
     found = partitions(section, data.train, features=values, labels=data.labels, attributes=data.attributes)
     shown = tqdm(
         found, total=number_of_partitions(section, data.attributes), unit="partition", file=sys.stderr, mininterval=10

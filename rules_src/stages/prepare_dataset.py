@@ -13,7 +13,7 @@ from rules_src.config.datasets import Dataset
 from rules_src.config.episodes import Episodes
 from rules_src.datasets.arrays import attributes_of_dataset
 from rules_src.datasets.fetch import Fetch
-from rules_src.datasets.schema import check_examples, check_shots
+from rules_src.datasets.schema import check_examples, check_shots, permuted
 from rules_src.stages.command import run
 from rules_src.storage import write_zarr
 from rules_src.tasks.episodes import true_pool
@@ -35,6 +35,7 @@ def prepare_dataset(
     # Imported by name, and declared to the rule's fingerprint as a root of its own: editing letters reruns letters.
     module = import_module(f"rules_src.datasets.{section.source.replace('-', '_')}")
     dataset = module.prepare(section, Fetch(cache, mirror)).assign_attrs(name=name)
+    dataset = dataset if section.permuted is None else permuted(dataset, section.permuted)
     check_shots(dataset, shots)
     check_examples(dataset, examples)
     attributes = attributes_of_dataset(dataset)

@@ -14,8 +14,8 @@ from rules_src.features import read_features
 class Embedding(NamedTuple):
     """What partitions and learners take of a features store."""
 
-    values: Float32[np.ndarray, "example feature"]
-    """Features of the first seed after the last step."""
+    values: Float32[np.ndarray, "seed example feature"]
+    """Features after the last step, of all seeds of the first meta-training seed, then of the next."""
     attributes: dict[str, str]
     """What they are of, for the attributes of what is made of them."""
 
@@ -30,7 +30,9 @@ def read_embedding(path: Path, dataset: xr.Dataset) -> Embedding:
     check_same_dataset(path, learned, dataset)
     names = {"embedding": "method", "embedding_kind": "kind", "base_model": "base_model"}
     attributes = {name: learned.attrs[of] for name, of in names.items() if of in learned.attrs}
-    return Embedding(learned["features"].values[0, -1], attributes)
+    values = learned["features"].values
+    # What is recorded stands before examples and features, seeds before that.
+    return Embedding(values[..., -1, :, :].reshape(-1, *values.shape[-2:]), attributes)
 
 
 def check_same_dataset(path: Path, learned: xr.Dataset, dataset: xr.Dataset) -> None:

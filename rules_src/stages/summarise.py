@@ -25,7 +25,7 @@ def gather(
     """Write means and intervals of all evaluations, and a table of those with the most labels."""
     summary = summarise([read_netcdf(path) for path in evaluations])
     write_netcdf(summary, output)
-    write_table(markdown_table(summary), table, page, study=study)
+    write_table(markdown_table(summary), table, page, title=f"Study {study}")
     write_whole(first, partial(_write_csv, headline(summary)))
 
 

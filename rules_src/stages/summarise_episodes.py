@@ -21,7 +21,7 @@ def gather(
     """Write means and intervals of all learners, and a table of them."""
     summary = summarise([read_netcdf(path) for path in evaluations])
     write_netcdf(summary, output)
-    write_table(markdown_table(summary), table, page, study=study)
+    write_table(markdown_table(summary), table, page, title=f"Study {study}")
 
 
 if __name__ == "__main__":

@@ -65,6 +65,21 @@ def test_means_intervals_and_paired_differences(summary):
     assert np.isnan(summary["accuracy"].sel(learner="maml", embedding="raw")).all()
 
 
+def test_seeds_of_features_are_a_level_of_the_interval_and_clusters_are_the_first_s():
+    means = [0.4, 0.5, 0.6]
+    near = xr.concat([evaluation("nearest-neighbours", mean, **of("codes", "vae")) for mean in means], "seed")
+    maml = evaluation("maml", 0.7, **trained("clusters", "k-means"), **of("codes", "vae"))
+    linear = near.assign(accuracy=near["accuracy"] + 0.1).assign_attrs(learner="linear", learner_kind="linear")
+    summary = summarise([maml, near, linear]).sel(dataset="omniglot", embedding="codes", way=5, shots=1)
+    found = summary.sel(learner="nearest-neighbours")
+    assert found["accuracy"] == pytest.approx(0.5 + OFFSETS.mean())
+    # Seeds differ by far more than episodes do, so it is little below their own t interval: 4.303 errors of three.
+    assert float(found["interval"]) == pytest.approx(4.303 * np.std(means, ddof=1) / 3**0.5, rel=0.05)
+    np.testing.assert_allclose(summary["difference"].sel(learner="maml"), 0.3)
+    np.testing.assert_allclose(summary["difference"].sel(learner="linear"), 0.1)
+    assert "over 3 seeds of those too" in markdown_table(summarise([maml, near]))
+
+
 def test_what_needs_no_embedding_stands_under_each_and_once_in_the_table(summary):
     oracle = summary["accuracy"].sel(learner="oracle-maml")
     np.testing.assert_array_equal(oracle.sel(embedding="codes"), oracle.sel(embedding="raw"))

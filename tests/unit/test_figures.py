@@ -11,12 +11,14 @@ from test_summary import evaluation
 from rules_src import figures
 from rules_src.datasets.schema import About, table_dataset
 from rules_src.errors import InputError
+from rules_src.evaluate.episode_summary import summarise as summarise_episodes
 from rules_src.evaluate.summary import summarise
 from rules_src.features import Identity, features_dataset, write_features
 from rules_src.figures import (
     accuracy_and_seconds,
     accuracy_over_meta_training,
     objective_mismatch,
+    permuted_inputs,
     principal_components,
     style,
     unseen_architectures,
@@ -144,7 +146,8 @@ def episodes(tmp_path):
     accuracy[0, 1, 1] = np.nan
     dataset = xr.Dataset(
         {name: (dims, accuracy * share) for name, share in {"accuracy": 1, "interval": 0.1, "reported": 0.9}.items()}
-        | {"embedding_kind": ("embedding", np.array(["pca", "mine"], dtype=object))},
+        | {"embedding_kind": ("embedding", np.array(["pca", "mine"], dtype=object))}
+        | {"permuted": ("dataset", [False]), "on_embedding": ("learner", [True, True, False])},
         coords={
             "dataset": np.array(["a"], dtype=object),
             "embedding": np.array(["pca", "codes"], dtype=object),
@@ -155,6 +158,24 @@ def episodes(tmp_path):
     )
     write_netcdf(dataset, tmp_path / "episodes.nc")
     return tmp_path / "episodes.nc"
+
+
+@pytest.fixture
+def permuted(tmp_path):
+    made = []
+    for dataset, order, mean in (("as-is", 0, 0.9), ("mixed", 1, 0.5)):
+        for learner, of in (("protonets", {}), ("nearest-neighbours", {"embedding": "mine", "embedding_kind": "oja"})):
+            accuracy = np.random.default_rng(1).uniform(mean - 0.1, mean, (1, 2, 20))
+            attrs = {"dataset": dataset, "permuted": order, "learner": learner, "learner_kind": learner, **of}
+            made.append(
+                xr.Dataset(
+                    {"accuracy": (("way", "shots", "episode"), accuracy)},
+                    coords={"way": [5], "shots": [1, 5], "episode": np.arange(20)},
+                    attrs={**attrs, "queries": 5, "split": "test"},
+                )
+            )
+    write_netcdf(summarise_episodes(made), tmp_path / "permuted.nc")
+    return tmp_path / "permuted.nc"
 
 
 @pytest.fixture
@@ -181,6 +202,7 @@ def test_equal_results_give_equal_files(
     recorded,
     snapshots,
     episodes,
+    permuted,
     partitioned,
     tmp_path,
 ):
@@ -193,6 +215,7 @@ def test_equal_results_give_equal_files(
         "meta_training_curves": [f"histories={history}"],
         "first_layer_filters": [f"features={features}"],
         "accuracy_on_episodes": [f"summary={episodes}"],
+        "permuted_inputs": [f"summary={permuted}"],
         "pseudo_classes": partitioned,
     }
     drawn = []
@@ -204,6 +227,17 @@ def test_equal_results_give_equal_files(
     assert drawn[0][0].startswith(b"<?xml")
     assert drawn[0][1].startswith(b"\x89PNG")
     assert min(map(len, drawn[0])) > 5000
+
+
+def test_bars_of_permuted_inputs_stand_below_those_of_intact_ones(permuted, episodes):
+    figure = permuted_inputs.draw([permuted])
+    panel, *_ = figure.axes
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["protonets", "nearest-neighbours on\nOja's rule"]
+    widths = {round(bar.get_y() + bar.get_height() / 2): bar.get_width() for bar in panel.patches}
+    assert widths[0] > widths[1] + 0.3
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["as-is", "mixed, inputs permuted"]
+    with pytest.raises(InputError, match=r"give a dataset as it is and one with `permuted` inputs"):
+        permuted_inputs.draw([episodes])
 
 
 def test_filters_are_put_back_into_pixel_order():

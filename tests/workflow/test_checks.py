@@ -95,9 +95,9 @@ def test_every_config_of_the_project_passes(file: Path):
     raw = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     update_config(raw, yaml.safe_load(file.read_text()))
     whole = load(raw)
-    for study in whole.studies:
+    for study in whole.run:
         checks.check_study(whole, study)
-    rules = [whole.rules[name] for study in whole.studies.values() for name in study.rules]
+    rules = [whole.rules[name] for study in whole.run for name in whole.studies[study].rules]
     used = {rule.run for rule in rules if isinstance(rule, MetaTrained)}
     for run in used | yaml.safe_load(file.read_text()).get("meta_train", {}).keys():
         checks.check_run(whole, run)

@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -46,43 +47,81 @@ def test_the_shipped_rule_s_architectures_need_no_meta_training(checkout: Checko
     assert jobs == counts | dict.fromkeys(("prepare_dataset", "summarise", "all"), 1)
 
 
-def figures(checkout: Checkout) -> tuple[str, ...]:
-    """Options of the config of the paper's figures, whose snapshots are of the default study's run."""
-    default = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    return (
-        "--configfile",
-        checkout.overlay(yaml.safe_dump({"meta_train": default["meta_train"]})),
-        "config/figures.yaml",
-    )
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """With the default config as it is."""
+    checkout = Checkout(tmp_path_factory.mktemp("whole"))
+    shutil.copy(ROOT / "config/config.yaml", checkout.folder / "config")
+    return checkout
 
 
-def test_a_figure_of_the_paper_is_a_study_of_its_own(checkout: Checkout):
-    once = dict.fromkeys(("summarise", "draw_figure", "figure_2"), 1)
-    assert checkout.jobs("figure_2", *figures(checkout)) == {
-        "prepare_dataset": 2,
-        "embed": 2,
-        "evaluate_few_shot": 2,
-        **once,
-    }
-
-
-def test_components_are_drawn_where_a_study_lists_them(checkout: Checkout):
-    jobs = checkout.jobs("figure_6", *figures(checkout))
-    assert (jobs["prepare_dataset"], jobs["apply_rule"], jobs["draw_figure"]) == (2, 2, 2)
+def test_experiments_of_the_paper_are_targets(whole: Checkout):
+    jobs = whole.jobs("figure_2")
+    # The network without labels, and the one of tasks, whose accuracy on two orders of inputs stands beside two rules'.
+    assert (jobs["embed"], jobs["meta_learn"], jobs["evaluate_meta_learned"], jobs["draw_figure"]) == (1, 1, 2, 2)
+    assert (jobs["apply_rule"], jobs["apply_hand_made_rule"], jobs["evaluate_on_features"]) == (2, 2, 4)
     assert "meta_train_rule" not in jobs
+    assert whole.jobs("figure_5")["apply_rule"] == 10
 
 
-def test_meta_training_curves_apply_snapshots_to_any_dataset(checkout: Checkout):
-    jobs = checkout.jobs("figure_3", *figures(checkout))
-    # One run at its seeds, five of its snapshots on four datasets beside the network as it was drawn.
-    counts = {
-        "meta_train_rule": 5,
-        "apply_rule": 20,
-        "apply_hand_made_rule": 4,
-        "evaluate_few_shot": 24,
-        "draw_figure": 1,
-    }
+def test_curves_over_meta_training_apply_snapshots_of_one_run_to_any_dataset(whole: Checkout):
+    jobs = whole.jobs("figure_3")
+    counts = {"meta_train_rule": 5, "apply_rule": 6, "apply_hand_made_rule": 2, "evaluate_few_shot": 8}
     assert {rule: jobs[rule] for rule in counts} == counts
+    more = whole.overlay("studies: {over-meta-training: {datasets: [mnist-5k, movie-sentences, digits]}}")
+    again = whole.jobs("figure_3", "--configfile", more)
+    assert (again["meta_train_rule"], again["apply_rule"]) == (5, 9)
+
+
+def test_components_are_drawn_where_a_study_lists_them(whole: Checkout):
+    plan = whole.snakemake("--dry-run", "figure_6").stdout
+    assert "how-it-learns/figures/principal_components.svg" in plan
+
+
+def test_all_experiments_make_a_page(whole: Checkout):
+    assert whole.jobs()["compare"] == 1
+    without = whole.overlay("run: [default, objective-mismatch]")
+    assert "compare" not in whole.jobs("--configfile", without)
+    assert whole.jobs("comparison", "--configfile", without)["summarise"] == 2
+
+
+@pytest.mark.parametrize(
+    ("overlay", "target", "message"),
+    [
+        (
+            "run: [default]",
+            "figure_5",
+            "figure_5: none of the studies that are run is experiment 'unseen-architectures'",
+        ),
+        (
+            "studies: {objective-mismatch: {embeddings: [pca], figures: [few_shot_bars]}}",
+            "figure_2",
+            "studies.objective-mismatch.embeddings: experiment 'objective-mismatch' takes a network that is recorded "
+            "after 3 or more numbers of steps",
+        ),
+        (
+            "studies: {unseen-modality: {datasets: [digits]}}",
+            "figure_4",
+            "studies.unseen-modality.datasets: experiment 'unseen-modality' takes text",
+        ),
+        (
+            "studies: {over-meta-training: {experiment: unseen-modality}}",
+            "all",
+            "run: 'over-meta-training' and 'unseen-modality' are both 'unseen-modality'; run one of them",
+        ),
+        (
+            "rules: {after-100: {meta_step: 60}}",
+            "figure_3",
+            "config: rules.after-100.meta_step: 60 is no snapshot of 'compact-mixture'; the nearest that it keeps is "
+            "50",
+        ),
+    ],
+)
+def test_an_experiment_that_lacks_something_ends_with_one_line(
+    whole: Checkout, overlay: str, target: str, message: str
+):
+    done = whole.snakemake("--dry-run", target, "--configfile", whole.overlay(overlay), fails=True)
+    assert done.stderr.splitlines()[-1] == f"error: {message}"
 
 
 def test_a_study_that_meta_trains_nothing_draws_only_what_it_has(checkout: Checkout):
@@ -140,7 +179,7 @@ def test_each_study_is_a_target_and_keeps_its_results_apart(checkout: Checkout):
 )
 def test_a_figure_that_cannot_be_drawn_ends_with_one_line(checkout: Checkout, figure: str, why: str):
     overlay = checkout.overlay(f"studies: {{pixels: {{datasets: [digits], embeddings: [raw], figures: [{figure}]}}}}")
-    done = checkout.snakemake("--dry-run", "--configfile", overlay, fails=True)
+    done = checkout.snakemake("--dry-run", "pixels", "--configfile", overlay, fails=True)
     expected = f"error: studies.pixels.figures: '{figure}' {why}; valid: few_shot_bars"
     assert done.stderr.splitlines()[-1] == expected
 

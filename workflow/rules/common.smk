@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from rules_src.config.base import canonical_json
+from rules_src.config.experiments import FIGURES
 from rules_src.config.study import load, target
 from rules_src.errors import InputError
 from workflow.checks import check_files, check_folders
@@ -42,6 +43,26 @@ def of_studies(ask):
     return list(
         dict.fromkeys(item for study in settings.run for item in planned(ask, study))
     )
+
+
+def of_experiments(ask, figure=None):
+    """What the plan answers for every experiment that is run, by default of any figure."""
+    studies = planned(plan.experiments_of, figure)
+    return [item for study in studies for item in planned(ask, study)]
+
+
+def config_options():
+    """Options that name the config files laid over the default one."""
+    default = Path(workflow.basedir, "config/config.yaml")
+    files = [
+        str(file) for file in workflow.configfiles if Path(file).resolve() != default
+    ]
+    return f"--configfile {' '.join(files)}" if files else ""
+
+
+def made(study):
+    """Everything that is made of a study."""
+    return [*plan.tables(study), *plan.episodes(study), *plan.figure_files(study)]
 
 
 def figure_paths(wildcards):

@@ -18,13 +18,7 @@ rule draw_figure:
     benchmark:
         "<benchmarks>/draw_figure/{study}/{figure}.tsv"
     wildcard_constraints:
-        figure=one_of(
-            dict.fromkeys(
-                figure
-                for study in settings.studies
-                for figure in planned(plan.figures, study)
-            )
-        ),
+        figure=one_of(plan.figure_modules()),
     params:
         code=lambda wildcards: code("draw_figure", f"figures.{wildcards.figure}"),
         data=lambda wildcards, input: figure_options(wildcards, input.data),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from rules_src.errors import InputError
 from rules_src.stages.prepare_dataset import prepare_dataset
@@ -33,6 +34,24 @@ def test_the_store_is_whole(store):
     assert dataset.split.attrs == {"flag_values": [0, 1, 2], "flag_meanings": "train test validation"}
     assert set(np.unique(dataset.split)) == {0, 1}
     assert check_manifest(store)["code"] == "abc"
+
+
+def test_inputs_are_put_into_one_order_for_all_examples(store, tmp_path):
+    plain = read_zarr(store)
+    for seed, name in ((1, "one"), (1, "again"), (2, "other")):
+        spec = json.dumps({"source": "digits", "permuted": seed})
+        prepare_dataset(name="mine", spec=spec, code="", cache=tmp_path, output=tmp_path / f"{name}.zarr")
+    one, again, other = (read_zarr(tmp_path / f"{name}.zarr") for name in ("one", "again", "other"))
+    assert one.identical(again)
+    assert (one.image != other.image).any()
+    assert (one.attrs["permuted"], "permuted" in plain.attrs) == (1, False)
+    before, after = (dataset.image.values.reshape(1797, 64) for dataset in (plain, one))
+    order = [int(np.flatnonzero((before == column[:, None]).all(0))[0]) for column in after.T if column.any()]
+    assert len(set(order)) > 40
+    np.testing.assert_array_equal(np.sort(before, 1), np.sort(after, 1))
+    xr.testing.assert_identical(
+        plain.drop_vars("image"), one.drop_vars("image").drop_attrs(deep=False).assign_attrs(plain.attrs)
+    )
 
 
 def test_too_few_labels_for_a_study_are_said_at_once(tmp_path):

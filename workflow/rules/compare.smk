@@ -1,0 +1,40 @@
+rule compare:
+    """Hold what Metz et al. 2019 found against what the studies that are run find."""
+    input:
+        summaries=lambda wildcards: of_experiments(lambda study: plan.tables(study)[:1]),
+        features=lambda wildcards: planned(plan.compared_features),
+        manifests=lambda wildcards: manifests(planned(plan.compared_features)),
+    output:
+        table="<results>/comparison.md",
+        page=report(
+            "<results>/comparison.html",
+            caption="../report/comparison.rst",
+            category="Comparison with Metz et al. 2019",
+        ),
+    log:
+        "<logs>/compare.log",
+    benchmark:
+        "<benchmarks>/compare.tsv"
+    params:
+        code=lambda wildcards: code("compare"),
+        summaries=lambda wildcards, input: [
+            f"--summary={experiment}={path}"
+            for experiment, path in zip(planned(plan.experiments), input.summaries)
+        ],
+        features=lambda wildcards, input: [
+            f"--features=how-it-learns={path}" for path in input.features
+        ],
+        # How it is called changes no result; a function of `threads` has no part in rerun decisions.
+        configured=lambda wildcards, threads: config_options(),
+    shell:
+        """
+        python -m rules_src.stages.compare --table {output.table:q} --page {output.page:q} {params.summaries:q} \
+            {params.features:q} --configured {params.configured:q} 2>&1 | tee {log:q}
+        """
+
+
+rule comparison:
+    """Target: the experiments among the studies that are run, held against the paper."""
+    input:
+        "<results>/comparison.md",
+        "<results>/comparison.html",
