@@ -29,6 +29,7 @@ help: ## List these targets
 	@echo "python -m rules_src.stages.ship_rule  choose a snapshot of a meta-training run and write its card"
 	@echo "python -m rules_src.stages.publish    bring summaries of studies into results/published, which git keeps"
 	@echo "snakemake --list-rules                stages and studies that can be made alone"
+	@echo "snakemake figure_2 --cores 2          so figure_2 to figure_6 of Metz et al. 2019; comparison: all of them as a table"
 
 setup: $(INSTALLED) ## Make .venv with the locked packages (PYTHON=python3.11 picks the interpreter)
 
@@ -67,8 +68,8 @@ dag: setup ## Write the graph of rules as Mermaid to results/dag.mmd
 	@mkdir -p results
 	$(SNAKEMAKE) --rulegraph mermaid-js > results/dag.mmd
 
-readme: run dag ## Run the study and put its table and its graph into README.md, the table into the cards of shipped rules
-	python workflow/readme.py results/dag.mmd results/studies/default/table.md
+readme: run dag ## Run the study and put its tables and its graph into README.md, the table into the cards of shipped rules
+	python workflow/readme.py results/dag.mmd results/studies/default/table.md results/comparison.md
 
 check-results: setup ## Compare every result with the checksum it was written with (RESULTS=results)
 	python -m rules_src.stages.check_results $(RESULTS)

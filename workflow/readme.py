@@ -1,6 +1,6 @@
 """Puts what the workflow made into README.md and the cards of shipped rules, for `make readme`.
 
-`python workflow/readme.py DAG TABLE` does it.
+`python workflow/readme.py DAG TABLE COMPARISON` does it.
 
 Results in `results/published`, which are not of this run, are put there too. Each part stands between the lines
 `<!-- name -->` and `<!-- end of name -->`.
@@ -35,11 +35,11 @@ def dag_block(mermaid: str) -> str:
 
 
 if __name__ == "__main__":
-    dag, table = (Path(argument).read_text() for argument in sys.argv[1:3])
+    dag, table, comparison = (Path(argument).read_text() for argument in sys.argv[1:4])
     for page in [Path("README.md"), *sorted(Path("data/pretrained").glob("*.md"))]:
         page.write_text(fill(page.read_text(), "results", table))
     readme = Path("README.md")
-    readme.write_text(fill(readme.read_text(), "dag", dag_block(dag)))
+    readme.write_text(fill(fill(readme.read_text(), "dag", dag_block(dag)), "comparison", comparison))
     tables = {"architectures": architectures_table, "few_shot": few_shot_table, "cactus": markdown_table}
     for name, published_table in tables.items():
         text = published_table(read_netcdf(Path(f"results/published/{name}.nc")))

@@ -158,7 +158,8 @@ def test_a_run_leaves_nothing_outside_of_results(finished: Study):
     ("about", "check"),
     [
         ("meta_train", "assert features.shape == (500, 32) and np.isfinite(features).all()"),
-        ("summary.nc", "assert {'dataset', 'shots'} <= set(summary.accuracy.dims)"),
+        ("to_dataframe", "assert {'dataset', 'shots'} <= set(summary.accuracy.dims)"),
+        ("curves.png", "assert {line.get_xdata().size for line in plt.gca().lines} == {2}"),
     ],
 )
 def test_the_readme_s_examples_read_the_results_of_a_finished_run(finished: Study, about: str, check: str):
