@@ -52,12 +52,12 @@ def of_experiments(ask, figure=None):
 
 
 def config_options():
-    """Options that name the config files laid over the default one."""
+    """The option that names the config files laid over the default one."""
     default = Path(workflow.basedir, "config/config.yaml")
     files = [
         str(file) for file in workflow.configfiles if Path(file).resolve() != default
     ]
-    return f"--configfile {' '.join(files)}" if files else ""
+    return [f"--configured=--configfile {' '.join(files)}"] if files else []
 
 
 def made(study):

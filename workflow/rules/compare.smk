@@ -29,7 +29,7 @@ rule compare:
     shell:
         """
         python -m rules_src.stages.compare --table {output.table:q} --page {output.page:q} {params.summaries:q} \
-            {params.features:q} --configured {params.configured:q} 2>&1 | tee {log:q}
+            {params.features:q} {params.configured:q} 2>&1 | tee {log:q}
         """
 
 
