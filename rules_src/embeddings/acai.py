@@ -47,7 +47,7 @@ def family(spec: Acai, image: Image) -> Family:
         code = model.encoder(batch)
         restored = model.decoder(code)
         mixed = model.decoder(share * code[::-1] + (1 - share) * code)
-        reconstruction = ((restored - batch) ** 2).sum(1).mean()
+        reconstruction = ((restored - batch) ** 2).mean()
         fixed = jax.lax.stop_gradient
         fooled = (fixed(model.critic)(mixed).mean(1) ** 2).mean()
         guessed = model.critic(fixed(mixed)).mean(1)

@@ -126,7 +126,7 @@ def test_acai_s_parts_are_what_their_formulas_say():
     def guess(images):
         return np.asarray(critic(jnp.asarray(images))).mean(1)
 
-    np.testing.assert_allclose(parts["reconstruction"], ((restored - batch) ** 2).sum(1).mean(), rtol=1e-5)
+    np.testing.assert_allclose(parts["reconstruction"], ((restored - batch) ** 2).mean(), rtol=1e-5)
     np.testing.assert_allclose(parts["fooled"], (guess(mixed) ** 2).mean(), rtol=1e-4)
     judged = ((guess(mixed) - share[:, 0]) ** 2).mean() + (guess(0.3 * batch + 0.7 * restored) ** 2).mean()
     np.testing.assert_allclose(parts["critic"], judged, rtol=1e-4)
