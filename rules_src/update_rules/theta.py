@@ -69,13 +69,14 @@ def untrained_rules(spec: Untrained) -> list[UpdateRule]:
 
 
 def trained_rule(path: Path) -> tuple[Learned, Any]:
-    """The rule of a theta file that may come from anyone, and its config.
+    """The rule of a theta file that may come from anyone, and its config; both of the file as it was when opened.
 
     Raises:
         InputError: see `read_spec` and `load_theta`; or its config is no valid one of a learned rule.
     """
-    spec: Learned = parse_spec(Learned, json.dumps(read_spec(path)), str(path))
-    return spec, load_theta(path, lambda: initial_rule(spec))
+    with _opened(path) as file:
+        spec: Learned = parse_spec(Learned, json.dumps(_spec(path, file)), str(path))
+        return spec, _theta(path, file, lambda: initial_rule(spec))
 
 
 def read_spec(path: Path) -> dict[str, Any]:
@@ -85,10 +86,7 @@ def read_spec(path: Path) -> dict[str, Any]:
         InputError: no theta file.
     """
     with _opened(path) as file:
-        metadata = file.metadata() or {}
-        if metadata.get("format") != FORMAT:
-            raise InputError(f"{path}: not a theta file: its header has no format {FORMAT!r}")
-        return dict(json.loads(metadata["rule"]))
+        return _spec(path, file)
 
 
 def load_theta(path: Path, build: Callable[[], UpdateRule]) -> UpdateRule:
@@ -98,17 +96,28 @@ def load_theta(path: Path, build: Callable[[], UpdateRule]) -> UpdateRule:
         InputError: the file is no theta file, belongs to another rule, has changed since it was written, or holds
             numbers that are not finite.
     """
+    with _opened(path) as file:
+        return _theta(path, file, build)
+
+
+def _spec(path: Path, file: Any) -> dict[str, Any]:
+    metadata = file.metadata() or {}
+    if metadata.get("format") != FORMAT:
+        raise InputError(f"{path}: not a theta file: its header has no format {FORMAT!r}")
+    return dict(json.loads(metadata["rule"]))
+
+
+def _theta(path: Path, file: Any, build: Callable[[], UpdateRule]) -> UpdateRule:
     template = eqx.filter_eval_shape(build)
     expected = {name: _described(leaf.dtype.name, leaf.shape) for name, leaf in _named_leaves(template)}
-    with _opened(path) as file:
-        found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-        _compare_names(path, set(found), set(expected))
-        for name, array in found.items():
-            description = _described(array.get_dtype(), array.get_shape())
-            if description != expected[name]:
-                raise InputError(f"{path}: {name} is {description}, the rule has {expected[name]}")
-        arrays = {name: file.get_tensor(name) for name in expected}
-        _check_sum(path, arrays, dict(file.metadata() or {}))
+    found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+    _compare_names(path, set(found), set(expected))
+    for name, array in found.items():
+        description = _described(array.get_dtype(), array.get_shape())
+        if description != expected[name]:
+            raise InputError(f"{path}: {name} is {description}, the rule has {expected[name]}")
+    arrays = {name: file.get_tensor(name) for name in expected}
+    _check_sum(path, arrays, dict(file.metadata() or {}))
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise InputError(f"{path}: {name} holds numbers that are not finite; take an earlier snapshot")

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from rules_src.config.rules import Compact
 from rules_src.errors import InputError
+from rules_src.update_rules import theta
 from rules_src.update_rules.compact import CompactRule, build
 from rules_src.update_rules.theta import FORMAT, load_theta, read_spec, save_theta, trained_rule
 
@@ -185,6 +186,22 @@ def test_a_type_that_numpy_lacks_is_named(path: Path) -> None:
     path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(2 * len(header)))
     with pytest.raises(InputError, match=r"activity_in is BF16\[\], the rule has float32\[4, 2\]"):
         trained_rule(path)
+
+
+def test_a_file_exchanged_while_it_is_read_is_taken_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = jax.tree.leaves(trained_rule(path)[1])
+    other, build_rule = path.with_name("other.safetensors"), theta.initial_rule
+    save_theta(build(SPEC, jax.random.key(8)), other, spec={**SPEC.model_dump(), "initial_rate": 0.1})
+
+    def exchanging(spec: Compact) -> Any:
+        if other.exists():
+            other.replace(path)
+        return build_rule(spec)
+
+    monkeypatch.setattr(theta, "initial_rule", exchanging)
+    spec, rule = trained_rule(path)
+    assert spec == SPEC
+    jax.tree.map(np.testing.assert_array_equal, jax.tree.leaves(rule), before)
 
 
 def test_a_file_of_many_bytes_is_not_read(path: Path) -> None:
