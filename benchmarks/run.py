@@ -1,6 +1,7 @@
 """`python -m benchmarks.run`: measure the checkout, or with `--base REVISION` it and another revision in turn."""
 
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -14,6 +15,8 @@ from typer import Option
 
 from benchmarks.tables import report
 from rules_src.errors import InputError
+from rules_src.jax_settings import ENVIRONMENT
+from rules_src.jax_settings import ENVIRONMENT
 from rules_src.stages.command import run
 
 ROOT = Path(__file__).parents[1]
@@ -41,7 +44,9 @@ def measure(
             f"--benchmark-json={raw}",
             *(f"--tree={tree}" for tree in trees),
         ]
-        done = subprocess.run([sys.executable, "-m", "pytest", *options, "benchmarks"], cwd=ROOT, check=False)
+        # As the workflow's jobs are started.
+        env = {**ENVIRONMENT, **os.environ}
+        done = subprocess.run([sys.executable, "-m", "pytest", *options, "benchmarks"], cwd=ROOT, env=env, check=False)
         if not raw.exists():
             raise InputError("no program could be measured; the reasons stand above")
         record = summary(json.loads(raw.read_text()), revisions)

@@ -22,6 +22,11 @@ SETTINGS = {
 """Settings that hold unless the environment has others."""
 
 
+ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""What has to be there when a process starts, unless the environment has others: memory in large pages where Linux lends
+them, without which a meta-gradient spends nearly half of its time on page faults (`benchmarks/NOTES.md`)."""
+
+
 def configure_jax() -> None:
     """Make a stage that has imported JAX compute in float32 throughout and find what earlier runs compiled.
 

@@ -8,6 +8,7 @@ from rules_src.config.base import canonical_json
 from rules_src.config.experiments import FIGURES
 from rules_src.config.study import load, target
 from rules_src.errors import InputError
+from rules_src.jax_settings import ENVIRONMENT
 from workflow.checks import check_files, check_folders
 from workflow.plan import Plan, dataset_stores, manifests, one_of
 
@@ -24,6 +25,7 @@ plan = Plan(settings, Path(workflow.basedir) / "rules_src")
 # other machines too, where Snakemake reads this file again.
 path = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
 os.environ.update(PATH=os.pathsep.join(path))
+os.environ.update({**ENVIRONMENT, **os.environ})
 
 
 def planned(ask, *arguments):
