@@ -34,8 +34,8 @@ NO_STATE = (*NO_RESULT, "rules_src.storage", "rules_src.errors")
 
 LEARNED = (Compact, Published, Untrained, MetaTrained, Pretrained)
 
-ASKED_FOR = ("accuracy_and_seconds", "principal_components")
-"""Figures that a study has to list: of few data, or of what others show with less beside it."""
+ASKED_FOR = ("accuracy_and_seconds", "embedding_health", "principal_components")
+"""Figures that a study has to list: of few data, of what others show with less beside it, or of how training went."""
 
 Inputs = dict[str, list[str]]
 """Paths by the name under which a figure takes them."""
@@ -311,9 +311,15 @@ class Plan:
         ]
         summary, of_learners = self.tables(name)[:1], bool(study.learners)
         partitioned = self._partitioned(self.of_study(name), study.partitions)
+        learned_from = [study.trained_on] if study.trained_on else images
+        neural = [
+            f"<results>/features/{embedding}/{dataset}.zarr"
+            for embedding, dataset in product(study.embeddings, learned_from)
+            if isinstance(self.config.embeddings[embedding], Neural)
+        ]
         clusters = [
             f"<results>/partitions/{place}/{dataset}.zarr"
-            for place, dataset in product(partitioned, [study.trained_on] if study.trained_on else images)
+            for place, dataset in product(partitioned, learned_from)
             if self._is_clusters(place)
         ]
         of_methods = [] if of_learners else summary
@@ -332,6 +338,7 @@ class Plan:
             "accuracy_on_episodes": {"summary": summary if of_learners else []},
             "permuted_inputs": {"summary": summary if of_learners and self._has_permuted(study) else []},
             "pseudo_classes": {"partitions": clusters, "datasets": dataset_stores(images)},
+            "embedding_health": {"features": neural, "datasets": dataset_stores(learned_from)},
         }
         drawn = {figure: inputs for figure, inputs in known.items() if all(inputs.values())}
         if study.figures is None:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
 import xarray as xr
+from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
@@ -163,6 +165,18 @@ def legend_above(figure: Figure, axes: Axes, *, columns: int) -> None:
     # Matplotlib fills a legend column by column.
     handles, labels = zip(*(entry for column in range(columns) for entry in entries[column::columns]), strict=True)
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, handlelength=2.6)
+
+
+def sheet(
+    images: UInt8[np.ndarray, "example height width channel"], rows: Sequence[np.ndarray], *, columns: int
+) -> Float[np.ndarray, "tall wide *colour"]:
+    """The images of each row's indices, of at most so many columns, a pixel between them; shares of the brightest."""
+    height, width, channels = images.shape[1:]
+    tiles = np.zeros((len(rows), columns, height + 1, width + 1, channels))
+    for tile, shown in zip(tiles, rows, strict=True):
+        tile[: len(shown), :-1, :-1] = images[shown] / 255
+    whole = tiles.transpose(0, 2, 1, 3, 4).reshape((height + 1) * len(rows), (width + 1) * columns, channels)
+    return (whole[..., 0] if channels == 1 else whole)[:-1, :-1]
 
 
 def methods(summary: xr.Dataset) -> dict[str, Look]:

@@ -9,14 +9,16 @@ from test_published import SHAPES, of_shapes
 from test_summary import evaluation
 
 from rules_src import figures
-from rules_src.datasets.schema import About, table_dataset
+from rules_src.datasets.schema import About, image_dataset, table_dataset
 from rules_src.errors import InputError
+from rules_src.evaluate.components import effective_rank
 from rules_src.evaluate.episode_summary import summarise as summarise_episodes
 from rules_src.evaluate.summary import summarise
 from rules_src.features import Identity, features_dataset, write_features
 from rules_src.figures import (
     accuracy_and_seconds,
     accuracy_over_meta_training,
+    embedding_health,
     objective_mismatch,
     permuted_inputs,
     principal_components,
@@ -191,6 +193,23 @@ def partitioned(tmp_path):
     return [f"partitions={tmp_path / 'clusters.zarr'}", f"datasets={tmp_path / 'data.zarr'}"]
 
 
+@pytest.fixture
+def trained(tmp_path):
+    """The options of a figure of an embedding whose features are a line: test examples 4 to 7 at 0, 1, 3 and 4."""
+    images = np.zeros((8, 4, 4, 1), np.uint8)
+    images[:, 0, 0, 0] = np.arange(8) * 10
+    image_set = image_dataset(images, np.zeros(8, int), np.arange(8) >= 4, About("tiny", "", "", ""), class_names=["a"])
+    write_zarr(image_set, tmp_path / "tiny-images.zarr", spec={}, code="")
+    along = np.array([0, 0, 0, 0, 0, 1, 3, 4], np.float32)
+    codes = np.stack([np.zeros((8, 3), np.float32), along[:, None] * np.array([1, 2, 2], np.float32)])
+    metrics = {"training_loss": np.arange(200.0, 0, -1), "training_critic": np.ones(200)}
+    variables = {name: (("seed", "update"), values[None]) for name, values in metrics.items()}
+    path = tmp_path / "trained.zarr"
+    dataset = features_dataset(codes[None], [1, 200], variables)
+    write_features(dataset, path, identity=Identity("code", "acai", "tiny"), spec={}, code="", seconds=1.0)
+    return [f"features={path}", f"datasets={tmp_path / 'tiny-images.zarr'}"]
+
+
 @pytest.mark.parametrize("figure", FIGURES)
 def test_equal_results_give_equal_files(
     figure,
@@ -204,6 +223,7 @@ def test_equal_results_give_equal_files(
     episodes,
     permuted,
     partitioned,
+    trained,
     tmp_path,
 ):
     drawn_from = {
@@ -217,6 +237,7 @@ def test_equal_results_give_equal_files(
         "accuracy_on_episodes": [f"summary={episodes}"],
         "permuted_inputs": [f"summary={permuted}"],
         "pseudo_classes": partitioned,
+        "embedding_health": trained,
     }
     drawn = []
     for folder in ("one", "two"):
@@ -238,6 +259,37 @@ def test_bars_of_permuted_inputs_stand_below_those_of_intact_ones(permuted, epis
     assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["as-is", "mixed, inputs permuted"]
     with pytest.raises(InputError, match=r"give a dataset as it is and one with `permuted` inputs"):
         permuted_inputs.draw([episodes])
+
+
+def test_an_embedding_is_shown_with_its_losses_its_rank_and_what_lies_near(trained, recorded, features):
+    inputs = {name: [Path(path)] for name, path in (text.split("=") for text in trained)}
+    losses, variance, neighbours = embedding_health.draw(**inputs).axes
+    curves = {line.get_label(): line.get_ydata() for line in losses.lines}
+    assert list(curves) == ["loss", "critic"]
+    assert (curves["loss"][0], curves["loss"][-1]) == (200, np.arange(1, 101).mean())
+    assert losses.lines[0].get_color() == style.look("code", "acai").colour
+    # Collapsed to a line, whose share is all.
+    np.testing.assert_allclose(variance.lines[0].get_ydata(), [1, 0, 0], atol=1e-12)
+    assert variance.get_title() == "effective rank 1 of 3"
+    # The first pixel of each image names it; a line lies between images.
+    shown = np.round(neighbours.images[0].get_array()[::5, ::5] * 255 / 10).astype(int)
+    assert {row[0]: row[1:].tolist() for row in shown} == {
+        4: [5, 6, 7, 0],
+        5: [4, 6, 7, 0],
+        6: [7, 5, 4, 0],
+        7: [6, 5, 4, 0],
+    }
+    with pytest.raises(InputError, match="of dataset 'mnist', which is not among those given"):
+        embedding_health.draw([Path(recorded[1].split("=")[1])], inputs["datasets"])
+    with pytest.raises(InputError, match="holds no training_loss; give the features of an embedding that is trained"):
+        embedding_health.draw([features], inputs["datasets"])
+
+
+def test_effective_rank_counts_the_dimensions_that_vary():
+    assert effective_rank(np.array([0.25, 0.25, 0.25, 0.25, 0])) == pytest.approx(4)
+    # Of singular values 2 to 1: shares 0.8 and 0.2.
+    assert effective_rank(np.array([0.8, 0.2])) == pytest.approx(np.exp(-(2 / 3 * np.log(2 / 3) + np.log(1 / 3) / 3)))
+    assert effective_rank(np.zeros(3)) == 0
 
 
 def test_filters_are_put_back_into_pixel_order():
