@@ -34,7 +34,7 @@ NO_STATE = (*NO_RESULT, "rules_src.storage", "rules_src.errors")
 
 LEARNED = (Compact, Published, Untrained, MetaTrained, Pretrained)
 
-ASKED_FOR = ("accuracy_and_seconds", "embedding_health", "principal_components")
+ASKED_FOR = ("accuracy_and_seconds", "embedding_health", "learning_curves", "principal_components")
 """Figures that a study has to list: of few data, of what others show with less beside it, or of how training went."""
 
 Inputs = dict[str, list[str]]
@@ -322,6 +322,11 @@ class Plan:
             for place, dataset in product(partitioned, learned_from)
             if self._is_clusters(place)
         ]
+        trainings = [
+            f"<results>/learners/{learner_folder(self.config, learner)}/{place}/{dataset}/history.zarr"
+            for learner, place, dataset in product(study.learners, partitioned, learned_from)
+            if learner in self.meta_learners()
+        ]
         of_methods = [] if of_learners else summary
         several_shapes = bool(study.rules) and len(study.base_models) > 2
         known: dict[str, Inputs] = {
@@ -339,6 +344,7 @@ class Plan:
             "permuted_inputs": {"summary": summary if of_learners and self._has_permuted(study) else []},
             "pseudo_classes": {"partitions": clusters, "datasets": dataset_stores(images)},
             "embedding_health": {"features": neural, "datasets": dataset_stores(learned_from)},
+            "learning_curves": {"histories": trainings, "summary": summary if of_learners else []},
         }
         drawn = {figure: inputs for figure, inputs in known.items() if all(inputs.values())}
         if study.figures is None:

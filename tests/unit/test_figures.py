@@ -19,6 +19,7 @@ from rules_src.figures import (
     accuracy_and_seconds,
     accuracy_over_meta_training,
     embedding_health,
+    learning_curves,
     objective_mismatch,
     permuted_inputs,
     principal_components,
@@ -210,6 +211,30 @@ def trained(tmp_path):
     return [f"features={path}", f"datasets={tmp_path / 'tiny-images.zarr'}"]
 
 
+@pytest.fixture
+def trainings(tmp_path):
+    """The options of a figure of two learners' trainings and of one that another dataset's labels have trained."""
+    clusters, truth = {"partition": "clusters", "partition_kind": "k-means"}, {"partition": "truth"}
+    arms = {
+        "maml": {"learner": "maml", **clusters, "embedding": "codes", "embedding_kind": "pca"},
+        "near": {"learner": "near", **clusters, "embedding": "codes", "embedding_kind": "pca"},
+        "oracle-maml": {"learner": "maml", **truth, "partition_kind": "labels"},
+    }
+    options, evaluations = [], []
+    for name, attrs in arms.items():
+        loss, accuracy = np.array([4.0, 2, 3, 1]), np.linspace(0.2, 0.8, 4)
+        history = xr.Dataset({"loss": ("update", loss), "accuracy": ("update", accuracy)}, {"update": np.arange(4) + 1})
+        write_zarr(history.assign_attrs(dataset="a", **attrs), tmp_path / f"{name}.zarr", spec={}, code="")
+        options.append(f"histories={tmp_path / name}.zarr")
+        episodes = 0.6 + 0.1 * len(evaluations) + np.zeros((1, 2, 5))
+        about = {"dataset": "a", "learner_kind": attrs["learner"], "queries": 5, "split": "test"}
+        coords = {"way": [5], "shots": [1, 5], "episode": np.arange(5)}
+        of_arm = xr.Dataset({"accuracy": (("way", "shots", "episode"), episodes)}, coords)
+        evaluations.append(of_arm.assign_attrs({**attrs, **about}))
+    write_netcdf(summarise_episodes(evaluations), tmp_path / "trainings.nc")
+    return [*options, f"summary={tmp_path / 'trainings.nc'}"]
+
+
 @pytest.mark.parametrize("figure", FIGURES)
 def test_equal_results_give_equal_files(
     figure,
@@ -224,6 +249,7 @@ def test_equal_results_give_equal_files(
     permuted,
     partitioned,
     trained,
+    trainings,
     tmp_path,
 ):
     drawn_from = {
@@ -238,6 +264,7 @@ def test_equal_results_give_equal_files(
         "permuted_inputs": [f"summary={permuted}"],
         "pseudo_classes": partitioned,
         "embedding_health": trained,
+        "learning_curves": trainings,
     }
     drawn = []
     for folder in ("one", "two"):
@@ -283,6 +310,27 @@ def test_an_embedding_is_shown_with_its_losses_its_rank_and_what_lies_near(train
         embedding_health.draw([Path(recorded[1].split("=")[1])], inputs["datasets"])
     with pytest.raises(InputError, match="holds no training_loss; give the features of an embedding that is trained"):
         embedding_health.draw([features], inputs["datasets"])
+
+
+def test_training_curves_end_beside_the_accuracy_on_episodes(trainings, episodes, permuted):
+    histories, summary = [Path(text.split("=")[1]) for text in trainings[:-1]], Path(trainings[-1].split("=")[1])
+    losses, accuracies, tests = learning_curves.draw(histories, [summary]).axes
+    assert losses.get_ylim() != accuracies.get_ylim() == tests.get_ylim()
+    np.testing.assert_allclose(losses.lines[0].get_xydata(), [[1, 4], [2, 3], [3, 3], [4, 2.5]])
+    np.testing.assert_allclose(accuracies.lines[0].get_ydata(), [0.2, 0.3, 0.4, 0.5])
+    # One embedding and none, three learners, each as its dots look.
+    looks = [(line.get_color(), line.get_linestyle()) for line in losses.lines]
+    assert [colour for colour, _ in looks] == [style.look("codes", "pca").colour] * 2 + ["#c8c8c8"]
+    assert len({dashes for _, dashes in looks}) == len({line.get_marker() for line in tests.lines}) == 3
+    assert [line.get_color() for line in tests.lines] == [colour for colour, _ in looks]
+    dots = np.stack([line.get_xydata() for line in tests.lines])
+    np.testing.assert_allclose(dots[:, :, 1], [[0.6, 0.6], [0.7, 0.7], [0.8, 0.8]])
+    np.testing.assert_array_equal(dots[:, :, 0].round(), [[0, 1]] * 3)
+    assert np.unique(dots[:, 0, 0]).size == 3
+    with pytest.raises(InputError, match=r"maml\.zarr: of a learner or a dataset that the summary has not"):
+        learning_curves.draw(histories, [permuted])
+    with pytest.raises(InputError, match=r"episodes\.nc: does not say what has trained its learners; run its study"):
+        learning_curves.draw(histories, [episodes])
 
 
 def test_effective_rank_counts_the_dimensions_that_vary():
