@@ -5,6 +5,7 @@ Paths are those of Snakemake, with `<results>` for the folder of results.
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import product
@@ -344,6 +345,7 @@ class Plan:
             "permuted_inputs": {"summary": summary if of_learners and self._has_permuted(study) else []},
             "pseudo_classes": {"partitions": clusters, "datasets": dataset_stores(images)},
             "embedding_health": {"features": neural, "datasets": dataset_stores(learned_from)},
+            "accuracy_over_partitions": {"summary": summary if self._has_numbers_of_clusters(study) else []},
             "learning_curves": {"histories": trainings, "summary": summary if of_learners else []},
         }
         drawn = {figure: inputs for figure, inputs in known.items() if all(inputs.values())}
@@ -365,6 +367,12 @@ class Plan:
         specs = [self.config.rules[rule] for rule in study.rules]
         runs = [spec.run for spec in specs if isinstance(spec, MetaTrained)]
         return any(runs.count(run) > 2 for run in runs)
+
+    def _has_numbers_of_clusters(self, study: Study) -> bool:
+        """Whether clusters differ in number alone so often that they make a curve."""
+        specs = [spec for name in study.partitions if isinstance(spec := self.config.partitions[name], Clusters)]
+        pairs = {(spec.partitions, spec.clusters) for spec in specs}
+        return any(count > 2 for numbers in zip(*pairs, strict=True) for count in Counter(numbers).values())
 
     def _has_permuted(self, study: Study) -> bool:
         """Whether some datasets, and not all, have their inputs in an order of their own."""

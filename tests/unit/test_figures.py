@@ -18,6 +18,7 @@ from rules_src.features import Identity, features_dataset, write_features
 from rules_src.figures import (
     accuracy_and_seconds,
     accuracy_over_meta_training,
+    accuracy_over_partitions,
     embedding_health,
     learning_curves,
     objective_mismatch,
@@ -235,6 +236,21 @@ def trainings(tmp_path):
     return [*options, f"summary={tmp_path / 'trainings.nc'}"]
 
 
+@pytest.fixture
+def numbers(tmp_path):
+    """A summary of learners that 1 to 30 partitions of 500 clusters have trained, and 10 of 100 to 1,000."""
+    made = []
+    for partitions, clusters in ((10, 500), (1, 500), (30, 500), (10, 1000), (10, 100), (3, 250)):
+        of = {"partition": f"{partitions}-{clusters}", "partition_kind": "k-means", "embedding": "codes"}
+        attrs = {"dataset": "a", "learner": "protonets", "learner_kind": "protonets", "embedding_kind": "pca", **of}
+        about = {"partitions": partitions, "clusters": clusters, "queries": 5, "split": "test"}
+        accuracy = partitions / 100 + clusters / 2000 + np.zeros((1, 2, 5))
+        coords = {"way": [5], "shots": [1, 5], "episode": np.arange(5)}
+        made.append(xr.Dataset({"accuracy": (("way", "shots", "episode"), accuracy)}, coords, attrs | about))
+    write_netcdf(summarise_episodes(made), tmp_path / "numbers.nc")
+    return tmp_path / "numbers.nc"
+
+
 @pytest.mark.parametrize("figure", FIGURES)
 def test_equal_results_give_equal_files(
     figure,
@@ -250,6 +266,7 @@ def test_equal_results_give_equal_files(
     partitioned,
     trained,
     trainings,
+    numbers,
     tmp_path,
 ):
     drawn_from = {
@@ -264,6 +281,7 @@ def test_equal_results_give_equal_files(
         "permuted_inputs": [f"summary={permuted}"],
         "pseudo_classes": partitioned,
         "embedding_health": trained,
+        "accuracy_over_partitions": [f"summary={numbers}"],
         "learning_curves": trainings,
     }
     drawn = []
@@ -331,6 +349,24 @@ def test_training_curves_end_beside_the_accuracy_on_episodes(trainings, episodes
         learning_curves.draw(histories, [permuted])
     with pytest.raises(InputError, match=r"episodes\.nc: does not say what has trained its learners; run its study"):
         learning_curves.draw(histories, [episodes])
+
+
+def test_curves_over_partitions_and_clusters_differ_in_one_number_alone(numbers, trainings):
+    over_partitions, over_clusters = accuracy_over_partitions.draw([numbers]).axes
+    assert over_partitions.get_title() == "a, 5-way, 500 clusters"
+    assert over_clusters.get_title() == "a, 5-way, 10 partitions"
+    for axes, expected in (
+        (over_partitions, [[1, 0.26], [10, 0.35], [30, 0.55]]),
+        (over_clusters, [[100, 0.15], [500, 0.35], [1000, 0.6]]),
+    ):
+        one_shot, *_ = axes.containers
+        np.testing.assert_allclose(one_shot.lines[0].get_xydata(), expected)
+        assert len(axes.containers) == 2
+        assert axes.get_xscale() == "log"
+        np.testing.assert_allclose(axes.lines[-1].get_ydata(), 0.2)
+    assert [label.get_text() for label in over_clusters.get_xticklabels()] == ["100", "500", "1,000"]
+    with pytest.raises(InputError, match=r"trainings\.nc: give a learner 3 numbers of partitions or of clusters"):
+        accuracy_over_partitions.draw([Path(trainings[-1].split("=")[1])])
 
 
 def test_effective_rank_counts_the_dimensions_that_vary():
