@@ -95,4 +95,5 @@ def _fixed(tables: list[Any], varied: str) -> str:
 
 def _curve(axes: Axes, numbers: Any, cell: xr.Dataset, **look: Any) -> None:
     means, halves = cell["accuracy"].values, cell["interval"].values
-    axes.errorbar(numbers, means, yerr=halves, markersize=5, linewidth=1.8, elinewidth=1.5, capsize=3, **look)
+    error: dict[str, Any] = {"yerr": halves, "ecolor": "#202020", "elinewidth": 1.0, "capsize": 3}
+    axes.errorbar(numbers, means, markersize=5, linewidth=1.8, **error, **look)

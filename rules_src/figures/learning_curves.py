@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from rules_src.errors import InputError
 from rules_src.evaluate.episode_summary import NONE
@@ -17,7 +17,7 @@ from rules_src.figures import style
 from rules_src.figures.meta_training_curves import running_mean
 from rules_src.storage import read_netcdf, read_zarr
 
-WINDOW = 100
+WINDOW = 50
 """Gradient steps that are averaged over."""
 
 SPREAD, APART = 0.7, 0.12
@@ -65,6 +65,7 @@ def draw(histories: list[Path], summary: list[Path]) -> Figure:
         left.set_yscale("log")
         left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         left.yaxis.set_major_formatter("{x:g}")
+        left.yaxis.set_minor_locator(NullLocator())
         centre.set_ylim(0, 1.02)
         style.percent_axis(centre)
     for axes in panels[-1, :2]:
@@ -75,7 +76,7 @@ def draw(histories: list[Path], summary: list[Path]) -> Figure:
     ]
     entries += [Line2D([], [], color="#303030", label=name, **look) for name, look in dashes.items()]
     entries.append(Line2D([], [], label="chance", **style.CHANCE))
-    style.entries_above(figure, entries, columns=min(6, len(entries)))
+    style.entries_above(figure, entries, columns=min(6, len(entries)), length=4.5)
     return figure
 
 
@@ -106,6 +107,5 @@ def _evaluated(path: Path, history: xr.Dataset, results: xr.Dataset) -> xr.Datas
 def _dots(axes: Axes, cell: xr.Dataset, settings: list[tuple[int, int]], place: float, **look: Any) -> None:
     """Accuracies on episodes with their intervals, a little beside those of other learners."""
     means, halves = ([float(cell[name].sel(way=w, shots=k)) for w, k in settings] for name in ("accuracy", "interval"))
-    axes.errorbar(
-        np.arange(len(settings)) + place, means, yerr=halves, linestyle="none", markersize=5, elinewidth=1.5, **look
-    )
+    error: dict[str, Any] = {"yerr": halves, "ecolor": "#202020", "elinewidth": 1.0, "linestyle": "none"}
+    axes.errorbar(np.arange(len(settings)) + place, means, markersize=5, **error, **look)

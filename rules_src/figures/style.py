@@ -173,12 +173,12 @@ def legend_above(figure: Figure, axes: Axes, *, columns: int) -> None:
     entries_above(figure, axes.get_legend_handles_labels()[0], columns=columns)
 
 
-def entries_above(figure: Figure, entries: Sequence[Any], *, columns: int) -> None:
-    """A legend above all panels: row by row in the order given, the line of chance last."""
+def entries_above(figure: Figure, entries: Sequence[Any], *, columns: int, length: float = 2.6) -> None:
+    """A legend above all panels: row by row in the order given, the line of chance last; lines are so many letters."""
     ordered = sorted(entries, key=lambda entry: entry.get_label() == "chance")
     # Matplotlib fills a legend column by column.
     handles = [entry for column in range(columns) for entry in ordered[column::columns]]
-    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, handlelength=2.6)
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, handlelength=length)
 
 
 def sheet(
