@@ -5,6 +5,7 @@ Paths are those of Snakemake, with `<results>` for the folder of results.
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import product
@@ -34,8 +35,8 @@ NO_STATE = (*NO_RESULT, "rules_src.storage", "rules_src.errors")
 
 LEARNED = (Compact, Published, Untrained, MetaTrained, Pretrained)
 
-ASKED_FOR = ("accuracy_and_seconds", "principal_components")
-"""Figures that a study has to list: of few data, or of what others show with less beside it."""
+ASKED_FOR = ("accuracy_and_seconds", "embedding_health", "learning_curves", "principal_components")
+"""Figures that a study has to list: of few data, of what others show with less beside it, or of how training went."""
 
 Inputs = dict[str, list[str]]
 """Paths by the name under which a figure takes them."""
@@ -311,10 +312,21 @@ class Plan:
         ]
         summary, of_learners = self.tables(name)[:1], bool(study.learners)
         partitioned = self._partitioned(self.of_study(name), study.partitions)
+        learned_from = [study.trained_on] if study.trained_on else images
+        neural = [
+            f"<results>/features/{embedding}/{dataset}.zarr"
+            for embedding, dataset in product(study.embeddings, learned_from)
+            if isinstance(self.config.embeddings[embedding], Neural)
+        ]
         clusters = [
             f"<results>/partitions/{place}/{dataset}.zarr"
-            for place, dataset in product(partitioned, [study.trained_on] if study.trained_on else images)
+            for place, dataset in product(partitioned, learned_from)
             if self._is_clusters(place)
+        ]
+        trainings = [
+            f"<results>/learners/{learner_folder(self.config, learner)}/{place}/{dataset}/history.zarr"
+            for learner, place, dataset in product(study.learners, partitioned, learned_from)
+            if learner in self.meta_learners()
         ]
         of_methods = [] if of_learners else summary
         several_shapes = bool(study.rules) and len(study.base_models) > 2
@@ -332,6 +344,9 @@ class Plan:
             "accuracy_on_episodes": {"summary": summary if of_learners else []},
             "permuted_inputs": {"summary": summary if of_learners and self._has_permuted(study) else []},
             "pseudo_classes": {"partitions": clusters, "datasets": dataset_stores(images)},
+            "embedding_health": {"features": neural, "datasets": dataset_stores(learned_from)},
+            "accuracy_over_partitions": {"summary": summary if self._has_numbers_of_clusters(study) else []},
+            "learning_curves": {"histories": trainings, "summary": summary if of_learners else []},
         }
         drawn = {figure: inputs for figure, inputs in known.items() if all(inputs.values())}
         if study.figures is None:
@@ -352,6 +367,12 @@ class Plan:
         specs = [self.config.rules[rule] for rule in study.rules]
         runs = [spec.run for spec in specs if isinstance(spec, MetaTrained)]
         return any(runs.count(run) > 2 for run in runs)
+
+    def _has_numbers_of_clusters(self, study: Study) -> bool:
+        """Whether clusters differ in number alone so often that they make a curve."""
+        specs = [spec for name in study.partitions if isinstance(spec := self.config.partitions[name], Clusters)]
+        pairs = {(spec.partitions, spec.clusters) for spec in specs}
+        return any(count > 2 for numbers in zip(*pairs, strict=True) for count in Counter(numbers).values())
 
     def _has_permuted(self, study: Study) -> bool:
         """Whether some datasets, and not all, have their inputs in an order of their own."""

@@ -60,7 +60,7 @@ class Study(Section):
     """The protocol, in place of the config's `few_shot`."""
     figures: Annotated[list[Figure], Distinct] | None = None
     """What is drawn; by default every figure that has something to show, but for
-    `accuracy_and_seconds` and `principal_components`."""
+    `accuracy_and_seconds`, `embedding_health`, `learning_curves` and `principal_components`."""
     experiment: Experiment | None = None
     """The experiment of Metz et al. 2019 that it is. Of those among the studies that are run, `figure_2` to `figure_6`
     make a figure of the paper, `comparison` holds all against it."""

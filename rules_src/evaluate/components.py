@@ -20,3 +20,13 @@ def components(features: Float[np.ndarray, "example feature"]) -> Components:
     left, singular, _ = np.linalg.svd(centred, full_matrices=False)
     squares = singular**2
     return Components(left * singular, squares / (squares.sum() or 1.0))
+
+
+def effective_rank(shares: Float[np.ndarray, " component"]) -> float:
+    """Number of dimensions that features use (Roy and Vetterli 2007): exp of the entropy of their singular values.
+
+    1 where all variance is along one line, the number of components where each has as much; 0 where nothing varies.
+    """
+    singular = np.sqrt(shares[shares > 0])
+    weights = singular / singular.sum()
+    return float(np.exp(-(weights * np.log(weights)).sum())) if len(weights) else 0.0

@@ -1,8 +1,8 @@
 """Every learner's accuracy on episodes of a study in one dataset, and the table made from it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -34,6 +34,10 @@ LONG_NAMES = {
     "shots": "labelled examples a class",
     "permuted": "whether the inputs of the dataset are in a random order",
     "on_embedding": "whether the learner takes features, or clusters of them",
+    "learner_key": "key of the learner in the config",
+    "partition": "key in the config of the partitions that train the learner, if any",
+    "partitions": "number of these, 0 where it is not known",
+    "clusters": "clusters in each of them before small ones are dropped, 0 where it is not known",
 }
 
 VARIABLES = ("accuracy", "interval", "difference", "difference_interval", "reported")
@@ -60,7 +64,7 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         way, shots)`, NaN for what was not evaluated, has no reference or is not reported; `embedding_kind (embedding)`,
         `permuted (dataset)` and `on_embedding (learner)`. What needs no embedding stands under each. A learner that
         other partitions than the first of k-means train is called `<learner>-<partition>`, one that true labels train
-        `oracle-<learner>`.
+        `oracle-<learner>`; coordinates `learner_key`, `partition`, `partitions` and `clusters` tell them apart.
 
     Raises:
         InputError: nothing to summarise, something evaluated twice, or of other episodes than the rest.
@@ -98,6 +102,7 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
     summary["embedding_kind"] = ("embedding", np.array(list(kinds.values()), dtype=object))
     learners = {arm.learner: arm.embedding is not None for arm in by_arm}
     summary["on_embedding"] = ("learner", np.array(list(learners.values())))
+    summary = summary.assign_coords(_of_training({arm.learner: e.attrs for arm, e in by_arm.items()}))
     orders = {arm.dataset: bool(evaluation.attrs.get("permuted", 0)) for arm, evaluation in by_arm.items()}
     summary["permuted"] = ("dataset", np.array(list(orders.values())))
     for (dataset, embedding, learner), evaluation in places.items():
@@ -172,6 +177,16 @@ def _learner(evaluation: xr.Dataset, clusters: str | None) -> str:
     if evaluation.attrs.get("partition_kind") == "labels":
         return f"{ORACLE}-{name}"
     return name if partition in (None, clusters) else f"{name}-{partition}"
+
+
+def _of_training(attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, np.ndarray]]:
+    """Coordinates of learners that say what has trained them, given the attributes of an evaluation of each."""
+
+    def values(name: str, otherwise: str | int, dtype: type) -> tuple[str, np.ndarray]:
+        return "learner", np.array([attrs.get(name, otherwise) for attrs in attributes.values()], dtype)
+
+    numbers = {name: values(name, 0, int) for name in ("partitions", "clusters")}
+    return {"learner_key": values("learner", NONE, object), "partition": values("partition", NONE, object), **numbers}
 
 
 def _is_reference(evaluation: xr.Dataset) -> bool:

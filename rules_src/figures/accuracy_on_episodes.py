@@ -7,11 +7,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rules_src.evaluate.episode_summary import NONE, of_embeddings
+from rules_src.evaluate.episode_summary import of_embeddings
 from rules_src.figures import style
 from rules_src.storage import read_netcdf
-
-UNNAMED = style.Look("no embedding", "#c8c8c8")
 
 PAPER: dict[str, Any] = {
     "marker": "D",
@@ -34,8 +32,7 @@ def draw(summary: list[Path]) -> Figure:
         results["dataset"].values.tolist(),
         list(product(results["way"].values, results["shots"].values)),
     )
-    kinds = zip(results["embedding"].values.tolist(), results["embedding_kind"].values.tolist(), strict=True)
-    looks = {**style.looks(dict(kinds)), NONE: UNNAMED}
+    looks = style.embeddings(results)
     learners = results["learner"].values.tolist()
     bars = {(d, name): of_embeddings(results.sel(dataset=d, learner=name)) for d, name in product(datasets, learners)}
     used = [name for name in looks if any(name in of_learner for of_learner in bars.values())]

@@ -29,8 +29,7 @@ def draw(summary: list[Path]) -> Figure:
     if not results["permuted"].values.any() or results["permuted"].values.all():
         raise InputError(f"{summary[0]}: give a dataset as it is and one with `permuted` inputs")
     settings = list(product(results["way"].values, results["shots"].values))
-    kinds = zip(results["embedding"].values.tolist(), results["embedding_kind"].values.tolist(), strict=True)
-    looks = style.looks(dict(kinds))
+    looks = style.embeddings(results)
     groups = [
         (learner if embedding == NONE else f"{learner} on\n{looks[embedding].label}", cell)
         for learner in results["learner"].values.tolist()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Integer
 from matplotlib.figure import Figure
 
 from rules_src.errors import InputError
@@ -37,7 +37,7 @@ def draw(partitions: list[Path], datasets: list[Path]) -> Figure:
         store = read_zarr(path)
         if store.attrs["dataset"] not in images:
             raise InputError(f"{path}: of dataset {store.attrs['dataset']!r}, which is not given")
-        sheet = _sheet(store["cluster"].values[0], images[store.attrs["dataset"]])
+        sheet = style.sheet(images[store.attrs["dataset"]], _members(store["cluster"].values[0]), columns=MEMBERS)
         axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         look = style.look(store.attrs["embedding"], store.attrs["embedding_kind"])
         axes.set_title(f"{store.attrs['dataset']}, {store.attrs['partition']} of\n{look.label}")
@@ -45,16 +45,9 @@ def draw(partitions: list[Path], datasets: list[Path]) -> Figure:
     return figure
 
 
-def _sheet(clusters: np.ndarray, images: np.ndarray) -> Float[np.ndarray, "height width *colour"]:
-    """Members of some clusters, a cluster a row, white between them; of colours where there are any."""
+def _members(clusters: np.ndarray) -> list[Integer[np.ndarray, " member"]]:
+    """Of some clusters, some of their members."""
     rng = np.random.default_rng(SEED)
     known = np.unique(clusters[clusters >= 0])
     chosen = rng.permutation(known)[:CLUSTERS]
-    side, channels = images.shape[1:3], images.shape[3]
-    sheet = np.zeros((len(chosen), MEMBERS, side[0] + 1, side[1] + 1, channels))
-    for row, cluster in zip(sheet, chosen, strict=True):
-        members = rng.permutation(np.flatnonzero(clusters == cluster))[:MEMBERS]
-        row[: len(members), :-1, :-1] = images[members] / 255
-    height, width = (side[0] + 1) * len(chosen), (side[1] + 1) * MEMBERS
-    whole = sheet.transpose(0, 2, 1, 3, 4).reshape(height, width, channels)[:-1, :-1]
-    return whole[..., 0] if channels == 1 else whole
+    return [rng.permutation(np.flatnonzero(clusters == cluster))[:MEMBERS] for cluster in chosen]

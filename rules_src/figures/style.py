@@ -2,18 +2,22 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
 import xarray as xr
+from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rules_src.errors import InputError
+from rules_src.evaluate.episode_summary import NONE
 from rules_src.storage import write_whole
 
 _BLUE, _ORANGE, _GREEN, _RED, _PINK, _BROWN, _ROSE, _GREY, _YELLOW, _SKY = sns.color_palette("colorblind", 10).as_hex()
@@ -49,7 +53,8 @@ _LOOKS = {
 }
 """By kind, so that a method looks alike whatever a user calls it."""
 
-_MARKS, _DASHES = "osD^vP", ("-", "--", "-.", ":")
+_MARKS: Sequence[str] = "osD^vP"
+_DASHES: Sequence[Any] = ("-", "--", "-.", ":", (0, (8, 2, 1, 2, 1, 2)), (0, (10, 4)))
 
 _OTHER = "#8f8f3f"
 """Colour of kinds that have no look of their own."""
@@ -133,7 +138,13 @@ def of_runs(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     return _told_apart(names, "rocket", "linestyle", _DASHES)
 
 
-def _told_apart(names: Sequence[str], palette: str, key: str, marks: Sequence[str]) -> dict[str, dict[str, Any]]:
+def of_learners(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """How learners are told apart where colours are those of embeddings: by dashes and marks."""
+    looks = zip(dict.fromkeys(names), cycle(_DASHES), cycle(_MARKS), strict=False)
+    return {name: {"linestyle": dashes, "marker": mark} for name, dashes, mark in looks}
+
+
+def _told_apart(names: Sequence[str], palette: str, key: str, marks: Sequence[Any]) -> dict[str, dict[str, Any]]:
     distinct = list(dict.fromkeys(names))
     colours = sns.color_palette(palette, len(distinct) + 1)
     return {name: {"color": colours[index], key: marks[index % len(marks)]} for index, name in enumerate(distinct)}
@@ -158,13 +169,36 @@ def chance_line(axes: Axes, chance: float, *, vertical: bool = False) -> None:
 
 
 def legend_above(figure: Figure, axes: Axes, *, columns: int) -> None:
-    """One legend for all panels, above them: row by row in the order drawn, the line of chance last."""
-    entries = sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=lambda entry: entry[1] == "chance")
+    """One legend for all panels, above them, of what is in one of them."""
+    entries_above(figure, axes.get_legend_handles_labels()[0], columns=columns)
+
+
+def entries_above(figure: Figure, entries: Sequence[Any], *, columns: int, length: float = 2.6) -> None:
+    """A legend above all panels: row by row in the order given, the line of chance last; lines are so many letters."""
+    ordered = sorted(entries, key=lambda entry: entry.get_label() == "chance")
     # Matplotlib fills a legend column by column.
-    handles, labels = zip(*(entry for column in range(columns) for entry in entries[column::columns]), strict=True)
-    figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, handlelength=2.6)
+    handles = [entry for column in range(columns) for entry in ordered[column::columns]]
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, handlelength=length)
+
+
+def sheet(
+    images: UInt8[np.ndarray, "example height width channel"], rows: Sequence[np.ndarray], *, columns: int
+) -> Float[np.ndarray, "tall wide *colour"]:
+    """The images of each row's indices, of at most so many columns, a pixel between them; shares of the brightest."""
+    height, width, channels = images.shape[1:]
+    tiles = np.zeros((len(rows), columns, height + 1, width + 1, channels))
+    for tile, shown in zip(tiles, rows, strict=True):
+        tile[: len(shown), :-1, :-1] = images[shown] / 255
+    whole = tiles.transpose(0, 2, 1, 3, 4).reshape((height + 1) * len(rows), (width + 1) * columns, channels)
+    return (whole[..., 0] if channels == 1 else whole)[:-1, :-1]
 
 
 def methods(summary: xr.Dataset) -> dict[str, Look]:
     """How each representation of a summary is shown, in its order."""
     return looks(dict(zip(summary["representation"].values.tolist(), summary["kind"].values.tolist(), strict=True)))
+
+
+def embeddings(summary: xr.Dataset) -> dict[str, Look]:
+    """How each embedding of a summary of learners is shown, in its order, and what needs none."""
+    kinds = dict(zip(summary["embedding"].values.tolist(), summary["embedding_kind"].values.tolist(), strict=True))
+    return {**looks(kinds), NONE: Look("no embedding", "#c8c8c8")}

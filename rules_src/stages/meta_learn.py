@@ -27,6 +27,7 @@ from rules_src.training.state import versions
 
 
 def learn(
+    name: Annotated[str, Option(help="Key of the learner in the config.")],
     spec: Annotated[str, Option(help="The learner's section of the config, as JSON.")],
     code: Annotated[str, Option(help="Fingerprint of the source code.")],
     trained_by: Annotated[str, Option(help="Fingerprint of the part of it that a state depends on.")],
@@ -52,7 +53,9 @@ def learn(
     training = MetaLearning(module.initial, section, seen.inputs, image_of(seen), of_tasks, folder)
     meta_learn(training, Keep())
 
-    attributes = {**clusters.attrs, "learner_kind": section.kind}
+    attributes = {**clusters.attrs, "learner": name, "learner_kind": section.kind}
+    # Of the manifest, for an attribute more in the store would make its learners others, whose states are left behind.
+    attributes |= {"partitions": len(labels), "clusters": drawn["spec"].get("clusters", 0)}
     extra = {"device": jax.devices()[0].device_kind, "seconds": round(spent(folder), 2), "of": attributes}
     manifest = {"spec": json.loads(spec), "code": code, "extra": extra}
     write_whole(snapshots, lambda temporary: shutil.copytree(folder.path / SNAPSHOTS, temporary))

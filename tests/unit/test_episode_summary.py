@@ -9,7 +9,9 @@ EPISODES = 50
 OFFSETS = np.random.default_rng(0).normal(0, 0.05, EPISODES)
 
 
-def evaluation(learner: str, mean: float, *, kind: str | None = None, episodes: int = EPISODES, **attributes: str):
+def evaluation(
+    learner: str, mean: float, *, kind: str | None = None, episodes: int = EPISODES, **attributes: str | int
+):
     """The same offset of an episode for every learner, so that differences are exact."""
     accuracy = mean + np.array([[0.0, 0.1]])[..., None] + OFFSETS[:episodes]
     return xr.Dataset(
@@ -52,6 +54,26 @@ def summary():
 def test_learners_are_called_after_what_trains_them(summary):
     assert summary["learner"].values.tolist() == ["mine", "maml", "maml-one", "oracle-maml", "nearest-neighbours"]
     assert summary["embedding_kind"].to_series().to_dict() == {"codes": "acai", "raw": "raw"}
+
+
+def test_what_has_trained_a_learner_stands_beside_it():
+    ten, one = {"partitions": 10, "clusters": 500}, {"partitions": 1, "clusters": 500}
+    summary = summarise(
+        [
+            evaluation("maml", 0.6, **trained("clusters", "k-means"), **of("codes"), **ten),
+            evaluation("maml", 0.5, **trained("one", "k-means"), **of("codes"), **one),
+            evaluation("maml", 0.8, **trained("truth", "labels")),
+            evaluation("mlp", 0.4, **of("codes")),
+        ]
+    )
+    names = ("learner_key", "partition", "partitions", "clusters")
+    columns = [summary["accuracy"][name].values.tolist() for name in ("learner", *names)]
+    assert list(zip(*columns, strict=True)) == [
+        ("maml", "maml", "clusters", 10, 500),
+        ("maml-one", "maml", "one", 1, 500),
+        ("oracle-maml", "maml", "truth", 0, 0),
+        ("mlp", "mlp", "none", 0, 0),
+    ]
 
 
 def test_means_intervals_and_paired_differences(summary):

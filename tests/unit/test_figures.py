@@ -9,14 +9,18 @@ from test_published import SHAPES, of_shapes
 from test_summary import evaluation
 
 from rules_src import figures
-from rules_src.datasets.schema import About, table_dataset
+from rules_src.datasets.schema import About, image_dataset, table_dataset
 from rules_src.errors import InputError
+from rules_src.evaluate.components import effective_rank
 from rules_src.evaluate.episode_summary import summarise as summarise_episodes
 from rules_src.evaluate.summary import summarise
 from rules_src.features import Identity, features_dataset, write_features
 from rules_src.figures import (
     accuracy_and_seconds,
     accuracy_over_meta_training,
+    accuracy_over_partitions,
+    embedding_health,
+    learning_curves,
     objective_mismatch,
     permuted_inputs,
     principal_components,
@@ -191,6 +195,62 @@ def partitioned(tmp_path):
     return [f"partitions={tmp_path / 'clusters.zarr'}", f"datasets={tmp_path / 'data.zarr'}"]
 
 
+@pytest.fixture
+def trained(tmp_path):
+    """The options of a figure of an embedding whose features are a line: test examples 4 to 7 at 0, 1, 3 and 4."""
+    images = np.zeros((8, 4, 4, 1), np.uint8)
+    images[:, 0, 0, 0] = np.arange(8) * 10
+    image_set = image_dataset(images, np.zeros(8, int), np.arange(8) >= 4, About("tiny", "", "", ""), class_names=["a"])
+    write_zarr(image_set, tmp_path / "tiny-images.zarr", spec={}, code="")
+    along = np.array([0, 0, 0, 0, 0, 1, 3, 4], np.float32)
+    codes = np.stack([np.zeros((8, 3), np.float32), along[:, None] * np.array([1, 2, 2], np.float32)])
+    metrics = {"training_loss": np.arange(200.0, 0, -1), "training_critic": np.ones(200)}
+    variables = {name: (("seed", "update"), values[None]) for name, values in metrics.items()}
+    path = tmp_path / "trained.zarr"
+    dataset = features_dataset(codes[None], [1, 200], variables)
+    write_features(dataset, path, identity=Identity("code", "acai", "tiny"), spec={}, code="", seconds=1.0)
+    return [f"features={path}", f"datasets={tmp_path / 'tiny-images.zarr'}"]
+
+
+@pytest.fixture
+def trainings(tmp_path):
+    """The options of a figure of two learners' trainings and of one that another dataset's labels have trained."""
+    clusters, truth = {"partition": "clusters", "partition_kind": "k-means"}, {"partition": "truth"}
+    arms = {
+        "maml": {"learner": "maml", **clusters, "embedding": "codes", "embedding_kind": "pca"},
+        "near": {"learner": "near", **clusters, "embedding": "codes", "embedding_kind": "pca"},
+        "oracle-maml": {"learner": "maml", **truth, "partition_kind": "labels"},
+    }
+    options, evaluations = [], []
+    for name, attrs in arms.items():
+        loss, accuracy = np.array([4.0, 2, 3, 1]), np.linspace(0.2, 0.8, 4)
+        history = xr.Dataset({"loss": ("update", loss), "accuracy": ("update", accuracy)}, {"update": np.arange(4) + 1})
+        write_zarr(history.assign_attrs(dataset="a", **attrs), tmp_path / f"{name}.zarr", spec={}, code="")
+        options.append(f"histories={tmp_path / name}.zarr")
+        episodes = 0.6 + 0.1 * len(evaluations) + np.zeros((1, 2, 5))
+        about = {"dataset": "a", "learner_kind": attrs["learner"], "queries": 5, "split": "test"}
+        coords = {"way": [5], "shots": [1, 5], "episode": np.arange(5)}
+        of_arm = xr.Dataset({"accuracy": (("way", "shots", "episode"), episodes)}, coords)
+        evaluations.append(of_arm.assign_attrs({**attrs, **about}))
+    write_netcdf(summarise_episodes(evaluations), tmp_path / "trainings.nc")
+    return [*options, f"summary={tmp_path / 'trainings.nc'}"]
+
+
+@pytest.fixture
+def numbers(tmp_path):
+    """A summary of learners that 1 to 30 partitions of 500 clusters have trained, and 10 of 100 to 1,000."""
+    made = []
+    for partitions, clusters in ((10, 500), (1, 500), (30, 500), (10, 1000), (10, 100), (3, 250)):
+        of = {"partition": f"{partitions}-{clusters}", "partition_kind": "k-means", "embedding": "codes"}
+        attrs = {"dataset": "a", "learner": "protonets", "learner_kind": "protonets", "embedding_kind": "pca", **of}
+        about = {"partitions": partitions, "clusters": clusters, "queries": 5, "split": "test"}
+        accuracy = partitions / 100 + clusters / 2000 + np.zeros((1, 2, 5))
+        coords = {"way": [5], "shots": [1, 5], "episode": np.arange(5)}
+        made.append(xr.Dataset({"accuracy": (("way", "shots", "episode"), accuracy)}, coords, attrs | about))
+    write_netcdf(summarise_episodes(made), tmp_path / "numbers.nc")
+    return tmp_path / "numbers.nc"
+
+
 @pytest.mark.parametrize("figure", FIGURES)
 def test_equal_results_give_equal_files(
     figure,
@@ -204,6 +264,9 @@ def test_equal_results_give_equal_files(
     episodes,
     permuted,
     partitioned,
+    trained,
+    trainings,
+    numbers,
     tmp_path,
 ):
     drawn_from = {
@@ -217,6 +280,9 @@ def test_equal_results_give_equal_files(
         "accuracy_on_episodes": [f"summary={episodes}"],
         "permuted_inputs": [f"summary={permuted}"],
         "pseudo_classes": partitioned,
+        "embedding_health": trained,
+        "accuracy_over_partitions": [f"summary={numbers}"],
+        "learning_curves": trainings,
     }
     drawn = []
     for folder in ("one", "two"):
@@ -238,6 +304,76 @@ def test_bars_of_permuted_inputs_stand_below_those_of_intact_ones(permuted, epis
     assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["as-is", "mixed, inputs permuted"]
     with pytest.raises(InputError, match=r"give a dataset as it is and one with `permuted` inputs"):
         permuted_inputs.draw([episodes])
+
+
+def test_an_embedding_is_shown_with_its_losses_its_rank_and_what_lies_near(trained, recorded, features):
+    inputs = {name: [Path(path)] for name, path in (text.split("=") for text in trained)}
+    losses, variance, neighbours = embedding_health.draw(**inputs).axes
+    curves = {line.get_label(): line.get_ydata() for line in losses.lines}
+    assert list(curves) == ["loss", "critic"]
+    assert (curves["loss"][0], curves["loss"][-1]) == (200, np.arange(1, 101).mean())
+    assert losses.lines[0].get_color() == style.look("code", "acai").colour
+    # Collapsed to a line, whose share is all.
+    np.testing.assert_allclose(variance.lines[0].get_ydata(), [1, 0, 0], atol=1e-12)
+    assert variance.get_title() == "effective rank 1 of 3"
+    # The first pixel of each image names it; a line lies between images.
+    shown = np.round(neighbours.images[0].get_array()[::5, ::5] * 255 / 10).astype(int)
+    assert {row[0]: row[1:].tolist() for row in shown} == {
+        4: [5, 6, 7, 0],
+        5: [4, 6, 7, 0],
+        6: [7, 5, 4, 0],
+        7: [6, 5, 4, 0],
+    }
+    with pytest.raises(InputError, match="of dataset 'mnist', which is not among those given"):
+        embedding_health.draw([Path(recorded[1].split("=")[1])], inputs["datasets"])
+    with pytest.raises(InputError, match="holds no training_loss; give the features of an embedding that is trained"):
+        embedding_health.draw([features], inputs["datasets"])
+
+
+def test_training_curves_end_beside_the_accuracy_on_episodes(trainings, episodes, permuted):
+    histories, summary = [Path(text.split("=")[1]) for text in trainings[:-1]], Path(trainings[-1].split("=")[1])
+    losses, accuracies, tests = learning_curves.draw(histories, [summary]).axes
+    assert losses.get_ylim() != accuracies.get_ylim() == tests.get_ylim()
+    np.testing.assert_allclose(losses.lines[0].get_xydata(), [[1, 4], [2, 3], [3, 3], [4, 2.5]])
+    np.testing.assert_allclose(accuracies.lines[0].get_ydata(), [0.2, 0.3, 0.4, 0.5])
+    # One embedding and none, three learners, each as its dots look.
+    looks = [(line.get_color(), line.get_linestyle()) for line in losses.lines]
+    assert [colour for colour, _ in looks] == [style.look("codes", "pca").colour] * 2 + ["#c8c8c8"]
+    assert len({dashes for _, dashes in looks}) == len({line.get_marker() for line in tests.lines}) == 3
+    assert [line.get_color() for line in tests.lines] == [colour for colour, _ in looks]
+    dots = np.stack([line.get_xydata() for line in tests.lines])
+    np.testing.assert_allclose(dots[:, :, 1], [[0.6, 0.6], [0.7, 0.7], [0.8, 0.8]])
+    np.testing.assert_array_equal(dots[:, :, 0].round(), [[0, 1]] * 3)
+    assert np.unique(dots[:, 0, 0]).size == 3
+    with pytest.raises(InputError, match=r"maml\.zarr: of a learner or a dataset that the summary has not"):
+        learning_curves.draw(histories, [permuted])
+    with pytest.raises(InputError, match=r"episodes\.nc: does not say what has trained its learners; run its study"):
+        learning_curves.draw(histories, [episodes])
+
+
+def test_curves_over_partitions_and_clusters_differ_in_one_number_alone(numbers, trainings):
+    over_partitions, over_clusters = accuracy_over_partitions.draw([numbers]).axes
+    assert over_partitions.get_title() == "a, 5-way, 500 clusters"
+    assert over_clusters.get_title() == "a, 5-way, 10 partitions"
+    for axes, expected in (
+        (over_partitions, [[1, 0.26], [10, 0.35], [30, 0.55]]),
+        (over_clusters, [[100, 0.15], [500, 0.35], [1000, 0.6]]),
+    ):
+        one_shot, *_ = axes.containers
+        np.testing.assert_allclose(one_shot.lines[0].get_xydata(), expected)
+        assert len(axes.containers) == 2
+        assert axes.get_xscale() == "log"
+        np.testing.assert_allclose(axes.lines[-1].get_ydata(), 0.2)
+    assert [label.get_text() for label in over_clusters.get_xticklabels()] == ["100", "500", "1,000"]
+    with pytest.raises(InputError, match=r"trainings\.nc: give a learner 3 numbers of partitions or of clusters"):
+        accuracy_over_partitions.draw([Path(trainings[-1].split("=")[1])])
+
+
+def test_effective_rank_counts_the_dimensions_that_vary():
+    assert effective_rank(np.array([0.25, 0.25, 0.25, 0.25, 0])) == pytest.approx(4)
+    # Of singular values 2 to 1: shares 0.8 and 0.2.
+    assert effective_rank(np.array([0.8, 0.2])) == pytest.approx(np.exp(-(2 / 3 * np.log(2 / 3) + np.log(1 / 3) / 3)))
+    assert effective_rank(np.zeros(3)) == 0
 
 
 def test_filters_are_put_back_into_pixel_order():

@@ -9,20 +9,26 @@ import xarray as xr
 from rules_src.datasets.schema import About, image_dataset
 from rules_src.features import Identity, features_dataset, write_features
 from rules_src.stages.evaluate_episodes import evaluate_episodes
+from rules_src.stages.meta_learn import learn
+from rules_src.stages.partition import partition
 from rules_src.stages.stores import read_embedding
 from rules_src.storage import read_netcdf, read_zarr, write_zarr
 
 EXAMPLES, CLASSES = 48, 8
 
 
-@pytest.fixture
-def dataset(tmp_path):
+def image_store(path, side):
     labels = np.repeat(np.arange(CLASSES), EXAMPLES // CLASSES)
-    images = np.random.default_rng(0).integers(0, 255, (EXAMPLES, 4, 4, 1)).astype(np.uint8)
+    images = np.random.default_rng(0).integers(0, 255, (EXAMPLES, side, side, 1)).astype(np.uint8)
     names = [str(label) for label in range(CLASSES)]
     made = image_dataset(images, labels, labels >= 4, About("mine", "", "", ""), class_names=names)
-    write_zarr(made.assign_attrs(name="mine"), tmp_path / "mine.zarr", spec={}, code="")
-    return tmp_path / "mine.zarr"
+    write_zarr(made.assign_attrs(name="mine"), path, spec={}, code="")
+    return path
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return image_store(tmp_path / "mine.zarr", 4)
 
 
 def stored(path, values):
@@ -58,3 +64,20 @@ def test_partitions_are_of_the_first_seed_of_the_first_theta(dataset, tmp_path):
     values = np.random.default_rng(1).normal(size=(2, 3, 2, EXAMPLES, 5)).astype(np.float32)
     found = read_embedding(stored(tmp_path / "several.zarr", values), read_zarr(dataset))
     np.testing.assert_array_equal(found.values, values[:, :, -1].reshape(6, EXAMPLES, 5))
+
+
+def test_an_evaluation_tells_what_has_trained_its_learner(tmp_path):
+    dataset = image_store(tmp_path / "mine.zarr", 16)
+    values = np.random.default_rng(1).normal(size=(1, 2, EXAMPLES, 5)).astype(np.float32)
+    features, clusters = stored(tmp_path / "features.zarr", values), tmp_path / "clusters.zarr"
+    section = {"kind": "k-means", "clusters": 3, "partitions": 2, "members": 3, "accepted": 0.5}
+    partition("mine-of-them", json.dumps(section), "", dataset, clusters, features)
+    tasks = {"way": 2, "shots": 1, "queries": 1}
+    learner = json.dumps({"kind": "protonets", "tasks": tasks, "steps": [1], "every": 1, "filters": 1})
+    snapshots, history = tmp_path / "of" / "snapshots", tmp_path / "of" / "history.zarr"
+    learn("mine", learner, "", "", dataset, clusters, snapshots, history)
+    spec = json.dumps({"ways": [2], "shots": [1], "queries": 1, "episodes": 2})
+    evaluate_episodes("mine", learner, spec, "", dataset, tmp_path / "mine.nc", None, snapshots)
+    told = {"learner": "mine", "partition": "mine-of-them", "partitions": 2, "clusters": 3, "embedding": "rule"}
+    for attributes in (read_netcdf(tmp_path / "mine.nc").attrs, read_zarr(history).attrs):
+        assert {name: attributes[name] for name in told} == told

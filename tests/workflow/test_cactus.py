@@ -127,6 +127,29 @@ def test_attributes_make_tasks_of_two_classes_for_learners_alone():
             load({**TINY, **faces, "studies": studies})
 
 
+def test_figures_of_training_are_asked_for_and_curves_over_clusters_need_several_numbers():
+    study = {**TINY["studies"]["tiny"], "embeddings": ["raw", "code"]}
+    embeddings = {**TINY["embeddings"], "code": {"kind": "vae", "steps": [100]}}
+
+    def plan(partitions: dict[str, dict], **keys: object) -> Plan:
+        tables = {"embeddings": embeddings, "partitions": {**TINY["partitions"], **partitions}}
+        listed = {**study, "partitions": [*study["partitions"], *partitions], **keys}
+        return Plan(load({**TINY, **tables, "studies": {"tiny": listed}}), ROOT / "rules_src")
+
+    asked = plan({}, figures=["embedding_health", "learning_curves"]).figures("tiny")
+    letters = ["<results>/datasets/letters.zarr"]
+    assert asked["embedding_health"] == {"features": ["<results>/features/code/letters.zarr"], "datasets": letters}
+    # Two learners by the labels and by clusters of two embeddings.
+    assert len(asked["learning_curves"]["histories"]) == len(set(asked["learning_curves"]["histories"])) == 6
+    number = {**TINY["partitions"]["clusters"], "partitions": 1}
+    two, three = {"one": number}, {"one": number, "four": {**number, "partitions": 4}}
+    usual = ["accuracy_on_episodes", "pseudo_classes"]
+    assert list(plan(two).figures("tiny")) == usual
+    assert list(plan(three).figures("tiny")) == [*usual, "accuracy_over_partitions"]
+    apart = {"one": number, "four": {**number, "partitions": 4, "clusters": 6}}
+    assert list(plan(apart).figures("tiny")) == usual
+
+
 @pytest.mark.slow
 def test_the_smallest_cactus_runs_and_runs_once(checkout: Checkout):
     tiny = checkout.overlay(yaml.safe_dump(TINY))

@@ -71,6 +71,7 @@ rule meta_learn:
     benchmark:
         "<benchmarks>/meta_learn/{learner_run}/{partitioned}/{dataset}.tsv"
     params:
+        name=lambda wildcards: plan.learners[wildcards.learner_run],
         spec=lambda wildcards: canonical_json(
             settings.learners[plan.learners[wildcards.learner_run]]
         ),
@@ -84,7 +85,7 @@ rule meta_learn:
         ),
     shell:
         """
-        python -m rules_src.stages.meta_learn --spec {params.spec:q} --code {params.code} \
+        python -m rules_src.stages.meta_learn --name {params.name} --spec {params.spec:q} --code {params.code} \
             --trained-by {params.trained_by} --dataset {input.dataset:q} --partitions {input.partitions:q} \
             --snapshots {output.snapshots:q} --history {output.history:q} 2>&1 | tee {log:q}
         """
