@@ -16,7 +16,6 @@ from typer import Option
 from benchmarks.tables import report
 from rules_src.errors import InputError
 from rules_src.jax_settings import ENVIRONMENT
-from rules_src.jax_settings import ENVIRONMENT
 from rules_src.stages.command import run
 
 ROOT = Path(__file__).parents[1]

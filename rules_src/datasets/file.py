@@ -1,6 +1,7 @@
 """A file of your own: arrays of a `.npz`, or columns of a `.csv` or `.parquet`."""
 
 import reprlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,7 +51,7 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
             be; the message names the file and the column or array.
     """
     path = Path(spec.path)
-    _check_file(path)
+    check_file(path)
     checksum = checksum_line(path.name, path)
     kind, read = ("array", _read_arrays) if path.suffix == ".npz" else ("column", _read_columns)
     content = read(path, spec)
@@ -88,7 +89,12 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
     )
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Refuse a path that is no file, or an empty or too large one.
+
+    Raises:
+        InputError: it is.
+    """
     if path.is_dir():
         raise InputError(f"{path}: a folder; give a file")
     if not path.is_file():
@@ -145,36 +151,61 @@ def _numbers(values: np.ndarray, spec: File, place: str) -> np.ndarray:
 
 
 def _read_columns(path: Path, spec: File) -> Content:
+    read = read_numbers(path, spec.features, [spec.label, *([spec.split] if spec.split else [])])
+    return Content(read.values, read.columns, read.others[spec.label], read.others[spec.split] if spec.split else None)
+
+
+class Numbers(NamedTuple):
+    """What is read of a table."""
+
+    values: Float64[np.ndarray, "example column"]
+    columns: list[str]
+    """Their names."""
+    others: pa.Table
+    """The columns that are none of them; of a CSV, as texts."""
+
+
+def read_numbers(path: Path, features: Sequence[str], others: Sequence[str], *, instead: str = "") -> Numbers:
+    """Read a `.csv` or `.parquet`: the columns in `features`, by default all but `others`, as finite numbers.
+
+    `instead` says what to do about a column that is none of them, if it is not to list the others in `features`.
+
+    Raises:
+        InputError: a column is missing or not what it should be, or the file is too large or broken.
+    """
     names = column_names(path)
-    given = [spec.label, *([spec.split] if spec.split else [])]
-    for name in [*given, *spec.features]:
+    for name in [*others, *features]:
         if name not in names:
             marks = [mark for mark in ";\t|" if len(names) == 1 and mark in names[0]]
             hint = f"; part columns by commas, not by {marks[0]!r}" if marks else ""
             raise InputError(f"{path}: no column {name!r}; it holds {listed(names)}{hint}")
-    features = spec.features or [name for name in names if name not in given]
+    features = features or [name for name in names if name not in others]
     if not features:
-        raise InputError(f"{path}: no columns of features beside {listed(given)}")
+        raise InputError(f"{path}: no columns of features beside {listed(others)}")
     if "" in features:
-        raise InputError(f"{path}: column {names.index('') + 1} has no name; name it, or list the others in features")
-    table = read_columns(path, [*features, *given], given, limit=LIMIT, examples=EXAMPLES)
+        raise InputError(f"{path}: column {names.index('') + 1} has no name; name it{_or(instead, 'others')}")
+    table = read_columns(path, [*features, *others], others, limit=LIMIT, examples=EXAMPLES)
     if not table.num_rows:
         raise InputError(f"{path}: a header, but no rows; give examples")
     _check_count(table.num_rows * len(features), str(path))
     values = np.empty((table.num_rows, len(features)))
     for index, name in enumerate(features):
-        values[:, index] = _column(table[name], f"{path}: column {name!r}")
-    return Content(values, features, table[spec.label], table[spec.split] if spec.split else None)
+        values[:, index] = _column(table[name], f"{path}: column {name!r}", instead)
+    return Numbers(values, list(features), table.select(list(others)))
 
 
-def _column(column: pa.ChunkedArray, place: str) -> Float64[np.ndarray, " example"]:
+def _or(instead: str, listed: str) -> str:
+    return f", or {instead or f'list the {listed} in features'}"
+
+
+def _column(column: pa.ChunkedArray, place: str, instead: str) -> Float64[np.ndarray, " example"]:
     kind = column.type
     numeric = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean, pa.types.is_null)
     if not any(is_kind(kind) for is_kind in numeric):
         example = next((scalar.as_py() for scalar in column if not _reads_as_number(scalar.as_py())), None)
         raise InputError(
-            f"{place}: not numeric but of type {value_type(column)}, as in {reprlib.repr(example)}; drop it, or list "
-            "the numeric ones in features"
+            f"{place}: not numeric but of type {value_type(column)}, as in {reprlib.repr(example)}; "
+            f"drop it{_or(instead, 'numeric ones')}"
         )
     numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy()
     _check_finite(numbers, place)

@@ -15,13 +15,19 @@ OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 
 
 def run(stage: Callable[..., None]) -> None:
-    """Run `stage` as a command line made from its signature; what a user can mend ends it with one line.
+    """Run `stage` as a command line, with the settings of stages."""
+    configure_jax()
+    command_line(stage)
+
+
+def command_line(*commands: Callable[..., None]) -> None:
+    """A command line made from the signature of a function, or of several; what a user can mend ends it with one line.
 
     That is an `InputError`, a file that cannot be read or written, or too little memory; the exit code is 1.
     """
-    configure_jax()
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(stage)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=len(commands) > 1)
+    for command in commands:
+        app.command()(command)
     try:
         app()
     except InputError as error:

@@ -17,6 +17,7 @@ from PIL import Image
 from snakemake.utils import update_config
 
 from rules_src.config.datasets import File, ImageFolder
+from rules_src.config.files import check_files
 from rules_src.config.study import load
 from rules_src.datasets import file
 from rules_src.datasets import folder as image_folder
@@ -76,7 +77,7 @@ def _refuse_study(overlay: str, folder: Path) -> None:
 def _refuse_yaml(text: str, folder: Path) -> None:
     path = folder / "mine.yaml"
     path.write_bytes(ast.literal_eval(f"b{text}"))
-    checks.check_files([path])
+    check_files([path])
 
 
 def _refuse_table(text: str, folder: Path) -> None:

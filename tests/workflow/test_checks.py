@@ -11,6 +11,7 @@ from checkout import ROOT, Checkout
 from known import known
 from snakemake.utils import update_config
 
+from rules_src.config.files import check_files
 from rules_src.config.rules import Compact, MetaTrained
 from rules_src.config.study import Config, load
 from rules_src.datasets import digits, letters, mnist_5k
@@ -90,7 +91,7 @@ def test_a_run_that_could_not_begin(overlay: str, message: str):
 
 @pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_config_of_the_project_passes(file: Path):
-    checks.check_files([file])
+    check_files([file])
     # Laid over the default one as it is, whose runs they may name.
     raw = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     update_config(raw, yaml.safe_load(file.read_text()))
@@ -193,8 +194,8 @@ def test_a_result_from_the_future(tmp_path: Path, path: str):
 def test_files_that_are_no_config(tmp_path: Path, content: bytes, message: str):
     file = tmp_path / "mine.yaml"
     file.write_bytes(content)
-    assert refused(checks.check_files, [file]).startswith(f"{file}: {message}")
-    assert refused(checks.check_files, [tmp_path / "none.yaml"]) == f"{tmp_path}/none.yaml: No such file or directory"
+    assert refused(check_files, [file]).startswith(f"{file}: {message}")
+    assert refused(check_files, [tmp_path / "none.yaml"]) == f"{tmp_path}/none.yaml: No such file or directory"
 
 
 @pytest.mark.parametrize(

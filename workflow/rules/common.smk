@@ -6,10 +6,11 @@ from pathlib import Path
 
 from rules_src.config.base import canonical_json
 from rules_src.config.experiments import FIGURES
+from rules_src.config.files import check_files
 from rules_src.config.study import load, target
 from rules_src.errors import InputError
 from rules_src.jax_settings import ENVIRONMENT
-from workflow.checks import check_files, check_folders
+from workflow.checks import check_folders
 from workflow.plan import Plan, dataset_stores, manifests, one_of
 
 try:
