@@ -23,7 +23,7 @@ SETTINGS = {
 
 
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-"""What has to be there when a process starts, unless the environment has others: memory in large pages where Linux lends
+"""What has to be there when a process starts, unless the environment has others: memory in large pages where Linux has
 them, without which a meta-gradient spends nearly half of its time on page faults (`benchmarks/NOTES.md`)."""
 
 

@@ -38,7 +38,8 @@ def train(
     devices: Annotated[int, Option(help="Devices that a CPU is divided into; no other device is.", min=1)] = 1,
 ) -> None:
     """Meta-train the rule of `spec`; write its theta, the thetas on the way and the history of the run."""
-    jax.config.update("jax_num_cpu_devices", devices)  # type: ignore[no-untyped-call]
+    if devices > 1:
+        jax.config.update("jax_num_cpu_devices", devices)  # type: ignore[no-untyped-call]
     section = parse_spec(MetaTrain, spec)
     stores = named_stores("--dataset", dataset or [])
     contents = [check_manifest(store)["content_sha256"] for store in stores.values()]

@@ -29,11 +29,26 @@ def test_clusters_of_contrastive_features_and_jitter_reach_what_was_aimed_at(res
     assert (low > ends(results, "contrastive", "nearest-neighbours")[1]).sel(shots=1).all()
 
 
-@pytest.mark.parametrize("learner", ["protonets", "maml"])
-def test_learners_of_acai_s_clusters_are_above_every_baseline_on_acai(results, learner):
-    low, _ = ends(results, "acai", learner)
-    for baseline in BASELINES:
-        assert (low > ends(results, "acai", baseline)[1]).all()
+def test_maml_on_acai_s_clusters_is_above_every_baseline_on_acai(results):
+    low, _ = ends(results, "acai", "maml")
+    assert all((low > ends(results, "acai", baseline)[1]).all() for baseline in BASELINES)
+
+
+def test_of_protonets_it_holds_but_for_the_perceptron_with_twenty_ways_and_five_shots(results):
+    low, high = ends(results, "acai", "protonets")
+    above = {baseline: low > ends(results, "acai", baseline)[1] for baseline in BASELINES}
+    level = {"way": 20, "shots": 5}
+    assert all(above[baseline].all() for baseline in BASELINES if baseline != "mlp")
+    assert int(above["mlp"].sum()) == 3
+    assert not above["mlp"].sel(level)
+    assert high.sel(level) > ends(results, "acai", "mlp")[0].sel(level)
+
+
+def test_clusters_of_a_learned_rule_s_features_lie_between_those_of_bigan_and_of_acai(results):
+    low, high = ends(results, "shipped", "protonets")
+    assert (low > ends(results, "shipped", "nearest-neighbours")[1]).all()
+    assert (low > ends(results, "bigan", "protonets")[1]).all()
+    assert (high < ends(results, "acai", "protonets")[0]).all()
 
 
 def test_of_bigan_s_clusters_it_holds_for_maml_with_five_shots_alone(results):
