@@ -12,8 +12,8 @@ from pyarrow import csv, parquet
 from typer import Argument, Option
 
 from rules_src.config.base import canonical_json
-from rules_src.config.files import check_files
 from rules_src.config.study import load, run_datasets
+from rules_src.config_files import check_files
 from rules_src.datasets.file import check_file, read_numbers
 from rules_src.errors import InputError
 from rules_src.estimator import LearnedRule

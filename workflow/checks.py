@@ -15,12 +15,12 @@ from pydantic import TypeAdapter, ValidationError
 from rules_src.config.datasets import Labelled, Letters, Patches, Source, TwoMoons
 from rules_src.config.embeddings import Neural, Raw
 from rules_src.config.experiments import Experiment
-from rules_src.config.files import check_files
 from rules_src.config.learners import Linear, MetaLearned, Mlp
 from rules_src.config.meta_train import MetaTrain
 from rules_src.config.rules import Identity, Learned, MetaTrained, Pretrained, Published, Untrained
 from rules_src.config.study import Config, modality
 from rules_src.config.tasks import Images, Projections
+from rules_src.config_files import check_files
 from rules_src.errors import InputError
 
 WATCHED = 50

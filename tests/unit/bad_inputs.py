@@ -17,8 +17,8 @@ from PIL import Image
 from snakemake.utils import update_config
 
 from rules_src.config.datasets import File, ImageFolder
-from rules_src.config.files import check_files
 from rules_src.config.study import load
+from rules_src.config_files import check_files
 from rules_src.datasets import file
 from rules_src.datasets import folder as image_folder
 from rules_src.datasets.fetch import Fetch

@@ -11,9 +11,9 @@ from checkout import ROOT, Checkout
 from known import known
 from snakemake.utils import update_config
 
-from rules_src.config.files import check_files
 from rules_src.config.rules import Compact, MetaTrained
 from rules_src.config.study import Config, load
+from rules_src.config_files import check_files
 from rules_src.datasets import digits, letters, mnist_5k
 from rules_src.datasets.fetch import Fetch
 from rules_src.errors import InputError
