@@ -13,13 +13,14 @@ SNAKEMAKE = snakemake --cores $(CORES) --rerun-incomplete $(if $(CONFIG),--confi
 # Snakemake removes its lock unless it was killed, or another one holds it; it says no more than that there is one.
 WHERE_LOCKED = ! ls .snakemake/locks/* > /dev/null 2>&1 || echo "error: .snakemake/locks: a run is still going here, or was killed; if none is going: .venv/bin/snakemake --unlock, then the same command goes on where it stopped"
 INSTALLED = .venv/.installed
+COMPILE = $(UV) pip compile pyproject.toml --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 
 # Tools call one another by name (snakefmt calls shfmt), so .venv comes first even where it is not activated.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow bench bench-compare report dag readme check-results schema lock clean
+.PHONY: help setup run test test-slow bench bench-compare report dag readme check-results schema docs lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -78,9 +79,15 @@ schema: setup ## Regenerate config/schema.json, the tables of config/README.md a
 	python -m rules_src.config.schema config
 	PYTHONPATH=. python tests/unit/bad_inputs.py docs/bad-input.md
 
-lock: ## Resolve requirements.lock anew (needs uv)
-	$(UV) pip compile pyproject.toml --extra workflow --extra test --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o requirements.lock
+docs: setup ## Build the site of the documentation into site/, with no warning left
+	$(PIP) install --quiet --require-hashes -r requirements-docs.lock
+	mkdocs build --strict
+
+lock: ## Resolve requirements.lock anew (needs uv), then those of the container with CUDA and of the site beside it
+	$(COMPILE) --extra workflow --extra test -o requirements.lock
+	$(COMPILE) --extra workflow --extra cuda --constraints requirements.lock -o requirements-cuda.lock
+	$(COMPILE) --extra docs --constraints requirements.lock -o requirements-docs.lock
 
 clean: ## Remove results, caches and .venv, but no raw downloads and not what is published
-	rm -rf .venv .cache .snakemake .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv site .cache .snakemake .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find results -mindepth 1 -maxdepth 1 ! -name .gitkeep ! -name published -exec rm -rf {} +

@@ -16,7 +16,7 @@ pathvars:
     benchmarks=f"{settings.results}/benchmarks",
 
 
-# Base for an image with requirements.lock installed, should `--sdm apptainer` be wanted; no command here uses it.
+# For `--sdm apptainer` alone: put the image here that you made by Containerfile; this is its base.
 container: "docker://python:3.11-slim"
 
 

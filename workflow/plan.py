@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import product
 from math import ceil
 from pathlib import Path, PurePath
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from rules_src.config.base import canonical_json
 from rules_src.config.cactus import Clusters, Random
@@ -20,7 +20,7 @@ from rules_src.config.embeddings import DeepCluster, Neural
 from rules_src.config.experiments import EXPERIMENTS, FIGURES, Experiment
 from rules_src.config.learners import ClusterMatching, MetaLearned
 from rules_src.config.meta_train import MetaTrain
-from rules_src.config.rules import Compact, MetaTrained, Pretrained, Published, Untrained
+from rules_src.config.rules import Learned, MetaTrained, Pretrained, Untrained
 from rules_src.config.study import Config, Study, learner_folder, meta_train_folders, modality, run_datasets
 from rules_src.errors import InputError
 from rules_src.update_rules.pretrained import pretrained_file
@@ -33,7 +33,8 @@ NO_RESULT = ("rules_src.config", "rules_src.training.progress", "rules_src.train
 # What a saved state does not depend on besides: how it is written, and what is said.
 NO_STATE = (*NO_RESULT, "rules_src.storage", "rules_src.errors")
 
-LEARNED = (Compact, Published, Untrained, MetaTrained, Pretrained)
+WITH_THETA = get_args(get_args(Learned)[0])
+LEARNED = (*WITH_THETA, Untrained, MetaTrained, Pretrained)
 
 ASKED_FOR = ("accuracy_and_seconds", "embedding_health", "learning_curves", "principal_components")
 """Figures that a study has to list: of few data, of what others show with less beside it, or of how training went."""
@@ -457,7 +458,7 @@ class Plan:
             return [f"update_rules.{spec.rule.module}"]
         # Which one a pretrained rule takes stands in its file.
         if isinstance(spec, Pretrained):
-            return [f"update_rules.{kind.module}" for kind in (Compact, Published)]
+            return [f"update_rules.{kind.module}" for kind in WITH_THETA]
         return [f"update_rules.{spec.module}"]
 
     def run_modules(self, folder: str) -> list[str]:

@@ -15,7 +15,7 @@ from rules_src.config.base import (
     Section,
     Seed,
 )
-from rules_src.config.rules import BaseModel, Compact, Precision, Published
+from rules_src.config.rules import BaseModel, Learned, Precision, Published
 from rules_src.config.tasks import Tasks
 from rules_src.config.training import Keep
 
@@ -127,7 +127,7 @@ class TaskShape(BaseModel):
 class MetaTrain(Section):
     """One meta-training run."""
 
-    rule: Annotated[Compact | Published, Field(discriminator="kind")]
+    rule: Learned
     start: Name | None = None
     """Rule in `data/pretrained`, of equal config, whose theta the run starts from; by default it is drawn at random."""
     base_models: Annotated[list[TaskShape], Field(min_length=1)]

@@ -133,9 +133,7 @@ class Untrained(Section):
     """Initial thetas: those that meta-training runs of the seeds 0, 1, ... start from."""
 
 
-Initial = Annotated[Compact | Published | Oja | Hebb | Identity, Field(discriminator="kind")]
+Initial = Annotated[Learned | Oja | Hebb | Identity, Field(discriminator="kind")]
 """A rule that is complete from its config alone: hand-made, or learned at its initial theta."""
 
-Rule = Annotated[
-    Compact | Published | Oja | Hebb | Identity | Untrained | MetaTrained | Pretrained, Field(discriminator="kind")
-]
+Rule = Annotated[Learned | Oja | Hebb | Identity | Untrained | MetaTrained | Pretrained, Field(discriminator="kind")]
