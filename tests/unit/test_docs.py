@@ -73,6 +73,7 @@ def _followed(page: str, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_features_of_a_table(tmp_path: Path) -> None:
     printed = _followed("features.md", tmp_path)
     columns, features = (

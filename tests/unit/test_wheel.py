@@ -87,6 +87,7 @@ def test_the_readme_s_lines_run_on_an_installed_wheel(installed: Path, tmp_path:
     assert float(score.partition("%")[0]) > 75
 
 
+@pytest.mark.slow
 def test_the_command_makes_features_on_an_installed_wheel(installed: Path, tmp_path: Path) -> None:
     rows = [f"{i % 7},{i * i % 11},{'odd' if i % 2 else 'even'}" for i in range(30)]
     (tmp_path / "mine.csv").write_text("\n".join(["a,b,kind", *rows]))
