@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from rules_src.errors import InputError
+
+# JAX is imported where it is used: stages that do without it ask for `peak` alone, and start sooner.
 
 GIB = 2**30
 CONTAINERS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -37,11 +38,15 @@ def check_memory(keys: str, parts: Mapping[str, Any]) -> None:
 
 def numbers(*shape: int) -> Any:
     """The shape of an array in single precision, for `check_memory`."""
+    import jax
+
     return jax.ShapeDtypeStruct(shape, np.float32)  # type: ignore[no-untyped-call]
 
 
 def device_memory() -> int:
     """Bytes of the accelerator if there is one, else of the machine or the container."""
+    import jax
+
     if stats := jax.local_devices()[0].memory_stats():
         return int(stats["bytes_limit"])
     limits = [Path(file).read_text().strip() for file in CONTAINERS if Path(file).is_file()]
@@ -57,5 +62,7 @@ def peak() -> int:
 
 def size(tree: Any) -> int:
     """Bytes of the arrays of a tree; in Python's integers, which do not overflow."""
+    import jax
+
     arrays = [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "shape")]
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in arrays)

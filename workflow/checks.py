@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from rules_src.config.datasets import Labelled, Letters, Patches, Source, TwoMoons
 from rules_src.config.embeddings import Neural, Raw
 from rules_src.config.experiments import Experiment
-from rules_src.config.learners import Linear, MetaLearned, Mlp
+from rules_src.config.learners import Linear, MetaLearned, Mlp, ProtoNets
 from rules_src.config.meta_train import MetaTrain
 from rules_src.config.rules import Identity, Learned, MetaTrained, Pretrained, Published, Untrained
 from rules_src.config.study import Config, modality
@@ -27,6 +27,8 @@ WATCHED = 50
 """Examples a class that a watched dataset is scored on, besides `labelled` ones."""
 CURVE = 3
 """Points that make one."""
+SMALLEST = 16
+"""Side of the images that ProtoNets halve four times."""
 LONGEST_PATH = 600
 """Bytes that the path of a result has below the folder of results, at most; names in it have at most 100."""
 LARGEST_HEADER = 2**18
@@ -54,6 +56,22 @@ def check_study(config: Config, name: str) -> None:
         if demanded not in (None, found):
             raise InputError(
                 f"studies.{name}.base_models: rule {rule!r} demands {demanded} features, {base_model!r} has {found}"
+            )
+
+
+def check_learners(config: Config, name: str) -> None:
+    """Refuse a study whose images are too small for its learners, as far as their size is known.
+
+    Raises:
+        InputError: naming the key.
+    """
+    study = config.studies[name]
+    for learner, dataset in product(study.learners, study.datasets):
+        side = getattr(config.datasets[dataset], "side", None)
+        if isinstance(config.learners[learner], ProtoNets) and side is not None and side < SMALLEST:
+            raise InputError(
+                f"studies.{name}.learners: {learner!r} takes images of at least {SMALLEST} x {SMALLEST} pixels, "
+                f"{dataset!r} has {side} x {side}"
             )
 
 

@@ -24,7 +24,7 @@ from rules_src.config.rules import Learned, MetaTrained, Pretrained, Untrained
 from rules_src.config.study import Config, Study, learner_folder, meta_train_folders, modality, run_datasets
 from rules_src.errors import InputError
 from rules_src.update_rules.pretrained import pretrained_file
-from workflow.checks import check_experiment, check_run, check_start, check_study, check_time
+from workflow.checks import check_experiment, check_learners, check_run, check_start, check_study, check_time
 from workflow.fingerprint import FingerprintError, fingerprint
 
 # What stages read of the config is a parameter already, defaults filled in; how far a run is, and whether another
@@ -206,7 +206,11 @@ class Plan:
         """Accuracies on each dataset's episodes of every learner of a study with what it learns from.
 
         That is `<learner>/<partitions>` where tasks train it, `<learner>/<representation>` where it takes features.
+
+        Raises:
+            InputError: as for `check_learners`.
         """
+        check_learners(self.config, name)
         study, representations = self.study(name), self.of_study(name)
         of_learner = {
             **dict.fromkeys(self.meta_learners(), self._partitioned(representations, study.partitions)),

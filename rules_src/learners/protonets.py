@@ -5,9 +5,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from rules_src.config.learners import ProtoNets
+from rules_src.errors import InputError
 from rules_src.learners.base import Outcome, Trainable
 from rules_src.learners.losses import accuracy, cross_entropy
 from rules_src.learners.networks import BLOCKS, Network, Statistics
+
+SMALLEST = 2**BLOCKS
+"""Side of images of which all blocks leave a pixel."""
 
 MOMENTUM = 0.1
 """Share of a step's statistics in the running ones."""
@@ -53,7 +57,16 @@ def _scores(
 
 
 def initial(spec: ProtoNets, key: PRNGKeyArray, image: tuple[int, int, int]) -> PrototypicalNetwork:
-    """Before the first step."""
+    """Before the first step.
+
+    Raises:
+        InputError: pooling leaves nothing of such images.
+    """
+    if min(image[:2]) < SMALLEST:
+        raise InputError(
+            f"images of {image[0]} x {image[1]} pixels: ProtoNets halve them {BLOCKS} times; give at least "
+            f"{SMALLEST} x {SMALLEST}"
+        )
     network = Network(key, image, spec.filters, "pooled")
     nothing = Statistics(jnp.zeros(spec.filters), jnp.ones(spec.filters))
     return PrototypicalNetwork(network, (nothing,) * BLOCKS)

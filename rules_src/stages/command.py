@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import jax
 import typer
 
 from rules_src.errors import InputError
@@ -36,7 +35,8 @@ def command_line(*commands: Callable[..., None]) -> None:
         if error.filename is None:
             raise
         sys.exit(f"error: {error.filename}: {error.strerror}")
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+    # XLA's errors are of the second kind; a stage that does without JAX starts sooner.
+    except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and OUT_OF_MEMORY not in str(error):
             raise
         sys.exit(f"error: out of memory: {' '.join(str(error).split())}; give smaller sizes")

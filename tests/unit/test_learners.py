@@ -274,3 +274,11 @@ def test_a_learner_killed_at_two_moments_ends_with_the_same_bytes_and_has_learne
     history = read(whole / "history.zarr")
     assert history.identical(read(killed / "history.zarr"))
     assert history["loss"][-10:].mean() < 0.8 * history["loss"][:10].mean()
+
+
+def test_prototypes_need_images_that_pooling_leaves_something_of():
+    spec = ProtoNets(kind="protonets", filters=2)
+    with pytest.raises(
+        InputError, match=r"^images of 20 x 15 pixels: ProtoNets halve them 4 times; give at least 16 x"
+    ):
+        protonets.initial(spec, jax.random.key(0), (20, 15, 1))

@@ -9,6 +9,7 @@ from rules_src.config.base import canonical_json
 from rules_src.config.study import load
 from rules_src.errors import InputError
 from rules_src.storage import read_netcdf
+from workflow.checks import check_learners
 from workflow.plan import Plan
 
 TINY = {
@@ -63,6 +64,15 @@ def test_what_is_trained_once_serves_every_study_and_bounds_need_no_embedding(ch
         "draw_figure": 1,
         "cactus_bounds": 1,
     }
+
+
+def test_images_too_small_for_prototypes_are_named_before_any_job():
+    config = yaml.safe_load(yaml.safe_dump(TINY))
+    config["datasets"]["letters"]["side"] = 14
+    with pytest.raises(InputError) as caught:
+        check_learners(load(config), "tiny")
+    expected = "studies.tiny.learners: 'protonets' takes images of at least 16 x 16 pixels, 'letters' has 14 x 14"
+    assert str(caught.value) == expected
 
 
 @pytest.mark.parametrize(
