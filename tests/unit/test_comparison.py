@@ -107,6 +107,14 @@ def test_on_text_ahead_is_no_loss_with_more_meta_training(late: float, verdict: 
     assert row["Here"].startswith("reviews: early 65.0")
 
 
+def test_one_rule_says_nothing_about_more_meta_training():
+    evaluations = [
+        of("mine", "reviews", 0.65, kind="pretrained", modality="text"),
+        of("random-init", "reviews", 0.5, modality="text"),
+    ]
+    assert verdicts("unseen-modality", Results(summarise(evaluations))) == ["agrees"]
+
+
 def test_networks_are_judged_along_one_line_of_each_way_to_vary_them():
     shapes = {
         "one": (1, 64, "relu", 0.8),
