@@ -13,12 +13,12 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from rules_src.config.datasets import Labelled, Letters, Patches, Source, TwoMoons
-from rules_src.config.embeddings import Neural, Raw
+from rules_src.config.embeddings import Embedding, Neural, Raw
 from rules_src.config.experiments import Experiment
-from rules_src.config.learners import Linear, MetaLearned, Mlp, ProtoNets
+from rules_src.config.learners import Linear, MetaLearned, Mlp
 from rules_src.config.meta_train import MetaTrain
 from rules_src.config.rules import Identity, Learned, MetaTrained, Pretrained, Published, Untrained
-from rules_src.config.study import Config, modality
+from rules_src.config.study import Config, Study, modality
 from rules_src.config.tasks import Images, Projections
 from rules_src.config_files import check_files
 from rules_src.errors import InputError
@@ -27,8 +27,6 @@ WATCHED = 50
 """Examples a class that a watched dataset is scored on, besides `labelled` ones."""
 CURVE = 3
 """Points that make one."""
-SMALLEST = 16
-"""Side of the images that ProtoNets halve four times."""
 LONGEST_PATH = 600
 """Bytes that the path of a result has below the folder of results, at most; names in it have at most 100."""
 LARGEST_HEADER = 2**18
@@ -59,6 +57,22 @@ def check_study(config: Config, name: str) -> None:
             )
 
 
+def makes_a_curve(spec: Embedding) -> bool:
+    """Whether an embedding's features are taken so often while it is trained that a curve of them can have a peak."""
+    return isinstance(spec, Neural) and len(spec.steps) >= CURVE
+
+
+def has_snapshots(config: Config, study: Study) -> bool:
+    """Whether rules of a study are of one run after so many numbers of meta-steps that they make a curve."""
+    runs = [spec.run for rule in study.rules if isinstance(spec := config.rules[rule], MetaTrained)]
+    return any(runs.count(run) >= CURVE for run in runs)
+
+
+def has_permuted(config: Config, study: Study) -> bool:
+    """Whether some datasets of a study, and not all, have their inputs in an order of their own."""
+    return len({config.datasets[dataset].permuted is None for dataset in study.datasets}) == 2
+
+
 def check_learners(config: Config, name: str) -> None:
     """Refuse a study whose images are too small for its learners, as far as their size is known.
 
@@ -67,10 +81,11 @@ def check_learners(config: Config, name: str) -> None:
     """
     study = config.studies[name]
     for learner, dataset in product(study.learners, study.datasets):
-        side = getattr(config.datasets[dataset], "side", None)
-        if isinstance(config.learners[learner], ProtoNets) and side is not None and side < SMALLEST:
+        spec, side = config.learners[learner], getattr(config.datasets[dataset], "side", None)
+        smallest = spec.smallest if isinstance(spec, MetaLearned) else 1
+        if side is not None and side < smallest:
             raise InputError(
-                f"studies.{name}.learners: {learner!r} takes images of at least {SMALLEST} x {SMALLEST} pixels, "
+                f"studies.{name}.learners: {learner!r} takes images of at least {smallest} x {smallest} pixels, "
                 f"{dataset!r} has {side} x {side}"
             )
 
@@ -86,7 +101,6 @@ def check_experiment(config: Config, name: str) -> None:
     embeddings = [config.embeddings[embedding] for embedding in study.embeddings]
     learners = [config.learners[learner] for learner in study.learners]
     datasets = [config.datasets[dataset] for dataset in study.datasets]
-    runs = [spec.run for spec in rules if isinstance(spec, MetaTrained)]
     kinds = {modality(dataset) for dataset in datasets}
     trained = any(isinstance(spec, MetaTrained | Pretrained) for spec in rules), "rules", "a rule that was meta-trained"
     drawn = any(isinstance(spec, Identity) for spec in rules), "rules", "the rule of kind 'identity'"
@@ -94,22 +108,18 @@ def check_experiment(config: Config, name: str) -> None:
     taken: dict[Experiment, list[tuple[bool, str, str]]] = {
         "objective-mismatch": [
             (
-                any(isinstance(spec, Neural) and len(spec.steps) >= CURVE for spec in embeddings),
+                any(map(makes_a_curve, embeddings)),
                 "embeddings",
                 f"a network that is recorded after {CURVE} or more numbers of steps",
             )
         ],
         "permuted-inputs": [
-            (
-                len({dataset.permuted is None for dataset in datasets}) == 2,
-                "datasets",
-                "one with `permuted` inputs and one without",
-            ),
+            (has_permuted(config, study), "datasets", "one with `permuted` inputs and one without"),
             (any(isinstance(spec, MetaLearned) for spec in learners), "learners", "one that tasks train"),
             trained,
         ],
         "over-meta-training": [
-            (any(runs.count(run) >= CURVE for run in runs), "rules", f"{CURVE} or more of one run, by `meta_step`"),
+            (has_snapshots(config, study), "rules", f"{CURVE} or more of one run, by `meta_step`"),
             images,
         ],
         "unseen-datasets": [trained, drawn, images],

@@ -24,7 +24,18 @@ from rules_src.config.rules import Learned, MetaTrained, Pretrained, Untrained
 from rules_src.config.study import Config, Study, learner_folder, meta_train_folders, modality, run_datasets
 from rules_src.errors import InputError
 from rules_src.update_rules.pretrained import pretrained_file
-from workflow.checks import check_experiment, check_learners, check_run, check_start, check_study, check_time
+from workflow.checks import (
+    CURVE,
+    check_experiment,
+    check_learners,
+    check_run,
+    check_start,
+    check_study,
+    check_time,
+    has_permuted,
+    has_snapshots,
+    makes_a_curve,
+)
 from workflow.fingerprint import FingerprintError, fingerprint
 
 # What stages read of the config is a parameter already, defaults filled in; how far a run is, and whether another
@@ -313,7 +324,7 @@ class Plan:
         trained = [
             f"<results>/features/{embedding}/{dataset}.zarr"
             for embedding, dataset in product(study.embeddings, study.datasets)
-            if self._is_recorded_in_training(embedding)
+            if makes_a_curve(self.config.embeddings[embedding])
         ]
         summary, of_learners = self.tables(name)[:1], bool(study.learners)
         partitioned = self._partitioned(self.of_study(name), study.partitions)
@@ -342,12 +353,12 @@ class Plan:
             "accuracy_and_seconds": {"summary": of_methods if len(self.of_study(name)) > 1 else []},
             "accuracy_over_inner_steps": {"summary": of_methods if study.rules else []},
             "first_layer_filters": {"features": filters},
-            "accuracy_over_meta_training": {"summary": of_methods if self._has_snapshots(study) else []},
+            "accuracy_over_meta_training": {"summary": of_methods if has_snapshots(self.config, study) else []},
             "objective_mismatch": {"summary": of_methods, "features": trained},
             "principal_components": {"features": components, "datasets": dataset_stores(study.datasets)},
             "unseen_architectures": {"summary": of_methods if several_shapes else []},
             "accuracy_on_episodes": {"summary": summary if of_learners else []},
-            "permuted_inputs": {"summary": summary if of_learners and self._has_permuted(study) else []},
+            "permuted_inputs": {"summary": summary if of_learners and has_permuted(self.config, study) else []},
             "pseudo_classes": {"partitions": clusters, "datasets": dataset_stores(images)},
             "embedding_health": {"features": neural, "datasets": dataset_stores(learned_from)},
             "accuracy_over_partitions": {"summary": summary if self._has_numbers_of_clusters(study) else []},
@@ -367,26 +378,11 @@ class Plan:
         spec = self.config.rules[rule]
         return isinstance(spec, Pretrained) or (isinstance(spec, MetaTrained) and spec.meta_step != 0)
 
-    def _has_snapshots(self, study: Study) -> bool:
-        """Whether rules are of one run after so many numbers of meta-steps that they make a curve."""
-        specs = [self.config.rules[rule] for rule in study.rules]
-        runs = [spec.run for spec in specs if isinstance(spec, MetaTrained)]
-        return any(runs.count(run) > 2 for run in runs)
-
     def _has_numbers_of_clusters(self, study: Study) -> bool:
         """Whether clusters differ in number alone so often that they make a curve."""
         specs = [spec for name in study.partitions if isinstance(spec := self.config.partitions[name], Clusters)]
         pairs = {(spec.partitions, spec.clusters) for spec in specs}
-        return any(count > 2 for numbers in zip(*pairs, strict=True) for count in Counter(numbers).values())
-
-    def _has_permuted(self, study: Study) -> bool:
-        """Whether some datasets, and not all, have their inputs in an order of their own."""
-        return len({self.config.datasets[dataset].permuted is None for dataset in study.datasets}) == 2
-
-    def _is_recorded_in_training(self, embedding: str) -> bool:
-        """Whether its features were taken often enough for a curve to have a peak."""
-        spec = self.config.embeddings[embedding]
-        return isinstance(spec, Neural) and len(spec.steps) > 2
+        return any(count >= CURVE for numbers in zip(*pairs, strict=True) for count in Counter(numbers).values())
 
     def _is_clusters(self, partitioned: str) -> bool:
         """Whether partitions, by their place below their folder, are clusters that were found."""

@@ -14,6 +14,8 @@ class MetaLearned(Recorded):
     """What learners share that are trained on many tasks."""
 
     takes_images: ClassVar[bool] = True
+    smallest: ClassVar[int] = 1
+    """Least side of images of which the network leaves something."""
     tasks: Shape
     """Shape of the tasks that it is trained on; an evaluation may have fewer ways and other shots."""
     task_batch: PositiveInt
@@ -31,6 +33,7 @@ class ProtoNets(MetaLearned):
     """Prototypical networks (Snell et al. 2017)."""
 
     module: ClassVar[str] = "protonets"
+    smallest: ClassVar[int] = 16
     kind: Literal["protonets"]
     tasks: Shape = Shape(way=20, shots=1, queries=15)
     """Shape of the tasks that it is trained on; an evaluation may have fewer ways and other shots."""

@@ -9,10 +9,10 @@ import xarray as xr
 
 from rules_src.config.experiments import FIGURES, Experiment
 from rules_src.evaluate.components import components
-from rules_src.evaluate.episode_summary import NONE, ORACLE, of_embeddings
+from rules_src.evaluate.episode_summary import ORACLE, of_embeddings
 from rules_src.evaluate.networks import alike
 from rules_src.evaluate.summary import REFERENCE, TABLE_READOUT
-from rules_src.evaluate.tables import MISSING, Table, markdown, percent
+from rules_src.evaluate.tables import MISSING, NONE, Table, markdown, percent
 
 LEARNED = ("pretrained", "meta-trained")
 """Kinds of rules that were meta-trained, in the order in which one of them is taken."""
@@ -22,6 +22,9 @@ PIXELS = ("raw", "pca", "k-means")
 
 LOSS = 0.1
 """Of accuracy, from which on permuted inputs are said to hurt."""
+
+CURVE = 3
+"""Numbers of steps that make one, which can have a peak."""
 
 VARIANCE = 0.9
 """Share of it that counted principal components explain."""
@@ -98,14 +101,14 @@ def _mismatch(results: Results) -> Judgement:
     parts, falls = [], []
     for name, dataset in _cells(results.summary):
         curve = _shares(results.summary, "accuracy_over_inner_steps", name, dataset).dropna("inner_step")
-        if curve.sizes["inner_step"] < 3:
+        if curve.sizes["inner_step"] < CURVE:
             continue
         best = int(np.argmax(curve["mean"].values))
         peak, end = _share(curve.isel(inner_step=best)), _share(curve.isel(inner_step=-1))
         step, last = curve["inner_step"].values[[best, -1]].tolist()
         parts.append(f"{name} on {dataset}: {peak} after {step:,} steps, {end} after {last:,}")
         falls.append(peak.above(end))
-    return Judgement("; ".join(parts), "agrees" if all(falls) else "behind")
+    return _judgement(parts, falls)
 
 
 def _permuted(results: Results) -> Judgement:
@@ -123,7 +126,7 @@ def _permuted(results: Results) -> Judgement:
             half = max((of.high - of.low) / 2 for of in (before, after))
             lost = before.mean - after.mean
             as_found.append(lost >= LOSS if embedding == NONE else abs(lost) <= half)
-    return Judgement("; ".join(parts), "agrees" if all(as_found) else "behind")
+    return _judgement(parts, as_found)
 
 
 def _over_meta_training(modality: str, judge: Callable[[Sequence[Share]], bool]) -> Callable[[Results], Judgement]:
@@ -240,7 +243,7 @@ def _no_number(results: Results) -> Judgement:
 
 
 def _judgement(parts: Sequence[str], as_found: Sequence[bool]) -> Judgement:
-    """Of several datasets; of none, nothing was tested."""
+    """Of several parts; of none, nothing was tested."""
     if not as_found:
         return Judgement(MISSING, "not tested")
     return Judgement("; ".join(parts), "agrees" if all(as_found) else "behind")

@@ -10,10 +10,7 @@ import xarray as xr
 from rules_src.cactus.paper import reported
 from rules_src.errors import InputError
 from rules_src.evaluate.episodes import interval_over_episodes
-from rules_src.evaluate.tables import Table, markdown, percent
-
-NONE = "none"
-"""Embedding, where no learner of the study has one."""
+from rules_src.evaluate.tables import NONE, Table, markdown, percent
 
 ORACLE = "oracle"
 """Begins the name of a learner that true labels train."""

@@ -5,6 +5,9 @@ from math import isnan
 MISSING = "\N{EN DASH}"
 """Where there is no evaluation."""
 
+NONE = "none"
+"""Embedding of a learner that needs none."""
+
 Table = list[list[str]]
 """Rows of texts, the head first; `**` around what is bold."""
 

@@ -12,7 +12,6 @@ from matplotlib.ticker import NullLocator
 
 from rules_src.errors import InputError
 from rules_src.figures import style
-from rules_src.figures.learning_curves import of_trained
 
 FEWEST = 3
 """Numbers that make a curve."""
@@ -30,9 +29,9 @@ def draw(summary: list[Path]) -> Figure:
         summary: the summary of a study of learners that different numbers of clusters train.
 
     Raises:
-        InputError: there are too few of such numbers, or as for `learning_curves.of_trained`.
+        InputError: there are too few of such numbers, or as for `style.of_trained`.
     """
-    results = of_trained(summary[0])
+    results = style.of_trained(summary[0])
     curves = {varied: tables for varied in AXES if (tables := _alike(results, varied))}
     if not curves:
         raise InputError(f"{summary[0]}: give a learner {FEWEST} numbers of partitions or of clusters, all else equal")

@@ -13,7 +13,6 @@ from rules_src.errors import InputError
 from rules_src.evaluate.components import components, effective_rank
 from rules_src.features import identity_of, read_features
 from rules_src.figures import style
-from rules_src.figures.meta_training_curves import running_mean
 from rules_src.storage import read_zarr
 
 WINDOW = 100
@@ -72,7 +71,7 @@ def _losses(axes: Axes, store: xr.Dataset, look: style.Look) -> None:
     parts = [str(name) for name in store.data_vars if str(name).startswith("training_")]
     parts.sort(key=lambda name: name != "training_loss")
     for name, part_look in style.of_runs(parts).items():
-        losses = running_mean(store[name].values, WINDOW)
+        losses = style.running_mean(store[name].values, WINDOW)
         whole = {"color": look.colour, "linewidth": 2.2} if name == "training_loss" else {}
         label = name.removeprefix("training_")
         axes.plot(np.arange(len(losses)) + 1, losses, label=label, **({"linewidth": 1.4} | part_look | whole))

@@ -12,10 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from rules_src.errors import InputError
-from rules_src.evaluate.episode_summary import NONE
+from rules_src.evaluate.tables import NONE
 from rules_src.figures import style
-from rules_src.figures.meta_training_curves import running_mean
-from rules_src.storage import read_netcdf, read_zarr
+from rules_src.storage import read_zarr
 
 WINDOW = 50
 """Gradient steps that are averaged over."""
@@ -32,9 +31,9 @@ def draw(histories: list[Path], summary: list[Path]) -> Figure:
         summary: the summary of the study.
 
     Raises:
-        InputError: the summary has no such learner, or as for `of_trained`.
+        InputError: the summary has no such learner, or as for `style.of_trained`.
     """
-    results = of_trained(summary[0])
+    results = style.of_trained(summary[0])
     looks = style.embeddings(results)
     trained = {path: read_zarr(path) for path in histories}
     arms = [(history, _evaluated(path, history, results)) for path, history in trained.items()]
@@ -50,7 +49,7 @@ def draw(histories: list[Path], summary: list[Path]) -> Figure:
         for place, (history, cell) in zip(places, of_dataset, strict=True):
             colour, dash = looks[history.attrs.get("embedding", NONE)].colour, dashes[str(cell["learner"].values)]
             for axes, name in ((left, "loss"), (centre, "accuracy")):
-                values = running_mean(history[name].values, WINDOW)
+                values = style.running_mean(history[name].values, WINDOW)
                 axes.plot(history["update"].values, values, color=colour, linewidth=1.8, linestyle=dash["linestyle"])
             _dots(right, cell, settings, place, color=colour, marker=dash["marker"])
         for place, (way, _) in enumerate(settings):
@@ -78,18 +77,6 @@ def draw(histories: list[Path], summary: list[Path]) -> Figure:
     entries.append(Line2D([], [], label="chance", **style.CHANCE))
     style.entries_above(figure, entries, columns=min(6, len(entries)), length=4.5)
     return figure
-
-
-def of_trained(path: Path) -> xr.Dataset:
-    """A summary of learners that says what has trained them.
-
-    Raises:
-        InputError: it does not.
-    """
-    results = read_netcdf(path)
-    if "learner_key" not in results.coords:
-        raise InputError(f"{path}: does not say what has trained its learners; run its study again")
-    return results
 
 
 def _evaluated(path: Path, history: xr.Dataset, results: xr.Dataset) -> xr.Dataset:

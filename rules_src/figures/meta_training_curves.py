@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -48,12 +47,14 @@ def _losses(axes: Axes, history: xr.Dataset) -> None:
     steps, losses = history["meta_step"].values, history["meta_loss"].values
     if len(losses) == 1:
         axes.plot(steps, losses[0], color="#b8b8b8", linewidth=0.8, label="every meta-step")
-        axes.plot(steps, running_mean(losses[0], WINDOW), color="#303030", linewidth=2, label=f"mean of last {WINDOW}")
+        axes.plot(
+            steps, style.running_mean(losses[0], WINDOW), color="#303030", linewidth=2, label=f"mean of last {WINDOW}"
+        )
         return
     for index, loss in enumerate(losses):
         label = f"each seed, mean of last {WINDOW}" if index == 0 else None
-        axes.plot(steps, running_mean(loss, WINDOW), color="#b8b8b8", linewidth=0.8, label=label)
-    smoothed = running_mean(losses.mean(0), WINDOW)
+        axes.plot(steps, style.running_mean(loss, WINDOW), color="#b8b8b8", linewidth=0.8, label=label)
+    smoothed = style.running_mean(losses.mean(0), WINDOW)
     axes.plot(steps, smoothed, color="#303030", linewidth=2, label=f"mean of {len(losses)} seeds")
 
 
@@ -90,12 +91,3 @@ def held_out_curve(axes: Axes, history: xr.Dataset, at: np.ndarray, *, label: st
     mean = accuracy.mean(0)
     axes.plot(at, mean, markersize=4, linewidth=2, label=label, **({"marker": "o"} | look))
     axes.fill_between(at, mean - error, mean + error, color=look["color"], alpha=0.15, linewidth=0)
-
-
-def running_mean(values: Float[np.ndarray, " step"], window: int) -> Float[np.ndarray, " step"]:
-    """Mean of the last `window` values up to each step, of fewer at the start."""
-    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    ends = np.arange(1, len(values) + 1)
-    starts = np.maximum(0, ends - window)
-    means: np.ndarray = (sums[ends] - sums[starts]) / (ends - starts)
-    return means

@@ -12,7 +12,6 @@ from rules_src.errors import InputError
 from rules_src.evaluate.intervals import crossed_interval
 from rules_src.features import identity_of, read_features
 from rules_src.figures import style
-from rules_src.figures.meta_training_curves import running_mean
 from rules_src.storage import read_netcdf
 
 WINDOW = 100
@@ -82,7 +81,7 @@ def _accuracy(axes: Axes, results: xr.Dataset, look: style.Look) -> float:
 
 def _loss(axes: Axes, store: xr.Dataset, look: style.Look) -> None:
     """Mean and 95% band over seeds, where there are several."""
-    losses = np.stack([running_mean(loss, WINDOW) for loss in store["training_loss"].values])
+    losses = np.stack([style.running_mean(loss, WINDOW) for loss in store["training_loss"].values])
     updates = np.arange(losses.shape[1]) + 1
     axes.plot(updates, losses.mean(0), color=look.colour, linewidth=2)
     if len(losses) > 1:

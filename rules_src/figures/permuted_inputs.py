@@ -9,7 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from rules_src.errors import InputError
-from rules_src.evaluate.episode_summary import NONE, of_embeddings
+from rules_src.evaluate.episode_summary import of_embeddings
+from rules_src.evaluate.tables import NONE
 from rules_src.figures import style
 from rules_src.storage import read_netcdf
 

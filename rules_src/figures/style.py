@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rules_src.errors import InputError
-from rules_src.evaluate.episode_summary import NONE
-from rules_src.storage import write_whole
+from rules_src.evaluate.tables import NONE
+from rules_src.storage import read_netcdf, write_whole
 
 _BLUE, _ORANGE, _GREEN, _RED, _PINK, _BROWN, _ROSE, _GREY, _YELLOW, _SKY = sns.color_palette("colorblind", 10).as_hex()
 
@@ -202,3 +202,24 @@ def embeddings(summary: xr.Dataset) -> dict[str, Look]:
     """How each embedding of a summary of learners is shown, in its order, and what needs none."""
     kinds = dict(zip(summary["embedding"].values.tolist(), summary["embedding_kind"].values.tolist(), strict=True))
     return {**looks(kinds), NONE: Look("no embedding", "#c8c8c8")}
+
+
+def of_trained(path: Path) -> xr.Dataset:
+    """A summary of learners that says what has trained them.
+
+    Raises:
+        InputError: it does not.
+    """
+    results = read_netcdf(path)
+    if "learner_key" not in results.coords:
+        raise InputError(f"{path}: does not say what has trained its learners; run its study again")
+    return results
+
+
+def running_mean(values: Float[np.ndarray, " step"], window: int) -> Float[np.ndarray, " step"]:
+    """Mean of the last `window` values up to each step, of fewer at the start."""
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(0, ends - window)
+    means: np.ndarray = (sums[ends] - sums[starts]) / (ends - starts)
+    return means

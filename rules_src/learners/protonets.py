@@ -10,9 +10,6 @@ from rules_src.learners.base import Outcome, Trainable
 from rules_src.learners.losses import accuracy, cross_entropy
 from rules_src.learners.networks import BLOCKS, Network, Statistics
 
-SMALLEST = 2**BLOCKS
-"""Side of images of which all blocks leave a pixel."""
-
 MOMENTUM = 0.1
 """Share of a step's statistics in the running ones."""
 
@@ -62,10 +59,10 @@ def initial(spec: ProtoNets, key: PRNGKeyArray, image: tuple[int, int, int]) -> 
     Raises:
         InputError: pooling leaves nothing of such images.
     """
-    if min(image[:2]) < SMALLEST:
+    if min(image[:2]) < spec.smallest:
         raise InputError(
             f"images of {image[0]} x {image[1]} pixels: ProtoNets halve them {BLOCKS} times; give at least "
-            f"{SMALLEST} x {SMALLEST}"
+            f"{spec.smallest} x {spec.smallest}"
         )
     network = Network(key, image, spec.filters, "pooled")
     nothing = Statistics(jnp.zeros(spec.filters), jnp.ones(spec.filters))

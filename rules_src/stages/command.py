@@ -48,8 +48,19 @@ def named_stores(option: str, texts: Sequence[str]) -> dict[str, Path]:
     Raises:
         InputError: one of them is not.
     """
-    pairs = [text.partition("=") for text in texts]
-    for name, equals, _ in pairs:
+    return {name: paths[-1] for name, paths in named_paths(option, texts, what="STORE").items()}
+
+
+def named_paths(option: str, texts: Sequence[str], *, what: str) -> dict[str, list[Path]]:
+    """The values of a repeatable option, each NAME=PATH, all that have one name together; `what` paths are of.
+
+    Raises:
+        InputError: one of them is not.
+    """
+    named: dict[str, list[Path]] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
         if not equals:
-            raise InputError(f"{option}: {name!r} is not NAME=STORE")
-    return {name: Path(store) for name, _, store in pairs}
+            raise InputError(f"{option}: {text!r} is not NAME={what}")
+        named.setdefault(name, []).append(Path(path))
+    return named

@@ -9,7 +9,7 @@ from rules_src.config.experiments import EXPERIMENTS, Experiment
 from rules_src.errors import InputError
 from rules_src.evaluate.comparison import Results, comparison
 from rules_src.features import read_features
-from rules_src.stages.command import named_stores, run
+from rules_src.stages.command import named_paths, named_stores, run
 from rules_src.stages.tables import write_table
 from rules_src.storage import read_netcdf
 
@@ -26,10 +26,7 @@ def compare(
     for name in summaries:
         if name not in EXPERIMENTS:
             raise InputError(f"--summary: {name!r} is no experiment; valid: {', '.join(EXPERIMENTS)}")
-    stores: dict[str, list[Path]] = {}
-    for text in features or []:
-        ((name, path),) = named_stores("--features", [text]).items()
-        stores.setdefault(name, []).append(path)
+    stores = named_paths("--features", features or [], what="STORE")
     results = {
         cast(Experiment, name): Results(read_netcdf(path), [read_features(store) for store in stores.get(name, [])])
         for name, path in summaries.items()

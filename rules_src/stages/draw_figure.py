@@ -9,7 +9,7 @@ from typer import Option
 
 from rules_src.errors import InputError
 from rules_src.figures import style
-from rules_src.stages.command import run
+from rules_src.stages.command import named_paths, run
 
 
 def draw_figure(
@@ -25,12 +25,7 @@ def draw_figure(
     draw = getattr(import_module(name), "draw", None) if figure.isidentifier() and find_spec(name) else None
     if draw is None:
         raise InputError(f"--figure: {figure!r} is no module of figures")
-    inputs: dict[str, list[Path]] = {}
-    for text in input_:
-        taken, equals, path = text.partition("=")
-        if not equals:
-            raise InputError(f"--input: {text!r} is not NAME=PATH")
-        inputs.setdefault(taken, []).append(Path(path))
+    inputs = named_paths("--input", input_, what="PATH")
     with style.theme():
         drawn = draw(**inputs)
         for file in output:

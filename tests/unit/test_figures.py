@@ -29,7 +29,7 @@ from rules_src.figures import (
 )
 from rules_src.figures.accuracy_over_compute import draw
 from rules_src.figures.first_layer_filters import filter_images
-from rules_src.figures.meta_training_curves import running_mean
+from rules_src.figures.style import running_mean
 from rules_src.stages.draw_figure import draw_figure
 from rules_src.storage import read_zarr, write_netcdf, write_zarr
 
