@@ -168,6 +168,17 @@ def test_the_store_says_what_network_it_is_of_and_has_no_axis_of_seeds_for_what_
     assert 50 < store.attrs["peak_mb"] < 1e5
 
 
+@pytest.mark.parametrize(("seeds", "trained"), [(1, 2), (3, 1)])
+def test_of_several_thetas_each_trains_as_many_base_models_as_the_config_says(seeds, trained, tmp_path):
+    prepare_dataset("digits", '{"source": "digits"}', "abc", tmp_path / "raw", tmp_path / "digits.zarr")
+    rule = f'{{"kind": "untrained", "rule": {{"kind": "compact", "channels": 2}}, "seeds": {seeds}}}'
+    network, spec = '{"hidden": [5], "features": 3}', '{"seeds": 2, "seeds_a_theta": 1, "inner_steps": [0, 1]}'
+    output = tmp_path / "features.zarr"
+    stage("untrained", rule, "mine", network, spec, "abc", tmp_path / "digits.zarr", output)
+    sizes = read_features(output).features.sizes
+    assert (sizes["meta_seed"], sizes["seed"]) == (seeds, trained)
+
+
 def test_a_width_whose_activations_cannot_fit_is_refused_before_anything_is_made(monkeypatch):
     monkeypatch.setattr(memory, "device_memory", lambda: 2**33)
     with pytest.raises(InputError) as caught:
