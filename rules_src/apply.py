@@ -205,6 +205,9 @@ def _advanced(
 
         return jax.lax.fori_loop(*steps, inner_step, (phi, average))
 
+    if jax.default_backend() == "cpu":
+        # Products of several seeds at once are slower there than one after another.
+        return jax.lax.map(lambda loop: one_seed(*loop), loops)
     return jax.vmap(one_seed)(*loops)
 
 

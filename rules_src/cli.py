@@ -12,6 +12,7 @@ from pyarrow import csv, parquet
 from typer import Argument, Option
 
 from rules_src.config.base import canonical_json
+from rules_src.config.meta_train import EXECUTION
 from rules_src.config.study import load, run_datasets
 from rules_src.config_files import check_files
 from rules_src.datasets.file import check_file, read_numbers
@@ -114,7 +115,7 @@ def train(
     with compilations_kept(), jax.default_matmul_precision("highest"):
         meta_train(
             name,
-            canonical_json(spec, without=["keep"]),
+            canonical_json(spec, without=EXECUTION),
             code,
             code,
             theta,

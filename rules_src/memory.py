@@ -15,6 +15,8 @@ from rules_src.errors import InputError
 # JAX is imported where it is used: stages that do without it ask for `peak` alone, and start sooner.
 
 GIB = 2**30
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
+"""In the errors of XLA."""
 CONTAINERS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Where Linux says what a container may take, in its second and its first way of doing so."""
 

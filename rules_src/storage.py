@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import shutil
+import socket
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -39,7 +40,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         InputError: the disk is full, or the folder cannot be written to.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(path)
@@ -68,8 +69,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove the temporary siblings of `path` whose process runs no longer."""
-    name = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.tmp")
+    """Remove the temporary siblings of `path` whose process, one of this machine, runs no longer."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.{re.escape(socket.gethostname())}\.(\d+)\.tmp")
     for sibling in list(path.parent.iterdir()):
         if (match := name.fullmatch(sibling.name)) and not _runs(int(match[1])):
             remove(sibling)

@@ -40,7 +40,13 @@ from workflow.fingerprint import FingerprintError, fingerprint
 
 # What stages read of the config is a parameter already, defaults filled in; how far a run is, and whether another
 # process is at it, changes no result, nor does how much memory there is.
-NO_RESULT = ("rules_src.config", "rules_src.training.progress", "rules_src.training.lock", "rules_src.memory")
+NO_RESULT = (
+    "rules_src.config",
+    "rules_src.training.progress",
+    "rules_src.training.lock",
+    "rules_src.training.processes",
+    "rules_src.memory",
+)
 # What a saved state does not depend on besides: how it is written, and what is said.
 NO_STATE = (*NO_RESULT, "rules_src.storage", "rules_src.errors")
 
@@ -149,9 +155,14 @@ class Plan:
         check_run(self.config, run.name)
         return run_datasets(run.spec)
 
+    def devices(self, folder: str) -> int:
+        """Cores of each process of a run: two if it is alone, but one where seeds of it can be run side by side."""
+        name, spec = self.runs[folder]
+        return 1 if spec.processes > 1 or self.config.meta_train[name].seeds > 1 else 2
+
     def threads(self, folder: str) -> int:
-        """Cores that a run divides its tasks between: two, but one where seeds of it can be run side by side."""
-        return 1 if self.config.meta_train[self.runs[folder].name].seeds > 1 else 2
+        """Cores of all processes of a run."""
+        return self.devices(folder) * self.runs[folder].spec.processes
 
     def theta_of_run(self, rule: str) -> list[str]:
         """What a run of this config makes for `rule`: for each seed its theta or its snapshots, none for others."""

@@ -14,7 +14,7 @@ class Apply(Section):
     """Base models, each with its own initial weights, input permutation and order of examples; intervals of one tell
     nothing of others."""
     seeds_a_theta: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Base models of each theta of a rule that has several, by default as many as of any; intervals count thetas too."""
+    """Base models of each theta of a rule that has several, by default `seeds`; intervals count thetas too."""
     inner_steps: Annotated[list[Count], Increasing] = [0, 10, 30, 100, 200]
     """Inner steps after which features are recorded; the last is the one that results quote."""
     batch: PositiveInt = 64

@@ -124,6 +124,10 @@ class TaskShape(BaseModel):
     """Unlabelled examples an inner step, in place of the run's `batch`."""
 
 
+EXECUTION = ("keep", "processes")
+"""Keys of a run on which no result of it depends."""
+
+
 class MetaTrain(Section):
     """One meta-training run."""
 
@@ -158,6 +162,8 @@ class MetaTrain(Section):
     faults: Faults = Faults()
     held_out: HeldOut = HeldOut()
     keep: Keep = Keep()
+    processes: PositiveInt = 1
+    """Processes that share out the tasks, each with devices of its own; under Slurm the tasks of one job."""
     seed: Seed = 0
     """Seed of everything random: theta, tasks, data, probes."""
     seeds: PositiveInt = 1
@@ -171,6 +177,11 @@ class MetaTrain(Section):
             raise ValueError(f"parallel_tasks: {self.parallel_tasks} cannot be shared out over {shapes} base_models")
         if each % self.microbatches:
             raise ValueError(f"microbatches: {self.microbatches} does not divide {each} parallel_tasks of a base model")
+        if each // self.microbatches % self.processes:
+            raise ValueError(
+                f"processes: {self.processes} cannot share out {each // self.microbatches} tasks of a base model "
+                "that are done at once"
+            )
         trained = len(self.tasks.sources.keys() - self.held_out.kinds)
         if not trained:
             raise ValueError("held_out.kinds: no source is left to train on; list fewer")

@@ -19,7 +19,7 @@ from rules_src.config.episodes import Episodes
 from rules_src.config.evaluate import FewShot
 from rules_src.config.experiments import FIGURES, Experiment
 from rules_src.config.learners import Learner, Maml, MetaLearned
-from rules_src.config.meta_train import MetaTrain
+from rules_src.config.meta_train import EXECUTION, MetaTrain
 from rules_src.config.rules import BaseModel, MetaTrained, Rule
 from rules_src.config.tasks import Images, Projections
 from rules_src.errors import InputError
@@ -227,11 +227,11 @@ def meta_train_folders(config: Config, run: str) -> dict[str, MetaTrain]:
     """`<run>-<hash of its spec and of the specs of its datasets>/seed-<seed>` for each seed, and what is run there.
 
     So a changed number never overwrites a long run, and a further seed leaves the others as they are. Defaults do not
-    count, so that a later version's new keys rename nothing, nor does what the run keeps.
+    count, so that a later version's new keys rename nothing, nor does what no result depends on.
     """
     spec = config.meta_train[run]
     datasets = (canonical_json(config.datasets[name], defaults=False) for name in run_datasets(spec))
-    text = canonical_json(spec, without=["keep", "seed", "seeds"], defaults=False)
+    text = canonical_json(spec, without=[*EXECUTION, "seed", "seeds"], defaults=False)
     folder = f"{run}-{short_hash(text, *datasets)}"
     seeds = range(spec.seed, spec.seed + spec.seeds)
     return {f"{folder}/seed-{seed}": spec.model_copy(update={"seed": seed, "seeds": 1}) for seed in seeds}

@@ -36,6 +36,7 @@ from rules_src.meta_train.truncation import (
     with_truncation,
 )
 from rules_src.tasks.source import Source
+from rules_src.training.processes import shared_out, whole
 from rules_src.update_rules.learned import NeuronLocalRule
 
 
@@ -100,8 +101,8 @@ def estimator(spec: MetaTrain) -> GradientEstimator:
 
 
 def task_mesh(spec: MetaTrain) -> Mesh:
-    """As many of this process's devices as can take equal shares of each base model's tasks."""
-    devices = jax.local_devices()
+    """As many devices, of all processes, as can take equal shares of each base model's tasks."""
+    devices = jax.devices()
     part = tasks_each(spec) // spec.microbatches
     count = max(n for n in range(1, len(devices) + 1) if part % n == 0)
     return Mesh(np.array(devices[:count]), ("task",))
@@ -112,7 +113,7 @@ def placed(state: MetaState, mesh: Mesh) -> MetaState:
     everywhere, by_task = NamedSharding(mesh, EVERYWHERE), NamedSharding(mesh, BY_TASK)
     return MetaState(
         *(
-            jax.device_put(part, by_task if name in {"tasks", "carry"} else everywhere)
+            shared_out(part, by_task if name in {"tasks", "carry"} else everywhere)
             for name, part in state._asdict().items()
         )
     )
@@ -215,20 +216,20 @@ def meta_train(
     def watch(rule: NeuronLocalRule) -> dict[str, np.ndarray]:
         rule = rule.with_precision("float32")
         return {
-            name: np.asarray(held_out_accuracy(rule, probe, classes=classes, ridge=spec.ridge))
+            name: np.asarray(whole(held_out_accuracy(rule, probe, classes=classes, ridge=spec.ridge), mesh))
             for name, (probe, classes) in probes.items()
         }
 
-    sources = jax.device_put(sources, NamedSharding(mesh, EVERYWHERE))
+    sources = shared_out(sources, NamedSharding(mesh, EVERYWHERE))
     shared = NamedSharding(mesh, EVERYWHERE if spec.held_out.tasks % mesh.size else BY_TASK)
-    probes = {name: (jax.device_put(probe, shared), classes) for name, (probe, classes) in probes.items()}
+    probes = {name: (shared_out(probe, shared), classes) for name, (probe, classes) in probes.items()}
     state = placed(start or jax.jit(lambda: initial_state(rule, spec))(), mesh)
     nothing = Metrics(*(jnp.zeros(0) for _ in Metrics._fields))
-    yield Progress(state, nothing, {} if start else watch(state.average))
+    yield Progress(whole(state, mesh), nothing, {} if start else watch(state.average))
     done = int(state.meta_step)
     while done < spec.meta_steps:
         steps = min(spec.held_out.every, spec.meta_steps - done)
         state, metrics = dispatch(sources, state, steps, sample_truncation(spec, done))
         state = placed(state, mesh)
         done += steps
-        yield Progress(state, metrics, watch(state.average))
+        yield Progress(whole(state, mesh), whole(metrics, mesh), watch(state.average))

@@ -8,9 +8,7 @@ import typer
 
 from rules_src.errors import InputError
 from rules_src.jax_settings import configure_jax
-
-OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
-"""In the errors of XLA."""
+from rules_src.memory import OUT_OF_MEMORY
 
 
 def run(stage: Callable[..., None]) -> None:

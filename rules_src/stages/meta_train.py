@@ -10,7 +10,7 @@ import jax
 from typer import Option
 
 from rules_src.config.base import canonical_json, parse_spec, same_section, short_hash
-from rules_src.config.meta_train import MetaTrain
+from rules_src.config.meta_train import EXECUTION, MetaTrain
 from rules_src.config.training import Keep
 from rules_src.meta_train.run import meta_training
 from rules_src.meta_train.truncation import inner_step_flops
@@ -18,6 +18,7 @@ from rules_src.stages.command import named_stores, run
 from rules_src.storage import check_manifest, content_hash, read_zarr, write_manifest, write_whole, write_zarr
 from rules_src.training import history as run_history
 from rules_src.training.lock import locked
+from rules_src.training.processes import check_equal, is_first, join, launch, together
 from rules_src.training.progress import shown
 from rules_src.training.run import HISTORY, SNAPSHOTS, Folder, resumed
 from rules_src.training.state import versions
@@ -36,23 +37,30 @@ def train(
     dataset: Annotated[list[str] | None, Option(help="NAME=STORE of a dataset that tasks show, or watched.")] = None,
     start: Annotated[Path | None, Option(help="Theta file that the spec's `start` names.")] = None,
     devices: Annotated[int, Option(help="Devices that a CPU is divided into; no other device is.", min=1)] = 1,
+    processes: Annotated[int, Option(help="Processes that share out the tasks, each with its own devices.", min=1)] = 1,
 ) -> None:
     """Meta-train the rule of `spec`; write its theta, the thetas on the way and the history of the run."""
     if devices > 1:
         jax.config.update("jax_num_cpu_devices", devices)  # type: ignore[no-untyped-call]
+    if not join() and processes > 1:
+        launch(processes, cores=devices)
+        return
     section = parse_spec(MetaTrain, spec)
     stores = named_stores("--dataset", dataset or [])
     contents = [check_manifest(store)["content_sha256"] for store in stores.values()]
     data = short_hash(*contents, *([content_hash(start)] if start else []))
     # Only what was made by the same code from the same data is gone on from.
-    record = {"config": canonical_json(section, without=["keep"]), "code": trained_by, "data": data, **versions()}
+    record = {"config": canonical_json(section, without=EXECUTION), "code": trained_by, "data": data, **versions()}
     folder = Folder(theta.parent / "state" / f"{trained_by}-{data}", record, partial(same_section, MetaTrain))
     datasets = {name: read_zarr(store) for name, store in stores.items()}
     training = meta_training(section, datasets, start, folder)
     # Until the outputs are written, since they are made of what lies in the folder.
-    with locked(folder.path):
+    with together(), locked(folder.path):
+        check_equal(record)
         for item in shown(resumed(training, folder, parse_spec(Keep, keep, "--keep")), training):
             state = item.state
+        if not is_first():
+            return
 
         manifest = {"spec": json.loads(spec), "code": code, "extra": {"device": jax.devices()[0].device_kind}}
         save_theta(state.average, theta, spec=section.rule.model_dump(mode="json"))

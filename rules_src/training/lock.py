@@ -1,4 +1,7 @@
-"""One process at a time in the folder of a run: a lock that the kernel takes back however its holder ends."""
+"""One process at a time in the folder of a run: a lock that the kernel takes back however its holder ends.
+
+Of processes that train together the first one holds it for all.
+"""
 
 import errno
 import fcntl
@@ -10,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rules_src.errors import InputError
+from rules_src.training.processes import is_first
 
 LOCK = "lock"
 """Name within the folder of a run; the file stays, and says who was the last to hold it."""
@@ -29,7 +33,7 @@ def locked(folder: Path) -> Iterator[None]:
         InputError: another process holds it, or it cannot be written to.
     """
     folder = folder.absolute()
-    if folder in _held:
+    if folder in _held or not is_first():
         yield
         return
     try:

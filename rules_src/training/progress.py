@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from rules_src.training.processes import is_first
 from rules_src.training.run import Item, Run
 
 PAUSE = 10.0
@@ -18,6 +19,9 @@ I = TypeVar("I", bound=Item)  # noqa: E741
 
 def shown(items: Iterable[I], run: Run[I]) -> Iterator[I]:
     """Pass the items of a run on, saying on stderr how far it is, how fast it goes and how well it does."""
+    if not is_first():
+        yield from items
+        return
     watched, start, said = sys.stderr.isatty(), time.monotonic(), -PAUSE
     first = None
     bar = tqdm(total=run.steps, unit="step", file=sys.stderr, disable=not watched)

@@ -17,12 +17,15 @@ from rules_src.errors import InputError
 from rules_src.storage import remove
 from rules_src.training import history
 from rules_src.training.lock import locked
-from rules_src.training.state import newest_state, remove_old_states, save_state, state_path
+from rules_src.training.processes import from_first, is_first
+from rules_src.training.state import load_state, newest_state, remove_old_states, save_state, state_path
 
 HISTORY = "history.zarr"
 SNAPSHOTS = "snapshots"
 SECONDS = "seconds"
 """Names within the folder of a run."""
+NOTHING = -1
+"""Steps of no state."""
 
 
 @runtime_checkable
@@ -94,24 +97,35 @@ def resumed(run: Run[I], folder: Folder, keep: Keep) -> Iterator[I]:
 
 
 def _resumed(run: Run[I], folder: Folder, keep: Keep) -> Iterator[I]:
-    start = newest_state(folder.path, jax.eval_shape(run.initial), folder.record, same=folder.same)
-    store = folder.path / HISTORY
-    if start is None:
-        remove(store)
-    else:
-        history.cut_back(store, run.step(start), run.growing)
+    start = _start(run, folder)
     items, before, begin = run.items(start), spent(folder) if start is not None else 0.0, time.monotonic()
     if start is not None:
         yield next(items)
     for item in items:
         try:
-            _keep(item, run, folder, keep)
-            _note_seconds(folder, before + time.monotonic() - begin)
+            if is_first():
+                _keep(item, run, folder, keep)
+                _note_seconds(folder, before + time.monotonic() - begin)
         except OSError as error:
             raise InputError(
                 f"{folder.path}: cannot be saved: {error.strerror or error}; run again to go on"
             ) from error
         yield item
+
+
+def _start(run: Run[I], folder: Folder) -> Any | None:
+    """The state that the folder holds, if any, to which its history is cut back; the same in every process."""
+    like, store = jax.eval_shape(run.initial), folder.path / HISTORY
+    if not is_first():
+        step = from_first(NOTHING)
+        return None if step == NOTHING else load_state(state_path(folder.path, step), like)
+    start = newest_state(folder.path, like, folder.record, same=folder.same)
+    if start is None:
+        remove(store)
+    else:
+        history.cut_back(store, run.step(start), run.growing)
+    from_first(NOTHING if start is None else run.step(start))
+    return start
 
 
 def spent(folder: Folder) -> float:

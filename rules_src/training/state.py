@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 def versions() -> dict[str, str]:
     """What equal bytes depend on besides config, code and data."""
-    devices = jax.local_devices()
+    devices = jax.devices()
     kind = devices[0].device_kind
     return {"jax": version("jax"), "jaxlib": version("jaxlib"), "device": kind, "devices": str(len(devices))}
 

@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -165,12 +166,14 @@ def test_what_a_writer_that_died_left_is_neither_read_nor_kept(tmp_path):
 
 def test_only_stale_temporaries_of_the_same_target_are_removed(tmp_path):
     dead = _finished_pid()
-    stale = [tmp_path / f".x.nc.{dead}.tmp", tmp_path / f".x.nc.{2**70}.tmp"]
+    here = socket.gethostname()
+    stale = [tmp_path / f".x.nc.{here}.{dead}.tmp", tmp_path / f".x.nc.{here}.{2**70}.tmp"]
     kept = [
-        tmp_path / f".x.nc.{os.getppid()}.tmp",
-        tmp_path / f".y.nc.{dead}.tmp",
-        tmp_path / f".xznc.{dead}.tmp",
-        tmp_path / f".x.nc.old.{dead}.tmp",
+        tmp_path / f".x.nc.{here}.{os.getppid()}.tmp",
+        tmp_path / f".x.nc.{here}x.{dead}.tmp",
+        tmp_path / f".y.nc.{here}.{dead}.tmp",
+        tmp_path / f".xznc.{here}.{dead}.tmp",
+        tmp_path / f".x.nc.old.{here}.{dead}.tmp",
         tmp_path / ".x.nc.note.tmp",
     ]
     stale[0].mkdir()

@@ -15,10 +15,12 @@ from jaxtyping import Array, Float
 
 from rules_src.base_model import BaseModel, Layer
 from rules_src.config.base import canonical_json, short_hash
-from rules_src.config.meta_train import MetaTrain
+from rules_src.config.meta_train import EXECUTION, MetaTrain
+from rules_src.errors import InputError
 from rules_src.meta_train.held_out import source_probe
 from rules_src.meta_train.run import MetaTraining
 from rules_src.tasks.images import Images
+from rules_src.training.processes import check_equal, is_first, join, launch, together
 from rules_src.training.run import Folder, resumed
 from rules_src.training.state import versions
 from rules_src.update_rules.learned import NeuronLocalRule
@@ -90,16 +92,25 @@ def main(folder: str, changes: str = "{}", event: str = "") -> None:
     if event:
         kill_at(int(event))
     spec = MetaTrain.model_validate(SPEC | json.loads(changes))
+    if not join() and spec.processes > 1:
+        launch(spec.processes, cores=1)
+        return
     pixels = jax.random.randint(jax.random.key(0), (8, 6, 6), 0, 256).astype(jnp.uint8)
     letters = Images(pixels, first=jnp.arange(0, 8, 2), count=jnp.full(4, 2))
     probe = jax.jit(lambda: source_probe(jax.random.key(2), letters, spec))()
-    record = {"config": short_hash(canonical_json(spec)), **versions()}
+    record = {"config": short_hash(canonical_json(spec, without=EXECUTION)), **versions()}
     rule = Hebbian(0.1, 0.01)
     place = Folder(Path(folder), record)
     run = MetaTraining(rule, {"letters": letters}, spec, {"letters": (probe, 2)}, place)
-    for item in resumed(run, place, spec.keep):
-        print(int(item.state.meta_step), flush=True)
+    with together():
+        check_equal(record)
+        for item in resumed(run, place, spec.keep):
+            if is_first():
+                print(int(item.state.meta_step), flush=True)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except InputError as error:
+        sys.exit(f"error: {error}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rules_src.config.base import canonical_json
 from rules_src.config.experiments import FIGURES
+from rules_src.config.meta_train import EXECUTION
 from rules_src.config_files import check_files
 from rules_src.config.study import load, target
 from rules_src.errors import InputError

@@ -25,16 +25,18 @@ rule meta_train_rule:
     threads: lambda wildcards: plan.threads(wildcards.run)
     params:
         spec=lambda wildcards: canonical_json(
-            plan.runs[wildcards.run].spec, without=["keep"]
+            plan.runs[wildcards.run].spec, without=EXECUTION
         ),
         code=lambda wildcards: code("meta_train", *plan.run_modules(wildcards.run)),
         trained_by=lambda wildcards: planned(
             plan.state_code, "meta_train.run", *plan.run_modules(wildcards.run)
         ),
-        # What a run keeps changes no result; a function of `threads` has no part in rerun decisions.
+        # These change no result; a function of `threads` has no part in rerun decisions.
         keep=lambda wildcards, threads: canonical_json(
             plan.runs[wildcards.run].spec.keep
         ),
+        processes=lambda wildcards, threads: plan.runs[wildcards.run].spec.processes,
+        devices=lambda wildcards, threads: plan.devices(wildcards.run),
         datasets=lambda wildcards, input: [
             f"--dataset={Path(store).stem}={store}" for store in input.datasets
         ],
@@ -45,7 +47,7 @@ rule meta_train_rule:
         python -m rules_src.stages.meta_train --name {params.name} --spec {params.spec:q} --code {params.code} \
             --trained-by {params.trained_by} --keep {params.keep:q} {params.datasets:q} {params.start:q} \
             --theta {output.theta:q} --snapshots {output.snapshots:q} --history {output.history:q} \
-            --devices {threads} 2>&1 | tee {log:q}
+            --devices {params.devices} --processes {params.processes} 2>&1 | tee {log:q}
         """
 
 
