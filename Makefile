@@ -20,7 +20,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow bench bench-compare report dag readme check-results schema docs lock clean
+.PHONY: help setup run test test-slow test-slurm bench bench-compare report dag readme check-results schema docs lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +55,9 @@ test: setup ## Run every fast check: formatting, lint, types, import contracts, 
 
 test-slow: setup ## Run the slow tests too
 	python -m pytest -m "slow or not slow"
+
+test-slurm: setup ## Run the smallest study on a Slurm cluster that is started for it (needs slurm-wlm and munge)
+	python -m pytest -n 0 -s -m slow tests/slurm
 
 bench: setup ## Measure speed, memory and compilation of the learned rules; nothing else should run beside it
 	python -m benchmarks.run $(if $(ONLY),--only "$(ONLY)")

@@ -37,6 +37,7 @@ from workflow.checks import (
     makes_a_curve,
 )
 from workflow.fingerprint import FingerprintError, fingerprint
+from workflow.resources import applying, meta_training
 
 # What stages read of the config is a parameter already, defaults filled in; how far a run is, and whether another
 # process is at it, changes no result, nor does how much memory there is.
@@ -163,6 +164,21 @@ class Plan:
     def threads(self, folder: str) -> int:
         """Cores of all processes of a run."""
         return self.devices(folder) * self.runs[folder].spec.processes
+
+    def together(self, *, several: bool) -> list[str]:
+        """Folders of the runs that are several processes, or one."""
+        return [folder for folder, (_, spec) in self.runs.items() if (spec.processes > 1) == several]
+
+    def run_resource(self, folder: str, name: str) -> int:
+        """Megabytes (`mem_mb`) or minutes (`runtime`) of a run."""
+        return meta_training(self.runs[folder].spec)[name]
+
+    def apply_resource(self, base_model: str, rule: str, dataset: str, name: str) -> int:
+        """The same of applying a rule."""
+        spec = self.config.rules[rule]
+        thetas = spec.seeds if isinstance(spec, Untrained) else max(1, len(self.theta_of_run(rule)))
+        network, data = self.config.base_models[base_model], self.config.datasets[dataset]
+        return applying(self.config.apply, network, spec, data, thetas=thetas)[name]
 
     def theta_of_run(self, rule: str) -> list[str]:
         """What a run of this config makes for `rule`: for each seed its theta or its snapshots, none for others."""

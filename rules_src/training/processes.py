@@ -28,8 +28,8 @@ from rules_src.errors import InputError
 from rules_src.memory import OUT_OF_MEMORY
 
 PLACE = "METAPLASTIC_PROCESS"
-"""Variable that tells a process its place: `NUMBER/COUNT@HOST:PORT`, the address being the first one's, or `srun` where
-Slurm tells it."""
+"""Variable that tells a process its place: `NUMBER/COUNT@HOST:PORT`, the address being the first one's; the number is
+`srun` where Slurm tells it, which also shows each of them a GPU of its own."""
 PATIENCE = 60
 """Seconds that processes wait for one another at the start."""
 ERROR = "error: "
@@ -82,15 +82,15 @@ def join() -> bool:
     if place is None:
         return False
     try:
-        if place == "srun":
-            jax.distributed.initialize(initialization_timeout=PATIENCE)
-        else:
-            position, _, address = place.partition("@")
-            number, count = map(int, position.split("/"))
+        position, _, address = place.partition("@")
+        name, _, count = position.partition("/")
+        number = int(os.environ.get("SLURM_PROCID", "") if name == "srun" else name)
+        if name != "srun":
             threading.Thread(target=_end_with_launcher, daemon=True).start()
-            if number:
-                _reach(address)
-            jax.distributed.initialize(address, count, number, initialization_timeout=PATIENCE)
+        if number:
+            _reach(address)
+        own = None if name == "srun" else [number]
+        jax.distributed.initialize(address, int(count), number, own, initialization_timeout=PATIENCE)
     except (RuntimeError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{PLACE} {place}: the processes do not find one another ({reason}); {AGAIN}") from error
@@ -161,12 +161,14 @@ def whole(tree: T, mesh: Mesh) -> T:
 
 def _started(command: Sequence[str], count: int, cores: int, pipes: Sequence[int]) -> list[subprocess.Popen[bytes]]:
     output, errors = pipes
-    if "SLURM_JOB_ID" in os.environ and shutil.which("srun"):
-        by = ["srun", f"--ntasks={count}", f"--cpus-per-task={cores}", "--kill-on-bad-exit=1", *command]
-        return [subprocess.Popen(by, stdout=output, stderr=errors, env=os.environ | {PLACE: "srun"})]
     with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    if "SLURM_JOB_ID" in os.environ and shutil.which("srun"):
+        # The first of them runs where this does: on the first machine of the job.
+        place = f"srun/{count}@{socket.gethostname()}:{port}"
+        by = ["srun", f"--ntasks={count}", f"--cpus-per-task={cores}", "--kill-on-bad-exit=1", *command]
+        return [subprocess.Popen(by, stdout=output, stderr=errors, env=os.environ | {PLACE: place})]
     return [
         # Its input is what it ends with.
         subprocess.Popen(
@@ -174,7 +176,7 @@ def _started(command: Sequence[str], count: int, cores: int, pipes: Sequence[int
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=errors,
-            env=os.environ | {PLACE: f"{number}/{count}@{address}"},
+            env=os.environ | {PLACE: f"{number}/{count}@localhost:{port}"},
         )
         for number in range(count)
     ]

@@ -16,6 +16,9 @@ rule partition:
         "<benchmarks>/partition/{representation}/{partition}/{dataset}.tsv"
     wildcard_constraints:
         partition=one_of(plan.partition_kinds(of_features=True)),
+    resources:
+        mem_mb=growing(OTHERS["mem_mb"]),
+        runtime=growing(OTHERS["runtime"]),
     params:
         spec=lambda wildcards: canonical_json(settings.partitions[wildcards.partition]),
         code=lambda wildcards: code("partition"),
@@ -70,6 +73,9 @@ rule meta_learn:
         "<logs>/meta_learn/{learner_run}/{partitioned}/{dataset}.log",
     benchmark:
         "<benchmarks>/meta_learn/{learner_run}/{partitioned}/{dataset}.tsv"
+    resources:
+        mem_mb=growing(OTHERS["mem_mb"]),
+        runtime=growing(OTHERS["runtime"]),
     params:
         name=lambda wildcards: plan.learners[wildcards.learner_run],
         spec=lambda wildcards: canonical_json(
@@ -104,6 +110,9 @@ rule evaluate_on_images:
         "<benchmarks>/evaluate_episodes/{study}/{learner}/{dataset}.tsv"
     wildcard_constraints:
         learner=one_of(plan.other_learners(of_images=True)),
+    resources:
+        mem_mb=growing(OTHERS["mem_mb"]),
+        runtime=growing(OTHERS["runtime"]),
     params:
         learner=lambda wildcards: canonical_json(settings.learners[wildcards.learner]),
         spec=lambda wildcards: canonical_json(
@@ -190,6 +199,9 @@ rule summarise_episodes:
         "<benchmarks>/summarise_episodes/{study}.tsv"
     wildcard_constraints:
         study=one_of(plan.studies(of_learners=True)),
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         code=lambda wildcards: code("summarise_episodes"),
     shell:

@@ -15,6 +15,9 @@ rule compare:
         "<logs>/compare.log",
     benchmark:
         "<benchmarks>/compare.tsv"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         code=lambda wildcards: code("compare"),
         summaries=lambda wildcards, input: [

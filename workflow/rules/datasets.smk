@@ -13,6 +13,9 @@ rule prepare_dataset:
     benchmark:
         "<benchmarks>/prepare_dataset/{dataset}.tsv"
     priority: 1
+    resources:
+        mem_mb=growing(6000),
+        runtime=growing(60),
     params:
         spec=lambda wildcards: canonical_json(settings.datasets[wildcards.dataset]),
         code=lambda wildcards: code(

@@ -11,6 +11,9 @@ rule evaluate_few_shot:
         "<logs>/evaluate_few_shot/{study}/{representation}/{dataset}.log",
     benchmark:
         "<benchmarks>/evaluate_few_shot/{study}/{representation}/{dataset}.tsv"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         spec=lambda wildcards: canonical_json(
             plan.study(wildcards.study).few_shot or settings.few_shot
@@ -43,6 +46,9 @@ rule summarise:
         "<benchmarks>/summarise/{study}.tsv"
     wildcard_constraints:
         study=one_of(plan.studies(of_learners=False)),
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         code=lambda wildcards: code("summarise"),
     shell:

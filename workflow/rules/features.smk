@@ -14,6 +14,17 @@ rule apply_rule:
         "<benchmarks>/apply_rule/{base_model}/{method}/{dataset}.tsv"
     wildcard_constraints:
         method=one_of(plan.learned_rules),
+    resources:
+        mem_mb=growing(
+            lambda wildcards: plan.apply_resource(
+                wildcards.base_model, wildcards.method, wildcards.dataset, "mem_mb"
+            )
+        ),
+        runtime=growing(
+            lambda wildcards: plan.apply_resource(
+                wildcards.base_model, wildcards.method, wildcards.dataset, "runtime"
+            )
+        ),
     params:
         rule=lambda wildcards: canonical_json(settings.rules[wildcards.method]),
         base_model=lambda wildcards: canonical_json(
@@ -52,6 +63,9 @@ rule embed:
         "<logs>/embed/{embedding}/{dataset}.log",
     benchmark:
         "<benchmarks>/embed/{embedding}/{dataset}.tsv"
+    resources:
+        mem_mb=growing(OTHERS["mem_mb"]),
+        runtime=growing(OTHERS["runtime"]),
     params:
         spec=lambda wildcards: canonical_json(settings.embeddings[wildcards.embedding]),
         seeds=settings.apply.seeds,

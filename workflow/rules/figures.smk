@@ -19,6 +19,9 @@ rule draw_figure:
         "<benchmarks>/draw_figure/{study}/{figure}.tsv"
     wildcard_constraints:
         figure=one_of(plan.figure_modules()),
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         code=lambda wildcards: code("draw_figure", f"figures.{wildcards.figure}"),
         data=lambda wildcards, input: figure_options(wildcards, input.data),

@@ -22,7 +22,12 @@ rule meta_train_rule:
         "<logs>/meta_train_rule/{run}.log",
     benchmark:
         "<benchmarks>/meta_train_rule/{run}.tsv"
+    wildcard_constraints:
+        run=one_of(plan.together(several=False)),
     threads: lambda wildcards: plan.threads(wildcards.run)
+    resources:
+        mem_mb=growing(lambda wildcards: plan.run_resource(wildcards.run, "mem_mb")),
+        runtime=growing(lambda wildcards: plan.run_resource(wildcards.run, "runtime")),
     params:
         spec=lambda wildcards: canonical_json(
             plan.runs[wildcards.run].spec, without=EXECUTION
@@ -49,6 +54,19 @@ rule meta_train_rule:
             --theta {output.theta:q} --snapshots {output.snapshots:q} --history {output.history:q} \
             --devices {params.devices} --processes {params.processes} 2>&1 | tee {log:q}
         """
+
+
+use rule meta_train_rule as meta_train_together with:
+    # Under Slurm the job's own `srun` starts its processes, as those of MPI are started.
+    wildcard_constraints:
+        run=one_of(plan.together(several=True)),
+    resources:
+        mem_mb=growing(lambda wildcards: plan.run_resource(wildcards.run, "mem_mb")),
+        runtime=growing(lambda wildcards: plan.run_resource(wildcards.run, "runtime")),
+        mpi="srun",
+        tasks_per_gpu=1,
+        tasks=lambda wildcards: plan.runs[wildcards.run].spec.processes,
+        cpus_per_task=lambda wildcards: plan.devices(wildcards.run),
 
 
 rule meta_train:
