@@ -1,5 +1,6 @@
 """The command `metaplastic`: features of a table by a learned rule, and meta-training without the workflow."""
 
+import os
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -32,11 +33,13 @@ def features(
     table: Annotated[Path, Argument(help="Table to read, .csv or .parquet; every column is one of numbers.")],
     output: Annotated[Path, Argument(help="Table to write, .csv or .parquet: a row for each row.")],
     rule: Annotated[str, Option(help="A rule that comes with the package, or a theta file, .safetensors.")] = DEFAULT,
-    hidden: Annotated[list[int] | None, Option(help="Width of a hidden layer; repeatable.  [default: 64]")] = None,
-    features: Annotated[int, Option(help="Number of features.")] = 32,
-    inner_steps: Annotated[int, Option(help="Batches of rows that the rule learns from.")] = 200,
-    batch: Annotated[int, Option(help="Rows of a batch.")] = 64,
-    seed: Annotated[int, Option(help="Seed of the network and of the order of rows.")] = 0,
+    hidden: Annotated[
+        list[int] | None, Option(help="Width of a hidden layer; repeatable.  [default: 64]", min=1)
+    ] = None,
+    features: Annotated[int, Option(help="Number of features.", min=1)] = 32,
+    inner_steps: Annotated[int, Option(help="Batches of rows that the rule learns from.", min=0)] = 200,
+    batch: Annotated[int, Option(help="Rows of a batch.", min=1)] = 64,
+    seed: Annotated[int, Option(help="Seed of the network and of the order of rows.", min=0)] = 0,
     label: Annotated[list[str] | None, Option(help="Column that is no input and is kept as it is; repeatable.")] = None,
 ) -> None:
     """Learn from the rows of a table, no label looked at, and write their features."""
@@ -46,7 +49,10 @@ def features(
     check_file(table)
     if output.is_dir() or output.resolve() == table.resolve():
         raise InputError(f"{output}: {'a folder' if output.is_dir() else 'the table itself'}; name another file")
+    _check_writable(output)
     labels = list(dict.fromkeys(label or []))
+    if taken := sorted({f"learnedrule{index}" for index in range(features)} & set(labels)):
+        raise InputError(f"{table}: column {taken[0]!r} is named as a feature is; rename it")
     read = read_numbers(table, [], labels, instead="keep it by --label")
     learner = LearnedRule(
         rule,
@@ -62,9 +68,14 @@ def features(
     except (ValueError, TypeError) as error:
         raise InputError(f"{table}: {error}") from error
     columns = {name: pa.array(found[:, index]) for index, name in enumerate(learner.get_feature_names_out())}
-    if taken := sorted(columns.keys() & labels):
-        raise InputError(f"{table}: column {taken[0]!r} is named as a feature is; rename it")
     write_table(pa.table(columns | {name: read.others[name] for name in labels}), output)
+
+
+def _check_writable(path: Path) -> None:
+    """Refuse a file that cannot be written before anything is learned for it."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"{path}: {folder} is no folder that can be written to; name another file")
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -73,9 +84,15 @@ def write_table(table: pa.Table, path: Path) -> None:
     Raises:
         InputError: it cannot be written, or a column has values that no CSV holds.
     """
-    write = csv.write_csv if path.suffix == ".csv" else parquet.write_table
+
+    def write(temporary: Path) -> None:
+        if path.suffix == ".csv":
+            csv.write_csv(table, temporary, csv.WriteOptions(quoting_style="needed"))
+        else:
+            parquet.write_table(table, temporary)
+
     try:
-        write_whole(path, lambda temporary: write(table, temporary))
+        write_whole(path, write)
     except pa.ArrowException as error:
         raise InputError(f"{path}: cannot be written ({' '.join(str(error).split())}); name a .parquet") from error
 

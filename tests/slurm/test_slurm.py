@@ -27,10 +27,9 @@ SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 PROFILE = ["--profile", "workflow/profiles/slurm", "--slurm-status-command", "squeue", "--latency-wait", "5"]
 PROFILE += ["--slurm-init-seconds-before-status-checks", "3", "--cores", "2", "--resources", "mem_mb=16000"]
 LOCAL = ["--cores", "2"]
-# Its processes on two nodes, none with a GPU, of which each node has but one.
-TWO_NODES = ["--set-resources", "meta_train_together:gpu=0", "meta_train_together:nodes=2"]
 LONG = {"meta_steps": 20_000, "held_out": {"every": 200}}
 META_TRAIN = "meta_train"
+METHODS, DATASETS = ("learned", "random-init", "pca", "vae"), ("digits", "mnist-5k")
 
 
 class Study:
@@ -91,7 +90,7 @@ def _study(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster, **run: ob
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Study:
     study = _study(tmp_path_factory, cluster, processes=2)
-    study.run(*PROFILE, *TWO_NODES)
+    study.run(*PROFILE)
     return study
 
 
@@ -107,9 +106,10 @@ def test_every_job_runs_on_slurm_and_small_ones_together(finished: Study) -> Non
 
 def test_meta_training_is_on_two_nodes_and_only_what_learns_has_a_gpu(finished: Study) -> None:
     (together,) = [job for job in finished.jobs() if "meta_train_together" in job["Comment"]]
+    # Each node has one GPU.
     assert (together["NumNodes"], together["NumTasks"], together["CPUs/Task"]) == ("2", "2", "1")
     with_gpu = {job["Comment"].split("_wildcards")[0] for job in finished.jobs() if "gpu" in job.get("TresPerJob", "")}
-    assert with_gpu == {"rule_apply_rule"}
+    assert with_gpu == {"rule_apply_rule", "rule_meta_train_together"}
 
 
 def test_results_are_those_of_a_run_without_slurm(
@@ -119,7 +119,7 @@ def test_results_are_those_of_a_run_without_slurm(
     local.run(*LOCAL)
     assert not local.jobs()
     manifests = [path.relative_to(local.results) for path in local.results.rglob("*.manifest.json")]
-    assert len(manifests) > 3 + 3 + 8
+    assert len(manifests) == 3 + 3 + len(METHODS) * len(DATASETS)
     for manifest in manifests:
         contents = [json.loads((study.results / manifest).read_text())["content_sha256"] for study in (local, finished)]
         assert contents[0] == contents[1], manifest

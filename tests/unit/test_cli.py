@@ -55,6 +55,12 @@ def test_features_are_those_of_the_transformer_and_labels_stay(theta: str, tmp_p
     [
         ("a,b\n1,2\n3,4\n", "out.txt", None, "FOLDER/out.txt: no .csv or .parquet; name one"),
         ("a,b\n1,2\n3,4\n", "in.csv", None, "FOLDER/in.csv: the table itself; name another file"),
+        (
+            "a,b\n1,2\n3,4\n",
+            "in.csv/out.csv",
+            None,
+            "FOLDER/in.csv/out.csv: FOLDER/in.csv is no folder that can be written to; name another file",
+        ),
         ("a,b\n1,2\n3,4\n", "out.csv", ["c"], "FOLDER/in.csv: no column 'c'; it holds 'a', 'b'"),
         (
             "a,b\n1,x\n3,y\n",
@@ -92,6 +98,20 @@ def test_a_table_that_cannot_be_taken_is_told_in_one_line(
     assert str(error.value).replace(str(tmp_path), "FOLDER") == message
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
     assert (tmp_path / "in.csv").read_text() == text
+
+
+@pytest.mark.parametrize("option", ["features", "inner-steps", "batch", "hidden", "seed"])
+def test_an_option_that_cannot_be_is_told_as_that_and_not_as_the_table_s(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.csv").write_text("a,b\n1,2\n3,4\n")
+    table, output = str(tmp_path / "in.csv"), str(tmp_path / "out.csv")
+    monkeypatch.setattr("sys.argv", ["metaplastic", "features", table, output, f"--{option}=-1"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert f"'--{option}': -1 is not in the range" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
 def test_values_that_no_csv_holds_leave_nothing(tmp_path: Path) -> None:
