@@ -26,7 +26,7 @@ from rules_src.errors import InputError
 
 RULES = frozenset(
     {"all", "datasets", "meta_train", "apply", "evaluate", "episodes", "figures"}
-    | {"prepare_dataset", "meta_train_rule", "apply_rule", "apply_hand_made_rule", "embed"}
+    | {"prepare_dataset", "meta_train_rule", "meta_train_together", "apply_rule", "apply_hand_made_rule", "embed"}
     | {"evaluate_few_shot", "summarise", "draw_figure", "partition", "partition_dataset", "meta_learn"}
     | {"evaluate_on_images", "evaluate_on_features", "evaluate_meta_learned", "summarise_episodes"}
     | {"compare", "comparison", *FIGURES.values()}

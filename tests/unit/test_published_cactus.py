@@ -60,6 +60,28 @@ def test_of_bigan_s_clusters_it_holds_for_maml_with_five_shots_alone(results):
     assert (protonets[1] < ends(results, "bigan", "linear")[0]).sel(shots=5).all()
 
 
+def test_many_partitions_are_above_one_for_maml_and_not_for_protonets(results):
+    assert (ends(results, "acai", "maml")[0] > ends(results, "acai", "maml-one-partition")[1]).all()
+    # Not so here: with one label they are level, with five and twenty ways one partition, the best of ten, is ahead.
+    many, one = ends(results, "acai", "protonets"), ends(results, "acai", "protonets-one-partition")
+    assert ((many[1] > one[0]) & (one[1] > many[0])).sel(shots=1).all()
+    assert (many[1] < one[0]).sel(way=20, shots=5)
+
+
+def test_hyperplanes_are_below_clusters(results):
+    planes, clusters = ends(results, "acai", "maml-hyperplanes"), ends(results, "acai", "maml")
+    assert (planes[1] < clusters[0]).all()
+    # With five ways the means are apart, the intervals are not.
+    planes, clusters = ends(results, "acai", "protonets-hyperplanes"), ends(results, "acai", "protonets")
+    assert (planes[1] < clusters[0]).sel(way=20).all()
+    assert (planes[0] + planes[1] < clusters[0] + clusters[1]).all()
+
+
+def test_tasks_drawn_at_random_are_below_clusters_and_planes_of_an_embedding(results):
+    _, high = ends(results, "acai", "protonets-random")
+    assert all((high < ends(results, "acai", learner)[0]).all() for learner in ("protonets", "protonets-hyperplanes"))
+
+
 @pytest.mark.parametrize("kind", ["protonets", "maml"])
 def test_true_labels_are_above_every_cluster_without_jitter(results, kind):
     low, _ = ends(results, "acai", f"oracle-{kind}")
