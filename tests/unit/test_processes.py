@@ -64,7 +64,8 @@ def _wait_until_free(folder: Path) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
 def test_a_process_that_dies_ends_all_with_one_line_and_the_next_attempt_goes_on(runs: Runs, number: int) -> None:
     name = f"without {number}"
     launcher = runs.start(name, TWO)
