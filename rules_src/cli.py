@@ -51,7 +51,7 @@ def features(
         raise InputError(f"{output}: {'a folder' if output.is_dir() else 'the table itself'}; name another file")
     _check_writable(output)
     labels = list(dict.fromkeys(label or []))
-    if taken := sorted({f"learnedrule{index}" for index in range(features)} & set(labels)):
+    if taken := sorted({f"{LearnedRule.__name__.lower()}{index}" for index in range(features)} & set(labels)):
         raise InputError(f"{table}: column {taken[0]!r} is named as a feature is; rename it")
     read = read_numbers(table, [], labels, instead="keep it by --label")
     learner = LearnedRule(

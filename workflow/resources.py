@@ -4,13 +4,14 @@ Both are meant to suffice and not to be exact: a job that is killed for asking t
 one that trains goes on from its last state.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
 from rules_src.config.apply import Apply
 from rules_src.config.meta_train import MetaTrain
-from rules_src.config.rules import BaseModel, Compact, Learned, Published
+from rules_src.config.rules import BaseModel, Compact, Published
+from rules_src.meta_train.allotment import of_shape, tasks_each
 
 MEGABYTE = 10**6
 NUMBER = 4
@@ -25,7 +26,9 @@ the compact rule. A forward pass takes less."""
 LEAST, MOST = 30, 1440
 """Minutes of a job at its first attempt."""
 OTHERS = {"mem_mb": 8000, "runtime": 240}
-"""Of a job that trains something else: the largest of CACTUs on Omniglot took 2.5 GB and half an hour of one core."""
+"""Of a job that trains something else: those of CACTUs on Omniglot took up to 2.0 GB and 11 minutes of one core."""
+SMALL = {"mem_mb": 4000, "runtime": 30}
+"""Of one that gathers or draws."""
 
 Resource = Callable[..., int]
 
@@ -37,16 +40,16 @@ def growing(amount: int | Callable[[Any], int]) -> Resource:
 
 def meta_training(spec: MetaTrain) -> dict[str, int]:
     """Of a meta-training run: a batch of tasks through a window, of whose inner steps the base models are kept."""
-    together = spec.parallel_tasks // len(spec.base_models) // spec.microbatches
-    channels, kept, work = _channels(spec.rule), 0, 0.0
+    together, channels, kept, work = tasks_each(spec) // spec.microbatches, spec.rule.channels, 0, 0.0
+    length = max(spec.unroll.truncations or [spec.unroll.truncation])
     for shape in spec.base_models:
-        batch, inputs = shape.batch or spec.batch, (shape.side or spec.tasks.side) ** 2
-        weights, units = _weights(shape, inputs), inputs + sum(shape.hidden) + shape.features
-        length = max(spec.unroll.truncations or [spec.unroll.truncation])
+        seen = of_shape(spec, shape)
+        widths = _widths(shape, seen.tasks.side**2)
         # What a base model keeps a step, and what the update network makes of a batch in one, of which it is a few
         # dozen arrays.
-        kept = max(kept, together * NUMBER * (length * weights + 50 * channels * batch * units))
-        work += spec.parallel_tasks / len(spec.base_models) * length * batch * units * channels**2
+        of_batch = channels * seen.batch * sum(widths)
+        kept = max(kept, together * NUMBER * (length * _weights(widths) + 50 * of_batch))
+        work += tasks_each(spec) * length * of_batch * channels
     return {
         "mem_mb": PROCESS + kept // MEGABYTE,
         "runtime": _minutes(SECONDS * work * spec.meta_steps / spec.processes),
@@ -55,23 +58,25 @@ def meta_training(spec: MetaTrain) -> dict[str, int]:
 
 def applying(spec: Apply, base_model: BaseModel, rule: Any, dataset: Any, *, thetas: int) -> dict[str, int]:
     """Of applying a rule: base models with their averages, the dataset twice, and two layers of all its examples."""
-    inputs = _inputs(dataset)
-    weights, units = _weights(base_model, inputs), inputs + sum(base_model.hidden) + base_model.features
-    widest = max(map(sum, pairwise([inputs, *base_model.hidden, base_model.features])))
+    spec, inputs = spec.of(thetas), _inputs(dataset)
+    widths = _widths(base_model, inputs)
+    two_layers = max(map(sum, pairwise(widths)))
     recorded = thetas * spec.seeds * len(spec.inner_steps) * EXAMPLES * base_model.features
-    kept = NUMBER * (3 * spec.seeds * weights + EXAMPLES * (2 * inputs + widest) + 2 * recorded)
-    channels = _channels(rule) if isinstance(rule, Compact | Published) else _channels(Compact(kind="compact"))
-    work = thetas * spec.seeds * spec.inner_steps[-1] * spec.batch * units * channels**2
+    kept = NUMBER * (3 * spec.seeds * _weights(widths) + EXAMPLES * (2 * inputs + two_layers) + 2 * recorded)
+    # Rules without a theta, or whose theta is in a file, as the compact one.
+    channels = (rule if isinstance(rule, Compact | Published) else Compact(kind="compact")).channels
+    work = thetas * spec.seeds * spec.inner_steps[-1] * spec.batch * sum(widths) * channels**2
     return {"mem_mb": PROCESS + kept // MEGABYTE, "runtime": _minutes(SECONDS * work)}
 
 
-def _channels(rule: Learned) -> int:
-    return rule.channels
+def _widths(base_model: BaseModel, inputs: int) -> list[int]:
+    # As base_model.layer_widths; that module would import what planning does not need.
+    return [inputs, *base_model.hidden, base_model.features]
 
 
-def _weights(base_model: BaseModel, inputs: int) -> int:
+def _weights(widths: Sequence[int]) -> int:
     """Numbers of W and V."""
-    return 2 * sum(below * above for below, above in pairwise([inputs, *base_model.hidden, base_model.features]))
+    return 2 * sum(below * above for below, above in pairwise(widths))
 
 
 def _inputs(dataset: Any) -> int:

@@ -101,11 +101,12 @@ def estimator(spec: MetaTrain) -> GradientEstimator:
 
 
 def task_mesh(spec: MetaTrain) -> Mesh:
-    """As many devices, of all processes, as can take equal shares of each base model's tasks."""
-    devices = jax.devices()
+    """As many devices, of each process equally many, as can take equal shares of each base model's tasks."""
+    processes = jax.process_count()
     part = tasks_each(spec) // spec.microbatches
-    count = max(n for n in range(1, len(devices) + 1) if part % n == 0)
-    return Mesh(np.array(devices[:count]), ("task",))
+    each = max(n for n in range(1, jax.local_device_count() + 1) if part % (n * processes) == 0)
+    devices = [device for index in range(processes) for device in jax.local_devices(index)[:each]]
+    return Mesh(np.array(devices), ("task",))
 
 
 def placed(state: MetaState, mesh: Mesh) -> MetaState:

@@ -14,8 +14,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TextIO, TypeVar
 
 import jax
@@ -139,7 +140,8 @@ def shared_out(tree: T, sharding: NamedSharding) -> T:
 
     def laid_out(array: Any) -> jax.Array:
         if isinstance(array, jax.Array) and not array.is_fully_addressable:
-            return jax.jit(lambda array: array, out_shardings=sharding)(array)
+            moved: jax.Array = _moving(sharding)(array)
+            return moved
         if jax.numpy.issubdtype(array.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(laid_out(jax.random.key_data(array)), impl=jax.random.key_impl(array))
         here = np.asarray(array)
@@ -154,9 +156,15 @@ def whole(tree: T, mesh: Mesh) -> T:
     if jax.process_count() == 1:
         return tree
     everywhere = NamedSharding(mesh, PartitionSpec())  # type: ignore[no-untyped-call]
-    replicated = jax.jit(lambda tree: tree, out_shardings=everywhere)(tree)
-    gathered: T = jax.tree.map(lambda array: array.addressable_data(0), replicated)
+    gathered: T = jax.tree.map(lambda array: array.addressable_data(0), _moving(everywhere)(tree))
     return gathered
+
+
+@cache
+def _moving(sharding: NamedSharding) -> Callable[[Any], Any]:
+    """The program that lays arrays out so; one, since another would be compiled again at every dispatch."""
+    moving: Callable[[Any], Any] = jax.jit(lambda tree: tree, out_shardings=sharding)
+    return moving
 
 
 def _started(command: Sequence[str], count: int, cores: int, pipes: Sequence[int]) -> list[subprocess.Popen[bytes]]:

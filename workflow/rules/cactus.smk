@@ -200,8 +200,8 @@ rule summarise_episodes:
     wildcard_constraints:
         study=one_of(plan.studies(of_learners=True)),
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=growing(SMALL["mem_mb"]),
+        runtime=growing(SMALL["runtime"]),
     params:
         code=lambda wildcards: code("summarise_episodes"),
     shell:

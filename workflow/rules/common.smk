@@ -13,7 +13,7 @@ from rules_src.errors import InputError
 from rules_src.jax_settings import ENVIRONMENT
 from workflow.checks import check_folders
 from workflow.plan import Plan, dataset_stores, manifests, one_of
-from workflow.resources import OTHERS, growing
+from workflow.resources import OTHERS, SMALL, growing
 
 try:
     check_files(Path(file) for file in workflow.configfiles)

@@ -16,8 +16,8 @@ rule compare:
     benchmark:
         "<benchmarks>/compare.tsv"
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=growing(SMALL["mem_mb"]),
+        runtime=growing(SMALL["runtime"]),
     params:
         code=lambda wildcards: code("compare"),
         summaries=lambda wildcards, input: [

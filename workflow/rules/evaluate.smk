@@ -47,8 +47,8 @@ rule summarise:
     wildcard_constraints:
         study=one_of(plan.studies(of_learners=False)),
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=growing(SMALL["mem_mb"]),
+        runtime=growing(SMALL["runtime"]),
     params:
         code=lambda wildcards: code("summarise"),
     shell:

@@ -20,8 +20,8 @@ rule draw_figure:
     wildcard_constraints:
         figure=one_of(plan.figure_modules()),
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=growing(SMALL["mem_mb"]),
+        runtime=growing(SMALL["runtime"]),
     params:
         code=lambda wildcards: code("draw_figure", f"figures.{wildcards.figure}"),
         data=lambda wildcards, input: figure_options(wildcards, input.data),
