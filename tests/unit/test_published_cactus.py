@@ -82,6 +82,20 @@ def test_tasks_drawn_at_random_are_below_clusters_and_planes_of_an_embedding(res
     assert all((high < ends(results, "acai", learner)[0]).all() for learner in ("protonets", "protonets-hyperplanes"))
 
 
+def test_of_random_tasks_learners_learn_less_than_from_an_episode_alone_in_one_setting_of_four(results):
+    random, scratch = ends(results, "acai", "protonets-random"), ends(results, "acai", "from-scratch")
+    assert (random[1] < scratch[0]).sel(way=5, shots=5)
+    # Not so here: with twenty ways and one label they are ahead, else level.
+    assert (random[0] > scratch[1]).sel(way=20, shots=1)
+    level = (random[1] > scratch[0]) & (scratch[1] > random[0])
+    assert level.sel(way=5, shots=1)
+    assert level.sel(way=20, shots=5)
+
+
+def test_more_clusters_than_a_hundred_are_better(results):
+    assert (ends(results, "acai", "protonets-clusters-100")[1] < ends(results, "acai", "protonets")[0]).all()
+
+
 @pytest.mark.parametrize("kind", ["protonets", "maml"])
 def test_true_labels_are_above_every_cluster_without_jitter(results, kind):
     low, _ = ends(results, "acai", f"oracle-{kind}")
