@@ -23,8 +23,3 @@ class Apply(Section):
     """Decay an inner step of the moving average of the base model, which is what is recorded; 0 averages nothing."""
     probe: PositiveInt = 200
     """Test examples whose activations are kept for every layer."""
-
-    def of(self, thetas: int) -> "Apply":
-        """The section as a rule of so many thetas takes it."""
-        seeds = self.seeds_a_theta if thetas > 1 and self.seeds_a_theta else self.seeds
-        return self.model_copy(update={"seeds": seeds})

@@ -48,7 +48,8 @@ def apply(
     network = parse_spec(BaseModel, base_model, "--base-model")
     kind = parse_spec(Rule, rule, "--rule")
     described, update_rules = _rules(kind, theta or [])
-    section = section.of(len(update_rules))
+    if len(update_rules) > 1 and section.seeds_a_theta:
+        section = section.model_copy(update={"seeds": section.seeds_a_theta})
     check_fit(described, network)
     stored = read_zarr(dataset)
     data = load_inputs(stored)
