@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 import xarray as xr
 
 from rules_src.errors import InputError
+from rules_src.evaluate.episode_summary import DIMENSIONS
 from rules_src.evaluate.networks import SHAPE
 from rules_src.evaluate.summary import TABLE_READOUT
-from rules_src.evaluate.tables import Table, markdown, percent
+from rules_src.evaluate.tables import NONE, Table, markdown, percent
 
 KEPT = ("seconds", "peak_mb")
+OF_EPISODES = ("episodes", "queries", "split")
 
 
 def few_shot(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -81,7 +83,51 @@ def architectures(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     return cube.assign_attrs(dataset=dataset, shots=int(summary["shots"].max()))
 
 
-KINDS: dict[str, Callable[[Sequence[xr.Dataset]], xr.Dataset]] = {"few-shot": few_shot, "architectures": architectures}
+def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Accuracies on episodes of several studies in one, such as a published file and a study that came after it.
+
+    Args:
+        summaries: of `episode_summary.summarise`, on the same episodes; what is in two of them is the same in both.
+
+    Returns:
+        Of the same form, NaN for what is in none of them.
+
+    Raises:
+        InputError: they are of other episodes, or tell different numbers of one learner.
+    """
+    first = summaries[0]
+    for other in summaries[1:]:
+        if any(first.attrs[name] != other.attrs[name] for name in OF_EPISODES):
+            raise InputError(f"summaries differ in {' or '.join(OF_EPISODES)}; evaluate on the same episodes")
+    names = [name for name in first.coords if name not in first.indexes]
+    try:
+        joined = xr.merge([summary.reset_coords(names) for summary in summaries], join="outer", compat="no_conflicts")
+    except xr.MergeError as error:
+        raise InputError("summaries tell different numbers of one learner; publish one of them") from error
+    order = {name: _in_order(summaries, name) for name in ("dataset", "embedding", "learner")}
+    if len(order["embedding"]) > 1:
+        order["embedding"] = [name for name in order["embedding"] if name != NONE]
+    on_embedding = joined["on_embedding"].astype(bool)
+    for name in ("accuracy", "interval", "reported"):
+        # What needs no embedding is the same under each.
+        joined[name] = joined[name].where(on_embedding, joined[name].max("embedding"))
+    joined = joined.sel(order).transpose(*DIMENSIONS, missing_dims="ignore")
+    for name, variable in first.reset_coords(names).items():
+        joined[name] = joined[name].astype(variable.dtype if variable.dtype.kind in "bif" else object)
+        joined[name].attrs = variable.attrs
+    return joined.set_coords(names).assign_attrs(first.attrs)
+
+
+def _in_order(summaries: Sequence[xr.Dataset], name: str) -> list[str]:
+    """What the summaries have along an axis, in their order."""
+    return list(dict.fromkeys(value for summary in summaries for value in summary[name].values.tolist()))
+
+
+KINDS: dict[str, Callable[[Sequence[xr.Dataset]], xr.Dataset]] = {
+    "few-shot": few_shot,
+    "architectures": architectures,
+    "episodes": episodes,
+}
 """What can be published, by name."""
 
 

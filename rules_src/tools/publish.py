@@ -12,12 +12,12 @@ from rules_src.storage import read_netcdf, write_netcdf
 
 def publish(
     summaries: Annotated[list[Path], Argument(help="Summaries of studies, `summary.nc`.")],
-    kind: Annotated[str, Option(help=f"What they are published as: {' or '.join(KINDS)}.")],
+    kind: Annotated[str, Option(help=f"What they are published as, one of {', '.join(KINDS)}.")],
     output: Annotated[Path, Option(help="netCDF file to write, such as `results/published/architectures.nc`.")],
 ) -> None:
     """Write what summaries of studies say of one claim, and nothing that is in none."""
     if kind not in KINDS:
-        raise InputError(f"--kind: {kind!r} is not {' or '.join(KINDS)}")
+        raise InputError(f"--kind: {kind!r} is none of {', '.join(KINDS)}")
     try:
         published = KINDS[kind]([read_netcdf(path) for path in summaries])
     except InputError as error:

@@ -5,10 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from test_episode_summary import evaluation as of_episodes
+from test_episode_summary import of, trained
 from test_summary import evaluation
 
 from rules_src.errors import InputError
-from rules_src.evaluate.published import architectures, architectures_table, few_shot, few_shot_table
+from rules_src.evaluate.episode_summary import markdown_table
+from rules_src.evaluate.episode_summary import summarise as summarise_episodes
+from rules_src.evaluate.published import architectures, architectures_table, episodes, few_shot, few_shot_table
 from rules_src.evaluate.summary import summarise
 from rules_src.storage import read_netcdf, write_netcdf
 from rules_src.tools.publish import publish
@@ -49,6 +53,48 @@ def test_of_networks_of_one_shape_the_first_counts():
     np.testing.assert_allclose(cube["accuracy"].squeeze(), [0.8, 0.5], rtol=1e-6)
 
 
+def studies_of_episodes(accuracy: float = 0.6, queries: int = 5) -> list[xr.Dataset]:
+    """Two studies with one learner in common; one of a learner that needs no embedding, one of another embedding."""
+    clusters, acai = trained("clusters", "k-means"), of("acai")
+    common = of_episodes("maml", 0.6, **clusters, **acai)
+    again = of_episodes("maml", accuracy, **clusters, **acai)
+    random = of_episodes("maml", 0.3, **trained("random", "random"))
+    pixels = of_episodes("maml", 0.4, **trained("small", "k-means"), **of("zca"))
+    later = summarise_episodes([again, random, pixels])
+    return [
+        summarise_episodes([common, of_episodes("nearest-neighbours", 0.5, **acai)]),
+        later.assign_attrs(queries=queries),
+    ]
+
+
+def test_what_a_later_study_has_evaluated_joins_what_is_published():
+    first, later = studies_of_episodes()
+    joined = episodes([first, later])
+    alone = summarise_episodes([of_episodes("maml", 0.3, **trained("random", "random"))])
+    xr.testing.assert_identical(joined, episodes([joined, alone]))
+    assert joined["embedding"].values.tolist() == ["acai", "zca"]
+    assert joined["learner"].values.tolist() == ["maml", "nearest-neighbours", "maml-random", "maml-small"]
+    assert joined["partition"].sel(learner="maml-small") == "small"
+    xr.testing.assert_allclose(joined["accuracy"].sel(first.indexes), first["accuracy"])
+    xr.testing.assert_allclose(joined["difference"].sel(first.indexes), first["difference"])
+    for embedding in ("acai", "zca"):
+        of_random = joined["accuracy"].sel(learner="maml-random", embedding=embedding)
+        np.testing.assert_allclose(of_random, alone["accuracy"].squeeze("embedding").sel(learner="maml-random"))
+    lines = markdown_table(joined).splitlines()
+    assert [line.split(" | ")[:2] for line in lines if line.startswith("| maml-")] == [
+        ["| maml-random", "none"],
+        ["| maml-small", "zca"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"), [({"accuracy": 0.7}, "different numbers of one learner"), ({"queries": 15}, "differ in")]
+)
+def test_studies_that_contradict_one_another_are_not_joined(changed, message):
+    with pytest.raises(InputError, match=message):
+        episodes(studies_of_episodes(**changed))
+
+
 def test_table_of_architectures():
     lines = architectures_table(architectures([of_shapes(SHAPES)])).splitlines()
     assert lines[0] == "| Hidden layers | Units of each | Activation | shipped | random-init | Seconds | Peak MB |"
@@ -82,7 +128,7 @@ def test_few_shot_results_of_several_studies_are_one_table():
         ("few-shot", [SHAPES], "base models a, b, c, d: one is needed; publish one study of each"),
         ("few-shot", [{"a": SHAPES["a"]}] * 2, "dataset 'mnist' is in two of the summaries"),
         ("architectures", [SHAPES] * 2, "architectures are published of one summary of one dataset"),
-        ("architecture", [SHAPES], "--kind: 'architecture' is not few-shot or architectures"),
+        ("architecture", [SHAPES], "--kind: 'architecture' is none of few-shot, architectures, episodes"),
     ],
 )
 def test_what_cannot_be_published_is_refused(kind, shapes, message, tmp_path):
