@@ -58,7 +58,7 @@ def meta_training(spec: MetaTrain) -> dict[str, int]:
 
 def applying(spec: Apply, base_model: BaseModel, rule: Any, dataset: Any, *, thetas: int) -> dict[str, int]:
     """Of applying a rule: base models with their averages, the dataset twice, and two layers of all its examples."""
-    spec, inputs = spec.of(thetas), _inputs(dataset)
+    inputs = _inputs(dataset)
     widths = _widths(base_model, inputs)
     two_layers = max(map(sum, pairwise(widths)))
     recorded = thetas * spec.seeds * len(spec.inner_steps) * EXAMPLES * base_model.features

@@ -99,7 +99,7 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     for other in summaries[1:]:
         if any(first.attrs[name] != other.attrs[name] for name in OF_EPISODES):
             raise InputError(f"summaries differ in {' or '.join(OF_EPISODES)}; evaluate on the same episodes")
-    names = [name for name in first.coords if name not in first.indexes]
+    names = [str(name) for name in first.coords if name not in first.indexes]
     try:
         joined = xr.merge([summary.reset_coords(names) for summary in summaries], join="outer", compat="no_conflicts")
     except xr.MergeError as error:
@@ -112,9 +112,9 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
         # What needs no embedding is the same under each.
         joined[name] = joined[name].where(on_embedding, joined[name].max("embedding"))
     joined = joined.sel(order).transpose(*DIMENSIONS, missing_dims="ignore")
-    for name, variable in first.reset_coords(names).items():
-        joined[name] = joined[name].astype(variable.dtype if variable.dtype.kind in "bif" else object)
-        joined[name].attrs = variable.attrs
+    for variable_name, variable in first.reset_coords(names).items():
+        of_all = joined[variable_name].astype(variable.dtype if variable.dtype.kind in "bif" else object)
+        joined[variable_name] = of_all.assign_attrs(variable.attrs)
     return joined.set_coords(names).assign_attrs(first.attrs)
 
 
