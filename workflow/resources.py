@@ -40,7 +40,7 @@ def growing(amount: int | Callable[[Any], int]) -> Resource:
 
 def meta_training(spec: MetaTrain) -> dict[str, int]:
     """Of a meta-training run: a batch of tasks through a window, of whose inner steps the base models are kept."""
-    together, channels, kept, work = tasks_each(spec) // spec.microbatches, spec.rule.channels, 0, 0.0
+    together, channels, kept, work = tasks_each(spec) // spec.microbatches, _channels(spec.rule), 0, 0.0
     length = max(spec.unroll.truncations or [spec.unroll.truncation])
     for shape in spec.base_models:
         seen = of_shape(spec, shape)
@@ -63,10 +63,13 @@ def applying(spec: Apply, base_model: BaseModel, rule: Any, dataset: Any, *, the
     two_layers = max(map(sum, pairwise(widths)))
     recorded = thetas * spec.seeds * len(spec.inner_steps) * EXAMPLES * base_model.features
     kept = NUMBER * (3 * spec.seeds * _weights(widths) + EXAMPLES * (2 * inputs + two_layers) + 2 * recorded)
-    # Rules without a theta, or whose theta is in a file, as the compact one.
-    channels = (rule if isinstance(rule, Compact | Published) else Compact(kind="compact")).channels
-    work = thetas * spec.seeds * spec.inner_steps[-1] * spec.batch * sum(widths) * channels**2
+    work = thetas * spec.seeds * spec.inner_steps[-1] * spec.batch * sum(widths) * _channels(rule) ** 2
     return {"mem_mb": PROCESS + kept // MEGABYTE, "runtime": _minutes(SECONDS * work)}
+
+
+def _channels(rule: Any) -> int:
+    """Of the update network; rules without one, or whose theta is in a file, count as the compact one."""
+    return (rule if isinstance(rule, Compact | Published) else Compact(kind="compact")).channels
 
 
 def _widths(base_model: BaseModel, inputs: int) -> list[int]:

@@ -76,6 +76,17 @@ class Published(Section):
     """Inner step size; not learned."""
 
 
+class Polynomial(Section):
+    """The smallest learned rule: a polynomial of what a synapse sees, to second order (Confavreux et al. 2020)."""
+
+    module: ClassVar[str] = "polynomial"
+    kind: Literal["polynomial"]
+    initial_rate: PositiveFloat = 0.3
+    """Of Oja's subspace rule, which is where meta-training starts."""
+    spread: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Standard deviation of what is added to every coefficient there."""
+
+
 class Oja(Section):
     """Oja's subspace rule: Hebbian growth with the decay that keeps a layer's weights orthonormal."""
 
@@ -119,7 +130,7 @@ class Pretrained(Section):
     """Stem of the file."""
 
 
-Learned = Annotated[Compact | Published, Field(discriminator="kind")]
+Learned = Annotated[Compact | Published | Polynomial, Field(discriminator="kind")]
 """A rule that has a theta."""
 
 

@@ -19,7 +19,7 @@ from rules_src.meta_train.trainer import MetaState, Metrics, Progress, initial_s
 from rules_src.tasks.source import Source
 from rules_src.training.run import Folder
 from rules_src.training.state import save_state, state_path
-from rules_src.update_rules.learned import NeuronLocalRule
+from rules_src.update_rules.base import MetaTrainable
 from rules_src.update_rules.theta import built_rule, first_keys, save_theta, trained_rule
 
 LONG_NAMES = {
@@ -53,7 +53,7 @@ class MetaTraining:
 
     def __init__(
         self,
-        rule: NeuronLocalRule,
+        rule: MetaTrainable,
         sources: Mapping[str, Source],
         spec: MetaTrain,
         probes: Mapping[str, tuple[Probe, int]],
@@ -146,7 +146,7 @@ def meta_training(
     return MetaTraining(rule, training, spec, probes, folder)
 
 
-def _check_size(rule: NeuronLocalRule, spec: MetaTrain) -> None:
+def _check_size(rule: MetaTrainable, spec: MetaTrain) -> None:
     labelled = spec.tasks.classes * spec.labelled
     length = max(spec.unroll.truncations or [spec.unroll.truncation])
     shapes = [of_shape(spec, shape) for shape in spec.base_models]
@@ -163,7 +163,7 @@ def _check_size(rule: NeuronLocalRule, spec: MetaTrain) -> None:
     )
 
 
-def first_rule(spec: MetaTrain, start: Path | None, key: PRNGKeyArray) -> NeuronLocalRule:
+def first_rule(spec: MetaTrain, start: Path | None, key: PRNGKeyArray) -> MetaTrainable:
     """The rule at the theta that a run starts from.
 
     Raises:

@@ -37,14 +37,14 @@ from rules_src.meta_train.truncation import (
 )
 from rules_src.tasks.source import Source
 from rules_src.training.processes import shared_out, whole
-from rules_src.update_rules.learned import NeuronLocalRule
+from rules_src.update_rules.base import MetaTrainable
 
 
 class MetaState(NamedTuple):
     """Everything that the next meta-step depends on; the curriculum follows from `meta_step`."""
 
-    rule: NeuronLocalRule
-    average: NeuronLocalRule
+    rule: MetaTrainable
+    average: MetaTrainable
     """Moving average of `rule`, which is what a run is for; `rule` itself at decay 0."""
     optimiser: optax.OptState
     tasks: tuple[TaskState, ...]
@@ -120,7 +120,7 @@ def placed(state: MetaState, mesh: Mesh) -> MetaState:
     )
 
 
-def initial_state(rule: NeuronLocalRule, spec: MetaTrain) -> MetaState:
+def initial_state(rule: MetaTrainable, spec: MetaTrain) -> MetaState:
     """The state before the first meta-step; `rule` carries the initial theta."""
     rule = rule.with_precision(spec.precision)
     key, key_tasks, key_carry = jax.random.split(jax.random.key(spec.seed), 3)
@@ -185,7 +185,7 @@ def meta_step(
 
 
 def meta_train(
-    rule: NeuronLocalRule,
+    rule: MetaTrainable,
     sources: Mapping[str, Source],
     spec: MetaTrain,
     probes: Mapping[str, tuple[Probe, int]],
@@ -214,7 +214,7 @@ def meta_train(
         current = with_truncation(spec, truncation)
         return jax.lax.scan(lambda s, _: meta_step(s, sources, current, estimate), state, length=steps)
 
-    def watch(rule: NeuronLocalRule) -> dict[str, np.ndarray]:
+    def watch(rule: MetaTrainable) -> dict[str, np.ndarray]:
         rule = rule.with_precision("float32")
         return {
             name: np.asarray(whole(held_out_accuracy(rule, probe, classes=classes, ridge=spec.ridge), mesh))

@@ -18,6 +18,19 @@ class UpdateRule(eqx.Module):
         """One inner step: the base model after it has seen the unlabelled batch `x`."""
 
 
+class MetaTrainable(UpdateRule):
+    """A rule whose theta can be meta-trained."""
+
+    @property
+    @abc.abstractmethod
+    def rate(self) -> Float[Array, ""]:
+        """Size of an inner step, for whoever watches."""
+
+    def with_precision(self, precision: config.Precision) -> "MetaTrainable":
+        """The same rule with its update network, where it has one, in this precision."""
+        return self
+
+
 def check_fit(rule: config.Initial, base_model: config.BaseModel) -> None:
     """Let a base model pass that the rule can train.
 

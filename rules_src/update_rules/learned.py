@@ -1,4 +1,4 @@
-"""What every learned rule does: an error signal swept down through the layers, then a change of every weight.
+"""What rules with an update network do: an error signal swept down through the layers, then a change of every weight.
 
 The published and the compact rule differ only in how examples and units exchange information: in the error signal at
 the top and in the update network. Signals are laid out as [channel, batch, unit].
@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from rules_src.base_model import BaseModel, Layer
 from rules_src.config.rules import Precision
 from rules_src.update_rules.affine import Affine
-from rules_src.update_rules.base import UpdateRule
+from rules_src.update_rules.base import MetaTrainable
 from rules_src.update_rules.neuron_inputs import layer_statistics
 from rules_src.update_rules.weight_change import (
     LOWER_READOUTS,
@@ -60,7 +60,7 @@ class Population(NamedTuple):
     """Error signal that goes down through V, from all levels but the input."""
 
 
-class NeuronLocalRule(UpdateRule):
+class NeuronLocalRule(MetaTrainable):
     """A rule with an update network; what it adds is how that network and the top error signal are computed."""
 
     error_out: Affine
@@ -72,11 +72,6 @@ class NeuronLocalRule(UpdateRule):
     bias_readout: Affine
     precision: Precision = eqx.field(static=True, default="float32", kw_only=True)
     """Of the update network; all else is computed as it comes."""
-
-    @property
-    @abc.abstractmethod
-    def rate(self) -> Float[Array, ""]:
-        """Size of an inner step."""
 
     @abc.abstractmethod
     def top_error(self, features: Float[Array, "batch unit"]) -> Error:

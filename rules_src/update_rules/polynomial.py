@@ -1,0 +1,91 @@
+"""The smallest learned rule: a polynomial of what a synapse sees, meta-trained like any other.
+
+To second order in each of the activity below it, the activity above it and its weight, as Confavreux et al. 2020 and
+Mehta et al. 2024 have it; and in a fourth quantity that Oja's subspace rule (1989) needs, what the units above
+together give back to the one below. Without powers of that the terms are the 27 of Confavreux et al.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from rules_src.base_model import BaseModel, Own, in_blocks
+from rules_src.config.rules import Polynomial
+from rules_src.update_rules.base import MetaTrainable
+from rules_src.update_rules.weight_change import WIDE, saturate
+
+ORDERS = 3
+"""Powers 0, 1 and 2 of each quantity."""
+
+
+class Synapses(NamedTuple):
+    """What the synapses between two populations see, at a scale that no number of units changes."""
+
+    below: Float[Array, "batch lower"]
+    """Activity below, centred; its variance is one on average over units."""
+    above: Float[Array, "batch upper"]
+    """Its product with the weights, as if the total variance below were one and the weights not rescaled."""
+    weight: Float[Array, "lower upper"]
+    """In multiples of what orthonormal weights have in the root mean square."""
+    returned: Float[Array, "batch lower"]
+    """What the units above give back through the weights: of orthonormal ones the projection of `below`."""
+
+
+class PolynomialRule(MetaTrainable):
+    """W <- W + the mean over the batch of sum of theta[a, b, c, d] below^a above^b weight^c returned^d.
+
+    Biases and V stay as they were drawn. A step moves a unit's weights by less than their size, were they orthonormal.
+    """
+
+    coefficients: Float[Array, "3 3 3 3"]
+    """By the orders in the activity below and above, in the weight and in what is returned."""
+
+    @property
+    def rate(self) -> Float[Array, ""]:
+        """Norm of the coefficients; there is no rate besides."""
+        return jnp.sqrt((self.coefficients**2).sum())
+
+    def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
+        """One inner step on the unlabelled batch `x`."""
+        xs = phi.forward(x).xs
+        layers = tuple(
+            layer._replace(W=layer.W + len(layer.W) ** -0.5 * self.change(synapses(layer.W, lower)))
+            for layer, lower in zip(phi.layers, xs[:-1], strict=True)
+        )
+        return BaseModel(layers, phi.activation)
+
+    def change(self, seen: Synapses) -> Float[Array, "lower upper"]:
+        """The bounded change of the weights; by a block of upper units at a time where there are `WIDE` many."""
+        batch, lower = seen.below.shape
+        # What a power of the activity above is multiplied with: nine matrices of a row an example.
+        factors = jnp.einsum("abcd,axl,dxl->bcxl", self.coefficients, powers(seen.below), powers(seen.returned))
+
+        def block(own: Own) -> Float[Array, "lower own"]:
+            above, weight = powers(own(seen.above)), own(seen.weight)
+            # Horner's scheme in the weight.
+            by_order = [jnp.einsum("bxl,bxu->lu", factors[:, order], above) / batch for order in range(ORDERS)]
+            return saturate(by_order[0] + weight * (by_order[1] + weight * by_order[2]))
+
+        return in_blocks(block, (lower, seen.above.shape[1]), WIDE // lower)
+
+
+def synapses(W: Float[Array, "lower upper"], lower: Float[Array, "batch lower"]) -> Synapses:
+    """What the synapses of a layer see of a batch of activities below it."""
+    lower = lower - lower.mean(0)
+    lower = lower * jax.lax.rsqrt((lower**2).sum(1).mean() + 1e-6)
+    above, scale = lower @ W, len(W) ** 0.5
+    return Synapses(scale * lower, above, scale * W, scale * (above @ W.T))
+
+
+def powers(a: Float[Array, "batch unit"]) -> Float[Array, "3 batch unit"]:
+    """The powers 0, 1 and 2."""
+    return jnp.stack([jnp.ones_like(a), a, a**2])
+
+
+def build(spec: Polynomial, key: PRNGKeyArray) -> PolynomialRule:
+    """The rule at its initial theta: Oja's subspace rule, and a little of every term."""
+    coefficients = spec.spread * jax.random.normal(key, (ORDERS,) * 4)
+    oja = jnp.zeros((ORDERS,) * 4).at[1, 1, 0, 0].set(spec.initial_rate).at[0, 1, 0, 1].set(-spec.initial_rate)
+    return PolynomialRule(coefficients + oja)
