@@ -12,6 +12,7 @@ from rules_src.evaluate.tables import NONE, Table, markdown, percent
 
 KEPT = ("seconds", "peak_mb")
 OF_EPISODES = ("episodes", "queries", "split")
+NUMBERS = ("partitions", "clusters")
 
 
 def few_shot(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -100,10 +101,14 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
         if any(first.attrs[name] != other.attrs[name] for name in OF_EPISODES):
             raise InputError(f"summaries differ in {' or '.join(OF_EPISODES)}; evaluate on the same episodes")
     names = [str(name) for name in first.coords if name not in first.indexes]
+    # A number of partitions or clusters that one summary does not know another may.
+    variables = [summary.reset_coords(names) for summary in summaries]
+    parts = [part.assign({name: part[name].where(part[name] > 0) for name in NUMBERS}) for part in variables]
     try:
-        joined = xr.merge([summary.reset_coords(names) for summary in summaries], join="outer", compat="no_conflicts")
+        joined = xr.merge(parts, join="outer", compat="no_conflicts")
     except xr.MergeError as error:
         raise InputError("summaries tell different numbers of one learner; publish one of them") from error
+    joined = joined.assign({name: joined[name].fillna(0) for name in NUMBERS})
     order = {name: _in_order(summaries, name) for name in ("dataset", "embedding", "learner")}
     if len(order["embedding"]) > 1:
         order["embedding"] = [name for name in order["embedding"] if name != NONE]
