@@ -81,10 +81,13 @@ class Polynomial(Section):
 
     module: ClassVar[str] = "polynomial"
     kind: Literal["polynomial"]
+    above: Literal["product", "activation"] = "product"
+    """What counts as activity above: the plain product of activity below with the weights, in which Oja's rules are two
+    coefficients each, or the layer's own activations, standardised."""
     initial_rate: PositiveFloat = 0.3
     """Of Oja's subspace rule, which is where meta-training starts."""
-    spread: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Standard deviation of what is added to every coefficient there."""
+    spread: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Standard deviation of what is added to every coefficient there; 0.01 is enough to undo that rule."""
 
 
 class Oja(Section):

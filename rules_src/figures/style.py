@@ -35,6 +35,7 @@ _LOOKS = {
     "meta-trained": Look("rule meta-trained here", _RED),
     "compact": Look("compact rule before meta-training", _ORANGE),
     "published": Look("published rule before meta-training", "#b8860b"),
+    "polynomial": Look("polynomial rule before meta-training", "#cc6677"),
     "identity": Look("random initialisation", _GREY),
     "oja": Look("Oja's rule", _GREEN),
     "hebb": Look("Hebb's rule", _PINK),

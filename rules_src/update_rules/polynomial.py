@@ -7,6 +7,7 @@ together give back to the one below. Without powers of that the terms are the 27
 
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -14,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from rules_src.base_model import BaseModel, Own, in_blocks
 from rules_src.config.rules import Polynomial
 from rules_src.update_rules.base import MetaTrainable
-from rules_src.update_rules.weight_change import WIDE, saturate
+from rules_src.update_rules.weight_change import WIDE, saturate, standardise
 
 ORDERS = 3
 """Powers 0, 1 and 2 of each quantity."""
@@ -26,7 +27,8 @@ class Synapses(NamedTuple):
     below: Float[Array, "batch lower"]
     """Activity below, centred; its variance is one on average over units."""
     above: Float[Array, "batch upper"]
-    """Its product with the weights, as if the total variance below were one and the weights not rescaled."""
+    """Its product with the weights, as if the total variance below were one and the weights not rescaled; or the
+    layer's activations, standardised and scaled to a total variance of one."""
     weight: Float[Array, "lower upper"]
     """In multiples of what orthonormal weights have in the root mean square."""
     returned: Float[Array, "batch lower"]
@@ -41,6 +43,8 @@ class PolynomialRule(MetaTrainable):
 
     coefficients: Float[Array, "3 3 3 3"]
     """By the orders in the activity below and above, in the weight and in what is returned."""
+    by_activation: bool = eqx.field(static=True, default=False)
+    """Whether the activity above is the layer's own and not the product with the weights."""
 
     @property
     def rate(self) -> Float[Array, ""]:
@@ -49,10 +53,15 @@ class PolynomialRule(MetaTrainable):
 
     def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
         """One inner step on the unlabelled batch `x`."""
+
+        def changed(W: Array, lower: Array, upper: Array) -> Array:
+            seen = synapses(W, lower, upper if self.by_activation else None)
+            return W + len(W) ** -0.5 * self.change(seen)
+
         xs = phi.forward(x).xs
         layers = tuple(
-            layer._replace(W=layer.W + len(layer.W) ** -0.5 * self.change(synapses(layer.W, lower)))
-            for layer, lower in zip(phi.layers, xs[:-1], strict=True)
+            layer._replace(W=changed(layer.W, lower, upper))
+            for layer, lower, upper in zip(phi.layers, xs[:-1], xs[1:], strict=True)
         )
         return BaseModel(layers, phi.activation)
 
@@ -71,11 +80,14 @@ class PolynomialRule(MetaTrainable):
         return in_blocks(block, (lower, seen.above.shape[1]), WIDE // lower)
 
 
-def synapses(W: Float[Array, "lower upper"], lower: Float[Array, "batch lower"]) -> Synapses:
-    """What the synapses of a layer see of a batch of activities below it."""
+def synapses(
+    W: Float[Array, "lower upper"], lower: Float[Array, "batch lower"], upper: Float[Array, "batch upper"] | None = None
+) -> Synapses:
+    """What the synapses of a layer see of a batch of activities below it, and of those above where they are given."""
     lower = lower - lower.mean(0)
     lower = lower * jax.lax.rsqrt((lower**2).sum(1).mean() + 1e-6)
-    above, scale = lower @ W, len(W) ** 0.5
+    above = lower @ W if upper is None else standardise(upper) * upper.shape[1] ** -0.5
+    scale = len(W) ** 0.5
     return Synapses(scale * lower, above, scale * W, scale * (above @ W.T))
 
 
@@ -88,4 +100,4 @@ def build(spec: Polynomial, key: PRNGKeyArray) -> PolynomialRule:
     """The rule at its initial theta: Oja's subspace rule, and a little of every term."""
     coefficients = spec.spread * jax.random.normal(key, (ORDERS,) * 4)
     oja = jnp.zeros((ORDERS,) * 4).at[1, 1, 0, 0].set(spec.initial_rate).at[0, 1, 0, 1].set(-spec.initial_rate)
-    return PolynomialRule(coefficients + oja)
+    return PolynomialRule(coefficients + oja, spec.above == "activation")

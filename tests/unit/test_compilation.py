@@ -14,14 +14,15 @@ from toy_run import Hebbian
 
 from benchmarks import programs
 from rules_src.base_model import initial_base_model
-from rules_src.config.rules import Compact, Published
+from rules_src.config.rules import Compact, Polynomial, Published
 from rules_src.stages.prepare_dataset import prepare_dataset
-from rules_src.update_rules import compact, published
+from rules_src.update_rules import compact, polynomial, published
 
 SMALL = {"channels": 4, "error_channels": 2, "readout_channels": 1}
 RULES = {
     "compact": lambda: compact.build(Compact(kind="compact", **SMALL), jax.random.key(0)),
     "published": lambda: published.build(Published(kind="published", features=5, **SMALL), jax.random.key(0)),
+    "polynomial": lambda: polynomial.build(Polynomial(kind="polynomial"), jax.random.key(0)),
 }
 
 

@@ -1,4 +1,4 @@
-"""The meta-objective's gradient through an unroll, against finite differences, for every part of both rules."""
+"""The meta-objective's gradient through an unroll, against finite differences, for every part of every learned rule."""
 
 from collections.abc import Callable
 from functools import cache
@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from rules_src.base_model import BaseModel, initial_base_model
-from rules_src.config.rules import Compact, Published
+from rules_src.config.rules import Compact, Learned, Polynomial, Published
 from rules_src.meta_objective import meta_objective
 from rules_src.meta_train.gradient import unroll
-from rules_src.update_rules import compact, published
-from rules_src.update_rules.learned import NeuronLocalRule
+from rules_src.update_rules import compact, polynomial, published
+from rules_src.update_rules.base import MetaTrainable
 
 STEPS, EPSILON = 3, 1e-6
 RULES = {
@@ -31,10 +31,12 @@ RULES = {
             shared_backward=False,
         ),
     ),
+    "polynomial": (polynomial, Polynomial(kind="polynomial")),
+    "polynomial, of activations": (polynomial, Polynomial(kind="polynomial", above="activation")),
 }  # fmt: skip
 
 
-def _rule(module: ModuleType, spec: Compact | Published) -> NeuronLocalRule:
+def _rule(module: ModuleType, spec: Learned) -> MetaTrainable:
     """Random offsets too, so that no symmetry hides a mistake."""
     leaves, structure = jax.tree.flatten(module.build(spec, jax.random.key(3)))
     keys = jax.random.split(jax.random.key(4), len(leaves))

@@ -1,4 +1,4 @@
-"""Whether the polynomial rule is Oja's at Oja's coefficients, and finds these in what Oja's rule has made."""
+"""Whether the polynomial rule is its formula, is Oja's at Oja's coefficients, and finds these in what it made."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 from scipy.optimize import least_squares
+from test_weight_change import sizes
 
-from rules_src.base_model import BaseModel, initial_base_model
+from rules_src.base_model import BaseModel, Layer, initial_base_model
+from rules_src.config.rules import Polynomial
+from rules_src.update_rules import polynomial
 from rules_src.update_rules.hand_made import OjaRule
-from rules_src.update_rules.polynomial import PolynomialRule
+from rules_src.update_rules.polynomial import PolynomialRule, Synapses, build
 
 Update = Callable[[BaseModel, Array], BaseModel]
 
@@ -44,6 +47,85 @@ def drawn(key: int, widths: tuple[int, ...] = (5, 3)) -> BaseModel:
     """With weights of about the size that Oja's rule leads to."""
     phi = initial_base_model(jax.random.key(key), widths)
     return eqx.tree_at(lambda phi: [layer.W for layer in phi.layers], phi, replace_fn=lambda W: 50 * W)
+
+
+def every_term(size: float = 0.05, *, by_activation: bool = False) -> PolynomialRule:
+    """A rule in which no term is zero."""
+    return PolynomialRule(size * jax.random.normal(jax.random.key(5), (3, 3, 3, 3)), by_activation)
+
+
+def assert_close(a: BaseModel, b: BaseModel, tolerance: float = 1e-10) -> None:
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=0, atol=tolerance)
+
+
+def test_a_change_is_the_bounded_mean_of_all_81_terms():
+    rng, (batch, lower, upper) = np.random.default_rng(0), (6, 4, 3)
+    shapes = (batch, lower), (batch, upper), (lower, upper), (batch, lower)
+    with jax.enable_x64(True):
+        seen = Synapses(*(jnp.asarray(rng.normal(size=shape)) for shape in shapes))
+        rule = every_term()
+        found = rule.change(seen)
+    below, above, weight, returned = map(np.asarray, seen)
+    expected = np.zeros((lower, upper))
+    for (a, b, c, d), theta in np.ndenumerate(rule.coefficients):
+        products = below[:, :, None] ** a * above[:, None, :] ** b * returned[:, :, None] ** d
+        expected += theta * products.mean(0) * weight**c
+    np.testing.assert_allclose(found, expected / np.sqrt(1 + (expected**2).mean(0)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("by_activation", [False, True])
+def test_the_order_of_examples_inputs_and_units_does_not_matter(by_activation: bool):
+    with jax.enable_x64(True):
+        phi, x, rule = drawn(1, (5, 6, 3)), data(2), every_term(by_activation=by_activation)
+        examples, inputs, units = (jax.random.permutation(jax.random.key(6), n) for n in (len(x), 5, 6))
+        below, above = phi.layers
+
+        def reordered(below: Layer, above: Layer) -> BaseModel:
+            first = Layer(below.W[inputs][:, units], below.b[units], below.V[inputs][:, units])
+            return BaseModel((first, Layer(above.W[units], above.b, above.V[units])), phi.activation)
+
+        moved = rule.update(phi, x)
+        assert_close(rule.update(phi, x[examples]), moved)
+        assert_close(rule.update(reordered(below, above), x[:, inputs]), reordered(*moved.layers))
+        # Nothing of this would be seen of a rule that changes nothing.
+        assert all(np.abs(new.W - old.W).max() > 1e-3 for new, old in zip(moved.layers, phi.layers, strict=True))
+
+
+def test_a_step_is_bounded_whatever_theta_is_and_leaves_biases_and_v():
+    phi = drawn(1, (5, 4, 3))
+    for old, new in zip(phi.layers, every_term(1e4).update(phi, data(2)).layers, strict=True):
+        assert np.sqrt((len(old.W) * (new.W - old.W) ** 2).mean(0)).max() < 1.0 + 1e-5
+        np.testing.assert_array_equal(new.b, old.b)
+        np.testing.assert_array_equal(new.V, old.V)
+
+
+def test_activities_above_are_the_layer_s_own_where_it_is_asked_for():
+    phi, x = drawn(1), data(2)
+    hebb = PolynomialRule(coefficients({(1, 1, 0, 0): RATE}), by_activation=True)
+    below = np.asarray(x - x.mean(0))
+    above = np.asarray(phi.features(x))
+    above = (above - above.mean(0)) / above.std(0)
+    # Three units share a variance of one, five inputs one.
+    change = np.sqrt(5) * below.T @ above / np.sqrt((below**2).sum(1).mean() * 3) / len(x)
+    change *= RATE / np.sqrt(1 + (RATE**2 * change**2).mean(0)) / np.sqrt(5)
+    np.testing.assert_allclose(hebb.update(phi, x).layers[0].W, phi.layers[0].W + change, atol=1e-5)
+
+
+@pytest.mark.parametrize("wide", [1, 3 * 5, 5 * 20], ids=["a unit at a time", "overlapping blocks", "one block"])
+def test_blocks_of_upper_units_change_weights_as_all_at_once(wide: int, monkeypatch: pytest.MonkeyPatch):
+    with jax.enable_x64(True):
+        phi, x, rule = drawn(1, (5, 20)), data(2), every_term()
+        at_once = rule.update(phi, x)
+        monkeypatch.setattr(polynomial, "WIDE", wide)
+        assert_close(rule.update(phi, x), at_once)
+
+
+def test_no_more_than_the_weights_and_nine_batches_are_held_of_ten_thousand_units():
+    phi = jax.eval_shape(lambda: initial_base_model(jax.random.key(1), (10_000, 10_000)))
+    x = jax.ShapeDtypeStruct((64, 10_000), jnp.float32)
+    held = sizes(jax.make_jaxpr(build(Polynomial(kind="polynomial"), jax.random.key(0)).update)(phi, x).jaxpr)
+    assert max(held) == 10_000 * 10_000
 
 
 def test_with_oja_s_coefficients_it_is_oja_s_rule():

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from rules_src.config.rules import Compact
+from rules_src.config.rules import Compact, Learned, Polynomial
 from rules_src.errors import InputError
 from rules_src.update_rules import theta
 from rules_src.update_rules.compact import CompactRule, build
-from rules_src.update_rules.theta import FORMAT, load_theta, read_spec, save_theta, trained_rule
+from rules_src.update_rules.theta import FORMAT, built_rule, load_theta, read_spec, save_theta, trained_rule
 
 SPEC = Compact(kind="compact", channels=4)
 
@@ -34,9 +34,13 @@ def _rewrite(path: Path, change: Callable[[dict[str, np.ndarray]], object]) -> N
     save_file(arrays, path, {"format": FORMAT, "rule": json.dumps(SPEC.model_dump())})
 
 
-def test_a_round_trip_keeps_every_number_and_the_config(path: Path) -> None:
-    saved, loaded = build(SPEC, jax.random.key(7)), load_theta(path, _build)
-    assert read_spec(path) == SPEC.model_dump()
+@pytest.mark.parametrize("spec", [SPEC, Polynomial(kind="polynomial", spread=0.5)], ids=lambda spec: spec.kind)
+def test_a_round_trip_keeps_every_number_and_the_config(path: Path, spec: Learned) -> None:
+    saved = built_rule(spec, jax.random.key(7))
+    save_theta(saved, path, spec=spec.model_dump())
+    read, loaded = trained_rule(path)
+    assert read == spec
+    assert read_spec(path) == spec.model_dump()
     assert jax.tree.structure(loaded) == jax.tree.structure(saved)
     for a, b in zip(jax.tree.leaves(saved), jax.tree.leaves(loaded), strict=True):
         np.testing.assert_array_equal(a, b)
