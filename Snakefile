@@ -1,10 +1,14 @@
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.20")
 
+# Of this file, wherever results go (`--directory`) and whatever includes it.
+CHECKOUT = Path(workflow.current_basedir)
 
-# Of this checkout, wherever results go (`--directory`).
-configfile: f"{workflow.basedir}/config/config.yaml"
+
+configfile: CHECKOUT / "config/config.yaml"
 
 
 include: "workflow/rules/common.smk"

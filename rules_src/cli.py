@@ -1,6 +1,5 @@
 """The command `metaplastic`: features of a table by a learned rule, and meta-training without the workflow."""
 
-import os
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -19,11 +18,13 @@ from rules_src.config_files import check_files
 from rules_src.datasets.file import check_file, read_numbers
 from rules_src.errors import InputError
 from rules_src.estimator import LearnedRule
+from rules_src.folders import check_writable
 from rules_src.jax_settings import compilations_kept
 from rules_src.stages.command import command_line
 from rules_src.stages.meta_train import train as meta_train
 from rules_src.stages.prepare_dataset import prepare_dataset
 from rules_src.storage import write_whole
+from rules_src.training.processes import is_launched
 from rules_src.update_rules.pretrained import DEFAULT, pretrained_file
 
 TABLES = (".csv", ".parquet")
@@ -49,7 +50,7 @@ def features(
     check_file(table)
     if output.is_dir() or output.resolve() == table.resolve():
         raise InputError(f"{output}: {'a folder' if output.is_dir() else 'the table itself'}; name another file")
-    _check_writable(output)
+    check_writable(output.parent, str(output))
     labels = list(dict.fromkeys(label or []))
     if taken := sorted({f"{LearnedRule.__name__.lower()}{index}" for index in range(features)} & set(labels)):
         raise InputError(f"{table}: column {taken[0]!r} is named as a feature is; rename it")
@@ -69,13 +70,6 @@ def features(
         raise InputError(f"{table}: {error}") from error
     columns = {name: pa.array(found[:, index]) for index, name in enumerate(learner.get_feature_names_out())}
     write_table(pa.table(columns | {name: read.others[name] for name in labels}), output)
-
-
-def _check_writable(path: Path) -> None:
-    """Refuse a file that cannot be written before anything is learned for it."""
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"{path}: {folder} is no folder that can be written to; name another file")
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -106,6 +100,7 @@ def train(
     """Meta-train the rule of a config; called again after it was stopped, go on from the last saved state."""
     if output.suffix != ".safetensors":
         raise InputError(f"{output}: no .safetensors; name one")
+    check_writable(output.parent, str(output))
     check_files([config])
     given = yaml.safe_load(config.read_text(encoding="utf-8"))
     if not isinstance(given, dict) or not given.get("datasets") or not given.get("meta_train"):
@@ -125,9 +120,11 @@ def train(
     folder, code = output.with_suffix(".run"), version("metaplastic")
     mirror = Path(settings.data.mirror) if settings.data.mirror else None
     stores = {dataset: folder / "datasets" / f"{dataset}.zarr" for dataset in run_datasets(spec)}
-    for dataset, store in stores.items():
-        described, cache = canonical_json(settings.datasets[dataset]), Path(settings.data.cache)
-        prepare_dataset(dataset, described, code, cache, store, mirror=mirror)
+    # Of several processes the one that starts the others does for them what is done once.
+    if not is_launched():
+        for dataset, store in stores.items():
+            described, cache = canonical_json(settings.datasets[dataset]), Path(settings.data.cache)
+            prepare_dataset(dataset, described, code, cache, store, mirror=mirror)
     theta = folder / "theta.safetensors"
     with compilations_kept(), jax.default_matmul_precision("highest"):
         meta_train(
@@ -141,8 +138,10 @@ def train(
             keep=canonical_json(spec.keep),
             dataset=[f"{dataset}={store}" for dataset, store in stores.items()],
             start=pretrained_file(spec.start) if spec.start else None,
+            processes=spec.processes,
         )
-    write_whole(output, lambda temporary: shutil.copyfile(theta, temporary))
+    if not is_launched():
+        write_whole(output, lambda temporary: shutil.copyfile(theta, temporary))
 
 
 def main() -> None:

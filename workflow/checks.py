@@ -22,6 +22,7 @@ from rules_src.config.study import Config, Study, modality
 from rules_src.config.tasks import Images, Projections
 from rules_src.config_files import check_files
 from rules_src.errors import InputError
+from rules_src.folders import check_writable
 
 WATCHED = 50
 """Examples a class that a watched dataset is scored on, besides `labelled` ones."""
@@ -221,11 +222,7 @@ def check_folders(config: Config) -> None:
             f"results: at most {longest} bytes, and {longest_name} between two slashes, can be the path of a folder of "
             "results; give a shorter one"
         )
-    above = next(folder for folder in [results, *results.parents] if _is_there(folder))
-    if not above.is_dir():
-        raise InputError(f"results: {config.results}: {above} is no folder; give another, or move it away")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise InputError(f"results: {config.results}: {above} cannot be written to; give another")
+    check_writable(results, f"results: {config.results}")
     for folder, below, files in os.walk(results):
         stores = [name for name in below if name.endswith(".zarr")]
         below[:] = [name for name in below if name not in stores]
@@ -233,11 +230,6 @@ def check_folders(config: Config) -> None:
         marks = [mark for name in stores if (mark := Path(folder, name, ".snakemake_timestamp")).exists()]
         for path in [*marks, *(Path(folder, name) for name in files)]:
             check_time(path)
-
-
-def _is_there(path: Path) -> bool:
-    """Also what is a link to nowhere."""
-    return path.is_symlink() or path.exists()
 
 
 def _training_examples(dataset: Source) -> int | None:

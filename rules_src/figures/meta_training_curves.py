@@ -1,4 +1,4 @@
-"""Meta-training runs: the meta-loss, and the accuracy on data that the loss is not computed on."""
+"""Meta-training runs side by side: the meta-loss, and the accuracy on data that the loss is not computed on."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -14,48 +15,43 @@ from rules_src.storage import read_zarr
 
 WINDOW = 20
 """Meta-steps that the smoothed meta-loss averages over."""
+FAINT: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.3}
+"""Look of what a smoothed or averaged curve is made from."""
 
 NAMES = {"letters": "letters (training)", "held-out letters": "letters (held out)"}
 """Watched tasks of characters and faces that meta-training uses, and of those that it does not."""
 
 
 def draw(histories: list[Path]) -> Figure:
-    """Two panels a run, one row each: meta-loss, raw and smoothed, and accuracy with standard errors.
+    """One panel for the meta-loss, one for each kind of data that a run watches; one curve a run, as far as it goes.
 
     Args:
         histories: history stores.
     """
     runs = by_run(histories)
-    figure = Figure(figsize=(11.5, 3.8 * len(runs)))
-    figure.set_layout_engine("constrained", wspace=0.06)
-    panels = figure.subplots(len(runs), 2, squeeze=False, sharey="col")
-    watched = style.of_data([name for history in runs.values() for name in history["dataset"].values.tolist()])
-    for (left, right), (run, history) in zip(panels, runs.items(), strict=True):
-        _losses(left, history)
-        left.set(xlabel="meta-step", ylabel="meta-loss", title=f"meta-training run {run}")
-        left.legend(frameon=False)
-        for name in history["dataset"].values.tolist():
-            at, label = history["evaluation_step"].values, NAMES.get(name, name)
-            held_out_curve(right, history.sel(dataset=name), at, label=label, **watched[name])
-        right.set(xlabel="meta-step", ylabel="accuracy (%)", title=protocol(history))
-        style.percent_axis(right)
-        right.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    watched = list(dict.fromkeys(name for history in runs.values() for name in history["dataset"].values.tolist()))
+    figure, (losses, *panels) = style.panels(1 + len(watched))
+    looks = style.of_runs(list(runs))
+    for run, history in runs.items():
+        _losses(losses, history["meta_step"].values, history["meta_loss"].values, label=run, **looks[run])
+    losses.set(title=f"mean of the last {WINDOW} meta-steps", ylabel="meta-loss")
+    for axes, name in zip(panels, watched, strict=True):
+        for run, history in runs.items():
+            if name in history["dataset"].values:
+                at = history["evaluation_step"].values
+                held_out_curve(axes, history.sel(dataset=name), at, label=run, **looks[run])
+        accuracy_axis(axes, name)
+    below(figure, "meta-steps", runs)
+    style.legend_above(figure, losses, columns=len(runs))
     return figure
 
 
-def _losses(axes: Axes, history: xr.Dataset) -> None:
-    steps, losses = history["meta_step"].values, history["meta_loss"].values
-    if len(losses) == 1:
-        axes.plot(steps, losses[0], color="#b8b8b8", linewidth=0.8, label="every meta-step")
-        axes.plot(
-            steps, style.running_mean(losses[0], WINDOW), color="#303030", linewidth=2, label=f"mean of last {WINDOW}"
-        )
-        return
-    for index, loss in enumerate(losses):
-        label = f"each seed, mean of last {WINDOW}" if index == 0 else None
-        axes.plot(steps, style.running_mean(loss, WINDOW), color="#b8b8b8", linewidth=0.8, label=label)
-    smoothed = style.running_mean(losses.mean(0), WINDOW)
-    axes.plot(steps, smoothed, color="#303030", linewidth=2, label=f"mean of {len(losses)} seeds")
+def _losses(axes: Axes, steps: np.ndarray, losses: Float[np.ndarray, "seed step"], *, label: str, **look: Any) -> None:
+    """The smoothed mean over seeds, on each seed's; on every meta-step where there is one seed."""
+    for loss in losses:
+        shown = loss if len(losses) == 1 else style.running_mean(loss, WINDOW)
+        axes.plot(steps, shown, **{**look, "linestyle": "-"}, **FAINT)
+    axes.plot(steps, style.running_mean(losses.mean(0), WINDOW), linewidth=2, label=label, **look)
 
 
 def by_run(histories: Sequence[Path]) -> dict[str, xr.Dataset]:
@@ -67,19 +63,6 @@ def by_run(histories: Sequence[Path]) -> dict[str, xr.Dataset]:
     return {run: xr.concat(of_seeds, "meta_seed", join="exact") for run, of_seeds in runs.items()}
 
 
-def protocol(history: xr.Dataset) -> str:
-    """How the accuracy of a run was measured, which is not how the table's is."""
-    attrs = history.attrs
-    side, labelled, inner_steps = (attrs.get(name) for name in ("side", "labelled_per_class", "inner_steps"))
-    parts = [
-        "ridge readout",
-        f"{labelled} labels per class" if labelled else "",
-        f"{side} x {side} inputs" if side else "",
-        f"{inner_steps} inner steps" if inner_steps else "",
-    ]
-    return ", ".join(filter(None, parts))
-
-
 def held_out_curve(axes: Axes, history: xr.Dataset, at: np.ndarray, *, label: str, **look: Any) -> None:
     """Accuracy on one kind of data at `at`, which has an entry for each evaluation.
 
@@ -89,5 +72,33 @@ def held_out_curve(axes: Axes, history: xr.Dataset, at: np.ndarray, *, label: st
     seeds = len(accuracy)
     error = accuracy.std(0, ddof=1) / seeds**0.5 if seeds > 1 else history["held_out_sem"].values[0]
     mean = accuracy.mean(0)
-    axes.plot(at, mean, markersize=4, linewidth=2, label=label, **({"marker": "o"} | look))
+    axes.plot(at, mean, marker="o", markersize=4, linewidth=2, label=label, **look)
     axes.fill_between(at, mean - error, mean + error, color=look["color"], alpha=0.15, linewidth=0)
+
+
+def accuracy_axis(axes: Axes, name: str) -> None:
+    """Title and axis of a panel of such curves; `name` is of the data."""
+    axes.set(title=NAMES.get(name, name), ylabel="accuracy (%)")
+    style.percent_axis(axes)
+
+
+def below(figure: Figure, across: str, runs: dict[str, xr.Dataset]) -> None:
+    """What all panels have across, and how accuracies were measured, which is not how the table's are."""
+    protocols: dict[str, list[str]] = {}
+    for run, history in runs.items():
+        protocols.setdefault(_protocol(history), []).append(run)
+    alike = len(protocols) == 1
+    told = [f"accuracy{'' if alike else ' of ' + ', '.join(of)}: {how}" for how, of in protocols.items()]
+    figure.supxlabel("\n".join([across, *told]), fontsize="medium")
+
+
+def _protocol(history: xr.Dataset) -> str:
+    attrs = history.attrs
+    side, labelled, inner_steps = (attrs.get(name) for name in ("side", "labelled_per_class", "inner_steps"))
+    parts = [
+        "ridge readout",
+        f"{labelled} labels per class" if labelled else "",
+        f"{side} x {side} inputs" if side else "",
+        f"{inner_steps} inner steps" if inner_steps else "",
+    ]
+    return ", ".join(filter(None, parts))

@@ -69,6 +69,9 @@ CHANCE: dict[str, Any] = {"color": "#555555", "linestyle": ":", "linewidth": 1.5
 READOUT = "logistic-regression"
 """Readout that the figures show."""
 
+WIDEST = 3
+"""Panels in a row."""
+
 NARROWEST = 0.1
 """Smallest range of an accuracy axis: over less, differences that mean nothing look large."""
 
@@ -149,6 +152,20 @@ def _told_apart(names: Sequence[str], palette: str, key: str, marks: Sequence[An
     distinct = list(dict.fromkeys(names))
     colours = sns.color_palette(palette, len(distinct) + 1)
     return {name: {"color": colours[index], key: marks[index % len(marks)]} for index, name in enumerate(distinct)}
+
+
+def panels(count: int) -> tuple[Figure, Sequence[Axes]]:
+    """A figure of so many panels, `WIDEST` in a row, that have one range across."""
+    columns = 2 if count == 4 else min(WIDEST, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(0.5 + 4 * columns, 0.9 + 3.2 * rows), layout="constrained")
+    all_panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel().tolist()
+    for axes in all_panels[count:]:
+        axes.set_visible(False)
+    # Each shows its numbers, since the lowest of a column may be one that is left out.
+    for axes in all_panels:
+        axes.tick_params(labelbottom=True)
+    return figure, all_panels[:count]
 
 
 def percent_axis(axes: Axes, *, vertical: bool = True) -> None:

@@ -52,15 +52,28 @@ class Network(eqx.Module):
         x, used = inputs.reshape(-1, *self.image), []
         for block, kernel in enumerate(self.kernels):
             x = convolved(x, kernel, stride=2 if self.blocks == "strided" else 1)
-            statistics = known[block] if known else Statistics(x.mean((0, 1, 2)), x.var((0, 1, 2)))
+            statistics = known[block] if known else _statistics(x)
             gain = jax.lax.rsqrt(statistics.variance + EPSILON)
             gain = gain if self.scales is None else gain * self.scales[block]
             # What comes after is monotone in every filter, so that a quarter of it suffices.
             x = x if self.blocks == "strided" else _pooled(x, gain > 0)
-            x = jax.nn.relu((x - statistics.mean) * gain + self.shifts[block])
+            mean, gain, shift = (_each(len(x), value) for value in (statistics.mean, gain, self.shifts[block]))
+            x = jax.nn.relu((x - mean) * gain + shift)
             used.append(statistics)
         features = x.mean((1, 2)) if self.blocks == "strided" else x.reshape(len(x), -1)
         return features, tuple(used)
+
+
+def _statistics(x: Float[Array, "batch row column filter"]) -> Statistics:
+    # Image by image: XLA on CPU sums over everything in an order that depends on the number of threads.
+    mean = x.mean((1, 2)).mean(0)
+    return Statistics(mean, ((x - _each(len(x), mean)) ** 2).mean((1, 2)).mean(0))
+
+
+def _each(batch: int, value: Float[Array, " filter"]) -> Float[Array, "batch 1 1 filter"]:
+    """The same for every image; its gradient is a sum image by image, which XLA would merge without the barrier."""
+    each = jnp.broadcast_to(value, (batch, 1, 1, len(value)))
+    return jax.lax.optimization_barrier(each)  # type: ignore[no-untyped-call]
 
 
 def _pooled(

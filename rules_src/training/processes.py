@@ -73,15 +73,20 @@ def launch(count: int, *, cores: int) -> None:
     raise InputError(errors[0] if errors else f"one of {count} processes ended with exit code {code}; {AGAIN}")
 
 
+def is_launched() -> bool:
+    """Whether this process is one of several that `launch` has started."""
+    return PLACE in os.environ
+
+
 def join() -> bool:
     """Make this process, if it is one of several, find the others; false if it is none.
 
     Raises:
         InputError: it cannot reach them, or its place cannot be read.
     """
-    place = os.environ.get(PLACE)
-    if place is None:
+    if not is_launched():
         return False
+    place = os.environ[PLACE]
     try:
         position, _, address = place.partition("@")
         name, _, count = position.partition("/")
@@ -119,7 +124,8 @@ def check_equal(record: Mapping[str, str]) -> None:
     for name, values in zip(record, np.atleast_2d(of_all).T, strict=True):
         if (values != values[0]).any():
             number = int(np.argmax(values != values[0]))
-            raise InputError(f"{name}: process {number} has another one than process 0; start both from one checkout")
+            mend = "start both from one checkout and environment"
+            raise InputError(f"{name}: process {number} has another one than process 0; {mend}")
 
 
 @contextmanager

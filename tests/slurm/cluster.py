@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "squeue", "scontrol")
 NODES = ("node1", "node2")
 # GPUs in name alone. Memory is what jobs may ask for, and what a job is ended for taking more than.
 CONFIG = """
@@ -93,6 +93,8 @@ class Cluster:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Jobs of a test that was broken off would outlive the daemons.
+        self.cancel()
         for daemon in reversed(self.daemons):
             daemon.send_signal(signal.SIGTERM)
         for daemon in reversed(self.daemons):
@@ -106,6 +108,11 @@ class Cluster:
         """What a command of Slurm prints; nothing if it fails."""
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=30, check=False)
         return done.stdout
+
+    def cancel(self) -> None:
+        """End every job, its programs too."""
+        self.run("scancel", f"--user={_user()}")
+        self.wait(lambda: not self.run("squeue", "--noheader"))
 
     def jobs(self) -> dict[int, dict[str, str]]:
         """Every job so far by its number: what Slurm tells of it, `JobState` and `Comment` among others."""

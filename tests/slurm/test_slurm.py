@@ -27,6 +27,8 @@ SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 PROFILE = ["--profile", "workflow/profiles/slurm", "--slurm-status-command", "squeue", "--latency-wait", "5"]
 PROFILE += ["--slurm-init-seconds-before-status-checks", "3", "--cores", "2", "--resources", "mem_mb=16000"]
 LOCAL = ["--cores", "2"]
+PATIENCE = 3600
+"""Seconds that a run may take; minutes where nothing else has the machine's cores."""
 LONG = {"meta_steps": 20_000, "held_out": {"every": 200}}
 META_TRAIN = "meta_train"
 METHODS, DATASETS = ("learned", "random-init", "pca", "vae"), ("digits", "mnist-5k")
@@ -58,9 +60,18 @@ class Study:
 
     def run(self, *arguments: str, fails: bool = False) -> str:
         process = self.start(*arguments)
-        output, _ = process.communicate(timeout=900)
+        output = self.end(process)
         assert (process.returncode != 0) == fails, output
         return output
+
+    def end(self, process: subprocess.Popen[str]) -> str:
+        """What a run that was started says; one that takes too long is ended, its jobs too."""
+        try:
+            return process.communicate(timeout=PATIENCE)[0]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            self.cluster.cancel()
+            raise AssertionError(f"not done after {PATIENCE} s: {process.communicate()[0]}") from None
 
     def jobs(self) -> list[dict[str, str]]:
         """Slurm's account of this study's jobs, in the order of submission."""
@@ -160,14 +171,14 @@ def test_a_node_that_goes_down_loses_nothing(tmp_path_factory: pytest.TempPathFa
     study = _study(tmp_path_factory, cluster, **LONG)
     process = study.start(META_TRAIN, *PROFILE)
     states = "meta_train/*/seed-0/state/*/step-*"
-    cluster.wait(lambda: len(list(study.results.glob(states))) > 1 or process.poll() is not None, seconds=300)
+    cluster.wait(lambda: len(list(study.results.glob(states))) > 1 or process.poll() is not None, seconds=PATIENCE)
     assert process.poll() is None, process.communicate()[0]
     (job,) = [job for job in study.jobs() if "meta_train_rule" in job["Comment"]]
     node = job["NodeList"]
     assert node in NODES
     cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     try:
-        output, _ = process.communicate(timeout=900)
+        output = study.end(process)
     finally:
         cluster.run("scontrol", "update", f"nodename={node}", "state=resume")
     assert process.returncode == 0, output

@@ -1,5 +1,8 @@
 """The command `metaplastic`."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from rules_src.errors import InputError
 from rules_src.estimator import LearnedRule
 from rules_src.update_rules.theta import initial_rule, save_theta, trained_rule
 
+ROOT = Path(__file__).parents[2]
 SMALL = {"hidden": [4], "features": 3, "inner_steps": 2, "batch": 8}
 RUN = """
 datasets: {letters: {source: letters, side: 12}}
@@ -59,7 +63,7 @@ def test_features_are_those_of_the_transformer_and_labels_stay(theta: str, tmp_p
             "a,b\n1,2\n3,4\n",
             "in.csv/out.csv",
             None,
-            "FOLDER/in.csv/out.csv: FOLDER/in.csv is no folder that can be written to; name another file",
+            "FOLDER/in.csv/out.csv: FOLDER/in.csv is no folder; give another, or move it away",
         ),
         ("a,b\n1,2\n3,4\n", "out.csv", ["c"], "FOLDER/in.csv: no column 'c'; it holds 'a', 'b'"),
         (
@@ -137,6 +141,17 @@ def test_training_leaves_a_theta_that_the_next_call_finds_finished(
     cli.train(tmp_path / "mine.yaml", tmp_path / "mine.safetensors", seed=3)
     assert (tmp_path / "mine.safetensors").read_bytes() == content
     assert states == {path: path.stat().st_mtime_ns for path in (tmp_path / "mine.run/state").rglob("*.safetensors")}
+
+
+@pytest.mark.slow
+def test_training_in_two_processes_ends_with_the_bytes_of_one_of_two_devices(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from rules_src.cli import main; main()", "train", "mine.yaml", "--output"]
+    for name, processes, devices in (("one", 1, 2), ("two", 2, 1)):
+        (tmp_path / "mine.yaml").write_text(f"{RUN}    processes: {processes}\n")
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": str(devices)}
+        subprocess.run([*command, f"{name}.safetensors"], cwd=tmp_path, env=environment, check=True)
+    one, two = ((tmp_path / f"{name}.safetensors").read_bytes() for name in ("one", "two"))
+    assert one == two
 
 
 @pytest.mark.parametrize(

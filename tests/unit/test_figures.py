@@ -21,6 +21,7 @@ from rules_src.figures import (
     accuracy_over_partitions,
     embedding_health,
     learning_curves,
+    meta_training_curves,
     objective_mismatch,
     permuted_inputs,
     principal_components,
@@ -397,6 +398,18 @@ def test_runs_are_drawn_side_by_side_over_the_arithmetic_they_took_where_they_wa
     stranger = written_history(tmp_path / "stranger", "stranger", dataset=np.array(["x", "y"], dtype=object))
     with pytest.raises(InputError, match="watches nothing that the other runs watch"):
         draw([history, stranger])
+
+
+def test_curves_of_runs_lie_over_one_another_and_none_is_cut_off(history, tmp_path):
+    other = written_history(tmp_path / "other", "other", dataset=np.array(["digits", "words"], dtype=object))
+    figure = meta_training_curves.draw([history, other])
+    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_visible()}
+    drawn = {title: [line.get_label() for line in axes.lines] for title, axes in panels.items()}
+    assert [drawn[name] for name in ("letters (training)", "digits", "words")] == [["run"], ["run", "other"], ["other"]]
+    assert len({axes.get_xlim() for axes in panels.values()}) == 1
+    for axes in panels.values():
+        low, high = axes.get_ylim()
+        assert all(low <= y <= high for line in axes.lines for y in line.get_ydata())
 
 
 def test_networks_are_shown_along_one_line_of_each_way_to_vary_them(tmp_path):

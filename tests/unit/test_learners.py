@@ -130,6 +130,23 @@ def test_blocks_are_pooled_before_they_are_normalised_whatever_the_sign_of_their
     np.testing.assert_allclose(found, expected.reshape(6, -1), rtol=1e-4, atol=1e-5)
 
 
+def test_gradients_of_prototypical_networks_are_the_same_bytes_on_any_number_of_threads():
+    code = """
+import hashlib, jax
+from rules_src.config.learners import ProtoNets
+from rules_src.learners import protonets
+learner = protonets.initial(ProtoNets(kind="protonets", filters=64), jax.random.key(0), (28, 28, 1))
+support, query = (jax.random.normal(jax.random.key(n), (20, n, 784)) for n in (1, 5))
+gradient = jax.jit(jax.grad(lambda learner: learner.outcome(support, query).loss))(learner)
+print(hashlib.md5(b"".join(bytes(leaf) for leaf in jax.device_get(jax.tree.leaves(gradient)))).hexdigest())
+"""
+
+    def on(threads: int) -> bytes:
+        return subprocess.check_output([sys.executable, "-c", code], env={**os.environ, "NPROC": str(threads)})
+
+    assert on(1) == on(2) == on(3)
+
+
 def test_a_query_of_prototypical_networks_does_not_depend_on_the_others():
     learner = protonets.initial(ProtoNets(kind="protonets", filters=2), jax.random.key(0), (16, 16, 1))
     support, query = task(width=256)

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -83,22 +84,51 @@ def test_a_process_that_dies_ends_all_with_one_line_and_the_next_attempt_goes_on
     runs.assert_equal("one", name)
 
 
-def test_processes_of_other_configs_or_without_a_first_one_are_refused_in_one_line(runs: Runs) -> None:
-    def started(place: str, *command: str) -> subprocess.Popen[str]:
-        pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
-        environment = {**runs.environment, "METAPLASTIC_PROCESS": place}
-        return subprocess.Popen([sys.executable, *command], env=environment, text=True, **pipes)
+def _started(runs: Runs, place: str, *command: str) -> subprocess.Popen[str]:
+    """One of several processes, without a launcher."""
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    environment = {**runs.environment, "METAPLASTIC_PROCESS": place}
+    return subprocess.Popen([sys.executable, *command], env=environment, text=True, **pipes)
 
+
+def test_a_first_process_that_cannot_be_reached_is_told_in_one_line(runs: Runs) -> None:
     # Port 9 is nobody's.
     impatient = "from rules_src.training import processes; processes.PATIENCE = 2; processes.join()"
-    alone = started("1/2@localhost:9", "-c", impatient)
-    toy = str(PROGRAM), str(runs.folder / "unequal")
-    first = started("0/2@localhost:17171", *toy, TWO)
-    second = started("1/2@localhost:17171", *toy, '{"batch": 6, "processes": 2}')
+    alone = _started(runs, "1/2@localhost:9", "-c", impatient)
     place = "METAPLASTIC_PROCESS 1/2@localhost:9: the processes do not find one another"
     assert place in _errors(alone)[-1]
-    for process in (first, second):
-        line = "error: config: process 1 has another one than process 0; start both from one checkout"
+
+
+# The program with more in the record of what its run is of.
+WITH_RECORD = """
+import json, runpy, sys
+from rules_src.training import state
+more, versions, sys.argv = json.loads(sys.argv[1]), state.versions, sys.argv[2:]
+state.versions = lambda: versions() | more
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "specs", "records"),
+    [
+        ("config", (TWO, '{"batch": 6, "processes": 2}'), ("{}", "{}")),
+        ("code", (TWO, TWO), ('{"code": "1"}', '{"code": "2"}')),
+        ("jax", (TWO, TWO), ("{}", '{"jax": "0.1"}')),
+    ],
+)
+def test_processes_of_unequal_configs_code_or_versions_are_refused_in_one_line(
+    runs: Runs, entry: str, specs: tuple[str, str], records: tuple[str, str]
+) -> None:
+    with socket.socket() as free:
+        free.bind(("", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    processes = [
+        _started(runs, f"{number}/2@{address}", "-c", WITH_RECORD, record, str(PROGRAM), str(runs.folder / entry), spec)
+        for number, (spec, record) in enumerate(zip(specs, records, strict=True))
+    ]
+    for process in processes:
+        line = f"error: {entry}: process 1 has another one than process 0; start both from one checkout and environment"
         assert _errors(process) == [line]
 
 

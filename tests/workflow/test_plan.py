@@ -35,6 +35,13 @@ def test_each_config_plans_its_jobs(checkout: Checkout, config: str, counts: dic
     assert checkout.jobs("--configfile", f"config/{config}.yaml") == counts | once
 
 
+def test_the_entry_of_the_workflow_catalog_plans_the_same(checkout: Checkout):
+    found = checkout.jobs("--snakefile", "workflow/Snakefile", "--configfile", "config/smoke.yaml")
+    expected = checkout.jobs("--configfile", "config/smoke.yaml")
+    assert found.pop("entry") == expected.pop("all") == 1
+    assert found == expected
+
+
 def test_the_paper_s_studies_are_planned_in_time_and_share_what_they_have_in_common(whole: Checkout):
     start = time.monotonic()
     jobs = whole.jobs("--configfile", "config/paper.yaml")

@@ -22,7 +22,7 @@ try:
 except InputError as error:
     sys.exit(f"error: {error}")
 
-plan = Plan(settings, Path(workflow.basedir) / "rules_src")
+plan = Plan(settings, CHECKOUT / "rules_src")
 
 # Stages run with the Python that runs Snakemake, whether or not its environment is activated. Jobs inherit this, on
 # other machines too, where Snakemake reads this file again.
@@ -58,7 +58,7 @@ def of_experiments(ask, figure=None):
 
 def config_options():
     """The option that names the config files laid over the default one."""
-    default = Path(workflow.basedir, "config/config.yaml")
+    default = CHECKOUT / "config/config.yaml"
     files = [
         str(file) for file in workflow.configfiles if Path(file).resolve() != default
     ]
