@@ -50,9 +50,9 @@ TINY = {
 
 def test_what_is_trained_once_serves_every_study_and_bounds_need_no_embedding(checkout: Checkout):
     jobs = checkout.jobs("cactus", "cactus_partitions", "--configfile", "config/cactus.yaml")
-    # Three embeddings and pixels; ACAI's clusters are those of both studies.
-    assert (jobs["embed"], jobs["partition"], jobs["meta_learn"]) == (4, 8, 16)
-    assert (jobs["evaluate_meta_learned"], jobs["evaluate_on_features"]) == (18, 12)
+    # Three embeddings; ACAI's clusters are those of both studies.
+    assert (jobs["embed"], jobs["partition"], jobs["meta_learn"]) == (3, 5, 10)
+    assert (jobs["evaluate_meta_learned"], jobs["evaluate_on_features"]) == (12, 12)
     bounds = checkout.jobs("cactus_bounds", "--configfile", "config/cactus.yaml")
     assert bounds == {
         "prepare_dataset": 1,
