@@ -58,12 +58,12 @@ def meta_training(spec: MetaTrain) -> dict[str, int]:
 
 def applying(spec: Apply, base_model: BaseModel, rule: Any, dataset: Any, *, thetas: int) -> dict[str, int]:
     """Of applying a rule: base models with their averages, the dataset twice, and two layers of all its examples."""
-    inputs = _inputs(dataset)
+    seeds, inputs = max(spec.seeds, spec.seeds_a_theta or 0), _inputs(dataset)
     widths = _widths(base_model, inputs)
     two_layers = max(map(sum, pairwise(widths)))
-    recorded = thetas * spec.seeds * len(spec.inner_steps) * EXAMPLES * base_model.features
-    kept = NUMBER * (3 * spec.seeds * _weights(widths) + EXAMPLES * (2 * inputs + two_layers) + 2 * recorded)
-    work = thetas * spec.seeds * spec.inner_steps[-1] * spec.batch * sum(widths) * _channels(rule) ** 2
+    recorded = thetas * seeds * len(spec.inner_steps) * EXAMPLES * base_model.features
+    kept = NUMBER * (3 * seeds * _weights(widths) + EXAMPLES * (2 * inputs + two_layers) + 2 * recorded)
+    work = thetas * seeds * spec.inner_steps[-1] * spec.batch * sum(widths) * _channels(rule) ** 2
     return {"mem_mb": PROCESS + kept // MEGABYTE, "runtime": _minutes(SECONDS * work)}
 
 

@@ -48,8 +48,9 @@ def few_shot(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
         join="outer",
         combine_attrs="drop_conflicts",
     )
-    order = list(dict.fromkeys(name for part in parts for name in part["representation"].values.tolist()))
-    return joined.sel(representation=order).transpose("dataset", "representation", "shots", ...)
+    return joined.sel(representation=_in_order(parts, "representation")).transpose(
+        "dataset", "representation", "shots", ...
+    )
 
 
 def architectures(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -109,7 +110,7 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     except xr.MergeError as error:
         raise InputError("summaries tell different numbers of one learner; publish one of them") from error
     joined = joined.assign({name: joined[name].fillna(0) for name in NUMBERS})
-    order = {name: _in_order(summaries, name) for name in ("dataset", "embedding", "learner")}
+    order = {name: _in_order(summaries, name) for name in DIMENSIONS[:3]}
     if len(order["embedding"]) > 1:
         order["embedding"] = [name for name in order["embedding"] if name != NONE]
     on_embedding = joined["on_embedding"].astype(bool)

@@ -1,13 +1,12 @@
 """Rules without meta-parameters, behind the same interface as the learned ones: baselines for free."""
 
 import equinox as eqx
-import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from rules_src.base_model import BaseModel
 from rules_src.config.rules import Hebb, Identity, Oja
 from rules_src.update_rules.base import UpdateRule
-from rules_src.update_rules.weight_change import column_normalised, standardise
+from rules_src.update_rules.weight_change import column_normalised, standardise, unit_total_variance
 
 
 class IdentityRule(UpdateRule):
@@ -30,8 +29,7 @@ class OjaRule(UpdateRule):
         """W <- W + rate (x y^T - W y y^T) with y = W^T x, for centred x of unit total variance."""
 
         def changed(W: Array, lower: Array) -> Array:
-            lower = lower - lower.mean(0)
-            lower = lower * jax.lax.rsqrt((lower**2).sum(1).mean() + 1e-6)
+            lower = unit_total_variance(lower)
             y = lower @ W
             return W + self.rate * (lower.T @ y - W @ (y.T @ y)) / len(lower)
 

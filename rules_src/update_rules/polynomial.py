@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from rules_src.base_model import BaseModel, Own, in_blocks
 from rules_src.config.rules import Polynomial
 from rules_src.update_rules.base import MetaTrainable
-from rules_src.update_rules.weight_change import WIDE, saturate, standardise
+from rules_src.update_rules.weight_change import WIDE, saturate, standardise, unit_total_variance
 
 ORDERS = 3
 """Powers 0, 1 and 2 of each quantity."""
@@ -84,8 +84,7 @@ def synapses(
     W: Float[Array, "lower upper"], lower: Float[Array, "batch lower"], upper: Float[Array, "batch upper"] | None = None
 ) -> Synapses:
     """What the synapses of a layer see of a batch of activities below it, and of those above where they are given."""
-    lower = lower - lower.mean(0)
-    lower = lower * jax.lax.rsqrt((lower**2).sum(1).mean() + 1e-6)
+    lower = unit_total_variance(lower)
     above = lower @ W if upper is None else standardise(upper) * upper.shape[1] ** -0.5
     scale = len(W) ** 0.5
     return Synapses(scale * lower, above, scale * W, scale * (above @ W.T))
@@ -97,7 +96,7 @@ def powers(a: Float[Array, "batch unit"]) -> Float[Array, "3 batch unit"]:
 
 
 def build(spec: Polynomial, key: PRNGKeyArray) -> PolynomialRule:
-    """The rule at its initial theta: Oja's subspace rule, and a little of every term."""
+    """The rule at its initial theta: Oja's subspace rule, and of every term as much as `spread` says."""
     coefficients = spec.spread * jax.random.normal(key, (ORDERS,) * 4)
     oja = jnp.zeros((ORDERS,) * 4).at[1, 1, 0, 0].set(spec.initial_rate).at[0, 1, 0, 1].set(-spec.initial_rate)
     return PolynomialRule(coefficients + oja, spec.above == "activation")

@@ -58,6 +58,12 @@ def standardise(x: Float[Array, "batch unit"]) -> Float[Array, "batch unit"]:
     return x * jax.lax.rsqrt((x**2).mean(0) + 1e-6)
 
 
+def unit_total_variance(x: Float[Array, "batch unit"]) -> Float[Array, "batch unit"]:
+    """Zero mean over the batch, and a variance of one summed over units."""
+    x = x - x.mean(0)
+    return x * jax.lax.rsqrt((x**2).sum(1).mean() + 1e-6)
+
+
 def column_normalised(W: Float[Array, "lower upper"]) -> Float[Array, "lower upper"]:
     """Scale each upper unit's incoming weights to unit root mean square."""
     return W * jax.lax.rsqrt((W**2).mean(0) + 1e-6)
