@@ -15,7 +15,7 @@ from rules_src.config.base import (
     Section,
     Seed,
 )
-from rules_src.config.rules import BaseModel, Learned, Precision, Published
+from rules_src.config.rules import BaseModel, Learned, Polynomial, Precision, Published
 from rules_src.config.tasks import Tasks
 from rules_src.config.training import Keep
 
@@ -171,6 +171,8 @@ class MetaTrain(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> "MetaTrain":
+        if isinstance(self.rule, Polynomial) and self.precision != "float32":
+            raise ValueError("precision: a polynomial rule has no update network whose precision to choose")
         shapes = len(self.base_models)
         each, left = divmod(self.parallel_tasks, shapes)
         if left:

@@ -86,8 +86,6 @@ class Polynomial(Section):
     coefficients each, or the layer's own activations, standardised."""
     initial_rate: PositiveFloat = 0.3
     """Of Oja's subspace rule, which is where meta-training starts."""
-    spread: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Standard deviation of what is added to every coefficient there; 0.01 is enough to undo that rule."""
 
 
 class Oja(Section):

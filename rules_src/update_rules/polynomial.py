@@ -1,14 +1,13 @@
 """The smallest learned rule: a polynomial of what a synapse sees, meta-trained like any other.
 
-To second order in each of the activity below it, the activity above it and its weight, as Confavreux et al. 2020 and
-Mehta et al. 2024 have it; and in a fourth quantity that Oja's subspace rule (1989) needs, what the units above
-together give back to the one below. Without powers of that the terms are the 27 of Confavreux et al.
+Its terms are the 27 of Confavreux et al. 2020, to second order in each of the activity below, the activity above and
+the weight; and the one that Oja's subspace rule (1989) needs besides, of what the units above together give back to
+the one below.
 """
 
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -36,20 +35,22 @@ class Synapses(NamedTuple):
 
 
 class PolynomialRule(MetaTrainable):
-    """W <- W + the mean over the batch of sum of theta[a, b, c, d] below^a above^b weight^c returned^d.
+    """W <- W + the mean over the batch of: sum of theta[a, b, c] below^a above^b weight^c, + subspace above returned.
 
     Biases and V stay as they were drawn. A step moves a unit's weights by less than their size, were they orthonormal.
     """
 
-    coefficients: Float[Array, "3 3 3 3"]
-    """By the orders in the activity below and above, in the weight and in what is returned."""
+    coefficients: Float[Array, "3 3 3"]
+    """By the orders in the activity below, in that above and in the weight."""
+    subspace: Float[Array, ""]
+    """Of what is returned; Oja's subspace rule has minus its rate here."""
     by_activation: bool = eqx.field(static=True, default=False)
     """Whether the activity above is the layer's own and not the product with the weights."""
 
     @property
     def rate(self) -> Float[Array, ""]:
         """Norm of the coefficients; there is no rate besides."""
-        return jnp.sqrt((self.coefficients**2).sum())
+        return jnp.sqrt((self.coefficients**2).sum() + self.subspace**2)
 
     def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
         """One inner step on the unlabelled batch `x`."""
@@ -69,7 +70,8 @@ class PolynomialRule(MetaTrainable):
         """The bounded change of the weights; by a block of upper units at a time where there are `WIDE` many."""
         batch, lower = seen.below.shape
         # What a power of the activity above is multiplied with: nine matrices of a row an example.
-        factors = jnp.einsum("abcd,axl,dxl->bcxl", self.coefficients, powers(seen.below), powers(seen.returned))
+        factors = jnp.einsum("abc,axl->bcxl", self.coefficients, powers(seen.below))
+        factors = factors.at[1, 0].add(self.subspace * seen.returned)
 
         def block(own: Own) -> Float[Array, "lower own"]:
             above, weight = powers(own(seen.above)), own(seen.weight)
@@ -96,7 +98,7 @@ def powers(a: Float[Array, "batch unit"]) -> Float[Array, "3 batch unit"]:
 
 
 def build(spec: Polynomial, key: PRNGKeyArray) -> PolynomialRule:
-    """The rule at its initial theta: Oja's subspace rule, and of every term as much as `spread` says."""
-    coefficients = spec.spread * jax.random.normal(key, (ORDERS,) * 4)
-    oja = jnp.zeros((ORDERS,) * 4).at[1, 1, 0, 0].set(spec.initial_rate).at[0, 1, 0, 1].set(-spec.initial_rate)
-    return PolynomialRule(coefficients + oja, spec.above == "activation")
+    """The rule at its initial theta, Oja's subspace rule; nothing of it is drawn."""
+    del key
+    rate = jnp.array(spec.initial_rate)
+    return PolynomialRule(jnp.zeros((ORDERS,) * 3).at[1, 1, 0].set(rate), -rate, spec.above == "activation")

@@ -182,6 +182,11 @@ def test_the_default_config_is_valid():
             "meta_train.compact-letters: base_models.features: has to be rule.features, 16",
         ),
         (
+            "meta_train.compact-letters",
+            known()["meta_train"]["compact-letters"] | {"rule": {"kind": "polynomial"}, "precision": "bfloat16"},
+            "meta_train.compact-letters: precision: a polynomial rule has no update network",
+        ),
+        (
             "meta_train.compact-letters.base_models",
             [{"hidden": [width], "features": 32} for width in (16, 32, 64)],
             "meta_train.compact-letters: parallel_tasks: 8 cannot be shared out over 3 base_models",

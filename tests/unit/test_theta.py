@@ -34,7 +34,7 @@ def _rewrite(path: Path, change: Callable[[dict[str, np.ndarray]], object]) -> N
     save_file(arrays, path, {"format": FORMAT, "rule": json.dumps(SPEC.model_dump())})
 
 
-@pytest.mark.parametrize("spec", [SPEC, Polynomial(kind="polynomial", spread=0.5)], ids=lambda spec: spec.kind)
+@pytest.mark.parametrize("spec", [SPEC, Polynomial(kind="polynomial", initial_rate=0.5)], ids=lambda spec: spec.kind)
 def test_a_round_trip_keeps_every_number_and_the_config(path: Path, spec: Learned) -> None:
     saved = built_rule(spec, jax.random.key(7))
     save_theta(saved, path, spec=spec.model_dump())
