@@ -33,6 +33,8 @@ PLACE = "METAPLASTIC_PROCESS"
 `srun` where Slurm tells it, which also shows each of them a GPU of its own."""
 PATIENCE = 60
 """Seconds that processes wait for one another at the start."""
+GRACE = 2
+"""Seconds that processes have to end in once one has told its error: JAX lets none end before the others do."""
 ERROR = "error: "
 NOISE = re.compile(
     r".*peer ranks|[WEF]\d{4} \S+ +\d+ (preemption_sync|coordination_service|client\.h)"
@@ -59,7 +61,7 @@ def launch(count: int, *, cores: int) -> None:
         listeners.append(threading.Thread(target=_listen, args=(reading, stream, errors)))
         listeners[-1].start()
     try:
-        code = _first_failure(members)
+        code = _first_failure(members, errors)
     finally:
         for member in members:
             member.kill()
@@ -115,6 +117,9 @@ def from_first(number: int) -> int:
 
 def check_equal(record: Mapping[str, str]) -> None:
     """Let processes pass that are of one config, code and data, and of equal versions.
+
+    To be called before anything is compiled: in what they first do together JAX waits half a minute for the others, and
+    what the first one has kept of earlier programs the others have to compile.
 
     Raises:
         InputError: they are not; the first entry of `record` that differs is named.
@@ -210,14 +215,19 @@ def _reach(address: str) -> None:
             time.sleep(0.1)
 
 
-def _first_failure(members: Sequence[subprocess.Popen[bytes]]) -> int:
+def _first_failure(members: Sequence[subprocess.Popen[bytes]], errors: Sequence[str]) -> int:
     """Exit code of the one that failed, of one that was killed before one that only misses it; 0 if all end well."""
+    deadline = None
     while True:
         codes = [member.poll() for member in members]
         if failed := [code for code in codes if code]:
             return min(failed)
         if None not in codes:
             return 0
+        if errors:
+            deadline = deadline or time.monotonic() + GRACE
+            if time.monotonic() > deadline:
+                return 1
         time.sleep(0.1)
 
 

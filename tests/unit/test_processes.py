@@ -15,6 +15,7 @@ from toy_run import SPEC
 from toy_runs import PROGRAM, Runs
 
 from rules_src.config.meta_train import MetaTrain
+from rules_src.training.lock import locked
 
 TWO = '{"processes": 2}'
 
@@ -82,6 +83,25 @@ def test_a_process_that_dies_ends_all_with_one_line_and_the_next_attempt_goes_on
     assert not [member for member in members if Path(f"/proc/{member}").exists()]
     assert int(runs.finish(name, TWO).split()[0]) >= 4
     runs.assert_equal("one", name)
+
+
+def test_an_error_of_one_process_ends_all_at_once(runs: Runs) -> None:
+    """Though it cannot end before the others, which wait for it."""
+    folder = runs.folder / "taken"
+    with locked(folder):
+        launcher = runs.start("taken", TWO)
+        _, errors = launcher.communicate(timeout=100)
+    holder = (
+        f"{folder}: in use by process {os.getpid()} on {socket.gethostname()}; wait for it or end it, then run again"
+    )
+    assert errors.splitlines() == [f"error: {holder}"]
+    assert launcher.returncode == 1
+
+
+@pytest.mark.slow
+def test_a_process_that_compiles_for_longer_than_another_is_waited_for(runs: Runs) -> None:
+    runs.finish("late", TWO, "", "35")
+    runs.assert_equal("one", "late")
 
 
 def _started(runs: Runs, place: str, *command: str) -> subprocess.Popen[str]:

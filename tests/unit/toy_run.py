@@ -1,12 +1,14 @@
-"""A tiny run in a process of its own: python toy_run.py FOLDER [CHANGES OF THE SPEC AS JSON] [EVENT].
+"""A tiny run in a process of its own: python toy_run.py FOLDER [CHANGES OF THE SPEC AS JSON] [EVENT] [LATE].
 
-With EVENT, the process kills itself at that one of its writes, renames and flushes; a write is then half done.
+With EVENT, the process kills itself at that one of its writes, renames and flushes; a write is then half done. Of
+several processes all but the first come LATE by so many seconds to what they do together.
 """
 
 import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -88,25 +90,31 @@ def kill_at(event: int) -> None:
     os.replace = counted(os.replace)
 
 
-def main(folder: str, changes: str = "{}", event: str = "") -> None:
+def main(folder: str, changes: str = "{}", event: str = "", late: str = "0") -> None:
     if event:
         kill_at(int(event))
     spec = MetaTrain.model_validate(SPEC | json.loads(changes))
     if not join() and spec.processes > 1:
         launch(spec.processes, cores=1)
         return
+    record = {"config": short_hash(canonical_json(spec, without=EXECUTION)), **versions()}
+    with together():
+        check_equal(record)
+        if not is_first():
+            time.sleep(float(late))
+        train(Path(folder), spec, record)
+
+
+def train(folder: Path, spec: MetaTrain, record: dict[str, str]) -> None:
     pixels = jax.random.randint(jax.random.key(0), (8, 6, 6), 0, 256).astype(jnp.uint8)
     letters = Images(pixels, first=jnp.arange(0, 8, 2), count=jnp.full(4, 2))
     probe = jax.jit(lambda: source_probe(jax.random.key(2), letters, spec))()
-    record = {"config": short_hash(canonical_json(spec, without=EXECUTION)), **versions()}
     rule = Hebbian(0.1, 0.01)
-    place = Folder(Path(folder), record)
+    place = Folder(folder, record)
     run = MetaTraining(rule, {"letters": letters}, spec, {"letters": (probe, 2)}, place)
-    with together():
-        check_equal(record)
-        for item in resumed(run, place, spec.keep):
-            if is_first():
-                print(int(item.state.meta_step), flush=True)
+    for item in resumed(run, place, spec.keep):
+        if is_first():
+            print(int(item.state.meta_step), flush=True)
 
 
 if __name__ == "__main__":
