@@ -1,7 +1,5 @@
 """A table of results as a page that a browser shows, for the report."""
 
-from importlib.metadata import version
-
 from markdown_it import MarkdownIt
 
 PAGE = """<!DOCTYPE html>
@@ -16,7 +14,6 @@ th {{ border-bottom-color: #8a8a8a; }}
 code, th {{ white-space: nowrap; }}
 </style>
 <h1>{title}</h1>
-<p>metaplastic {version}</p>
 {body}</html>
 """
 
@@ -24,4 +21,4 @@ code, th {{ white-space: nowrap; }}
 def table_page(title: str, markdown: str) -> str:
     """A page of its own, without anything from elsewhere; `markdown` may hold tables, and no HTML of it is taken."""
     renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
-    return PAGE.format(title=title, version=version("metaplastic"), body=renderer.render(markdown))
+    return PAGE.format(title=title, body=renderer.render(markdown))
