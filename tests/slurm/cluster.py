@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "squeue", "scontrol")
 NODES = ("node1", "node2")
 # GPUs in name alone. Memory is what jobs may ask for, and what a job is ended for taking more than.
@@ -103,6 +105,15 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
+        # Of a node that was taken down Slurm has forgotten what ran there.
+        for program in self.programs():
+            program.kill()
+
+    def programs(self) -> list[psutil.Process]:
+        """What runs of jobs and of whoever has submitted them, by the environment that they have in common."""
+        folder = str(self.folder / "bin")
+        processes = psutil.process_iter(["environ"])
+        return [process for process in processes if folder in (process.info["environ"] or {}).get("PATH", "")]
 
     def run(self, *command: str) -> str:
         """What a command of Slurm prints; nothing if it fails."""

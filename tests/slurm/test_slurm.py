@@ -202,6 +202,10 @@ def test_a_partition_that_demands_an_account_says_so(
 def test_everything_is_taken_down_again() -> None:
     with tempfile.TemporaryDirectory(prefix="slurm-") as folder, Cluster(Path(folder)) as cluster:
         daemons = [daemon.pid for daemon in cluster.daemons]
+        # A program that the job does not wait for, in a session of its own.
+        cluster.run("sbatch", "--output=/dev/null", "--wrap", "setsid --fork sleep 1000")
+        cluster.wait(lambda: any(program.name() == "sleep" for program in cluster.programs()))
     time.sleep(0.5)
     assert not [pid for pid in daemons if Path(f"/proc/{pid}").exists()]
+    assert not cluster.programs()
     assert os.environ.get("SLURM_CONF") is None
