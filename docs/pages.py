@@ -23,5 +23,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         # Links from one of them to another.
         for page, target in PAGES.items():
             text = text.replace(f"]({target})", f"]({page})")
+        # And from the top to the site's own.
+        text = text.replace("](docs/", "](")
         files.append(File.generated(config, name, content=text))
     return files

@@ -49,12 +49,19 @@ def test_what_one_process_has_begun_two_can_end_and_the_other_way_round(runs: Ru
 
 def _stop_after(runs: Runs, name: str, changes: str, steps: int) -> None:
     process = runs.start(name, changes, devices=2 if changes == "{}" else 1)
-    assert process.stdout
-    while int(process.stdout.readline()) < steps:
-        pass
+    _wait_for(process, steps)
     process.kill()
     process.communicate()
     _wait_until_free(runs.folder / name)
+
+
+def _wait_for(process: subprocess.Popen[str], steps: int) -> None:
+    """Until a run says that it has done so many meta-steps."""
+    assert process.stdout
+    for line in process.stdout:
+        if int(line) >= steps:
+            return
+    pytest.fail(process.communicate()[1])
 
 
 def _wait_until_free(folder: Path) -> None:
@@ -71,9 +78,7 @@ def _wait_until_free(folder: Path) -> None:
 def test_a_process_that_dies_ends_all_with_one_line_and_the_next_attempt_goes_on(runs: Runs, number: int) -> None:
     name = f"without {number}"
     launcher = runs.start(name, TWO)
-    assert launcher.stdout
-    while int(launcher.stdout.readline()) < 4:
-        pass
+    _wait_for(launcher, 4)
     members = _members(launcher.pid)
     os.kill(members[number], signal.SIGKILL)
     _, errors = launcher.communicate(timeout=60)
