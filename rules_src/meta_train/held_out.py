@@ -64,7 +64,7 @@ def dataset_probe(
     if fewest < needed:
         raise InputError(f"held_out.datasets: a class has {fewest} examples; watching a dataset takes {needed} of each")
 
-    def sample(key: PRNGKeyArray) -> Probe:
+    def sample(key: PRNGKeyArray, inputs: Array, labels: Array) -> Probe:
         key_order, key_permutation, key_phi, key_batches = jax.random.split(key, 4)
         x = inputs[:, jax.random.permutation(key_permutation, inputs.shape[1])]
         order = jax.random.permutation(key_order, len(labels))
@@ -83,7 +83,9 @@ def dataset_probe(
             labels[score],
         )
 
-    return eqx.filter_vmap(sample)(jax.random.split(key, spec.held_out.tasks))
+    # The dataset is an argument and no constant of the program, which may be much larger than the sample.
+    sampled = eqx.filter_vmap(sample, in_axes=(0, None, None))
+    return eqx.filter_jit(sampled)(jax.random.split(key, spec.held_out.tasks), inputs, labels)
 
 
 def watched(key: PRNGKeyArray, dataset: xr.Dataset, spec: MetaTrain) -> tuple[Probe, int]:

@@ -34,6 +34,8 @@ class Study:
             "LANG": "C.UTF-8",
             # What an earlier run of these tests compiled is worth keeping.
             "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache/jax"),
+            # What is compiled runs for seconds.
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
