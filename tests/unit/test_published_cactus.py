@@ -80,9 +80,15 @@ def test_hyperplanes_are_below_clusters(results):
 def test_tasks_drawn_at_random_are_below_clusters_and_planes_of_an_embedding(results):
     _, high = ends(results, "acai", "protonets-random")
     assert all((high < ends(results, "acai", learner)[0]).all() for learner in ("protonets", "protonets-hyperplanes"))
+    _, high = ends(results, "acai", "maml-random")
+    assert all((high < ends(results, "acai", learner)[0]).all() for learner in ("maml", "maml-hyperplanes"))
 
 
-def test_of_random_tasks_learners_learn_less_than_from_an_episode_alone_in_one_setting_of_four(results):
+def test_of_random_tasks_maml_learns_less_than_from_an_episode_alone(results):
+    assert (ends(results, "acai", "maml-random")[1] < ends(results, "acai", "from-scratch")[0]).all()
+
+
+def test_of_random_tasks_protonets_learn_less_than_from_an_episode_alone_in_one_setting_of_four(results):
     random, scratch = ends(results, "acai", "protonets-random"), ends(results, "acai", "from-scratch")
     assert (random[1] < scratch[0]).sel(way=5, shots=5)
     # Not so here: with twenty ways and one label they are ahead, else level.
