@@ -13,7 +13,7 @@ from pathlib import Path
 from rules_src.evaluate.episode_summary import markdown_table
 from rules_src.evaluate.published import architectures_table, few_shot_table
 from rules_src.storage import read_netcdf
-from rules_src.update_rules.pretrained import DEFAULT
+from rules_src.update_rules.pretrained import DEFAULT, pretrained_file
 
 
 def fill(text: str, name: str, content: str) -> str:
@@ -37,7 +37,7 @@ def dag_block(mermaid: str) -> str:
 
 if __name__ == "__main__":
     dag, table, comparison = (Path(argument).read_text() for argument in sys.argv[1:4])
-    for page in (Path("README.md"), Path(f"data/pretrained/{DEFAULT}.md")):
+    for page in (Path("README.md"), pretrained_file(DEFAULT).with_suffix(".md")):
         page.write_text(fill(page.read_text(), "results", table))
     readme = Path("README.md")
     readme.write_text(fill(fill(readme.read_text(), "dag", dag_block(dag)), "comparison", comparison))

@@ -53,10 +53,11 @@ def train(
     record = {"config": canonical_json(section, without=EXECUTION), "code": trained_by, "data": data, **versions()}
     folder = Folder(theta.parent / "state" / f"{trained_by}-{data}", record, partial(same_section, MetaTrain))
     datasets = {name: read_zarr(store) for name, store in stores.items()}
-    # Until the outputs are written, since they are made of what lies in the folder.
-    with together(), locked(folder.path):
+    with together():
         check_equal(record)
         training = meta_training(section, datasets, start, folder)
+    # Until the outputs are written, since they are made of what lies in the folder.
+    with together(), locked(folder.path):
         for item in shown(resumed(training, folder, parse_spec(Keep, keep, "--keep")), training):
             state = item.state
         if not is_first():

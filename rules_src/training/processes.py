@@ -216,7 +216,10 @@ def _reach(address: str) -> None:
 
 
 def _first_failure(members: Sequence[subprocess.Popen[bytes]], errors: Sequence[str]) -> int:
-    """Exit code of the one that failed, of one that was killed before one that only misses it; 0 if all end well."""
+    """Exit code of the one that failed, of one that was killed before one that only misses it; 0 if all end well.
+
+    1 as soon as one has told an error and `GRACE` has passed.
+    """
     deadline = None
     while True:
         codes = [member.poll() for member in members]

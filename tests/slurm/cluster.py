@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -107,7 +108,8 @@ class Cluster:
                 daemon.wait()
         # Of a node that was taken down Slurm has forgotten what ran there.
         for program in self.programs():
-            program.kill()
+            with suppress(psutil.NoSuchProcess):
+                program.kill()
 
     def programs(self) -> list[psutil.Process]:
         """What runs of jobs and of whoever has submitted them, by the environment that they have in common."""
