@@ -101,7 +101,7 @@ def trained_here(module: Any, spec: MetaLearned, inputs: np.ndarray, steps: int)
     state = jax.jit(training.initial)()
 
     def dispatched() -> None:
-        jax.block_until_ready(training._dispatched(state, training.inputs, training.pool, steps))
+        jax.block_until_ready(training.dispatched(state, training.data, steps))
 
     return dispatched
 

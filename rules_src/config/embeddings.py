@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from rules_src.config.base import Fraction, Int, PositiveFloat, PositiveInt, Section
 from rules_src.config.rules import Activation
 from rules_src.config.tasks import Jitter
-from rules_src.config.training import Recorded, Steps
+from rules_src.config.training import Descended, Steps
 
 
 class Raw(Section):
@@ -78,15 +78,13 @@ class Umap(Neighbours):
     """Smallest distance between embedded examples, beside a spread of 1."""
 
 
-class Neural(Recorded, Fitted):
+class Neural(Descended, Fitted):
     """What networks share that gradient descent trains on unlabelled examples."""
 
     steps: Steps = [2000]
     """Gradient steps after which features are recorded; the last is the one that results quote."""
     batch: PositiveInt = 128
     """Examples a gradient step."""
-    learning_rate: PositiveFloat = 0.001
-    """Of Adam."""
     momentum: Fraction = 0.9
     """Of Adam."""
 

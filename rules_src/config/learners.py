@@ -7,10 +7,10 @@ from pydantic import Field
 from rules_src.config.base import Fraction, PositiveFloat, PositiveInt, Section, Seed
 from rules_src.config.episodes import Shape
 from rules_src.config.tasks import Jitter
-from rules_src.config.training import Recorded, Steps
+from rules_src.config.training import Descended, Steps
 
 
-class MetaLearned(Recorded):
+class MetaLearned(Descended):
     """What learners share that are trained on many tasks."""
 
     takes_images: ClassVar[bool] = True
@@ -20,8 +20,6 @@ class MetaLearned(Recorded):
     """Shape of the tasks that it is trained on; an evaluation may have fewer ways and other shots."""
     task_batch: PositiveInt
     """Tasks a gradient step."""
-    learning_rate: PositiveFloat = 0.001
-    """Of Adam."""
     filters: PositiveInt
     """Of every block of the network."""
     jitter: Jitter | None = None

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from rules_src.config.base import Increasing, PositiveInt, Section
+from rules_src.config.base import Increasing, PositiveFloat, PositiveInt, Section
 
 Steps = Annotated[list[Annotated[int, Field(ge=0)]], Increasing]
 
@@ -28,16 +28,18 @@ class Keep(Section):
         return self
 
 
-class Recorded(Section):
-    """What trainings share that are recorded after some of their gradient steps."""
+class Descended(Section):
+    """What trainings by gradient descent share; they are recorded after some of their steps."""
 
     steps: Steps
     """Gradient steps after which it is recorded; the last is what results quote."""
     every: PositiveInt = 100
     """Gradient steps between saved states, from which a killed training goes on."""
+    learning_rate: PositiveFloat = 0.001
+    """Of Adam."""
 
     @model_validator(mode="after")
-    def _recorded_where_saved(self) -> "Recorded":
+    def _recorded_where_saved(self) -> "Descended":
         for step in self.steps:
             if step % self.every:
                 raise ValueError(f"steps: {step} is no multiple of every, {self.every}")

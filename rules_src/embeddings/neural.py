@@ -1,7 +1,6 @@
 """Networks trained on unlabelled examples by gradient descent: several seeds at once, on the one resumable loop."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -9,19 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import xarray as xr
 from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Key, PRNGKeyArray
 
 from rules_src.config.embeddings import Convolutional, Neural
-from rules_src.config.training import Keep
 from rules_src.embeddings.base import Embedded, Unlabelled
-from rules_src.errors import InputError
 from rules_src.memory import check_memory, numbers
 from rules_src.training import history
+from rules_src.training.descent import Descent, Metrics
 from rules_src.training.lock import locked
-from rules_src.training.progress import shown
-from rules_src.training.run import HISTORY, SNAPSHOTS, Folder, resumed
-from rules_src.training.state import load_state, save_state, state_path
+from rules_src.training.run import HISTORY, SNAPSHOTS, Folder
+from rules_src.training.state import load_state, state_path
 
 CHUNK = 1024
 """Examples that are encoded at once."""
@@ -64,24 +60,16 @@ class State(NamedTuple):
     """Pseudo-labels, of families that have them."""
 
 
-class Progress(NamedTuple):
-    """A training after a dispatch of gradient steps."""
+class NeuralTraining(Descent):
+    """Adam on minibatches drawn with replacement, one model a seed."""
 
-    state: State
-    metrics: dict[str, Float[Array, "update seed"]]
-
-
-class NeuralTraining:
-    """A `training.run.Run` of Adam on minibatches drawn with replacement, one model a seed."""
-
-    unit = "steps"
-    growing: Mapping[str, str] = {"update": "update"}
+    axes = ("seed",)
 
     def __init__(
         self, family: Family, x: Float32[np.ndarray, "train_example input"], spec: Neural, seeds: int, folder: Folder
     ) -> None:
-        self.family, self.x, self.spec, self.seeds, self.folder = family, jnp.asarray(x), spec, seeds, folder
-        self.steps, self.dispatch = spec.steps[-1], spec.every
+        super().__init__(spec, jnp.asarray(x), folder)
+        self.family, self.spec, self.seeds = family, spec, seeds
         self.adam = optax.adam(spec.learning_rate, b1=spec.momentum)
         check_memory(
             "hidden, features, batch",
@@ -94,40 +82,22 @@ class NeuralTraining:
         self.static = eqx.partition(family.initial(jax.random.key(0), x.shape[1]), eqx.is_array)[1]
 
     def initial(self) -> State:
-        """The state before the first gradient step."""
+        """As `Descent.initial`."""
         keys = jax.vmap(jax.random.key)(jnp.arange(self.seeds))
 
         def model(key: PRNGKeyArray) -> Any:
-            return eqx.filter(self.family.initial(jax.random.fold_in(key, 0), self.x.shape[1]), eqx.is_array)
+            return eqx.filter(self.family.initial(jax.random.fold_in(key, 0), self.data.shape[1]), eqx.is_array)
 
         models = jax.vmap(model)(keys)
-        classes = jnp.zeros((self.seeds, len(self.x)), jnp.int32) if self.family.pseudo_labels else None
+        classes = jnp.zeros((self.seeds, len(self.data)), jnp.int32) if self.family.pseudo_labels else None
         return State(models, jax.vmap(self.adam.init)(models), keys, jnp.zeros((), jnp.int32), classes)
 
-    def items(self, start: State | None) -> Iterator[Progress]:
-        """As `Run.items`."""
-        state = start or jax.jit(self.initial)()
-        names = jax.eval_shape(lambda s: self._step(s, self.x), state)[1]
-        yield Progress(state, {name: jnp.zeros((0, self.seeds)) for name in names})
-        done = self.step(state)
-        while done < self.steps:
-            count = min(self.dispatch, self.steps - done)
-            if self.family.pseudo_labels and done % self.family.pseudo_labels.every == 0:
-                state = self._relabelled(state, self.family.pseudo_labels)
-            state, metrics = self._dispatched(state, self.x, count)
-            done += count
-            yield Progress(state, metrics)
+    def updated(self, state: State, data: Float[Array, "train_example input"]) -> tuple[State, Metrics]:
+        """As `Descent.updated`: the objective and its parts of every seed."""
 
-    @eqx.filter_jit
-    def _dispatched(self, state: State, x: Array, count: int) -> tuple[State, dict[str, Array]]:
-        return jax.lax.scan(lambda s, _: self._step(s, x), state, length=count)
-
-    def _step(self, state: State, x: Array) -> tuple[State, dict[str, Array]]:
-        def one_seed(
-            model: Any, optimiser: Any, key: PRNGKeyArray, classes: Array | None
-        ) -> tuple[Any, Any, dict[str, Array]]:
+        def one_seed(model: Any, optimiser: Any, key: PRNGKeyArray, classes: Array | None) -> tuple[Any, Any, Metrics]:
             key_batch, key_loss = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, 1), state.step))
-            batch = drawn(key_batch, x, classes, self.spec.batch)
+            batch = drawn(key_batch, data, classes, self.spec.batch)
 
             def loss(model: Any) -> tuple[Array, dict[str, Array]]:
                 return self.family.loss(eqx.combine(model, self.static), key_loss, batch)
@@ -144,36 +114,24 @@ class NeuralTraining:
             model, optimiser, metrics = jax.vmap(one_seed)(*seeds)
         return State(model, optimiser, state.key, state.step + 1, state.classes), metrics
 
-    def _relabelled(self, state: State, pseudo_labels: PseudoLabels) -> State:
-        """With classes that follow from model, step and seed alone, a network to learn them, and Adam at its start."""
-        codes = _encoded(self.family, eqx.combine(state.model, self.static), self.x)
-        classes = [pseudo_labels.classes(of_seed, [self.step(state), seed]) for seed, of_seed in enumerate(codes)]
-        model = pseudo_labels.forgotten(state.model)
+    def recorded(self, state: State) -> Any:
+        """As `Descent.recorded`: the model of every seed."""
+        return state.model
+
+    def prepared(self, state: State) -> State:
+        """With pseudo-labels, where it is time for new ones.
+
+        They follow from model, step and seed alone; the network has to learn them anew, and Adam is at its start.
+        """
+        labels = self.family.pseudo_labels
+        if labels is None or self.step(state) % labels.every:
+            return state
+        codes = _encoded(self.family, eqx.combine(state.model, self.static), self.data)
+        classes = [labels.classes(of_seed, [self.step(state), seed]) for seed, of_seed in enumerate(codes)]
+        model = labels.forgotten(state.model)
         return state._replace(
             model=model, optimiser=jax.vmap(self.adam.init)(model), classes=jnp.asarray(np.stack(classes))
         )
-
-    def step(self, state: State) -> int:
-        """Gradient steps so far."""
-        return int(state.step)
-
-    def history(self, item: Progress) -> xr.Dataset:
-        """The objective and its parts at every gradient step of the dispatch."""
-        done, metrics = self.step(item.state), {name: np.asarray(values) for name, values in item.metrics.items()}
-        count = len(metrics["loss"])
-        return xr.Dataset(
-            {name: (("update", "seed"), values) for name, values in metrics.items()},
-            coords={"update": np.arange(done - count, done) + 1, "seed": np.arange(self.seeds)},
-        )
-
-    def snapshot(self, item: Progress, path: Path) -> None:
-        """The models, where features are to be recorded."""
-        if self.step(item.state) in self.spec.steps:
-            save_state(item.state.model, path, self.folder.record)
-
-    def summary(self, item: Progress) -> str:
-        """The mean of every part of the objective in the last dispatch."""
-        return ", ".join(f"{name} {float(values.mean()):.4g}" for name, values in item.metrics.items() if len(values))
 
 
 def embed_by(
@@ -188,14 +146,12 @@ def embed_by(
     """Train one model a seed on the training examples and encode all examples.
 
     Raises:
-        InputError: the loss has become infinite, there is too little memory, or as for `training.run.resumed`.
+        InputError: there is too little memory, or as for `Descent.finish`.
     """
     training = NeuralTraining(family, x[train], spec, seeds, folder)
     # Until all is read that lies in the folder.
     with locked(folder.path):
-        for item in shown(resumed(training, folder, Keep()), training):
-            if not all(np.isfinite(values).all() for values in item.metrics.values()):
-                raise InputError(f"learning_rate: at {spec.learning_rate} the loss has become infinite; give less")
+        training.finish()
         like = jax.eval_shape(training.initial).model
         features = []
         for step in spec.steps:

@@ -173,7 +173,12 @@ def _learner(evaluation: xr.Dataset, clusters: str | None) -> str:
     name, partition = str(evaluation.attrs["learner"]), evaluation.attrs.get("partition")
     if evaluation.attrs.get("partition_kind") == "labels":
         return f"{ORACLE}-{name}"
-    return name if partition in (None, clusters) else f"{name}-{partition}"
+    return name if partition in (None, clusters) else arm_name(name, partition)
+
+
+def arm_name(learner: str, partition: str) -> str:
+    """Of a learner that other partitions train than those which go without saying."""
+    return f"{learner}-{partition}"
 
 
 def _of_training(attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, np.ndarray]]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import xarray as xr
 
 from rules_src.errors import InputError
-from rules_src.evaluate.episode_summary import DIMENSIONS
+from rules_src.evaluate.episode_summary import DIMENSIONS, arm_name
 from rules_src.evaluate.networks import SHAPE
 from rules_src.evaluate.summary import TABLE_READOUT
 from rules_src.evaluate.tables import NONE, Table, markdown, percent
@@ -92,7 +93,8 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
         summaries: of `episode_summary.summarise`, on the same episodes; what is in two of them is the same in both.
 
     Returns:
-        Of the same form, NaN for what is in none of them.
+        Of the same form, NaN for what is in none of them. A learner that has another's name but other partitions, as
+        where each study has but one, is called by both as in a study of both.
 
     Raises:
         InputError: they are of other episodes, or tell different numbers of one learner.
@@ -101,6 +103,7 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     for other in summaries[1:]:
         if any(first.attrs[name] != other.attrs[name] for name in OF_EPISODES):
             raise InputError(f"summaries differ in {' or '.join(OF_EPISODES)}; evaluate on the same episodes")
+    summaries = [_named_apart(summary, first) for summary in summaries]
     names = [str(name) for name in first.coords if name not in first.indexes]
     # A number of partitions or clusters that one summary does not know another may.
     variables = [summary.reset_coords(names) for summary in summaries]
@@ -122,6 +125,16 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
         of_all = joined[variable_name].astype(variable.dtype if variable.dtype.kind in "bif" else object)
         joined[variable_name] = of_all.assign_attrs(variable.attrs)
     return joined.set_coords(names).assign_attrs(first.attrs)
+
+
+def _named_apart(summary: xr.Dataset, first: xr.Dataset) -> xr.Dataset:
+    """With learners renamed that other partitions train than those of the same name in `first`."""
+    partitions = dict(zip(first["learner"].values.tolist(), first["partition"].values.tolist(), strict=True))
+    learners = zip(*(summary[name].values.tolist() for name in ("learner", "partition")), strict=True)
+    names = [name if partitions.get(name, own) == own else arm_name(name, own) for name, own in learners]
+    # As objects: of text read from a file the longest name there is the longest that a merge leaves.
+    texts = {name: summary[name].astype(object) for name in DIMENSIONS[:3]}
+    return summary.assign_coords({**texts, "learner": np.array(names, dtype=object)})
 
 
 def _in_order(summaries: Sequence[xr.Dataset], name: str) -> list[str]:

@@ -13,10 +13,9 @@ from typer import Option
 
 from rules_src.config.base import canonical_json, parse_spec, same_section, short_hash
 from rules_src.config.learners import Learner
-from rules_src.config.training import Keep
 from rules_src.datasets.arrays import load_inputs
 from rules_src.embeddings.base import image_of, unlabelled
-from rules_src.learners.meta_learning import MetaLearning, meta_learn
+from rules_src.learners.meta_learning import MetaLearning
 from rules_src.stages.command import run
 from rules_src.stages.stores import check_same_dataset
 from rules_src.storage import read_with_manifest, write_manifest, write_whole, write_zarr
@@ -51,7 +50,7 @@ def learn(
     folder = Folder(snapshots.parent / "state" / f"{trained_by}-{data}", record, same)
     of_tasks = pool(labels, np.ones(labels.shape[1], bool), section.tasks, place="tasks")
     training = MetaLearning(module.initial, section, seen.inputs, image_of(seen), of_tasks, folder)
-    meta_learn(training, Keep())
+    training.finish()
 
     attributes = {**clusters.attrs, "learner": name, "learner_kind": section.kind}
     # Of the manifest, for an attribute more in the store would make its learners others, whose states are left behind.

@@ -87,6 +87,20 @@ def test_what_a_later_study_has_evaluated_joins_what_is_published():
     ]
 
 
+def test_a_learner_of_other_partitions_joins_under_both_names_though_its_study_has_no_others():
+    first, later = studies_of_episodes()
+    pixels = of_episodes("maml", 0.4, **trained("small", "k-means"), **of("zca"))
+    alone = summarise_episodes([pixels])
+    assert alone["learner"].values.tolist() == ["maml"]
+    cell = {"learner": "maml-small", "embedding": "zca"}
+    expected = episodes([first, later])["accuracy"].sel(cell)
+    xr.testing.assert_identical(episodes([first, alone])["accuracy"].sel(cell), expected)
+    # As read from a file, with text no longer than its longest.
+    short = first.drop_sel(learner="nearest-neighbours")
+    short = short.assign_coords({name: short[name].astype(str) for name in ("dataset", "embedding", "learner")})
+    xr.testing.assert_identical(episodes([short, alone])["accuracy"].sel(cell), expected)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"), [({"accuracy": 0.7}, "different numbers of one learner"), ({"queries": 15}, "differ in")]
 )
