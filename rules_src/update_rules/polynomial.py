@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from rules_src.base_model import BaseModel, Own, in_blocks
 from rules_src.config.rules import Polynomial
 from rules_src.update_rules.base import MetaTrainable
-from rules_src.update_rules.weight_change import WIDE, saturate, standardise, unit_total_variance
+from rules_src.update_rules.weight_change import WIDE, column_normalised, saturate, standardise, unit_total_variance
 
 ORDERS = 3
 """Powers 0, 1 and 2 of each quantity."""
@@ -38,6 +38,8 @@ class PolynomialRule(MetaTrainable):
     """W <- W + the mean over the batch of: sum of theta[a, b, c] below^a above^b weight^c, + subspace above returned.
 
     Biases and V stay as they were drawn. A step moves a unit's weights by less than their size, were they orthonormal.
+    Of activations, which batch norm has made independent of their scale, it leaves every unit's with a norm of one: or
+    weights grow without bound, and what a step changes fades.
     """
 
     coefficients: Float[Array, "3 3 3"]
@@ -57,7 +59,9 @@ class PolynomialRule(MetaTrainable):
 
         def changed(W: Array, lower: Array, upper: Array) -> Array:
             seen = synapses(W, lower, upper if self.by_activation else None)
-            return W + len(W) ** -0.5 * self.change(seen)
+            scale = len(W) ** -0.5
+            W = W + scale * self.change(seen)
+            return scale * column_normalised(W) if self.by_activation else W
 
         xs = phi.forward(x).xs
         layers = tuple(
