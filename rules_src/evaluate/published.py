@@ -1,6 +1,7 @@
 """Results that come with the project: what summaries of studies say, in few small files that git keeps."""
 
 from collections.abc import Callable, Sequence
+from itertools import product
 
 import numpy as np
 import xarray as xr
@@ -14,44 +15,48 @@ from rules_src.evaluate.tables import NONE, Table, markdown, percent
 KEPT = ("seconds", "peak_mb")
 OF_EPISODES = ("episodes", "queries", "split")
 NUMBERS = ("partitions", "clusters")
+NAMED = ("dataset", "representation", "embedding", "learner")
+"""Dimensions whose entries are names."""
 
 
 def few_shot(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     """Accuracy of every representation on every dataset and number of labelled examples.
 
     Args:
-        summaries: of studies that have no dataset in common, each of at most one base model.
+        summaries: of studies, each of at most one base model, or a published file; no two of them have the same
+            representation of a dataset.
 
     Returns:
         `accuracy`, in [0, 1], and `interval`, half of the 95% one's width, `(dataset, representation, shots)`;
         `seconds` and `peak_mb` `(dataset, representation)`. NaN where there is no such evaluation.
 
     Raises:
-        InputError: a summary is of several base models, or a dataset is in two.
+        InputError: a summary is of several base models, or two are of one dataset and representation.
     """
-    parts = []
-    for summary in summaries:
-        if summary.sizes["base_model"] > 1:
-            raise InputError(
-                f"base models {', '.join(summary['base_model'].values)}: one is needed; publish one study of each"
-            )
-        parts.append(_halved(summary, ("accuracy", *KEPT)).isel(base_model=0, drop=True))
-    datasets = [name for part in parts for name in part["dataset"].values.tolist()]
-    for name in datasets:
-        if datasets.count(name) > 1:
-            raise InputError(f"dataset {name!r} is in two of the summaries")
-    joined = xr.concat(
-        parts,
-        "dataset",
-        data_vars="all",
-        coords="minimal",
-        compat="no_conflicts",
-        join="outer",
-        combine_attrs="drop_conflicts",
-    )
-    return joined.sel(representation=_in_order(parts, "representation")).transpose(
-        "dataset", "representation", "shots", ...
-    )
+    parts = [_mergeable(_of_one_base_model(summary)) for summary in summaries]
+    measured = [
+        cell
+        for part in parts
+        for cell in product(part["dataset"].values.tolist(), part["representation"].values.tolist())
+        if part["accuracy"].sel(dict(zip(("dataset", "representation"), cell, strict=True))).notnull().any()
+    ]
+    for dataset, representation in measured:
+        if measured.count((dataset, representation)) > 1:
+            raise InputError(f"dataset {dataset!r} is in two of the summaries, with {representation!r} in both")
+    joined = xr.merge(parts, join="outer", compat="no_conflicts", combine_attrs="drop_conflicts")
+    order = {name: _in_order(parts, name) for name in ("dataset", "representation")}
+    return joined.sel(order).transpose("dataset", "representation", "shots", ...)
+
+
+def _of_one_base_model(summary: xr.Dataset) -> xr.Dataset:
+    """As it is published, if it is not already."""
+    if "base_model" not in summary.dims:
+        return summary
+    if summary.sizes["base_model"] > 1:
+        raise InputError(
+            f"base models {', '.join(summary['base_model'].values)}: one is needed; publish one study of each"
+        )
+    return _halved(summary, ("accuracy", *KEPT)).isel(base_model=0, drop=True)
 
 
 def architectures(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -106,7 +111,7 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     summaries = [_named_apart(summary, first) for summary in summaries]
     names = [str(name) for name in first.coords if name not in first.indexes]
     # A number of partitions or clusters that one summary does not know another may.
-    variables = [summary.reset_coords(names) for summary in summaries]
+    variables = [_mergeable(summary).reset_coords(names) for summary in summaries]
     parts = [part.assign({name: part[name].where(part[name] > 0) for name in NUMBERS}) for part in variables]
     try:
         joined = xr.merge(parts, join="outer", compat="no_conflicts")
@@ -132,9 +137,12 @@ def _named_apart(summary: xr.Dataset, first: xr.Dataset) -> xr.Dataset:
     partitions = dict(zip(first["learner"].values.tolist(), first["partition"].values.tolist(), strict=True))
     learners = zip(*(summary[name].values.tolist() for name in ("learner", "partition")), strict=True)
     names = [name if partitions.get(name, own) == own else arm_name(name, own) for name, own in learners]
-    # As objects: of text read from a file the longest name there is the longest that a merge leaves.
-    texts = {name: summary[name].astype(object) for name in DIMENSIONS[:3]}
-    return summary.assign_coords({**texts, "learner": np.array(names, dtype=object)})
+    return summary.assign_coords(learner=np.array(names, dtype=object))
+
+
+def _mergeable(summary: xr.Dataset) -> xr.Dataset:
+    """With names as objects: of text that was read from a file the longest there is the longest that a merge leaves."""
+    return summary.assign_coords({name: summary[name].astype(object) for name in NAMED if name in summary.indexes})
 
 
 def _in_order(summaries: Sequence[xr.Dataset], name: str) -> list[str]:

@@ -136,11 +136,22 @@ def test_few_shot_results_of_several_studies_are_one_table():
     assert joined["seconds"].sel(dataset="imdb", representation="late") == 1.5
 
 
+def test_a_representation_that_was_evaluated_later_joins_a_published_file(tmp_path):
+    write_netcdf(few_shot([summarise([evaluation("raw", "mnist", 0.7, base_model=None)])]), tmp_path / "raw.nc")
+    published, later = read_netcdf(tmp_path / "raw.nc"), summarise([evaluation("polynomial", "mnist", 0.8)])
+    joined = few_shot([published, later])
+    # The second name is longer than all that the file holds.
+    assert joined["representation"].values.tolist() == ["raw", "polynomial"]
+    np.testing.assert_allclose(joined["accuracy"].sel(dataset="mnist"), [[0.7, 0.7], [0.8, 0.8]])
+    with pytest.raises(InputError, match=r"^dataset 'mnist' is in two of the summaries, with 'polynomial' in both$"):
+        few_shot([joined, later])
+
+
 @pytest.mark.parametrize(
     ("kind", "shapes", "message"),
     [
         ("few-shot", [SHAPES], "base models a, b, c, d: one is needed; publish one study of each"),
-        ("few-shot", [{"a": SHAPES["a"]}] * 2, "dataset 'mnist' is in two of the summaries"),
+        ("few-shot", [{"a": SHAPES["a"]}] * 2, "dataset 'mnist' is in two of the summaries, with 'shipped' in both"),
         ("architectures", [SHAPES] * 2, "architectures are published of one summary of one dataset"),
         ("architecture", [SHAPES], "--kind: 'architecture' is none of few-shot, architectures, episodes"),
     ],
