@@ -9,7 +9,7 @@ ONLY ?=
 PYTHON ?= python3
 UV ?= uv
 
-# Snakemake looks for jobs to start once more for every job that has ended, each time that this span is over; by default 1 s.
+# Snakemake looks for jobs to start after every such span, 1 s by default, and once more for every job that has ended.
 UNHURRIED = --max-jobs-per-timespan 1000/5s
 SNAKEMAKE = snakemake --cores $(CORES) --rerun-incomplete $(UNHURRIED) $(if $(CONFIG),--configfile $(CONFIG))
 # Snakemake removes its lock unless it was killed, or another one holds it; it says no more than that there is one.
@@ -30,7 +30,8 @@ help: ## List these targets
 	@echo "By hand, each with --help, in the activated .venv:"
 	@echo "python -m rules_src.stages.replay     hold the published rule against recorded numbers of the released code"
 	@echo "python -m rules_src.stages.ship_rule  choose a snapshot of a meta-training run and write its card"
-	@echo "python -m rules_src.stages.average_theta  average theta files"
+	@echo "python -m rules_src.stages.average_theta"
+	@echo "                                      average theta files"
 	@echo "python -m rules_src.stages.publish    bring summaries of studies into results/published, which git keeps"
 	@echo "snakemake --list-rules                stages and studies that can be made alone"
 	@echo "snakemake figure_2 --cores 2          so figure_2 to figure_6 of Metz et al. 2019; comparison: all of them as a table"

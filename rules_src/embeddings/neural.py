@@ -63,13 +63,14 @@ class State(NamedTuple):
 class NeuralTraining(Descent):
     """Adam on minibatches drawn with replacement, one model a seed."""
 
+    spec: Neural
     axes = ("seed",)
 
     def __init__(
         self, family: Family, x: Float32[np.ndarray, "train_example input"], spec: Neural, seeds: int, folder: Folder
     ) -> None:
         super().__init__(spec, jnp.asarray(x), folder)
-        self.family, self.spec, self.seeds = family, spec, seeds
+        self.family, self.seeds = family, seeds
         self.adam = optax.adam(spec.learning_rate, b1=spec.momentum)
         check_memory(
             "hidden, features, batch",
@@ -114,9 +115,14 @@ class NeuralTraining(Descent):
             model, optimiser, metrics = jax.vmap(one_seed)(*seeds)
         return State(model, optimiser, state.key, state.step + 1, state.classes), metrics
 
-    def recorded(self, state: State) -> Any:
-        """As `Descent.recorded`: the model of every seed."""
+    def network(self, state: State) -> Any:
+        """As `Descent.network`: the model of every seed."""
         return state.model
+
+    def no_metrics(self, state: State) -> Metrics:
+        """As `Descent.no_metrics`; which parts an objective has only its tracing tells."""
+        metrics = jax.eval_shape(self.updated, state, self.data)[1]
+        return {name: jnp.zeros((0, *of.shape)) for name, of in metrics.items()}
 
     def prepared(self, state: State) -> State:
         """With pseudo-labels, where it is time for new ones.

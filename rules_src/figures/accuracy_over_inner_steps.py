@@ -51,7 +51,7 @@ def draw(summary: list[Path]) -> Figure:
         if steps[-1] > 0:
             # Steps grow roughly geometrically after 0, which a logarithm cannot show.
             axes.set_xscale("symlog", linthresh=float(steps[steps > 0][0]))
-        axes.set_xticks(steps, [str(step) for step in steps])
+        axes.set_xticks(steps, [f"{step:,}" for step in steps], rotation=45)
         axes.xaxis.set_minor_locator(NullLocator())
     for axes in panels.flat:
         style.percent_axis(axes)

@@ -40,6 +40,8 @@ class Tasks(NamedTuple):
 class MetaLearning(Descent):
     """Adam on batches of tasks, all of which follow from the seed and the step."""
 
+    spec: MetaLearned
+
     def __init__(
         self,
         initial: Initial,
@@ -50,7 +52,7 @@ class MetaLearning(Descent):
         folder: Folder,
     ) -> None:
         super().__init__(spec, Tasks(jnp.asarray(inputs), pool), folder)
-        self.make, self.spec, self.image = initial, spec, image
+        self.make, self.image = initial, image
         self.adam = optax.adam(spec.learning_rate)
 
     def initial(self) -> State:
@@ -81,9 +83,13 @@ class MetaLearning(Descent):
         metrics = {"loss": outcome.loss, "accuracy": outcome.accuracy}
         return State(learner, optimiser, state.key, state.step + 1), metrics
 
-    def recorded(self, state: State) -> Trainable:
-        """As `Descent.recorded`."""
+    def network(self, state: State) -> Trainable:
+        """As `Descent.network`."""
         return state.learner
+
+    def no_metrics(self, state: State) -> Metrics:
+        """As `Descent.no_metrics`."""
+        return {"loss": jnp.zeros(0), "accuracy": jnp.zeros(0)}
 
     def _shown(self, key: PRNGKeyArray, data: Tasks) -> tuple[Array, Array]:
         """The images of a task's support and query."""

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float, Int
@@ -54,7 +53,7 @@ class Descent(abc.ABC):
     """Of a metric besides that of the steps; entries are numbered from 0."""
 
     def __init__(self, spec: Descended, data: Any, folder: Folder) -> None:
-        self.data, self.folder, self.recorded_steps, self.rate = data, folder, spec.steps, spec.learning_rate
+        self.spec, self.data, self.folder = spec, data, folder
         self.steps, self.dispatch = spec.steps[-1], spec.every
 
     @abc.abstractmethod
@@ -66,8 +65,12 @@ class Descent(abc.ABC):
         """The state after one gradient step; traced."""
 
     @abc.abstractmethod
-    def recorded(self, state: Any) -> Any:
-        """What of a state is the network."""
+    def network(self, state: Any) -> Any:
+        """What of a state is recorded."""
+
+    @abc.abstractmethod
+    def no_metrics(self, state: Any) -> Metrics:
+        """Those of no step at all, to go on from a state."""
 
     def prepared(self, state: Any) -> Any:
         """The state that a dispatch starts from, where something has to be done between two of them."""
@@ -76,8 +79,7 @@ class Descent(abc.ABC):
     def items(self, start: Any | None) -> Iterator[Progress]:
         """As `Run.items`."""
         state = start or jax.jit(self.initial)()
-        metrics = eqx.filter_eval_shape(self.updated, state, self.data)[1]
-        yield Progress(state, {name: jnp.zeros((0, *of.shape)) for name, of in metrics.items()})
+        yield Progress(state, self.no_metrics(state))
         while (done := self.step(state)) < self.steps:
             count = min(self.dispatch, self.steps - done)
             state, metrics = self.dispatched(self.prepared(state), self.data, count)
@@ -104,8 +106,8 @@ class Descent(abc.ABC):
 
     def snapshot(self, item: Progress, path: Path) -> None:
         """The network, after the steps that it is to be recorded after."""
-        if self.step(item.state) in self.recorded_steps:
-            save_state(self.recorded(item.state), path, self.folder.record)
+        if self.step(item.state) in self.spec.steps:
+            save_state(self.network(item.state), path, self.folder.record)
 
     def summary(self, item: Progress) -> str:
         """The mean of every metric over the last dispatch."""
@@ -117,6 +119,7 @@ class Descent(abc.ABC):
         Raises:
             InputError: a metric has become infinite, or as for `training.run.resumed`.
         """
+        rate = self.spec.learning_rate
         for item in shown(resumed(self, self.folder, Keep()), self):
             if not all(np.isfinite(values).all() for values in item.metrics.values()):
-                raise InputError(f"learning_rate: at {self.rate} the loss has become infinite; give less")
+                raise InputError(f"learning_rate: at {rate} the loss has become infinite; give less")
