@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 import zarr
 
@@ -38,7 +39,7 @@ def cut_back(store: Path, step: int, growing: Mapping[str, str]) -> None:
     """
     try:
         arrays: dict[str, Any] = dict(zarr.open_group(store, mode="r+").arrays())
-        sizes = {dim: int((arrays[name][:] <= step).sum()) for dim, name in growing.items()}
+        sizes = {dim: _until(step, arrays[name][:]) for dim, name in growing.items()}
         every = next(iter(growing))
         if sizes[every] != step:
             raise ValueError(f"it has {sizes[every]} of {step} steps")
@@ -47,6 +48,12 @@ def cut_back(store: Path, step: int, growing: Mapping[str, str]) -> None:
             array.resize(tuple(sizes.get(dim, size) for dim, size in zip(dims, array.shape, strict=True)))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{store}: does not fit the saved states ({error}); move its folder out of the way") from error
+
+
+def _until(step: int, steps: np.ndarray) -> int:
+    """Entries up to `step`; an append that was killed may have left zeros after them."""
+    rising = np.diff(steps, prepend=-1) > 0
+    return int(np.cumprod(rising & (steps <= step)).sum())
 
 
 def read(store: Path) -> xr.Dataset:
