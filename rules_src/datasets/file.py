@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import xarray as xr
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Float32, Float64
 
 from rules_src.config.datasets import File
 from rules_src.datasets.fetch import Fetch, checksum_line
 from rules_src.datasets.images import resize
 from rules_src.datasets.labels import check_names, check_split, draw_split, read_classes, read_split
 from rules_src.datasets.npz import listed, read_npz
+from rules_src.datasets.scaling import standardised
 from rules_src.datasets.schema import TRAIN, About, image_dataset, table_dataset
 from rules_src.datasets.tables import column_names, read_columns, value_type
 from rules_src.errors import InputError
@@ -77,7 +78,7 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
     if content.values.dtype == np.uint8:
         images = resize(content.values, spec.side, source=spec.path) if spec.side else content.values
         return image_dataset(images, classes.label, split, about, **described)
-    values = _standardised(content.values, split == TRAIN) if spec.standardise else content.values
+    values = standardised(content.values, split == TRAIN) if spec.standardise else content.values
     return table_dataset(
         _as_float32(values, content.columns, path),
         classes.label,
@@ -228,17 +229,6 @@ def _reads_as_number(value: object) -> bool:
 def _check_finite(values: Float64[np.ndarray, "example ..."], place: str) -> None:
     if bad := values.size - int(np.isfinite(values).sum()):
         raise InputError(f"{place}: {bad} values missing, NaN or infinite; fill them or drop their examples")
-
-
-def _standardised(
-    values: Float64[np.ndarray, "example column"], train: Bool[np.ndarray, " example"]
-) -> Float64[np.ndarray, "example column"]:
-    """Values with mean 0 and variance 1 over the training split; columns that are constant there are only centred."""
-    fitted = values[train]
-    with np.errstate(over="ignore", invalid="ignore"):
-        deviation = np.where(np.ptp(fitted, 0) > 0, fitted.std(0), 1.0)
-        scaled: np.ndarray = (values - fitted.mean(0)) / deviation
-    return scaled
 
 
 def _as_float32(

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_wine
 
-from rules_src.config.datasets import Digits, Mnist5k, Patches, TwoMoons
-from rules_src.datasets import digits, mnist_5k, patches, two_moons
+from rules_src.config.datasets import Digits, Mnist5k, PackagedTable, Patches, TwoMoons
+from rules_src.datasets import digits, mnist_5k, packaged_table, patches, two_moons
 from rules_src.errors import InputError
 
 
@@ -57,6 +57,29 @@ def test_patches(fetch):
     assert len(np.unique(dataset.image.values.reshape(240, -1), axis=0)) > 200
     assert dataset.identical(patches.prepare(spec, fetch))
     assert not dataset.identical(patches.prepare(spec.model_copy(update={"split_seed": 1}), fetch))
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "columns"),
+    [("iris", [50, 50, 50], 4), ("wine", [59, 71, 48], 13), ("breast-cancer", [212, 357], 30)],
+)
+def test_packaged_tables(fetch, name, members, columns):
+    spec = PackagedTable(source="packaged-table", table=name)
+    dataset = packaged_table.prepare(spec, fetch)
+    assert (dataset.modality, dataset.feature.shape) == ("table", (sum(members), columns))
+    assert np.bincount(dataset.label).tolist() == members
+    assert (len(dataset.class_names), len(dataset.attrs["columns"])) == (len(members), columns)
+    train = dataset.feature[dataset.split.values == 0]
+    np.testing.assert_allclose([train.mean("example"), train.var("example")], [[0] * columns, [1] * columns], atol=1e-5)
+    assert dataset.identical(packaged_table.prepare(spec, fetch))
+    assert not fetch.cache.exists()
+
+
+def test_columns_of_a_packaged_table_are_scaled_by_the_training_split_alone(fetch):
+    dataset = packaged_table.prepare(PackagedTable(source="packaged-table", table="wine", test_fraction=0.9), fetch)
+    raw, train = load_wine().data, dataset.split.values == 0
+    np.testing.assert_allclose(dataset.feature, (raw - raw[train].mean(0)) / raw[train].std(0), rtol=1e-4, atol=1e-5)
+    assert np.abs(dataset.feature.values[~train].mean(0)).max() > 0.05
 
 
 def test_two_moons(fetch):
