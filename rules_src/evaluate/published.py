@@ -1,7 +1,7 @@
 """Results that come with the project: what summaries of studies say, in few small files that git keeps."""
 
-from collections.abc import Callable, Sequence
-from itertools import product
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 import xarray as xr
@@ -15,7 +15,7 @@ from rules_src.evaluate.tables import NONE, Table, markdown, percent
 KEPT = ("seconds", "peak_mb")
 OF_EPISODES = ("episodes", "queries", "split")
 NUMBERS = ("partitions", "clusters")
-NAMED = ("dataset", "representation", "embedding", "learner")
+NAMED = ("dataset", "representation", "activation", "embedding", "learner")
 """Dimensions whose entries are names."""
 
 
@@ -33,19 +33,8 @@ def few_shot(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     Raises:
         InputError: a summary is of several base models, or two are of one dataset and representation.
     """
-    parts = [_mergeable(_of_one_base_model(summary)) for summary in summaries]
-    measured = [
-        cell
-        for part in parts
-        for cell in product(part["dataset"].values.tolist(), part["representation"].values.tolist())
-        if part["accuracy"].sel(dict(zip(("dataset", "representation"), cell, strict=True))).notnull().any()
-    ]
-    for dataset, representation in measured:
-        if measured.count((dataset, representation)) > 1:
-            raise InputError(f"dataset {dataset!r} is in two of the summaries, with {representation!r} in both")
-    joined = xr.merge(parts, join="outer", compat="no_conflicts", combine_attrs="drop_conflicts")
-    order = {name: _in_order(parts, name) for name in ("dataset", "representation")}
-    return joined.sel(order).transpose("dataset", "representation", "shots", ...)
+    joined = _joined([_of_one_base_model(summary) for summary in summaries], ("dataset", "representation"))
+    return joined.transpose("dataset", "representation", "shots", ...)
 
 
 def _of_one_base_model(summary: xr.Dataset) -> xr.Dataset:
@@ -63,7 +52,8 @@ def architectures(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     """Accuracy of every representation with every network, at the most labelled examples.
 
     Args:
-        summaries: one, of a study of one dataset and of base models that differ in shape.
+        summaries: of studies of one dataset and of base models that differ in shape, or a published file; no two of
+            them have the same representation with the same network.
 
     Returns:
         `accuracy`, in [0, 1], and `interval`, half of the 95% one's width, with `seconds` and `peak_mb`,
@@ -72,11 +62,21 @@ def architectures(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
         trained, which is nearly everywhere: `dropna` along a line of the cube leaves what was.
 
     Raises:
-        InputError: there are two summaries, or of several datasets, or it does not tell the shapes.
+        InputError: they are of several datasets or numbers of labels, a summary does not tell the shapes, or two have
+            the same representation with the same network.
     """
-    (summary, *more) = summaries
-    if more or summary.sizes["dataset"] > 1:
-        raise InputError("architectures are published of one summary of one dataset")
+    cubes = [_cube(summary) for summary in summaries]
+    if len({(cube.attrs["dataset"], cube.attrs["shots"]) for cube in cubes}) > 1:
+        raise InputError("architectures are published of one dataset and one number of labels")
+    return _joined(cubes, ("representation", *SHAPE)).transpose("representation", *SHAPE, "inner_step")
+
+
+def _cube(summary: xr.Dataset) -> xr.Dataset:
+    """As it is published, if it is not already."""
+    if "base_model" not in summary.dims:
+        return summary
+    if summary.sizes["dataset"] > 1:
+        raise InputError("architectures are published of one dataset and one number of labels")
     if not set(SHAPE) <= set(summary.coords):
         raise InputError("no depth, width and activation of base models; run the study again")
     halved = _halved(summary, ("accuracy", "accuracy_over_inner_steps", *KEPT))
@@ -87,8 +87,31 @@ def architectures(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     cube = halved.isel(base_model=first).drop_vars("base_model").set_index(base_model=SHAPE).unstack("base_model")
     for name in SHAPE:
         cube[name].attrs = summary[name].attrs
-    cube = cube.transpose("representation", *SHAPE, "inner_step")
     return cube.assign_attrs(dataset=dataset, shots=int(summary["shots"].max()))
+
+
+def _joined(parts: Sequence[xr.Dataset], dims: Sequence[str]) -> xr.Dataset:
+    """What several have measured, in their order along dimensions of names.
+
+    Raises:
+        InputError: two of them have measured the same entry of `dims`.
+    """
+    measured = [entry for part in parts for entry in _measured(part, dims)]
+    for entry, times in Counter(measured).items():
+        if times > 1:
+            named = ", ".join(f"{dim} {value!r}" for dim, value in zip(dims, entry, strict=True))
+            raise InputError(f"{named}: in two of the summaries")
+    joined = xr.merge(map(_mergeable, parts), join="outer", compat="no_conflicts", combine_attrs="drop_conflicts")
+    for name in set(dims) & set(SHAPE):
+        joined[name].attrs = parts[0][name].attrs
+    return joined.sel({name: _in_order(parts, name) for name in dims if name in NAMED})
+
+
+def _measured(part: xr.Dataset, dims: Sequence[str]) -> list[tuple[Hashable, ...]]:
+    """Entries of `dims` of which there is an accuracy."""
+    accuracy = part["accuracy"].notnull()
+    entries = accuracy.any([dim for dim in accuracy.dims if dim not in dims]).stack(entry=dims)
+    return entries["entry"].values[entries.values].tolist()
 
 
 def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:

@@ -21,10 +21,14 @@ ROOT = Path(__file__).parents[2]
 SHAPES = {"a": (1, 16, "relu"), "b": (1, 10_000, "relu"), "c": (4, 16, "relu"), "d": (1, 16, "sine")}
 
 
-def of_shapes(shapes: dict[str, tuple[int, int, str]], dataset: str = "mnist") -> xr.Dataset:
+def of_shapes(
+    shapes: dict[str, tuple[int, int, str]],
+    dataset: str = "mnist",
+    methods: tuple[tuple[str, float], ...] = (("shipped", 0.8), ("random-init", 0.5)),
+) -> xr.Dataset:
     made = []
     for number, (name, shape) in enumerate(shapes.items()):
-        for method, mean in (("shipped", 0.8), ("random-init", 0.5)):
+        for method, mean in methods:
             each = evaluation(method, dataset, mean + number / 100, steps=(0, 10), base_model=name)
             each.attrs |= dict(zip(("depth", "width", "activation"), shape, strict=True))
             each.attrs |= {"peak_mb": 100.0 * (number + 1)}
@@ -51,6 +55,25 @@ def test_architectures_are_a_cube_of_what_was_trained():
 def test_of_networks_of_one_shape_the_first_counts():
     cube = architectures([of_shapes({"one": (1, 16, "relu"), "same": (1, 16, "relu")})])
     np.testing.assert_allclose(cube["accuracy"].squeeze(), [0.8, 0.5], rtol=1e-6)
+
+
+def test_networks_and_representations_that_were_evaluated_later_join_published_architectures(tmp_path):
+    write_netcdf(architectures([of_shapes(SHAPES)]), tmp_path / "first.nc")
+    published = read_netcdf(tmp_path / "first.nc")
+    late = of_shapes(SHAPES | {"e": (2, 16, "leaky_relu")}, methods=(("a-later-representation", 0.7),))
+    cube = architectures([late, published, of_shapes({"f": (8, 16, "relu")})])
+    assert cube["representation"].values.tolist() == ["a-later-representation", "shipped", "random-init"]
+    assert int(cube["accuracy"].notnull().sum()) == 3 * len(SHAPES) + 1 + 2
+    for name in published.data_vars:
+        same = cube[name].sel({d: published[d] for d in published[name].dims})
+        np.testing.assert_array_equal(same, published[name])
+    of_late = cube["accuracy"].sel(representation="a-later-representation")
+    assert of_late.sel(depth=2, width=16, activation="leaky_relu") == pytest.approx(0.74)
+    assert cube["accuracy"].sel(representation="shipped", depth=8, width=16, activation="relu") == pytest.approx(0.8)
+    assert cube["width"].attrs == published["width"].attrs
+    assert cube.attrs == published.attrs
+    with pytest.raises(InputError, match=r"^architectures are published of one dataset and one number of labels$"):
+        architectures([published, of_shapes(SHAPES, "digits")])
 
 
 def studies_of_episodes(accuracy: float = 0.6, queries: int = 5) -> list[xr.Dataset]:
@@ -143,7 +166,7 @@ def test_a_representation_that_was_evaluated_later_joins_a_published_file(tmp_pa
     # The second name is longer than all that the file holds.
     assert joined["representation"].values.tolist() == ["raw", "polynomial"]
     np.testing.assert_allclose(joined["accuracy"].sel(dataset="mnist"), [[0.7, 0.7], [0.8, 0.8]])
-    with pytest.raises(InputError, match=r"^dataset 'mnist' is in two of the summaries, with 'polynomial' in both$"):
+    with pytest.raises(InputError, match=r"^dataset 'mnist', representation 'polynomial': in two of the summaries$"):
         few_shot([joined, later])
 
 
@@ -151,8 +174,12 @@ def test_a_representation_that_was_evaluated_later_joins_a_published_file(tmp_pa
     ("kind", "shapes", "message"),
     [
         ("few-shot", [SHAPES], "base models a, b, c, d: one is needed; publish one study of each"),
-        ("few-shot", [{"a": SHAPES["a"]}] * 2, "dataset 'mnist' is in two of the summaries, with 'shipped' in both"),
-        ("architectures", [SHAPES] * 2, "architectures are published of one summary of one dataset"),
+        ("few-shot", [{"a": SHAPES["a"]}] * 2, "dataset 'mnist', representation 'shipped': in two of the summaries"),
+        (
+            "architectures",
+            [SHAPES, {"a": SHAPES["a"]}],
+            "representation 'shipped', depth 1, width 16, activation 'relu': in two of the summaries",
+        ),
         ("architecture", [SHAPES], "--kind: 'architecture' is none of few-shot, architectures, episodes"),
     ],
 )
