@@ -142,7 +142,7 @@ def test_a_study_that_meta_trains_nothing_draws_only_what_it_has(checkout: Check
     jobs = checkout.jobs("--configfile", "config/text.yaml")
     assert "meta_train_rule" not in jobs
     assert (jobs["apply_rule"], jobs["apply_hand_made_rule"]) == (8, 6)
-    assert (jobs["evaluate_few_shot"], jobs["draw_figure"]) == (18, 2)
+    assert (jobs["evaluate_few_shot"], jobs["draw_figure"]) == (20, 2)
 
 
 @pytest.mark.parametrize("config", ["both-rules", "pretrain-gpu"])
