@@ -31,7 +31,7 @@ class Look(NamedTuple):
 
 
 _LOOKS = {
-    "pretrained": Look("shipped rule", "#7f6fd0"),
+    "pretrained": Look("pretrained rule", "#7f6fd0"),
     "meta-trained": Look("rule meta-trained here", _RED),
     "compact": Look("compact rule before meta-training", _ORANGE),
     "published": Look("published rule before meta-training", "#b8860b"),

@@ -8,7 +8,7 @@ from rules_src.errors import InputError
 PACKAGE = Path(rules_src.__file__).parent
 FOLDERS = (PACKAGE / "pretrained", PACKAGE.parent / "data/pretrained")
 """In an installed wheel and in a checkout."""
-DEFAULT = "pinion"
+DEFAULT = "quill"
 """The rule to use where none is named."""
 
 

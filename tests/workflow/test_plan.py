@@ -26,7 +26,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     [
         ("config", {"prepare_dataset": 4, "apply_rule": 15, "apply_hand_made_rule": 9, "embed": 21, "draw_figure": 4}),
         ("smoke", {"prepare_dataset": 3, "apply_rule": 2, "apply_hand_made_rule": 2, "embed": 4, "draw_figure": 4}),
-        ("pretrain", {"prepare_dataset": 3, "apply_rule": 2, "apply_hand_made_rule": 1, "embed": 1, "draw_figure": 4}),
+        ("pretrain", {"prepare_dataset": 3, "apply_rule": 1, "apply_hand_made_rule": 1, "embed": 1, "draw_figure": 4}),
     ],
 )
 def test_each_config_plans_its_jobs(checkout: Checkout, config: str, counts: dict[str, int]):
