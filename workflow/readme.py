@@ -41,7 +41,12 @@ if __name__ == "__main__":
         page.write_text(fill(page.read_text(), "results", table))
     readme = Path("README.md")
     readme.write_text(fill(fill(readme.read_text(), "dag", dag_block(dag)), "comparison", comparison))
-    tables = {"architectures": architectures_table, "few_shot": few_shot_table, "cactus": markdown_table}
+    tables = {
+        "architectures": architectures_table,
+        "few_shot": few_shot_table,
+        "tables": few_shot_table,
+        "cactus": markdown_table,
+    }
     for name, published_table in tables.items():
         text = published_table(read_netcdf(Path(f"results/published/{name}.nc")))
         readme.write_text(fill(readme.read_text(), f"published {name}", text))
