@@ -138,7 +138,7 @@ def _over_inner_steps(axes: Axes, results: xr.Dataset, group: Any, varied: str) 
     shown = results["inner_step"].values
     if shown[-1] > 0:
         axes.set_xscale("symlog", linthresh=float(shown[shown > 0][0]))
-    axes.set_xticks(shown, [str(step) for step in shown])
+    axes.set_xticks(shown, [f"{step:,}" for step in shown])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("inner steps")
     title = {"depth": "hidden layers", "width": "units a layer", "activation": "activation"}[varied]
