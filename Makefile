@@ -76,7 +76,7 @@ dag: setup ## Write the graph of rules as Mermaid to results/dag.mmd
 	@mkdir -p results
 	$(SNAKEMAKE) --rulegraph mermaid-js > results/dag.mmd
 
-readme: run dag ## Run the study and put its tables and its graph into README.md, the table into the cards of shipped rules
+readme: run dag ## Run the study and put its tables and its graph into README.md, the table into the card of the default rule
 	python workflow/readme.py results/dag.mmd results/studies/default/table.md results/comparison.md
 
 check-results: setup ## Compare every result with the checksum it was written with (RESULTS=results)

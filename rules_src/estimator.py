@@ -55,7 +55,8 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     Rules that come with the project were meta-trained on images and what is made of them, `quill` on networks of one
     hidden layer, `pinion` on such of up to four. On tables of few columns standardise instead, or compare: the
-    README has the numbers. Of the rules `barb`, with 10 inner steps, loses least there.
+    README has the numbers. Of these rules `barb` loses least there, with 10 inner steps and columns standardised by
+    you (`scale=False`).
 
     The rule is compiled first, once for every number of columns, which may take longer than the steps. What was
     compiled is kept in the user's cache folder (`~/.cache/metaplastic` on Linux) for later processes, unless JAX is

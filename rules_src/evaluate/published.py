@@ -17,6 +17,7 @@ OF_EPISODES = ("episodes", "queries", "split")
 NUMBERS = ("partitions", "clusters")
 NAMED = ("dataset", "representation", "activation", "embedding", "learner")
 """Dimensions whose entries are names."""
+ONE_PROTOCOL = "architectures are published of one dataset, one number of labels and one of inner steps"
 
 
 def few_shot(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -31,7 +32,8 @@ def few_shot(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
         `seconds` and `peak_mb` `(dataset, representation)`. NaN where there is no such evaluation.
 
     Raises:
-        InputError: a summary is of several base models, or two are of one dataset and representation.
+        InputError: a summary is of several base models or not few-shot, two are of one dataset and representation, or
+            they differ in draws of labels.
     """
     joined = _joined([_of_one_base_model(summary) for summary in summaries], ("dataset", "representation"))
     return joined.transpose("dataset", "representation", "shots", ...)
@@ -39,6 +41,8 @@ def few_shot(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
 
 def _of_one_base_model(summary: xr.Dataset) -> xr.Dataset:
     """As it is published, if it is not already."""
+    if not {"dataset", "shots"} <= set(summary.dims):
+        raise InputError("not accuracies by datasets and numbers of labels; publish it as what it is")
     if "base_model" not in summary.dims:
         return summary
     if summary.sizes["base_model"] > 1:
@@ -62,21 +66,21 @@ def architectures(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
         trained, which is nearly everywhere: `dropna` along a line of the cube leaves what was.
 
     Raises:
-        InputError: they are of several datasets or numbers of labels, a summary does not tell the shapes, or two have
-            the same representation with the same network.
+        InputError: they are of several datasets, numbers of labels, of inner steps or of draws, a summary does not tell
+            the shapes, or two have the same representation with the same network.
     """
     cubes = [_cube(summary) for summary in summaries]
-    if len({(cube.attrs["dataset"], cube.attrs["shots"]) for cube in cubes}) > 1:
-        raise InputError("architectures are published of one dataset and one number of labels")
+    if len({(cube.attrs["dataset"], cube.attrs["shots"], int(cube["inner_step"].max())) for cube in cubes}) > 1:
+        raise InputError(ONE_PROTOCOL)
     return _joined(cubes, ("representation", *SHAPE)).transpose("representation", *SHAPE, "inner_step")
 
 
 def _cube(summary: xr.Dataset) -> xr.Dataset:
     """As it is published, if it is not already."""
-    if "base_model" not in summary.dims:
+    if set(SHAPE) <= set(summary.dims):
         return summary
-    if summary.sizes["dataset"] > 1:
-        raise InputError("architectures are published of one dataset and one number of labels")
+    if summary.sizes.get("dataset", 1) > 1:
+        raise InputError(ONE_PROTOCOL)
     if not set(SHAPE) <= set(summary.coords):
         raise InputError("no depth, width and activation of base models; run the study again")
     halved = _halved(summary, ("accuracy", "accuracy_over_inner_steps", *KEPT))
@@ -94,14 +98,20 @@ def _joined(parts: Sequence[xr.Dataset], dims: Sequence[str]) -> xr.Dataset:
     """What several have measured, in their order along dimensions of names.
 
     Raises:
-        InputError: two of them have measured the same entry of `dims`.
+        InputError: two of them have measured the same entry of `dims`, or they differ in draws of labels or in the
+            seeds of one representation.
     """
+    if len({int(part.attrs["draws"]) for part in parts}) > 1:
+        raise InputError("summaries differ in draws of labels; evaluate with the same few_shot.draws")
     measured = [entry for part in parts for entry in _measured(part, dims)]
     for entry, times in Counter(measured).items():
         if times > 1:
             named = ", ".join(f"{dim} {value!r}" for dim, value in zip(dims, entry, strict=True))
             raise InputError(f"{named}: in two of the summaries")
-    joined = xr.merge(map(_mergeable, parts), join="outer", compat="no_conflicts", combine_attrs="drop_conflicts")
+    try:
+        joined = xr.merge(map(_mergeable, parts), join="outer", compat="no_conflicts", combine_attrs="drop_conflicts")
+    except xr.MergeError as error:
+        raise InputError("summaries have different seeds of one representation; apply it with as many") from error
     for name in set(dims) & set(SHAPE):
         joined[name].attrs = parts[0][name].attrs
     return joined.sel({name: _in_order(parts, name) for name in dims if name in NAMED})

@@ -72,8 +72,24 @@ def test_networks_and_representations_that_were_evaluated_later_join_published_a
     assert cube["accuracy"].sel(representation="shipped", depth=8, width=16, activation="relu") == pytest.approx(0.8)
     assert cube["width"].attrs == published["width"].attrs
     assert cube.attrs == published.attrs
-    with pytest.raises(InputError, match=r"^architectures are published of one dataset and one number of labels$"):
-        architectures([published, of_shapes(SHAPES, "digits")])
+    longer = of_shapes({"f": (8, 16, "relu")})
+    longer = longer.assign_coords(inner_step=[0, 500])
+    fewer = of_shapes({"f": (8, 16, "relu")}).isel(shots=[0])
+    for other in (of_shapes(SHAPES, "digits"), longer, fewer):
+        with pytest.raises(InputError, match=r"^architectures are published of one dataset, one number of labels and"):
+            architectures([published, other])
+
+
+def test_what_was_measured_otherwise_does_not_join():
+    first, other = of_shapes({"a": SHAPES["a"]}), of_shapes({"b": SHAPES["b"]})
+    with pytest.raises(InputError, match=r"^summaries differ in draws of labels; "):
+        architectures([first, other.assign_attrs(draws=4)])
+    with pytest.raises(InputError, match=r"^summaries have different seeds of one representation; "):
+        architectures([first, other.assign(seeds=other["seeds"] + 1)])
+    with pytest.raises(InputError, match=r"^not accuracies by datasets and numbers of labels; "):
+        few_shot([architectures([first])])
+    with pytest.raises(InputError, match=r"^no depth, width and activation of base models; "):
+        architectures([few_shot([first])])
 
 
 def studies_of_episodes(accuracy: float = 0.6, queries: int = 5) -> list[xr.Dataset]:

@@ -78,6 +78,7 @@ def test_packaged_tables(fetch, name, members, columns):
 def test_columns_of_a_packaged_table_are_scaled_by_the_training_split_alone(fetch):
     dataset = packaged_table.prepare(PackagedTable(source="packaged-table", table="wine", test_fraction=0.9), fetch)
     raw, train = load_wine().data, dataset.split.values == 0
+    np.testing.assert_array_equal(dataset.label, load_wine().target)
     np.testing.assert_allclose(dataset.feature, (raw - raw[train].mean(0)) / raw[train].std(0), rtol=1e-4, atol=1e-5)
     assert np.abs(dataset.feature.values[~train].mean(0)).max() > 0.05
 
