@@ -112,8 +112,6 @@ def _joined(parts: Sequence[xr.Dataset], dims: Sequence[str]) -> xr.Dataset:
         joined = xr.merge(map(_mergeable, parts), join="outer", compat="no_conflicts", combine_attrs="drop_conflicts")
     except xr.MergeError as error:
         raise InputError("summaries have different seeds of one representation; apply it with as many") from error
-    for name in set(dims) & set(SHAPE):
-        joined[name].attrs = parts[0][name].attrs
     return joined.sel({name: _in_order(parts, name) for name in dims if name in NAMED})
 
 
