@@ -28,11 +28,11 @@ help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "By hand, each with --help, in the activated .venv:"
-	@echo "python -m rules_src.stages.replay     hold the published rule against recorded numbers of the released code"
-	@echo "python -m rules_src.stages.ship_rule  choose a snapshot of a meta-training run and write its card"
-	@echo "python -m rules_src.stages.average_theta"
+	@echo "python -m metaplastic.tools.replay     hold the published rule against recorded numbers of the released code"
+	@echo "python -m metaplastic.tools.ship_rule  choose a snapshot of a meta-training run and write its card"
+	@echo "python -m metaplastic.tools.average_theta"
 	@echo "                                      average theta files"
-	@echo "python -m rules_src.stages.publish    bring summaries of studies into results/published, which git keeps"
+	@echo "python -m metaplastic.tools.publish    bring summaries of studies into results/published, which git keeps"
 	@echo "snakemake --list-rules                stages and studies that can be made alone"
 	@echo "snakemake figure_2 --cores 2          so figure_2 to figure_6 of Metz et al. 2019; comparison: all of them as a table"
 
@@ -80,11 +80,11 @@ readme: run dag ## Run the study and put its tables and its graph into README.md
 	python workflow/readme.py results/dag.mmd results/studies/default/table.md results/comparison.md
 
 check-results: setup ## Compare every result with the checksum it was written with (RESULTS=results)
-	python -m rules_src.stages.check_results $(RESULTS)
+	python -m metaplastic.tools.check_results $(RESULTS)
 
 schema: setup ## Regenerate config/schema.json, the tables of config/README.md and docs/bad-input.md
-	python -m rules_src.config.schema config
-	PYTHONPATH=. python tests/unit/bad_inputs.py docs/bad-input.md
+	python -m metaplastic.config.schema config
+	PYTHONPATH=. python tests/bad_inputs.py docs/bad-input.md
 
 docs: setup ## Build the site of the documentation into site/, with no warning left
 	$(PIP) install --quiet --require-hashes -r requirements-docs.lock

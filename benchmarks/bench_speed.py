@@ -60,7 +60,7 @@ def test_speed(
 
 def programs(tree: Path) -> dict[str, Callable[[], Program]]:
     """The programs with the `rules_src` of a checkout, whichever one was imported before."""
-    for name in [name for name in sys.modules if f"{name}.".startswith(("rules_src.", "benchmarks.programs."))]:
+    for name in [name for name in sys.modules if f"{name}.".startswith(("metaplastic.", "benchmarks.programs."))]:
         del sys.modules[name]
     sys.path.insert(0, str(tree))
     package = importlib.import_module("rules_src")

@@ -15,17 +15,17 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import numpy as np
+from metaplastic.few_shot.episodes import pool
+from metaplastic.few_shot.learners import maml, protonets
+from metaplastic.few_shot.learners.meta_learning import MetaLearning
+from metaplastic.few_shot.learners.spec import Maml, MetaLearned, ProtoNets
+from metaplastic.few_shot.spec import Shape
+from metaplastic.io.errors import InputError
+from metaplastic.stages.command import run
+from metaplastic.training.loop import Folder
 from typer import Option
 
 from benchmarks.measurement import seconds
-from rules_src.config.episodes import Shape
-from rules_src.config.learners import Maml, MetaLearned, ProtoNets
-from rules_src.errors import InputError
-from rules_src.learners import maml, protonets
-from rules_src.learners.meta_learning import MetaLearning
-from rules_src.stages.command import run
-from rules_src.tasks.episodes import pool
-from rules_src.training.run import Folder
 
 IMAGE, CLASSES, MEMBERS = (28, 28, 1), 200, 20
 """Of made-up data, about as many classes as matter for speed."""

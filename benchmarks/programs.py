@@ -11,14 +11,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+from metaplastic.meta_train.estimators import truncated_backprop as gradient
+from metaplastic.meta_train.window import TaskState
+from metaplastic.network import BaseModel, initial_base_model
+from metaplastic.update_rules import compact, published, weight_change
+from metaplastic.update_rules.base import UpdateRule
+from metaplastic.update_rules.spec import Compact, Published
 
 from benchmarks.measurement import Program
-from rules_src.base_model import BaseModel, initial_base_model
-from rules_src.config.rules import Compact, Published
-from rules_src.meta_train import gradient
-from rules_src.meta_train.truncation import TaskState
-from rules_src.update_rules import compact, published, weight_change
-from rules_src.update_rules.base import UpdateRule
 
 WIDTHS = (196, 128, 128, 128, 128, 32)
 """Of the base model on 14x14 inputs, from the input up."""

@@ -11,12 +11,12 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
+from metaplastic.io.errors import InputError
+from metaplastic.io.jax_settings import ENVIRONMENT
+from metaplastic.stages.command import run
 from typer import Option
 
 from benchmarks.tables import report
-from rules_src.errors import InputError
-from rules_src.jax_settings import ENVIRONMENT
-from rules_src.stages.command import run
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results/speed"

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from metaplastic.few_shot.learners.spec import Maml, MetaLearned
 from torch.nn import functional
-
-from rules_src.config.learners import Maml, MetaLearned
 
 EPSILON, BLOCKS = 1e-5, 4
 

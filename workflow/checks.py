@@ -10,19 +10,18 @@ import time
 from itertools import product
 from pathlib import Path
 
+from metaplastic.config.files import check_files
+from metaplastic.config.study import Config, Study, modality
+from metaplastic.datasets.spec import Dataset, Labelled, Letters, Patches, TwoMoons
+from metaplastic.embeddings.spec import Embedding, Neural, Raw
+from metaplastic.few_shot.learners.spec import Linear, MetaLearned, Mlp
+from metaplastic.io.errors import InputError
+from metaplastic.io.folders import check_writable
+from metaplastic.meta_train.spec import MetaTrain
+from metaplastic.meta_train.tasks.spec import Images, Projections
+from metaplastic.results.spec import Experiment
+from metaplastic.update_rules.spec import Identity, Learned, MetaTrained, Pretrained, Published, Untrained
 from pydantic import TypeAdapter, ValidationError
-
-from rules_src.config.datasets import Labelled, Letters, Patches, Source, TwoMoons
-from rules_src.config.embeddings import Embedding, Neural, Raw
-from rules_src.config.experiments import Experiment
-from rules_src.config.learners import Linear, MetaLearned, Mlp
-from rules_src.config.meta_train import MetaTrain
-from rules_src.config.rules import Identity, Learned, MetaTrained, Pretrained, Published, Untrained
-from rules_src.config.study import Config, Study, modality
-from rules_src.config.tasks import Images, Projections
-from rules_src.config_files import check_files
-from rules_src.errors import InputError
-from rules_src.folders import check_writable
 
 WATCHED = 50
 """Examples a class that a watched dataset is scored on, besides `labelled` ones."""
@@ -232,7 +231,7 @@ def check_folders(config: Config) -> None:
             check_time(path)
 
 
-def _training_examples(dataset: Source) -> int | None:
+def _training_examples(dataset: Dataset) -> int | None:
     """Of the smallest class."""
     smallest = _smallest_class(dataset)
     if isinstance(dataset, Labelled) and smallest is not None:
@@ -241,11 +240,11 @@ def _training_examples(dataset: Source) -> int | None:
     return dataset.training
 
 
-def _smallest_class(dataset: Source) -> int | None:
+def _smallest_class(dataset: Dataset) -> int | None:
     return dataset.per_class if isinstance(dataset, Patches | TwoMoons) else dataset.smallest
 
 
-def _classes(dataset: Source) -> int | None:
+def _classes(dataset: Dataset) -> int | None:
     """Fewest that a task can draw from, among those for training and those held out."""
     if isinstance(dataset, Letters) and dataset.class_count:
         held_out = int(dataset.held_out_characters * dataset.class_count + 0.5)

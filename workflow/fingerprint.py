@@ -27,7 +27,7 @@ def fingerprint(package: Path, *roots: str, without: Sequence[str] = ()) -> str:
     """
     digest = hashlib.sha256()
     for name, tree in sorted(closure(package, *roots).items()):
-        if any(f"{name}.".startswith(f"{left_out}.") for left_out in without):
+        if name.endswith(".spec") or any(f"{name}.".startswith(f"{left_out}.") for left_out in without):
             continue
         digest.update(f"{name} {tree}\n".encode())
     return digest.hexdigest()[:12]

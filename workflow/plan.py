@@ -11,19 +11,20 @@ from functools import cached_property
 from itertools import product
 from math import ceil
 from pathlib import Path, PurePath
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
-from rules_src.config.base import canonical_json
-from rules_src.config.cactus import Clusters, Random
-from rules_src.config.datasets import Celeba, File, ImageFolder
-from rules_src.config.embeddings import DeepCluster, Neural
-from rules_src.config.experiments import EXPERIMENTS, FIGURES, Experiment
-from rules_src.config.learners import ClusterMatching, MetaLearned
-from rules_src.config.meta_train import MetaTrain
-from rules_src.config.rules import Learned, MetaTrained, Pretrained, Untrained
-from rules_src.config.study import Config, Study, learner_folder, meta_train_folders, modality, run_datasets
-from rules_src.errors import InputError
-from rules_src.update_rules.pretrained import pretrained_file
+from metaplastic.config.base import canonical_json
+from metaplastic.config.study import Config, Study, learner_folder, meta_train_folders, modality, run_datasets
+from metaplastic.datasets.spec import Celeba, File, ImageFolder
+from metaplastic.embeddings.spec import DeepCluster, Neural
+from metaplastic.few_shot.learners.spec import ClusterMatching, MetaLearned
+from metaplastic.few_shot.spec import Clusters, Random
+from metaplastic.io.errors import InputError
+from metaplastic.meta_train.spec import MetaTrain
+from metaplastic.results.spec import EXPERIMENTS, FIGURES, Experiment
+from metaplastic.update_rules.pretrained import pretrained_file
+from metaplastic.update_rules.spec import Learned, MetaTrained, Pretrained, Untrained
+
 from workflow.checks import (
     CURVE,
     check_experiment,
@@ -42,17 +43,17 @@ from workflow.resources import applying, meta_training
 # What stages read of the config is a parameter already, defaults filled in; how far a run is, and whether another
 # process is at it, changes no result, nor does how much memory there is.
 NO_RESULT = (
-    "rules_src.config",
-    "rules_src.training.progress",
-    "rules_src.training.lock",
-    "rules_src.training.processes",
-    "rules_src.memory",
+    "metaplastic.config",
+    "metaplastic.training.progress",
+    "metaplastic.training.lock",
+    "metaplastic.training.launch",
+    "metaplastic.io.memory",
 )
 # What a saved state does not depend on besides: how it is written, and what is said.
-NO_STATE = (*NO_RESULT, "rules_src.storage", "rules_src.errors")
+NO_STATE = (*NO_RESULT, "metaplastic.io.storage", "metaplastic.io.errors")
 
-WITH_THETA = get_args(get_args(Learned)[0])
-LEARNED = (*WITH_THETA, Untrained, MetaTrained, Pretrained)
+WITH_THETA = tuple(Learned.kinds().values())
+LEARNED = (Learned, Untrained, MetaTrained, Pretrained)
 
 ASKED_FOR = ("accuracy_and_seconds", "embedding_health", "learning_curves", "principal_components")
 """Figures that a study has to list: of few data, of what others show with less beside it, or of how training went."""
@@ -465,12 +466,16 @@ class Plan:
         Raises:
             InputError: the source does not parse.
         """
-        return self._fingerprint(modules[0], NO_STATE, *modules, "jax_settings")
+        return self._fingerprint(modules[0], NO_STATE, *modules, "io.jax_settings")
 
     def _fingerprint(self, place: str, without: tuple[str, ...], *roots: str) -> str:
         if (roots, without) not in self._fingerprints:
             try:
-                found = fingerprint(self.package, *(f"rules_src.{root}" for root in roots), without=without)
+                found = fingerprint(
+                    self.package,
+                    *(f"metaplastic.{root.removeprefix('metaplastic.')}" for root in roots),
+                    without=without,
+                )
             except FingerprintError as error:
                 raise InputError(f"source of {place}: {error}") from error
             self._fingerprints[roots, without] = found
@@ -480,22 +485,22 @@ class Plan:
         """Modules that implement an update rule."""
         spec = self.config.rules[rule]
         if isinstance(spec, MetaTrained):
-            return [f"update_rules.{self.config.meta_train[spec.run].rule.module}"]
+            return [self.config.meta_train[spec.run].rule.module]
         if isinstance(spec, Untrained):
-            return [f"update_rules.{spec.rule.module}"]
+            return [spec.rule.module]
         # Which one a pretrained rule takes stands in its file.
         if isinstance(spec, Pretrained):
-            return [f"update_rules.{kind.module}" for kind in WITH_THETA]
-        return [f"update_rules.{spec.module}"]
+            return [kind.module for kind in WITH_THETA]
+        return [spec.module]
 
     def run_modules(self, folder: str) -> list[str]:
         """Modules that a meta-training run imports by name: of its rule, its estimator and its kinds of tasks."""
         spec = self.runs[folder].spec
         kinds = dict.fromkeys(source.module for source in spec.tasks.sources.values())
         return [
-            f"update_rules.{spec.rule.module}",
-            f"meta_train.{spec.gradient.module}",
-            *(f"tasks.{kind}" for kind in kinds),
+            spec.rule.module,
+            spec.gradient.module,
+            *kinds,
         ]
 
     def asked(self, dataset: str) -> list[str]:
@@ -522,15 +527,15 @@ class Plan:
 
     def source_module(self, dataset: str) -> str:
         """Module that prepares a dataset."""
-        return f"datasets.{self.config.datasets[dataset].source.replace('-', '_')}"
+        return self.config.datasets[dataset].module
 
     def embedding_module(self, embedding: str) -> str:
         """Module that makes an embedding."""
-        return f"embeddings.{self.config.embeddings[embedding].module}"
+        return self.config.embeddings[embedding].module
 
     def learner_module(self, learner: str) -> str:
         """Module of a few-shot learner."""
-        return f"learners.{self.config.learners[learner].module}"
+        return self.config.learners[learner].module
 
 
 def _pretrained(name: str, key: str) -> str:

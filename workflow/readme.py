@@ -10,10 +10,10 @@ import re
 import sys
 from pathlib import Path
 
-from rules_src.evaluate.episode_summary import markdown_table
-from rules_src.evaluate.published import architectures_table, few_shot_table
-from rules_src.storage import read_netcdf
-from rules_src.update_rules.pretrained import DEFAULT, pretrained_file
+from metaplastic.io.storage import read_netcdf
+from metaplastic.results.episode_summary import markdown_table
+from metaplastic.results.published import architectures_table, few_shot_table
+from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
 
 
 def fill(text: str, name: str, content: str) -> str:

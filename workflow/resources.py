@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from rules_src.config.apply import Apply
-from rules_src.config.meta_train import MetaTrain
-from rules_src.config.rules import BaseModel, Compact, Published
-from rules_src.meta_train.allotment import of_shape, tasks_each
+from metaplastic.meta_train.allotment import of_shape, tasks_each
+from metaplastic.meta_train.spec import MetaTrain
+from metaplastic.update_rules.spec import Apply, BaseModel, Compact, Published
 
 MEGABYTE = 10**6
 NUMBER = 4

@@ -11,8 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-
-from rules_src.storage import check_manifest, manifest_path, read_netcdf
+from metaplastic.io.storage import check_manifest, manifest_path, read_netcdf
 
 ROOT = Path(__file__).parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]

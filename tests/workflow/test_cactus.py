@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import yaml
 from checkout import ROOT, Checkout
+from metaplastic.config.base import canonical_json
+from metaplastic.config.study import load
+from metaplastic.io.errors import InputError
+from metaplastic.io.storage import read_netcdf
 
-from rules_src.config.base import canonical_json
-from rules_src.config.study import load
-from rules_src.errors import InputError
-from rules_src.storage import read_netcdf
 from workflow.checks import check_learners
 from workflow.plan import Plan
 
@@ -116,11 +116,15 @@ def test_a_dataset_is_asked_for_what_clusters_and_episodes_take():
     config = load(TINY)
     episodes = canonical_json(config.studies["tiny"].episodes)
     # 75% of 5 clusters of 3 members, rounded up.
-    assert Plan(config, ROOT / "rules_src").asked("letters") == ["--shots=0", "--examples=12", f"--episodes={episodes}"]
+    assert Plan(config, ROOT / "rules_src/metaplastic").asked("letters") == [
+        "--shots=0",
+        "--examples=12",
+        f"--episodes={episodes}",
+    ]
     more = {"deep": {"kind": "deep-cluster", "clusters": 700}}
     study = {**TINY["studies"]["tiny"], "embeddings": ["deep"]}
     deep = load({**TINY, "studies": {"tiny": study}, "embeddings": more})
-    assert "--examples=700" in Plan(deep, ROOT / "rules_src").asked("letters")
+    assert "--examples=700" in Plan(deep, ROOT / "rules_src/metaplastic").asked("letters")
 
 
 def test_attributes_make_tasks_of_two_classes_for_learners_alone():
@@ -144,7 +148,7 @@ def test_figures_of_training_are_asked_for_and_curves_over_clusters_need_several
     def plan(partitions: dict[str, dict], **keys: object) -> Plan:
         tables = {"embeddings": embeddings, "partitions": {**TINY["partitions"], **partitions}}
         listed = {**study, "partitions": [*study["partitions"], *partitions], **keys}
-        return Plan(load({**TINY, **tables, "studies": {"tiny": listed}}), ROOT / "rules_src")
+        return Plan(load({**TINY, **tables, "studies": {"tiny": listed}}), ROOT / "rules_src/metaplastic")
 
     asked = plan({}, figures=["embedding_health", "learning_curves"]).figures("tiny")
     letters = ["<results>/datasets/letters.zarr"]

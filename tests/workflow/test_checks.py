@@ -9,16 +9,16 @@ import pytest
 import yaml
 from checkout import ROOT, Checkout
 from known import known
+from metaplastic.config.files import check_files
+from metaplastic.config.study import Config, load
+from metaplastic.datasets.sources import digits, letters, mnist_5k
+from metaplastic.datasets.sources.fetch import Fetch
+from metaplastic.io.errors import InputError
+from metaplastic.meta_train import held_out
+from metaplastic.update_rules.spec import Compact, MetaTrained
+from metaplastic.update_rules.theta import initial_rule, save_theta
 from snakemake.utils import update_config
 
-from rules_src.config.rules import Compact, MetaTrained
-from rules_src.config.study import Config, load
-from rules_src.config_files import check_files
-from rules_src.datasets import digits, letters, mnist_5k
-from rules_src.datasets.fetch import Fetch
-from rules_src.errors import InputError
-from rules_src.meta_train import held_out
-from rules_src.update_rules.theta import initial_rule, save_theta
 from workflow import checks
 
 

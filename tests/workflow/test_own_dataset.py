@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT, Checkout
+from metaplastic.io.storage import read_netcdf, read_zarr
 from PIL import Image
-
-from rules_src.storage import read_netcdf, read_zarr
 
 SECTION = (ROOT / "README.md").read_text().split("## Compare on your own dataset\n")[1].split("\n## ")[0]
 CONFIG = "flowers.yaml"

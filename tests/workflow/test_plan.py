@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from checkout import ROOT, Checkout
-
-from rules_src.config.study import RULES
+from metaplastic.config.study import RULES
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +272,7 @@ def test_a_wrong_config_ends_with_one_line(checkout: Checkout, overlay: str, mes
 
 
 def test_a_stage_that_does_not_parse_ends_with_one_line(checkout: Checkout):
-    with checkout.edited("rules_src/stages/summarise.py", append="\ndef f(:\n"):
+    with checkout.edited("rules_src/metaplastic/stages/summarise.py", append="\ndef f(:\n"):
         done = checkout.snakemake("--dry-run", fails=True)
     assert done.stderr.splitlines()[-1].startswith("error: source of stage summarise: ")
     assert "Traceback" not in done.stdout + done.stderr

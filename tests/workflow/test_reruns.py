@@ -7,8 +7,8 @@ from contextlib import ExitStack
 import pytest
 import yaml
 from checkout import Checkout, stem
+from metaplastic.config.study import load
 
-from rules_src.config.study import load
 from workflow.plan import Plan
 
 DEFAULT = "studies/default/(summary|table|figures/few_shot_bars|figures/accuracy_over_inner_steps)"
@@ -53,7 +53,7 @@ def test_touching_every_file_makes_nothing_anew(finished: Checkout):
 
 def test_comments_and_docstrings_make_nothing_anew(finished: Checkout):
     with ExitStack() as edits:
-        for file in (finished.folder / "rules_src").rglob("*.py"):
+        for file in (finished.folder / "rules_src/metaplastic").rglob("*.py"):
             edits.enter_context(finished.edited(str(file), append='\n"""Said otherwise."""\n# A remark.\n'))
         assert finished.pending() == set()
 
@@ -75,32 +75,32 @@ TRAINED = ["meta_train/.*", of_methods("learned", "early")]
         ("embeddings.vae", [of_methods("vae"), DEFAULT]),
         ("embeddings.neural", [of_methods("vae"), DEFAULT]),
         ("embeddings.k_means", []),
-        ("config.datasets", []),
-        ("config.rules", []),
-        ("base_model", [*TRAINED, of_methods(*RULES, "vae"), SUMMARIES, FIGURES]),
+        ("datasets.spec", []),
+        ("update_rules.spec", []),
+        ("network", [*TRAINED, of_methods(*RULES, "vae"), SUMMARIES, FIGURES]),
         ("update_rules.hand_made", [of_methods("oja"), DEFAULT]),
         ("update_rules.compact", [*TRAINED, of_methods("untrained"), SUMMARIES, FIGURES]),
         ("stages.meta_train", [*TRAINED, SUMMARIES, FIGURES]),
-        ("meta_train.trainer", [*TRAINED, SUMMARIES, FIGURES]),
-        ("meta_train.gradient", [*TRAINED, SUMMARIES, FIGURES]),
+        ("meta_train.outer", [*TRAINED, SUMMARIES, FIGURES]),
+        ("meta_train.estimators.truncated_backprop", [*TRAINED, SUMMARIES, FIGURES]),
         # Estimators and kinds of tasks that no run uses, and how far a run is.
-        ("meta_train.evolution", []),
-        ("tasks.strokes", []),
-        ("tasks.images", [*TRAINED, SUMMARIES, FIGURES]),
+        ("meta_train.estimators.evolution", []),
+        ("meta_train.tasks.strokes", []),
+        ("meta_train.tasks.images", [*TRAINED, SUMMARIES, FIGURES]),
         ("training.progress", []),
-        ("training.run", [*TRAINED, of_methods("pca", "vae"), SUMMARIES, FIGURES]),
+        ("training.loop", [*TRAINED, of_methods("pca", "vae"), SUMMARIES, FIGURES]),
         ("tools.ship_rule", []),
-        ("datasets.movie_sentences", [of_datasets("movie-sentences"), DEFAULT]),
-        ("datasets.file", [of_datasets("mine"), DEFAULT]),
-        ("datasets.tables", [of_datasets("mine"), DEFAULT]),
-        ("datasets.letters", ["datasets/letters", *TRAINED, SUMMARIES, FIGURES]),
-        ("storage", [".*"]),
+        ("datasets.sources.movie_sentences", [of_datasets("movie-sentences"), DEFAULT]),
+        ("datasets.user.file", [of_datasets("mine"), DEFAULT]),
+        ("datasets.user.tables", [of_datasets("mine"), DEFAULT]),
+        ("datasets.sources.letters", ["datasets/letters", *TRAINED, SUMMARIES, FIGURES]),
+        ("io.storage", [".*"]),
     ],
 )
 def test_code_makes_anew_what_runs_it_and_what_follows(
     finished: Checkout, stems: set[str], module: str, patterns: list[str]
 ):
-    with finished.edited(f"rules_src/{module.replace('.', '/')}.py", append="\nunused = 1\n"):
+    with finished.edited(f"rules_src/metaplastic/{module.replace('.', '/')}.py", append="\nunused = 1\n"):
         assert finished.pending() == matching(stems, patterns)
 
 
@@ -164,23 +164,23 @@ def test_a_further_dataset_over_meta_training_trains_nothing(finished: Checkout)
     ("old", "new", "kept"),
     [
         # A message, how far a run is, an estimator and a kind of tasks that the run does not use.
-        ("rules_src/training/run.py", 'raise InputError("said")', True),
-        ("rules_src/training/progress.py", "unused = 1", True),
-        ("rules_src/meta_train/evolution.py", "unused = 1", True),
-        ("rules_src/tasks/words.py", "unused = 1", True),
-        ("rules_src/storage.py", "unused = 1", True),
-        ("rules_src/stages/meta_train.py", "unused = 1", True),
-        ("rules_src/meta_train/trainer.py", "unused = 1", False),
-        ("rules_src/meta_train/allotment.py", "unused = 1", False),
-        ("rules_src/update_rules/compact.py", "unused = 1", False),
-        ("rules_src/tasks/images.py", "unused = 1", False),
-        ("rules_src/jax_settings.py", "unused = 1", False),
+        ("rules_src/metaplastic/training/loop.py", 'raise InputError("said")', True),
+        ("rules_src/metaplastic/training/progress.py", "unused = 1", True),
+        ("rules_src/metaplastic/meta_train/estimators/evolution.py", "unused = 1", True),
+        ("rules_src/metaplastic/meta_train/tasks/words.py", "unused = 1", True),
+        ("rules_src/metaplastic/io/storage.py", "unused = 1", True),
+        ("rules_src/metaplastic/stages/meta_train.py", "unused = 1", True),
+        ("rules_src/metaplastic/meta_train/outer.py", "unused = 1", False),
+        ("rules_src/metaplastic/meta_train/allotment.py", "unused = 1", False),
+        ("rules_src/metaplastic/update_rules/compact.py", "unused = 1", False),
+        ("rules_src/metaplastic/meta_train/tasks/images.py", "unused = 1", False),
+        ("rules_src/metaplastic/io/jax_settings.py", "unused = 1", False),
     ],
 )
 def test_states_of_a_run_are_kept_by_edits_that_change_no_result(finished: Checkout, old: str, new: str, kept: bool):
     def state_of_run() -> str:
         config = load(yaml.safe_load((finished.folder / "config/config.yaml").read_text()))
-        plan = Plan(config, finished.folder / "rules_src")
+        plan = Plan(config, finished.folder / "rules_src/metaplastic")
         return plan.state_code("meta_train.run", *plan.run_modules(next(iter(plan.runs))))
 
     with finished.edited(old, append="\ndef unused():\n    raise InputError('one')\n"):
@@ -192,8 +192,8 @@ def test_states_of_a_run_are_kept_by_edits_that_change_no_result(finished: Check
 
 
 def test_a_new_figure_draws_itself_alone(finished: Checkout):
-    figure = finished.folder / "rules_src/figures/new_figure.py"
-    figure.write_text('"""A copy of another."""\n\nfrom rules_src.figures.few_shot_bars import draw as draw\n')
+    figure = finished.folder / "rules_src/metaplastic/figures/new_figure.py"
+    figure.write_text('"""A copy of another."""\n\nfrom metaplastic.figures.few_shot_bars import draw as draw\n')
     known = (
         '            "first_layer_filters": {"features": filters},\n',
         '            "new_figure": {"summary": summary},\n',
@@ -209,7 +209,7 @@ def test_a_new_key_with_a_default_renames_no_finished_run(finished: Checkout):
         '    """Updates of theta."""\n',
         '    """Updates of theta."""\n    novelty: PositiveInt = 3\n    """New."""\n',
     )
-    with finished.edited("rules_src/config/meta_train.py", replace=key):
+    with finished.edited("rules_src/metaplastic/meta_train/spec.py", replace=key):
         assert {path for path in finished.outputs() if path.parts[0] == "meta_train"} == before
 
 

@@ -3,11 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
+from metaplastic.datasets.spec import Mnist, MovieSentences
+from metaplastic.meta_train.spec import MetaTrain
+from metaplastic.update_rules.spec import Apply, BaseModel, Compact, Identity
 
-from rules_src.config.apply import Apply
-from rules_src.config.datasets import Mnist, MovieSentences
-from rules_src.config.meta_train import MetaTrain
-from rules_src.config.rules import BaseModel, Compact, Identity
 from workflow.resources import LEAST, MOST, PROCESS, applying, growing, meta_training
 
 RUN = {

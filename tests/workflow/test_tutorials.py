@@ -34,8 +34,8 @@ def _files(page: str) -> dict[str, str]:
 def _new_rule(checkout: Checkout) -> None:
     """Do to a checkout what the tutorial says."""
     files = _files("new-rule.md")
-    config = checkout.folder / "rules_src/config/rules.py"
-    section = files.pop("rules_src/config/rules.py")
+    config = checkout.folder / "rules_src/metaplastic/update_rules/spec.py"
+    section = files.pop("rules_src/metaplastic/update_rules/spec.py")
     text = config.read_text()
     assert text.count("Compact | Published") == 1
     text = text.replace("Compact | Published", "Compact | Published | Unbiased")

@@ -25,7 +25,7 @@ rule partition:
         features=lambda wildcards, input: ["--features", input.features],
     shell:
         """
-        python -m rules_src.stages.partition --name {wildcards.partition} --spec {params.spec:q} --code {params.code} \
+        python -m metaplastic.stages.partition --name {wildcards.partition} --spec {params.spec:q} --code {params.code} \
             --dataset {input.dataset:q} {params.features:q} --output {output.store:q} 2>&1 | tee {log:q}
         """
 
@@ -86,12 +86,12 @@ rule meta_learn:
         ),
         trained_by=lambda wildcards: planned(
             plan.state_code,
-            "learners.meta_learning",
+            "few_shot.learners.meta_learning",
             plan.learner_module(plan.learners[wildcards.learner_run]),
         ),
     shell:
         """
-        python -m rules_src.stages.meta_learn --name {params.name} --spec {params.spec:q} --code {params.code} \
+        python -m metaplastic.stages.meta_learn --name {params.name} --spec {params.spec:q} --code {params.code} \
             --trained-by {params.trained_by} --dataset {input.dataset:q} --partitions {input.partitions:q} \
             --snapshots {output.snapshots:q} --history {output.history:q} 2>&1 | tee {log:q}
         """
@@ -124,7 +124,7 @@ rule evaluate_on_images:
         learned=[],
     shell:
         """
-        python -m rules_src.stages.evaluate_episodes --name {wildcards.learner} --learner {params.learner:q} \
+        python -m metaplastic.stages.evaluate_episodes --name {wildcards.learner} --learner {params.learner:q} \
             --spec {params.spec:q} --code {params.code} --dataset {input.dataset:q} {params.learned:q} \
             --output {output:q} 2>&1 | tee {log:q}
         """
@@ -206,7 +206,7 @@ rule summarise_episodes:
         code=lambda wildcards: code("summarise_episodes"),
     shell:
         """
-        python -m rules_src.stages.summarise_episodes --output {output.summary:q} --table {output.table:q} \
+        python -m metaplastic.stages.summarise_episodes --output {output.summary:q} --table {output.table:q} \
             --page {output.page:q} --study {wildcards.study} {input:q} 2>&1 | tee {log:q}
         """
 

@@ -4,13 +4,13 @@ import os
 import sys
 from pathlib import Path
 
-from rules_src.config.base import canonical_json
-from rules_src.config.experiments import FIGURES
-from rules_src.config.meta_train import EXECUTION
-from rules_src.config_files import check_files
-from rules_src.config.study import load, target
-from rules_src.errors import InputError
-from rules_src.jax_settings import ENVIRONMENT
+from metaplastic.config.base import canonical_json
+from metaplastic.results.spec import FIGURES
+from metaplastic.meta_train.spec import EXECUTION
+from metaplastic.config.files import check_files
+from metaplastic.config.study import load, target
+from metaplastic.io.errors import InputError
+from metaplastic.io.jax_settings import ENVIRONMENT
 from workflow.checks import check_folders
 from workflow.plan import Plan, dataset_stores, manifests, one_of
 from workflow.resources import OTHERS, SMALL, growing
@@ -22,7 +22,7 @@ try:
 except InputError as error:
     sys.exit(f"error: {error}")
 
-plan = Plan(settings, CHECKOUT / "rules_src")
+plan = Plan(settings, CHECKOUT / "rules_src/metaplastic")
 
 # Stages run with the Python that runs Snakemake, whether or not its environment is activated. Jobs inherit this, on
 # other machines too, where Snakemake reads this file again.

@@ -31,7 +31,7 @@ rule compare:
         configured=lambda wildcards, threads: config_options(),
     shell:
         """
-        python -m rules_src.stages.compare --table {output.table:q} --page {output.page:q} {params.summaries:q} \
+        python -m metaplastic.stages.compare --table {output.table:q} --page {output.page:q} {params.summaries:q} \
             {params.features:q} {params.configured:q} 2>&1 | tee {log:q}
         """
 

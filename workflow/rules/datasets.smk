@@ -27,7 +27,7 @@ rule prepare_dataset:
         asked=lambda wildcards, threads: plan.asked(wildcards.dataset),
     shell:
         """
-        python -m rules_src.stages.prepare_dataset --name {wildcards.dataset} --spec {params.spec:q} \
+        python -m metaplastic.stages.prepare_dataset --name {wildcards.dataset} --spec {params.spec:q} \
             --code {params.code} {params.raw:q} {params.asked:q} --output {output.store:q} 2>&1 | tee {log:q}
         """
 

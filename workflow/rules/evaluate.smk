@@ -21,7 +21,7 @@ rule evaluate_few_shot:
         code=lambda wildcards: code("evaluate_few_shot"),
     shell:
         """
-        python -m rules_src.stages.evaluate_few_shot --spec {params.spec:q} --code {params.code} \
+        python -m metaplastic.stages.evaluate_few_shot --spec {params.spec:q} --code {params.code} \
             --features {input.features:q} --dataset {input.dataset:q} --output {output:q} 2>&1 | tee {log:q}
         """
 
@@ -53,7 +53,7 @@ rule summarise:
         code=lambda wildcards: code("summarise"),
     shell:
         """
-        python -m rules_src.stages.summarise --output {output.summary:q} --table {output.table:q} \
+        python -m metaplastic.stages.summarise --output {output.summary:q} --table {output.table:q} \
             --page {output.page:q} --first {output.first:q} --study {wildcards.study} {input:q} 2>&1 | tee {log:q}
         """
 

@@ -35,7 +35,7 @@ rule apply_rule:
         theta=lambda wildcards, input: [f"--theta={theta}" for theta in input.theta],
     shell:
         """
-        python -m rules_src.stages.apply_rule --method {wildcards.method} --rule {params.rule:q} \
+        python -m metaplastic.stages.apply_rule --method {wildcards.method} --rule {params.rule:q} \
             --base-model-name {wildcards.base_model} --base-model {params.base_model:q} \
             --spec {params.spec:q} --code {params.code} --dataset {input.dataset:q} {params.theta:q} \
             --output {output.store:q} 2>&1 | tee {log:q}
@@ -75,7 +75,7 @@ rule embed:
         ),
     shell:
         """
-        python -m rules_src.stages.embed --method {wildcards.embedding} --spec {params.spec:q} \
+        python -m metaplastic.stages.embed --method {wildcards.embedding} --spec {params.spec:q} \
             --seeds {params.seeds} --code {params.code} --trained-by {params.trained_by} \
             --dataset {input.dataset:q} --output {output.store:q} 2>&1 | tee {log:q}
         """

@@ -27,7 +27,7 @@ rule draw_figure:
         data=lambda wildcards, input: figure_options(wildcards, input.data),
     shell:
         """
-        python -m rules_src.stages.draw_figure --figure {wildcards.figure} \
+        python -m metaplastic.stages.draw_figure --figure {wildcards.figure} \
             --output {output.svg:q} --output {output.png:q} {params.data:q} 2>&1 | tee {log:q}
         """
 

@@ -49,7 +49,7 @@ rule meta_train_rule:
         name=lambda wildcards: plan.runs[wildcards.run].name,
     shell:
         """
-        python -m rules_src.stages.meta_train --name {params.name} --spec {params.spec:q} --code {params.code} \
+        python -m metaplastic.stages.meta_train --name {params.name} --spec {params.spec:q} --code {params.code} \
             --trained-by {params.trained_by} --keep {params.keep:q} {params.datasets:q} {params.start:q} \
             --theta {output.theta:q} --snapshots {output.snapshots:q} --history {output.history:q} \
             --devices {params.devices} --processes {params.processes} 2>&1 | tee {log:q}

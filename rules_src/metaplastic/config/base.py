@@ -1,0 +1,162 @@
+"""What every config section shares: strict models, canonical text and its way back, short hashes."""
+
+import hashlib
+import json
+from collections.abc import Collection
+from pathlib import PurePath
+from typing import Annotated, Any, ClassVar, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic_core import CoreSchema, core_schema
+
+from metaplastic.io.errors import InputError
+
+LARGEST = 2**31 - 1
+"""Integer that 32 bits hold, in which JAX counts."""
+
+LARGEST_DECAY = 0.999999
+"""Of a moving average: closer to 1, single precision would make it 1."""
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
+"""Also of files, which are a little longer."""
+Int = Annotated[int, Field(le=LARGEST)]
+PositiveInt = Annotated[Int, Field(gt=0)]
+Count = Annotated[Int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Decay = Annotated[float, Field(ge=0, le=LARGEST_DECAY)]
+PositiveFraction = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+def _increasing(values: list[int]) -> list[int]:
+    if not values or values != sorted(set(values)):
+        raise ValueError("has to be a non-empty increasing list")
+    return values
+
+
+Increasing = AfterValidator(_increasing)
+"""For lists of integers."""
+
+
+def _distinct(values: list[str]) -> list[str]:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value!r} is listed twice")
+    return values
+
+
+Distinct = AfterValidator(_distinct)
+"""For lists of names."""
+
+
+def _folder(path: str) -> str:
+    if not path or path != path.strip():
+        raise ValueError("has to be the name of a folder")
+    if path[0] in "~-":
+        raise ValueError(f"no folder can begin with {path[0]!r} here; write it out")
+    for character in path:
+        if character in "{}<>" or not character.isprintable():
+            raise ValueError(f"no folder can have {character!r} in its name here; choose another")
+    folder = PurePath(path)
+    if folder in {PurePath(), PurePath(folder.anchor)}:
+        raise ValueError("has to be a folder of its own, not the current one or the root of the file system")
+    return folder.as_posix()
+
+
+Folder = Annotated[str, AfterValidator(_folder)]
+"""Of the workflow's own: Snakemake and shells give some characters a meaning."""
+
+
+class Section(BaseModel):
+    """A config section: unknown keys and loose types are refused, values cannot change after validation."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+class Kind(Section):
+    """One of a family of sections that a tag such as `kind: pca` tells apart.
+
+    A family is a base class; a member is a subclass whose tag is a `Literal`. Where the config takes a family, any of
+    its members is valid. The tag also names the module that implements a member: `kind: k-means` of the family in
+    `metaplastic.embeddings.spec` is `metaplastic.embeddings.k_means`.
+    """
+
+    tag: ClassVar[str] = "kind"
+    """The key that tells the members apart."""
+    folder: ClassVar[str] = ""
+    """Subpackage of the room that holds the members' modules, if they do not stand beside `spec.py`."""
+    module: ClassVar[str] = ""
+    """Dotted name of the module that implements the member."""
+
+    @classmethod
+    def kinds(cls) -> dict[str, "type[Kind]"]:
+        """Return every member of the family by its tag, in the order of definition."""
+        own = {cls._tagged(): cls} if cls._tagged() else {}
+        return own | {name: member for below in cls.__subclasses__() for name, member in below.kinds().items()}
+
+    @classmethod
+    def _tagged(cls) -> str:
+        field = cls.model_fields.get(cls.tag)
+        values = get_args(field.annotation) if field else ()
+        return str(values[0]) if values else ""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Name the module of a new member."""
+        super().__pydantic_init_subclass__(**kwargs)
+        if cls._tagged() and "module" not in cls.__dict__:
+            room = cls.__module__.removesuffix(".spec")
+            cls.module = ".".join(filter(None, [room, cls.folder, cls._tagged().replace("-", "_")]))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Validate a family as whichever member the tag names."""
+        if cls._tagged() or not cls.kinds():
+            return handler(source)
+        members = {name: handler.generate_schema(member) for name, member in cls.kinds().items()}
+        return core_schema.tagged_union_schema(members, discriminator=cls.tag)
+
+
+def canonical_json(section: Section, *, without: Collection[str] = (), defaults: bool = True) -> str:
+    """The section as JSON with sorted keys: equal sections give equal text.
+
+    Args:
+        section: any.
+        without: keys to leave out.
+        defaults: whether keys at their default are written; left out, a key that is new in a later version changes
+            nothing.
+    """
+    content = section.model_dump(mode="json", exclude=set(without), exclude_defaults=not defaults)
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def same_section(model: type[Section], older: str, newer: str) -> bool:
+    """Whether two texts of `canonical_json`, the older one perhaps of an earlier version, are of equal sections.
+
+    Keys that the older text lacks are at the defaults they have now.
+    """
+    try:
+        return bool(model.model_validate_json(older) == model.model_validate_json(newer))
+    except ValidationError:
+        return False
+
+
+def parse_spec(model: Any, text: str, place: str = "--spec") -> Any:
+    """Validate the JSON `text` given at `place` as `model`, a section or a family of kinds.
+
+    Raises:
+        InputError: naming the first offending key.
+    """
+    try:
+        # Annotated, for the schema of a bare model is older than the members of its family.
+        return TypeAdapter(Annotated[model, place]).validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "section"
+        raise InputError(f"{place}: {key}: {first['msg']}") from error
+
+
+def short_hash(*texts: str) -> str:
+    """First 8 hex digits of a SHA-256 over texts; part of costly results' paths."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:8]

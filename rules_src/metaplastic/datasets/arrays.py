@@ -1,0 +1,81 @@
+"""From a dataset store to the arrays that methods learn from."""
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Bool, Float32, Int32, Num, UInt8
+
+from metaplastic.datasets.images import resize
+from metaplastic.datasets.schema import TEST, TRAIN
+
+
+class Attributes(NamedTuple):
+    """What examples have or have not, where that and no class is known of them."""
+
+    values: Bool[np.ndarray, "example attribute"]
+    split: UInt8[np.ndarray, " attribute"]
+    """The split whose tasks each attribute is for, in codes of the schema."""
+
+
+class Inputs(NamedTuple):
+    """A dataset as rows of numbers."""
+
+    inputs: Float32[np.ndarray, "example input"]
+    """Images in [0, 1], flattened row by row, channels last; other features as they are."""
+    labels: Int32[np.ndarray, " example"]
+    split: Num[np.ndarray, " example"] | Bool[np.ndarray, " example"]
+    """Codes of the schema: 0 for train, 1 for test, 2 for validation."""
+    image: tuple[int, int, int] | None = None
+    """Rows, columns and channels of an image; none of data that are no images."""
+    attributes: Attributes | None = None
+    """In place of labels, which are then all alike."""
+
+    @property
+    def train(self) -> Bool[np.ndarray, " example"]:
+        """True for the examples of the training split."""
+        return self.split == TRAIN
+
+    @property
+    def test(self) -> Bool[np.ndarray, " example"]:
+        """True for the examples of the test split."""
+        return self.split == TEST
+
+
+def load_inputs(dataset: xr.Dataset) -> Inputs:
+    """Flatten a dataset of the one schema."""
+    is_image = dataset.attrs["modality"] == "image"
+    values = dataset["image" if is_image else "feature"].values
+    rows = unit_range(values) if is_image else values.astype(np.float32)
+    return Inputs(
+        rows.reshape(len(rows), -1),
+        dataset["label"].values.astype(np.int32),
+        dataset["split"].values,
+        values.shape[1:] if is_image else None,
+        attributes_of_dataset(dataset),
+    )
+
+
+def attributes_of_dataset(dataset: xr.Dataset) -> Attributes | None:
+    """Of a dataset of the one schema that has some."""
+    if "attribute" not in dataset:
+        return None
+    return Attributes(dataset["attribute"].values, dataset["attribute_split"].values)
+
+
+def unit_range(pixels: Num[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
+    """Pixels of 0 to 255 as numbers in [0, 1]."""
+    scaled: np.ndarray = pixels.astype(np.float32) / np.float32(255)
+    return scaled
+
+
+def grey_pixels(
+    images: UInt8[np.ndarray, "example row column channel"], side: int, source: str
+) -> Float32[np.ndarray, "example {side} {side}"]:
+    """Images at another side by area, channels averaged, still of 0 to 255.
+
+    Raises:
+        InputError: they are smaller; `source` names them.
+    """
+    grey: np.ndarray = resize(images, side, source=source).mean(-1, dtype=np.float32)
+    return grey

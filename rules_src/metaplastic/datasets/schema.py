@@ -1,0 +1,159 @@
+"""The one schema of a dataset, whatever its source.
+
+`image (example, row, column, channel)` uint8, `feature (example, word)` uint8 or `feature (example, column)` float32,
+`label (example)` int32, and `split (example)` uint8, 0 for train, 1 for test, 2 for validation (CF flags in its
+attributes). Where no class is in two splits, as few-shot episodes want it, `class_split (class)` says which one each
+class is in. Of examples without classes `attribute (example, attribute)` bool says what they have, named by
+`attribute_names`, and `attribute_split (attribute)` which split's episodes are made of it; their labels are all 0.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Bool, Float32, Integer, UInt8
+
+from metaplastic.io.errors import InputError
+
+TRAIN, TEST, VALIDATION = 0, 1, 2
+
+Split = UInt8[np.ndarray, " example"]
+"""`TRAIN`, `TEST` or `VALIDATION`."""
+
+
+FLAGS = {"flag_values": [TRAIN, TEST, VALIDATION], "flag_meanings": "train test validation"}
+
+
+class About(NamedTuple):
+    """What is known of a source."""
+
+    source: str
+    title: str
+    licence: str
+    citation: str
+
+
+def image_dataset(
+    image: UInt8[np.ndarray, "example row column channel"],
+    label: Integer[np.ndarray, " example"],
+    split: Bool[np.ndarray, " example"] | Split,
+    about: About,
+    **attributes: Any,
+) -> xr.Dataset:
+    """Put images into the schema; `split` and `attributes` as in `feature_dataset`."""
+    return _dataset("image", ("row", "column", "channel"), image, label, split, {**about._asdict(), **attributes})
+
+
+def feature_dataset(
+    feature: UInt8[np.ndarray, "example word"],
+    label: Integer[np.ndarray, " example"],
+    split: Bool[np.ndarray, " example"] | Split,
+    about: About,
+    **attributes: Any,
+) -> xr.Dataset:
+    """Put word counts of texts into the schema.
+
+    `split` holds codes, or is true for the examples of the test split. `attributes` hold `class_names`, `checksum`
+    (lines of SHA-256 and file name), `checksum_kind` (what the checksums are of) and whatever else the source says.
+    """
+    return _dataset("text", ("word",), feature, label, split, {**about._asdict(), **attributes})
+
+
+def table_dataset(
+    feature: Float32[np.ndarray, "example column"],
+    label: Integer[np.ndarray, " example"],
+    split: Bool[np.ndarray, " example"] | Split,
+    about: About,
+    **attributes: Any,
+) -> xr.Dataset:
+    """Put columns of numbers into the schema; `split` and `attributes` as in `feature_dataset`."""
+    return _dataset("table", ("column",), feature, label, split, {**about._asdict(), **attributes})
+
+
+def with_attributes(
+    dataset: xr.Dataset,
+    values: Bool[np.ndarray, "example attribute"],
+    split: UInt8[np.ndarray, " attribute"],
+    names: Sequence[str],
+) -> xr.Dataset:
+    """Images without classes, with what is known of them instead."""
+    variables = {"attribute": (("example", "attribute"), values), "attribute_split": ("attribute", split, FLAGS)}
+    return dataset.assign(variables).assign_attrs(attribute_names=list(names))
+
+
+def _dataset(
+    modality: str,
+    dimensions: Sequence[str],
+    values: UInt8[np.ndarray, "example ..."] | Float32[np.ndarray, "example ..."],
+    label: Integer[np.ndarray, " example"],
+    split: Bool[np.ndarray, " example"] | Split,
+    attributes: dict[str, Any],
+) -> xr.Dataset:
+    variable, split = "image" if modality == "image" else "feature", split.astype(np.uint8)
+    of_class = split_of_classes(label, split, len(attributes["class_names"]))
+    return xr.Dataset(
+        {
+            variable: (("example", *dimensions), values),
+            "label": ("example", label.astype(np.int32)),
+            "split": ("example", split, FLAGS),
+            **({} if of_class is None else {"class_split": ("class", of_class, FLAGS)}),
+        },
+        attrs={
+            "name": attributes["source"],
+            "modality": modality,
+            "n_train": int((split == TRAIN).sum()),
+            "n_test": int((split == TEST).sum()),
+            **({"n_validation": int((split == VALIDATION).sum())} if (split == VALIDATION).any() else {}),
+            **attributes,
+        },
+    )
+
+
+def permuted(dataset: xr.Dataset, seed: int) -> xr.Dataset:
+    """The same with the inputs of all examples in one random order, whose seed is `permuted` in its attributes."""
+    name = "image" if "image" in dataset else "feature"
+    values = dataset[name].values
+    rows = values.reshape(len(values), -1)
+    order = np.random.default_rng(seed).permutation(rows.shape[1])
+    mixed = dataset[name].copy(data=rows[:, order].reshape(values.shape))
+    return dataset.assign({name: mixed}).assign_attrs(permuted=seed)
+
+
+def check_shots(dataset: xr.Dataset, shots: int) -> None:
+    """Let a dataset pass whose every class has at least so many training examples, or whose splits share no class.
+
+    Raises:
+        InputError: naming a class that has fewer.
+    """
+    if "class_split" in dataset:
+        return
+    names = dataset.attrs["class_names"]
+    counts = np.bincount(dataset["label"].values[dataset["split"].values == TRAIN], minlength=len(names))
+    if counts.min() < shots:
+        raise InputError(
+            f"few_shot.shots: {shots} labelled examples a class asked for, but {names[counts.argmin()]!r} of "
+            f"{dataset.attrs['name']} has {counts.min()} training examples; give at most that"
+        )
+
+
+def check_examples(dataset: xr.Dataset, examples: int) -> None:
+    """Let a dataset pass that has at least so many training examples.
+
+    Raises:
+        InputError: it has fewer.
+    """
+    if (found := dataset.attrs["n_train"]) < examples:
+        raise InputError(
+            f"clusters: they take at least {examples} training examples, {dataset.attrs['name']} has {found}; give "
+            "fewer clusters or members"
+        )
+
+
+def split_of_classes(
+    label: Integer[np.ndarray, " example"], split: Split, classes: int
+) -> UInt8[np.ndarray, " class_"] | None:
+    """The split that each class is in; none where a class is in several, or in none."""
+    members = np.zeros((3, classes), bool)
+    members[split, label] = True
+    return members.argmax(0).astype(np.uint8) if (members.sum(0) == 1).all() else None

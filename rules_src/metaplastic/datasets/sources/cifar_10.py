@@ -1,0 +1,135 @@
+"""CIFAR-10, python version: 50,000 + 10,000 colour pictures of 32x32."""
+
+import io
+import lzma
+import pickle
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from jaxtyping import UInt8
+
+from metaplastic.datasets.images import resize
+from metaplastic.datasets.schema import About, image_dataset
+from metaplastic.datasets.sources.archives import read_compressed, read_tar
+from metaplastic.datasets.sources.fetch import Fetch, RemoteFile, checksum_line, sha256, verify
+from metaplastic.datasets.spec import Cifar10
+from metaplastic.io.errors import InputError
+
+ABOUT = About(
+    source="cifar-10",
+    title="CIFAR-10",
+    licence="none stated",
+    citation="Krizhevsky (2009), Learning multiple layers of features from tiny images",
+)
+
+ARCHIVE = RemoteFile(
+    "cifar-10-python.tar.gz",
+    "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+    "sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+)
+
+MEMBERS = {
+    "data_batch_1": "sha256:54636561a3ce25bd3e19253c6b0d8538147b0ae398331ac4a2d86c6d987368cd",
+    "data_batch_2": "sha256:766b2cef9fbc745cf056b3152224f7cf77163b330ea9a15f9392beb8b89bc5a8",
+    "data_batch_3": "sha256:0f00d98ebfb30b3ec0ad19f9756dc2630b89003e10525f5e148445e82aa6a1f9",
+    "data_batch_4": "sha256:3f7bb240661948b8f4d53e36ec720d8306f5668bd0071dcb4e6c947f78e9682b",
+    "data_batch_5": "sha256:d91802434d8376bbaeeadf58a737e3a1b12ac839077e931237e0dcd43adcb154",
+    "test_batch": "sha256:f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831",
+}
+
+BATCH_LIMIT = 1 << 25
+"""Bytes that a batch may have; it has 31 million."""
+
+CLASS_NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+
+class Files(NamedTuple):
+    """The official archive and the checksums of the batches in it; the last batch is the test part."""
+
+    archive: RemoteFile = ARCHIVE
+    members: dict[str, str] = MEMBERS
+
+
+def prepare(spec: Cifar10, fetch: Fetch, files: Files = Files()) -> xr.Dataset:  # noqa: B008 (immutable)
+    """CIFAR-10 in the schema, `image (60000, side, side, 3)`.
+
+    A mirror may hold the official archive, or the batches `data_batch_1` .. `test_batch`, as they are or as `.xz`.
+
+    Raises:
+        InputError: a file cannot be had, has the wrong checksum or is no CIFAR-10 batch, or `side` is too large.
+    """
+    batches, checksum, kind = _batches(fetch, files)
+    images, labels = zip(*(decode_batch(batches[name], name) for name in files.members), strict=True)
+    n_train = sum(map(len, labels[:-1]))
+    label = np.concatenate(labels)
+    return image_dataset(
+        np.concatenate([resize(batch, spec.side, source=spec.source) for batch in images]),
+        label,
+        np.arange(len(label)) >= n_train,
+        ABOUT,
+        class_names=CLASS_NAMES,
+        checksum=checksum,
+        checksum_kind=kind,
+    )
+
+
+def decode_batch(
+    pickled: bytes, name: str
+) -> tuple[UInt8[np.ndarray, "example 32 32 3"], UInt8[np.ndarray, " example"]]:
+    """Images and labels of a batch, unpickled with numpy arrays as the only objects allowed.
+
+    Raises:
+        InputError: the pickle holds anything else, or no batch.
+    """
+    try:
+        batch = _ArraysOnly(io.BytesIO(pickled), encoding="bytes").load()
+        images = batch[b"data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        labels = np.array(batch[b"labels"], np.uint8)
+    except InputError:
+        raise
+    except Exception as error:  # a broken pickle may raise anything
+        raise InputError(f"cifar-10: {name}: no CIFAR-10 batch ({error}); replace the file") from error
+    return images, labels
+
+
+_RECONSTRUCT: Callable[..., Any] = np.empty(0).__reduce__()[0]  # type: ignore[assignment]
+
+ARRAYS = {
+    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+
+
+class _ArraysOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ARRAYS:
+            raise InputError(f"cifar-10: a batch holds {module}.{name}, refused; replace the file")
+        return ARRAYS[module, name]
+
+
+def _batches(fetch: Fetch, files: Files) -> tuple[dict[str, bytes], list[str], str]:
+    """Batches by name, lines of checksums and what these are of."""
+    source, archive = ABOUT.source, files.archive
+    if fetch.mirrored(source, archive.name) is None:
+        mirrored = {name: _mirrored_batch(fetch, name, checksum) for name, checksum in files.members.items()}
+        batches = {name: batch for name, batch in mirrored.items() if batch is not None}
+        if len(batches) == len(files.members):
+            return batches, [f"{sha256(batch)}  {name}" for name, batch in batches.items()], "members"
+    path = fetch(source, archive)
+    paths = {f"cifar-10-batches-py/{name}": name for name in files.members}
+    batches = {paths[name]: content for name, content in read_tar(path, paths.__contains__, place=path)}
+    if missing := files.members.keys() - batches.keys():
+        raise InputError(f"{path}: lacks {min(missing)}; replace the archive")
+    return batches, [checksum_line(archive.name, path)], "official files"
+
+
+def _mirrored_batch(fetch: Fetch, name: str, checksum: str) -> bytes | None:
+    path = fetch.mirrored(ABOUT.source, name) or fetch.mirrored(ABOUT.source, f"{name}.xz")
+    if path is None:
+        return None
+    batch = read_compressed(path, lzma.LZMAFile, limit=BATCH_LIMIT) if path.suffix else path.read_bytes()
+    verify(batch, checksum, path)
+    return batch

@@ -1,0 +1,39 @@
+"""scikit-learn's handwritten digits: 1,797 of 8x8."""
+
+import numpy as np
+import xarray as xr
+from sklearn.datasets import load_digits
+
+from metaplastic.datasets.schema import About, image_dataset
+from metaplastic.datasets.sources.fetch import Fetch, checksum_line, package_file
+from metaplastic.datasets.spec import Digits
+from metaplastic.datasets.splits import stratified_test_mask
+
+ABOUT = About(
+    source="digits",
+    title="Optical recognition of handwritten digits, test part",
+    licence="CC-BY-4.0 (UCI); packaged with scikit-learn, BSD-3-Clause",
+    citation="Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits, UCI, doi:10.24432/C50P49",
+)
+
+WHITE = 16
+"""Greatest value in the source: the number of pixels of a 4x4 block that are set."""
+
+
+def prepare(spec: Digits, fetch: Fetch) -> xr.Dataset:
+    """The digits in the schema, `image (1797, 8, 8, 1)` scaled from 0..16 to 0..255; nothing is fetched.
+
+    Raises:
+        InputError: the split leaves a class without a training example.
+    """
+    digits = load_digits()
+    label = digits.target
+    return image_dataset(
+        np.rint(digits.images[..., None] * (255 / WHITE)).astype(np.uint8),
+        label,
+        stratified_test_mask(label, spec.test_fraction, spec.split_seed),
+        ABOUT,
+        class_names=[str(digit) for digit in range(10)],
+        checksum=[checksum_line("digits.csv.gz", package_file("sklearn", "datasets", "data", "digits.csv.gz"))],
+        checksum_kind="installed package's file",
+    )

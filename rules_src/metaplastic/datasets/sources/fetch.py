@@ -1,0 +1,123 @@
+"""Raw files: from a local mirror first, else downloaded; always verified, never left half-written."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import pooch  # type: ignore[import-untyped]
+
+from metaplastic.io.errors import InputError
+
+RETRIES = 2
+"""Further attempts at a download that fails, a second and two after the one before."""
+
+
+class RemoteFile(NamedTuple):
+    """A file with an address and the checksum that its publisher, or the field's loaders, give for it."""
+
+    name: str
+    url: str
+    checksum: str
+    """`sha256:<hex>` or `md5:<hex>`."""
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Finds raw files: `<mirror>/<source>/<file>` if it is there, else `<cache>/<source>/<file>`, else the network.
+
+    Raises:
+        InputError: a mirror is given and is no folder.
+    """
+
+    cache: Path
+    mirror: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.mirror is not None and not self.mirror.is_dir():
+            raise InputError(f"--mirror {self.mirror}: no such folder; correct or drop the option")
+
+    def mirrored(self, source: str, name: str) -> Path | None:
+        """Path of a file in the mirror, unverified; None where the mirror lacks it.
+
+        Raises:
+            InputError: there is a folder in its place.
+        """
+        path = self.mirror / source / name if self.mirror is not None else None
+        if path is not None and path.is_dir():
+            raise InputError(f"{path}: a folder where the mirror should have a file; replace or remove it")
+        return path if path is not None and path.is_file() else None
+
+    def __call__(self, source: str, file: RemoteFile) -> Path:
+        """Path of a verified copy of `file`.
+
+        Raises:
+            InputError: the mirror's copy has another checksum, or the download fails or has another checksum.
+        """
+        if mirrored := self.mirrored(source, file.name):
+            verify(mirrored.read_bytes(), file.checksum, mirrored)
+            return mirrored
+        download = pooch.create(
+            self.cache / source,
+            base_url="",
+            registry={file.name: file.checksum},
+            urls={file.name: file.url},
+            retry_if_failed=RETRIES,
+        )
+        try:
+            return Path(download.fetch(file.name))
+        except (OSError, ValueError) as error:  # requests' errors are OSErrors; pooch's checksum error is a ValueError
+            raise InputError(f"{file.url}: {_one_line(error)}; {by_mirror(source, file.name)}") from error
+
+
+def by_mirror(source: str, name: str) -> str:
+    """Advice for a file that cannot be had: the last part of an error message."""
+    return f"try again later, or put the file at <mirror>/{source}/{name} and set data.mirror (--mirror)"
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def checksum_line(name: str, path: Path) -> str:
+    """`<sha256>  <name>` of a file, as `sha256sum` prints it: an entry of a dataset's attribute `checksum`."""
+    return f"{sha256(path.read_bytes())}  {name}"
+
+
+def verify(data: bytes, checksum: str, place: Path | str) -> None:
+    """Check bytes against `sha256:<hex>` or `md5:<hex>`.
+
+    Raises:
+        InputError: they differ; the message names `place`, what was expected and what is there.
+    """
+    algorithm, expected = checksum.split(":")
+    got = hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()
+    if got != expected:
+        raise InputError(f"{place}: wrong checksum, expected {checksum}, got {algorithm}:{got}; remove or replace it")
+
+
+def members_digest(members: Iterable[tuple[str, bytes]]) -> str:
+    """SHA-256 over the sorted names and SHA-256s of an archive's members: independent of how they were packed."""
+    lines = sorted(f"{name}\0{sha256(data)}\n" for name, data in members)
+    return sha256("".join(lines).encode())
+
+
+def package_file(package: str, *parts: str) -> Path:
+    """Path of a data file or folder inside an installed package, which is not imported.
+
+    Raises:
+        InputError: the package is not installed or lacks the file.
+    """
+    spec = find_spec(package)
+    for folder in (spec and spec.submodule_search_locations) or []:
+        path = Path(folder, *parts)
+        if path.exists():
+            return path
+    raise InputError(f"{'/'.join((package, *parts))}: not found; install {package} again")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")

@@ -1,0 +1,198 @@
+"""A-Z, a-z and 0-9 rendered from the Latin faces of installed packages."""
+
+import string
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from fontTools import agl  # type: ignore[import-untyped]
+from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
+from jaxtyping import Bool, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from metaplastic.datasets.images import resize
+from metaplastic.datasets.schema import About, image_dataset
+from metaplastic.datasets.sources.fetch import Fetch, checksum_line, package_file
+from metaplastic.datasets.spec import Letters
+from metaplastic.datasets.splits import rounded_share
+from metaplastic.io.errors import InputError
+
+ABOUT = About(
+    source="letters",
+    title="Rendered letters and digits",
+    licence="the fonts': SIL OFL and the licences of DejaVu, STIX and Computer Modern; see the packages",
+    citation="rendered by this package from the fonts of rendercv-fonts and matplotlib",
+)
+
+CHARACTERS = string.ascii_uppercase + string.ascii_lowercase + string.digits
+
+OVERSAMPLING = 4
+"""Glyphs are drawn this many times larger and area-averaged: greys as a camera sees them, hinting without effect."""
+
+COMPARISON_SIDE = 16
+"""Side at which faces are compared: those that differ by less than this shows are one face."""
+
+Glyphs = UInt8[np.ndarray, "62 side side"]
+
+
+class Face(NamedTuple):
+    """A face that holds all characters."""
+
+    name: str
+    family: str
+    path: Path
+    glyphs: Glyphs
+
+
+def prepare(spec: Letters, fetch: Fetch, faces: Sequence[Path] | None = None) -> xr.Dataset:
+    """The characters in all usable faces, `image (faces * 62, side, side, 1)`, white on black.
+
+    Each glyph is centred and keeps a margin; a face has one scale for all its characters, so that c and C differ.
+    Jitter is for the tasks to draw. Beyond the schema: `character (example)` and `face (example)`, indices into the
+    attributes `class_names` and `faces`, and what is held out of meta-training: `held_out_character
+    (character_index)` and `held_out_face (face_index)`. Split `test` holds all characters of the held-out faces, or the
+    held-out characters in all faces.
+
+    Args:
+        spec: side and shares held out.
+        fetch: not used; nothing is fetched.
+        faces: font files; by default those of rendercv-fonts and matplotlib.
+
+    Raises:
+        InputError: a package is missing, a file is no font, no face is usable, or `side` leaves no room for a glyph.
+    """
+    usable = load_faces(installed_faces() if faces is None else faces, spec.side)
+    rng = np.random.default_rng(spec.split_seed)
+    held_out_face = _draw_families([face.family for face in usable], spec.held_out_faces, rng)
+    held_out_character = np.zeros(len(CHARACTERS), bool)
+    held_out_character[rng.permutation(len(CHARACTERS))[: rounded_share(spec.held_out_characters, len(CHARACTERS))]] = 1
+    face, character = (index.ravel() for index in np.indices((len(usable), len(CHARACTERS)), np.int32))
+    dataset = image_dataset(
+        np.concatenate([face.glyphs for face in usable])[..., None],
+        character,
+        held_out_face[face] if spec.split_by == "faces" else held_out_character[character],
+        ABOUT,
+        class_names=list(CHARACTERS),
+        faces=[face.name for face in usable],
+        families=[face.family for face in usable],
+        checksum=[checksum_line(face.path.name, face.path) for face in usable],
+        checksum_kind="installed packages' files",
+    )
+    return dataset.assign(
+        character=("example", character),
+        face=("example", face),
+        held_out_character=("character_index", held_out_character),
+        held_out_face=("face_index", held_out_face),
+    )
+
+
+def installed_faces() -> list[Path]:
+    """Font files of rendercv-fonts and matplotlib, in alphabetical order within each; neither is imported.
+
+    Raises:
+        InputError: one of the two is not installed.
+    """
+    folders = package_file("rendercv_fonts"), package_file("matplotlib", "mpl-data", "fonts", "ttf")
+    return [path for folder in folders for path in sorted(folder.rglob("*.[ot]tf"))]
+
+
+def load_faces(paths: Sequence[Path], side: int) -> list[Face]:
+    """The usable ones of some font files: those that hold all characters and look like none before them.
+
+    Raises:
+        InputError: a file is no font, none is usable, or `side` leaves no room for a glyph.
+    """
+    faces: list[Face] = []
+    seen = set()
+    for path in paths:
+        try:
+            face, look = _load(path, side)
+        except InputError:
+            raise
+        except Exception as error:  # a broken font may raise anything, in fontTools or in FreeType
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path}: no font, or a broken one ({reason}); replace or remove the file") from error
+        if face is not None and look not in seen:
+            seen.add(look)
+            faces.append(face)
+    if not faces:
+        raise InputError(f"letters: none of the {len(paths)} font files holds all of A-Z, a-z and 0-9; give others")
+    return faces
+
+
+def _load(path: Path, side: int) -> tuple[Face | None, bytes]:
+    """A face and its look at `COMPARISON_SIDE`; no face if a character is missing or blank."""
+    with TTFont(path, fontNumber=0) as font:
+        if not _holds_characters(font):
+            return None, b""
+        family = font["name"].getDebugName(16) or font["name"].getDebugName(1) or path.stem
+    look = render(path, COMPARISON_SIDE)
+    if not look.any((1, 2)).all():
+        return None, b""
+    return Face(path.stem, family, path, render(path, side)), look.tobytes()
+
+
+def render(path: Path, side: int) -> Glyphs:
+    """Draw the characters of a face, each centred, at the one scale at which the largest just keeps the margin.
+
+    Raises:
+        InputError: `side` leaves no room for a glyph.
+    """
+    canvas = side * OVERSAMPLING
+    room = canvas - 2 * OVERSAMPLING * max(1, side // 14)
+    if room < 4 * OVERSAMPLING:
+        raise InputError(f"side: {side} leaves no room for a glyph and its margin; give at least 6")
+    drawn = np.empty((len(CHARACTERS), canvas, canvas, 1), np.uint8)
+    for index, glyph in enumerate(_largest(path, room)):
+        image = Image.new("L", (canvas, canvas))
+        image.paste(glyph, ((canvas - glyph.width) // 2, (canvas - glyph.height) // 2))
+        drawn[index, ..., 0] = np.asarray(image)
+    return resize(drawn, side, source=ABOUT.source)[..., 0]
+
+
+def _largest(path: Path, room: int) -> list[Image.Image]:
+    """The characters, cropped to their ink, at the largest size at which each fits in a square of `room` pixels."""
+    # Ink grows with the size almost exactly, up to hinting: from a little above the estimate it is a step or two.
+    size = room * room // max(1, _extent(_draw(path, room))) + 2
+    while _extent(glyphs := _draw(path, size)) > room:
+        size -= 1
+    return glyphs
+
+
+def _draw(path: Path, size: int) -> list[Image.Image]:
+    font = ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
+    glyphs = []
+    for character in CHARACTERS:
+        image = Image.new("L", (3 * size, 3 * size))
+        ImageDraw.Draw(image).text(
+            (size, size), character, fill=255, font=font
+        )  # at fractions of a pixel, Pillow clips
+        glyphs.append(image.crop(image.getbbox() or (0, 0, 0, 0)))
+    return glyphs
+
+
+def _extent(glyphs: list[Image.Image]) -> int:
+    """The greatest height or width."""
+    return max(max(glyph.size) for glyph in glyphs)
+
+
+def _holds_characters(font: TTFont) -> bool:
+    """Whether each character has a glyph of its own, and none that is named as another symbol's."""
+    cmap = font.getBestCmap() or {}
+    names = [cmap.get(ord(character), ".notdef") for character in CHARACTERS]
+    if ".notdef" in names or len(set(names)) < len(names):
+        return False
+    return all(agl.toUnicode(name) in ("", character) for name, character in zip(names, CHARACTERS, strict=True))
+
+
+def _draw_families(families: Sequence[str], fraction: float, rng: np.random.Generator) -> Bool[np.ndarray, " face"]:
+    """Mark faces until `fraction` of them is reached, whole families at a time: a bold is no news after its regular."""
+    wanted = rounded_share(fraction, len(families))
+    marked = np.zeros(len(families), bool)
+    for family in rng.permutation(sorted(set(families))):
+        members = np.array([name == family for name in families])
+        if marked.sum() + members.sum() <= wanted:
+            marked |= members
+    return marked

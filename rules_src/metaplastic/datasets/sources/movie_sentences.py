@@ -1,0 +1,98 @@
+"""Sentences of movie reviews with a mean sentiment rating, from vaderSentiment's source distribution."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from metaplastic.datasets.schema import About, feature_dataset
+from metaplastic.datasets.sources.archives import read_tar
+from metaplastic.datasets.sources.fetch import Fetch, by_mirror, checksum_line, verify
+from metaplastic.datasets.spec import MovieSentences
+from metaplastic.datasets.splits import stratified_test_mask
+from metaplastic.datasets.text import bag_of_words
+from metaplastic.io.errors import InputError
+
+ABOUT = About(
+    source="movie-sentences",
+    title="Movie-review sentences rated for sentiment",
+    licence="MIT",
+    citation="Hutto and Gilbert (2014), VADER: a parsimonious rule-based model for sentiment analysis, ICWSM",
+)
+
+ARCHIVE = "vaderSentiment-3.3.2.tar.gz"
+SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
+INNER_ARCHIVE = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+SENTENCES = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
+
+
+def prepare(spec: MovieSentences, fetch: Fetch) -> xr.Dataset:
+    """Bags of words of the 10,568 sentences rated other than zero: `feature (10568, vocabulary)`, label 1 if positive.
+
+    Raises:
+        InputError: the archive cannot be had or is broken, or the vocabulary is larger than the training texts have.
+    """
+    path = _source_distribution(fetch)
+    sentences = [sentence for sentence in read_sentences(path) if sentence.rating != 0]
+    label = np.array([sentence.rating > 0 for sentence in sentences], np.int32)
+    test = stratified_test_mask(label, spec.test_fraction, spec.split_seed)
+    bag = bag_of_words([sentence.text for sentence in sentences], test, spec.vocabulary)
+    return feature_dataset(
+        bag.counts,
+        label,
+        test,
+        ABOUT,
+        class_names=["negative", "positive"],
+        words=bag.words,
+        checksum=[checksum_line(ARCHIVE, path)],
+        checksum_kind="official files",
+    )
+
+
+class Sentence(NamedTuple):
+    """A line of the source."""
+
+    rating: float
+    text: str
+
+
+def read_sentences(path: Path) -> list[Sentence]:
+    """All rated sentences in the source distribution at `path`, zeros included.
+
+    Raises:
+        InputError: the archive is broken.
+    """
+    inner = dict(read_tar(path, INNER_ARCHIVE.__eq__, place=path))[INNER_ARCHIVE]
+    content = dict(read_tar(inner, SENTENCES.__eq__, place=f"{path}: {INNER_ARCHIVE}"))[SENTENCES]
+    lines = (line.decode().split("\t", 2) for line in content.splitlines())
+    return [Sentence(float(rating), text) for _, rating, text in lines]
+
+
+def _source_distribution(fetch: Fetch) -> Path:
+    path = fetch.mirrored(ABOUT.source, ARCHIVE) or fetch.cache / ABOUT.source / ARCHIVE
+    if not path.exists():
+        _download(path)
+    verify(path.read_bytes(), f"sha256:{SHA256}", path)
+    return path
+
+
+def _download(path: Path) -> None:
+    # By pip, so that its configured index serves. For a source distribution pip asks the build script for metadata,
+    # in a process and environment of its own, after it has checked the hash; the package is not installed.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        requirement = Path(folder, "requirement.txt")
+        requirement.write_text(f"vaderSentiment==3.3.2 --hash=sha256:{SHA256}\n")
+        options = ["--no-deps", "--no-binary=vaderSentiment", "--require-hashes", "--no-input", "--quiet"]
+        files = [f"--dest={folder}", f"--requirement={requirement}"]
+        command = [sys.executable, "-m", "pip", "download", *options, *files]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            lines = [" ".join(line.split()) for line in done.stderr.splitlines() if line.strip()]
+            reason = next((line for line in lines if line.startswith("ERROR")), "no reason given")
+            raise InputError(f"{ARCHIVE}: pip download failed: {reason}; {by_mirror(ABOUT.source, ARCHIVE)}")
+        Path(folder, ARCHIVE).replace(path)

@@ -1,0 +1,137 @@
+"""Omniglot: 964 + 659 handwritten characters of 50 alphabets, 20 drawings each, 105x105."""
+
+import hashlib
+import io
+import re
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from jaxtyping import UInt8
+from PIL import Image
+
+from metaplastic.datasets.images import BATCH, resize
+from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, Split, image_dataset
+from metaplastic.datasets.sources.archives import read_zip
+from metaplastic.datasets.sources.fetch import Fetch, RemoteFile, checksum_line, members_digest
+from metaplastic.datasets.spec import Omniglot
+from metaplastic.io.errors import InputError
+
+ABOUT = About(
+    source="omniglot",
+    title="Omniglot",
+    licence="MIT",
+    citation="Lake, Salakhutdinov and Tenenbaum (2015), Human-level concept learning, Science 350:1332",
+)
+
+SIDE = 105
+DRAWING = re.compile(r"images_(?:background|evaluation)/([^/]+/character\d+)/\d+_\d+\.png")
+MEMBER_LIMIT = 1 << 16
+TOTAL_LIMIT = 1 << 26
+"""Bytes that the drawings of an archive may have together; those of the larger one have 5 million."""
+DRAWN_TRAIN, DRAWN_VALIDATION = 1100, 100
+"""Characters, where they are drawn; all others test."""
+
+
+class Part(NamedTuple):
+    """One of the two archives, and the digest of its drawings for copies that were packed anew."""
+
+    archive: RemoteFile
+    members: str
+
+
+def _part(name: str, md5: str, members: str) -> Part:
+    url = f"https://raw.githubusercontent.com/brendenlake/omniglot/master/python/{name}"
+    return Part(RemoteFile(name, url, f"md5:{md5}"), members)
+
+
+BACKGROUND = _part(
+    "images_background.zip",
+    "68d2efa1b9178cc56df9314c21c6e718",
+    "7c563fb7d98dbd312c5e0ccb87230ca9d7e8a13d672e5de6186245e7905ed43e",
+)
+EVALUATION = _part(
+    "images_evaluation.zip",
+    "6b91aef0f799c5bb55b94e3f2daec811",
+    "e5a69b751aa33f555bdc92febd48220b69a811b2ff01de32bf4d1bca47bd1809",
+)
+
+
+def prepare(spec: Omniglot, fetch: Fetch, train: Part = BACKGROUND, test: Part = EVALUATION) -> xr.Dataset:
+    """Omniglot in the schema, `image (32460, side, side, 1)`, ink white on black as in the other sources.
+
+    The label is the character, and no class is in two splits. By alphabets the background characters are the training
+    split and the evaluation characters the test split; by characters all 1,623 are drawn into three (Hsu et al. 2019).
+
+    Raises:
+        InputError: a file cannot be had, has neither the official checksum nor the official drawings, or is broken.
+    """
+    images, names, checksum, kinds = [], [], [], set()
+    for part in (train, test):
+        drawings, line, kind = _drawings(fetch, part)
+        images.append(_decode(drawings, spec.side))
+        names.append([_character(name) for name in drawings])
+        checksum.append(line)
+        kinds.add(kind)
+    class_names = [name for part_names in names for name in dict.fromkeys(part_names)]
+    index = {name: label for label, name in enumerate(class_names)}
+    label = np.array([index[name] for part_names in names for name in part_names], np.int32)
+    return image_dataset(
+        np.concatenate(images),
+        label,
+        _split_of_character(spec, len(dict.fromkeys(names[0])), len(class_names))[label],
+        ABOUT,
+        class_names=class_names,
+        checksum=checksum,
+        checksum_kind=", ".join(sorted(kinds)),
+    )
+
+
+def _split_of_character(spec: Omniglot, background: int, characters: int) -> Split:
+    if spec.classes == "alphabets":
+        return np.where(np.arange(characters) < background, TRAIN, TEST).astype(np.uint8)
+    order = np.random.default_rng(spec.split_seed).permutation(characters)
+    split = np.full(characters, TEST, np.uint8)
+    split[order[:DRAWN_TRAIN]] = TRAIN
+    split[order[DRAWN_TRAIN : DRAWN_TRAIN + DRAWN_VALIDATION]] = VALIDATION
+    return split
+
+
+def _drawings(fetch: Fetch, part: Part) -> tuple[dict[str, bytes], str, str]:
+    """Drawings by name in alphabetical order, the line of checksum and what it is of."""
+    archive = part.archive
+    path = fetch.mirrored(ABOUT.source, archive.name) or fetch(ABOUT.source, archive)
+    limits = {"limit": MEMBER_LIMIT, "total": TOTAL_LIMIT}
+    drawings = dict(sorted(read_zip(path, lambda name: DRAWING.fullmatch(name) is not None, place=path, **limits)))
+    if f"md5:{hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()}" == archive.checksum:
+        return drawings, checksum_line(archive.name, path), "official files"
+    if (got := members_digest(drawings.items())) != part.members:
+        raise InputError(
+            f"{path}: wrong checksum, expected {archive.checksum} or members of sha256:{part.members}, "
+            f"got members of sha256:{got}; replace the file"
+        )
+    return drawings, f"{got}  {archive.name}", "members"
+
+
+def _character(name: str) -> str:
+    match = DRAWING.fullmatch(name)
+    assert match is not None  # noqa: S101 (only matching names are read)
+    return match[1]
+
+
+def _decode(drawings: dict[str, bytes], side: int) -> UInt8[np.ndarray, "example {side} {side} 1"]:
+    resized, items = [], list(drawings.items())
+    for start in range(0, len(items), BATCH):
+        batch = np.stack([_ink(name, png) for name, png in items[start : start + BATCH]])
+        resized.append(resize(batch[..., None], side, source=ABOUT.source))
+    return np.concatenate(resized)
+
+
+def _ink(name: str, png: bytes) -> UInt8[np.ndarray, "105 105"]:
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+            if image.size != (SIDE, SIDE):
+                raise ValueError(f"{image.size} pixels")
+            return 255 - np.asarray(image.convert("L"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"omniglot: {name}: no PNG of {SIDE}x{SIDE} pixels ({error}); replace the archive") from error

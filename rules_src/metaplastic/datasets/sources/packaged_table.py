@@ -1,0 +1,70 @@
+"""Tables of measurements that scikit-learn packages: iris, wine and breast cancer."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+
+from metaplastic.datasets.scaling import standardised
+from metaplastic.datasets.schema import About, table_dataset
+from metaplastic.datasets.sources.fetch import Fetch, checksum_line, package_file
+from metaplastic.datasets.spec import PackagedTable
+from metaplastic.datasets.splits import stratified_test_mask
+
+LICENCE = "CC-BY-4.0 (UCI); packaged with scikit-learn, BSD-3-Clause"
+
+
+class Packaged(NamedTuple):
+    """A table, and what is known of it."""
+
+    load: Callable[[], Any]
+    file: str
+    """In scikit-learn's folder of data."""
+    title: str
+    citation: str
+
+
+TABLES = {
+    "iris": Packaged(
+        load_iris,
+        "iris.csv",
+        "Sepals and petals of three species of iris",
+        "Fisher (1936), The use of multiple measurements in taxonomic problems, Annals of Eugenics 7",
+    ),
+    "wine": Packaged(
+        load_wine,
+        "wine_data.csv",
+        "Chemical analysis of wines of three cultivars",
+        "Aeberhard and Forina (1991), Wine, UCI, doi:10.24432/C5PC7J",
+    ),
+    "breast-cancer": Packaged(
+        load_breast_cancer,
+        "breast_cancer.csv",
+        "Wisconsin diagnostic breast cancer, cell nuclei",
+        "Wolberg et al. (1995), Breast Cancer Wisconsin (Diagnostic), UCI, doi:10.24432/C5DW2B",
+    ),
+}
+
+
+def prepare(spec: PackagedTable, fetch: Fetch) -> xr.Dataset:
+    """The table in the schema, `feature (example, column)` of mean 0 and variance 1; nothing is fetched.
+
+    Raises:
+        InputError: the split leaves a class without a training or a test example.
+    """
+    packaged = TABLES[spec.table]
+    table = packaged.load()
+    test = stratified_test_mask(table.target, spec.test_fraction, spec.split_seed)
+    return table_dataset(
+        standardised(table.data, ~test).astype(np.float32),
+        table.target,
+        test,
+        About(spec.source, packaged.title, LICENCE, packaged.citation),
+        columns=list(table.feature_names),
+        class_names=[str(name) for name in table.target_names],
+        standardised=True,
+        checksum=[checksum_line(packaged.file, package_file("sklearn", "datasets", "data", packaged.file))],
+        checksum_kind="installed package's file",
+    )

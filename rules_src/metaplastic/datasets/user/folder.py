@@ -1,0 +1,64 @@
+"""Images of your own, `<folder>/<split>/<class>/<image>`, for few-shot learning: no class is in two splits."""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, image_dataset
+from metaplastic.datasets.sources.fetch import Fetch
+from metaplastic.datasets.spec import ImageFolder
+from metaplastic.datasets.user.image_files import entries, image_files, read_images
+from metaplastic.datasets.user.labels import check_names
+from metaplastic.io.errors import InputError
+
+SPLITS = {"train": TRAIN, "val": VALIDATION, "validation": VALIDATION, "test": TEST}
+"""By the name of their folder."""
+
+
+def prepare(spec: ImageFolder, fetch: Fetch) -> xr.Dataset:
+    """The images in the schema; nothing is fetched.
+
+    Classes are named as their folders, in the order of splits and names.
+
+    Raises:
+        InputError: a folder is missing, empty or holds what does not belong there, a class is in two splits, or as for
+            `read_images`; the message names the folder or file.
+    """
+    root = Path(spec.path)
+    classes: dict[str, Path] = {}
+    for folder in _splits(root):
+        for of_class in entries(folder):
+            if (other := classes.setdefault(of_class.name, of_class)) is not of_class:
+                raise InputError(f"{of_class}: a class that is also at {other}; no class may be in two splits")
+    check_names(list(classes), str(root))
+    files = [image_files(of_class) for of_class in classes.values()]
+    label = np.repeat(np.arange(len(classes), dtype=np.int32), [len(of_class) for of_class in files])
+    split = np.array([SPLITS[of_class.parent.name] for of_class in classes.values()], np.uint8)
+    images = read_images([path for of_class in files for path in of_class], root, side=spec.side, colour=spec.colour)
+    return image_dataset(
+        images.pixels,
+        label,
+        split[label],
+        About(spec.source, root.name, licence="not stated", citation="not stated"),
+        class_names=list(classes),
+        checksum=[f"{images.digest}  {root.name}"],
+        checksum_kind="members",
+    )
+
+
+def _splits(root: Path) -> list[Path]:
+    """Folders of the splits, each of which has classes."""
+    folders = entries(root)
+    for folder in folders:
+        if folder.name not in SPLITS:
+            raise InputError(f"{folder}: no split; folders in {root} are train, test and perhaps val")
+        if not entries(folder):
+            raise InputError(f"{folder}: no class; give a folder of images for each")
+    names = [folder.name for folder in folders]
+    for name in ("train", "test"):
+        if name not in names:
+            raise InputError(f"{root}: no folder {name}; give train, test and perhaps val, each of folders of classes")
+    if {"val", "validation"} <= set(names):
+        raise InputError(f"{root}: both val and validation; give one of them")
+    return folders

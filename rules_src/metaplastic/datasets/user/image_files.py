@@ -1,0 +1,141 @@
+"""Folders of PNG and JPEG files of a user's own: nothing in them is trusted, and sizes are checked before decoding."""
+
+import io
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+from tqdm import tqdm
+
+from metaplastic.datasets.images import resize
+from metaplastic.datasets.sources.fetch import members_digest
+from metaplastic.io.errors import InputError
+from metaplastic.io.memory import check_memory, numbers
+
+FORMATS = ("PNG", "JPEG")
+SUFFIXES = (".png", ".jpg", ".jpeg")
+MODES = ("1", "L", "P", "RGB", "CMYK", "YCbCr")
+"""How pixels may be stored: 8 bits a channel at most."""
+FILE_LIMIT = 1 << 26
+"""Bytes that a file may have."""
+PIXELS = 1 << 26
+"""Pixels that an image may have; decoding it takes some 12 bytes each."""
+
+
+class Images(NamedTuple):
+    """What was read of some files."""
+
+    pixels: UInt8[np.ndarray, "example row column channel"]
+    digest: str
+    """As `fetch.members_digest`."""
+
+
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder, hidden files left out, in the order of the names.
+
+    Raises:
+        InputError: there is no such folder, or a link in it: what it leads to may lie outside, or be there twice.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: {'a file; give a folder' if folder.exists() else 'no such folder'}")
+    found = sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=lambda path: path.name)
+    for path in found:
+        if path.is_symlink():
+            raise InputError(f"{path}: a link; put what it leads to in its place")
+        if not path.name.isprintable():
+            raise InputError(f"{folder}: {path.name!r} has a character that cannot be shown; rename it")
+    return found
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images in a folder, in the order of their names.
+
+    Raises:
+        InputError: there is none, or something else, or as for `entries`.
+    """
+    found = entries(folder)
+    for path in found:
+        if not path.is_file():
+            raise InputError(f"{path}: a folder among images; move it away")
+        if path.suffix.lower() not in SUFFIXES:
+            raise InputError(f"{path}: its name is not that of a PNG or JPEG; move it away")
+    if not found:
+        raise InputError(f"{folder}: no image; give some, or remove the folder")
+    return found
+
+
+def read_images(paths: Sequence[Path], root: Path, *, side: int | None, colour: bool) -> Images:
+    """Decode files below `root`, one after another, and say how far it is.
+
+    With a `side` images may be of any sizes that are not smaller, and are resized whole, whatever their proportions.
+
+    Args:
+        paths: the files.
+        root: which their names in the digest start at.
+        side: rows and columns after area resizing; without it all images have to be of one size.
+        colour: whether to have three channels, or the one of luminance.
+
+    Raises:
+        InputError: a file is empty, too large, broken, transparent, or of more pixels or another size than allowed; the
+            message names it.
+    """
+    first = _decoded(paths[0], _content(paths[0]), side, colour)
+    # As methods take them, in single precision.
+    check_memory(f"{root}: side", {"images": numbers(len(paths), *first.shape)})
+    pixels = np.empty((len(paths), *first.shape), np.uint8)
+
+    def members() -> Iterator[tuple[str, bytes]]:
+        for number, path in enumerate(tqdm(paths, unit="image", file=sys.stderr, mininterval=10, delay=10)):
+            content = _content(path)
+            image = _decoded(path, content, side, colour)
+            if image.shape != first.shape:
+                here, there = (f"{shape[1]}x{shape[0]}" for shape in (image.shape, first.shape))
+                raise InputError(f"{path}: {here} pixels, {paths[0]} has {there}; give side, which resizes all")
+            pixels[number] = image
+            yield path.relative_to(root).as_posix(), content
+
+    digest = members_digest(members())
+    return Images(pixels, digest)
+
+
+def _content(path: Path) -> bytes:
+    size = path.stat().st_size
+    if not size:
+        raise InputError(f"{path}: empty; replace or remove it")
+    if size > FILE_LIMIT:
+        raise InputError(f"{path}: {size} bytes, more than the {FILE_LIMIT} that are read; give a smaller image")
+    return path.read_bytes()
+
+
+def _decoded(path: Path, content: bytes, side: int | None, colour: bool) -> UInt8[np.ndarray, "row column channel"]:
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own limits, which are higher.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                _check(path, image)
+                pixels = np.asarray(image.convert("RGB" if colour else "L"))
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: more than the {PIXELS} pixels that are read; give a smaller image") from error
+    except Exception as error:  # what decoders raise on broken files is anything
+        raise InputError(f"{path}: broken, or no PNG or JPEG; replace or remove it") from error
+    shaped = pixels.reshape(*pixels.shape[:2], -1)
+    return resize(shaped[None], side, source=str(path))[0] if side else shaped
+
+
+def _check(path: Path, image: Image.Image) -> None:
+    if image.width * image.height > PIXELS:
+        raise InputError(
+            f"{path}: {image.width}x{image.height} pixels, more than the {PIXELS} that are read; give a smaller image"
+        )
+    if image.has_transparency_data:
+        raise InputError(f"{path}: has transparent pixels; save it without")
+    if image.mode not in MODES:
+        raise InputError(f"{path}: pixels of mode {image.mode}; save it with 8 bits a channel")

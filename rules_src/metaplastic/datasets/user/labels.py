@@ -1,0 +1,126 @@
+"""From a column of integers or texts to classes, and to the split that a file brings along."""
+
+import re
+import unicodedata
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int32
+
+from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, Split, split_of_classes
+from metaplastic.datasets.splits import rounded_share, stratified_test_mask
+from metaplastic.datasets.user.tables import is_text, value_type
+from metaplastic.io.errors import InputError
+
+INTEGER = re.compile("-?[0-9]{1,18}")
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+
+CLASSES = 1 << 16
+"""Classes that a file may have."""
+
+SPLITS = {"train": TRAIN, "0": TRAIN, "test": TEST, "1": TEST, "validation": VALIDATION}
+
+
+class Classes(NamedTuple):
+    """Labels 0, 1, ... and the names that they stand for: integers in order of size, other names in that of text."""
+
+    label: Int32[np.ndarray, " example"]
+    names: list[str]
+
+
+def read_classes(column: pa.Array | pa.ChunkedArray, place: str) -> Classes:
+    """Number the distinct values of a column of integers, booleans or texts.
+
+    Raises:
+        InputError: the column holds something else, misses values or has too many; `place` names it.
+    """
+    kind = value_type(column)
+    if not (pa.types.is_integer(kind) or pa.types.is_boolean(kind) or is_text(kind)):
+        raise InputError(f"{place}: values of type {kind}; give integers or text")
+    encoded = _encoded(column)
+    if len(encoded.dictionary) > CLASSES:
+        raise InputError(
+            f"{place}: {len(encoded.dictionary)} different labels, more than {CLASSES}; give the column of the classes"
+        )
+    # An empty text is a missing one; the last entry is for nulls, whose index is -1.
+    texts = ["" if value is None else str(value) for value in [*encoded.dictionary.to_pylist(), None]]
+    indices = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
+    used, counts = np.unique(indices, return_counts=True)
+    if missing := sum(int(count) for index, count in zip(used, counts, strict=True) if not texts[index]):
+        raise InputError(f"{place}: {missing} missing; fill them or drop their examples")
+    names = sorted({texts[index] for index in used})
+    if all(map(INTEGER.fullmatch, names)):
+        names.sort(key=int)
+    number = {name: label for label, name in enumerate(names)}
+    return Classes(np.array([number.get(text, -1) for text in texts], np.int32)[indices], names)
+
+
+def check_names(names: list[str], place: str) -> None:
+    """Refuse names of classes that were hardly meant as they are.
+
+    Raises:
+        InputError: two are written differently but read alike, or all are numbers and some no integers.
+    """
+    alike: dict[object, str] = {}
+    for name in names:
+        plain = unicodedata.normalize("NFC", name).strip()
+        number = int(plain) if INTEGER.fullmatch(plain.removeprefix("+")) else plain
+        if (other := alike.setdefault(number, name)) != name:
+            raise InputError(
+                f"{place}: labels {other!r} and {name!r} are two classes, but read alike; write one of them"
+            )
+    broken = [name for name in names if not INTEGER.fullmatch(name.strip())]
+    if broken and all(NUMBER.fullmatch(name.strip()) for name in names):
+        raise InputError(f"{place}: {broken[0]!r} is a number, but no integer; give integers or text as labels")
+
+
+def _encoded(column: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.unify_dictionaries().combine_chunks()
+    return column
+
+
+def read_split(column: pa.Array | pa.ChunkedArray, place: str) -> Split:
+    """Codes of the schema, from a column of `train`, `test` and perhaps `validation`, or of 0 and 1.
+
+    Raises:
+        InputError: the column holds something else; `place` names it.
+    """
+    label, names = read_classes(column, place)
+    for name in names:
+        if name not in SPLITS:
+            raise InputError(f"{place}: {name!r} is no split; give train, test or validation, or 0 or 1")
+    return np.array([SPLITS[name] for name in names], np.uint8)[label]
+
+
+def check_split(split: Split, classes: Classes, place: str) -> None:
+    """Refuse a split that leaves a class out, unless every split has classes of its own.
+
+    Raises:
+        InputError: a class has no training or no test example.
+    """
+    apart = split_of_classes(classes.label, split, len(classes.names))
+    if apart is not None and {TRAIN, TEST} <= set(apart.tolist()):
+        return
+    for part, members in (("training", split == TRAIN), ("test", split == TEST)):
+        counts = np.bincount(classes.label[members], minlength=len(classes.names))
+        if not counts.all():
+            raise InputError(f"{place}: class {classes.names[counts.argmin()]!r} has no {part} example; give one")
+
+
+def draw_split(classes: Classes, test_fraction: float, seed: int, place: str) -> Split:
+    """Codes of the schema by `stratified_test_mask`, with classes named in its errors.
+
+    Raises:
+        InputError: a class would be left without a training or a test example.
+    """
+    for name, count in zip(classes.names, np.bincount(classes.label).tolist(), strict=True):
+        if not 0 < rounded_share(test_fraction, count) < count:
+            raise InputError(
+                f"{place}: class {name!r} has too few examples, {count}: test_fraction {test_fraction} leaves none for "
+                "testing or none for training"
+            )
+    return stratified_test_mask(classes.label, test_fraction, seed).astype(np.uint8)

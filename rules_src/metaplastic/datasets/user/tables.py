@@ -1,0 +1,128 @@
+"""Columns of a `.csv` or `.parquet`, read by Arrow, which refuses rows of unequal length."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import shorten
+
+import pyarrow as pa
+from pyarrow import csv, parquet
+
+from metaplastic.io.errors import InputError
+
+BROKEN = (pa.ArrowException, OSError, ValueError)
+
+BLOCK = 1 << 24
+"""Bytes of a CSV that are parsed at once; no row may be longer."""
+
+BATCH = 1024
+"""Rows of a Parquet file that are unpacked at once."""
+
+COLUMNS = 1 << 17
+"""Columns that a file may have; Arrow takes about a kilobyte for each."""
+
+
+def column_names(path: Path) -> list[str]:
+    """Names of the columns in order, without the index that pandas may have stored.
+
+    Raises:
+        InputError: the file is broken, or two columns have the same name.
+    """
+    with _blamed_on(path):
+        if path.suffix == ".csv":
+            with path.open("rb") as file:
+                _check_count(path, "columns", file.readline(BLOCK).count(b",") + 1, COLUMNS)
+            with csv.open_csv(path, **_options()) as reader:
+                names = reader.schema.names
+        else:
+            schema = parquet.read_schema(path)
+            _check_count(path, "columns", len(schema), COLUMNS)
+            names = _without_index(schema)
+    name, uses = Counter(names).most_common(1)[0] if names else ("", 0)
+    if uses > 1:
+        raise InputError(f"{path}: {uses} columns are named {name!r}; rename them")
+    return names
+
+
+def read_columns(path: Path, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
+    """Read the named columns; those in `texts` stay texts in a CSV, whatever they look like.
+
+    Raises:
+        InputError: the file is broken, unpacks to more than `limit` bytes or has more rows than `examples`.
+    """
+    with _blamed_on(path):
+        if path.suffix == ".csv":
+            table = _read_csv(path, names, texts)
+        else:
+            _check_count(path, "examples", parquet.read_metadata(path).num_rows, examples)
+            table = _read_parquet(path, names, limit)
+        _check_count(path, "examples", table.num_rows, examples)
+        table.validate(full=True)
+    return table
+
+
+def value_type(column: pa.Array | pa.ChunkedArray) -> pa.DataType:
+    """Type of the values, also of those that are stored once and referred to."""
+    return column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values are strings, of one layout or another."""
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+@contextmanager
+def _blamed_on(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BROKEN as error:
+        kind = {".csv": "CSV", ".parquet": "Parquet"}[path.suffix]
+        raise InputError(f"{path}: empty, broken or no {kind} file ({shorten(str(error), 200)}); correct it") from error
+
+
+def _options() -> dict[str, object]:
+    # One thread, because only then errors tell the row.
+    return {
+        "read_options": csv.ReadOptions(block_size=BLOCK, use_threads=False),
+        "parse_options": csv.ParseOptions(newlines_in_values=True),
+    }
+
+
+def _read_csv(path: Path, names: Sequence[str], texts: Sequence[str]) -> pa.Table:
+    if path.read_bytes().count(b'"') % 2:
+        # Arrow would take all that follows for one value.
+        raise ValueError("a quotation mark is never closed")
+    convert = csv.ConvertOptions(include_columns=names, column_types={name: pa.string() for name in texts})
+    return csv.read_csv(path, **_options(), convert_options=convert)
+
+
+def _read_parquet(path: Path, names: Sequence[str], limit: int) -> pa.Table:
+    schema = parquet.read_schema(path)
+    # A repeated text is stored once, so a small file could unpack to a huge one.
+    repeated = [name for name in names if is_text(schema.field(name).type)]
+    batches, size = [], 0
+    with parquet.ParquetFile(path, read_dictionary=repeated) as file:
+        groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
+        _check_size(path, sum(group.total_byte_size for group in groups), limit)
+        for batch in file.iter_batches(BATCH, columns=names):
+            size += batch.nbytes
+            _check_size(path, size, limit)
+            batches.append(batch)
+        return pa.Table.from_batches(batches, None if batches else file.schema_arrow).select(names)
+
+
+def _check_size(path: Path, size: int, limit: int) -> None:
+    if size > limit:
+        raise InputError(f"{path}: unpacks to more than {limit} bytes; give fewer examples or columns")
+
+
+def _check_count(path: Path, what: str, count: int, limit: int) -> None:
+    if count > limit:
+        raise InputError(f"{path}: {count} {what}, more than the {limit} that are read; give fewer")
+
+
+def _without_index(schema: pa.Schema) -> list[str]:
+    stored = schema.pandas_metadata
+    index = stored.get("index_columns", []) if isinstance(stored, dict) else []
+    return [name for name in schema.names if name not in index]

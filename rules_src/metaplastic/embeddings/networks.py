@@ -1,0 +1,222 @@
+"""What neural embeddings are built of."""
+
+from collections.abc import Sequence
+from functools import reduce
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from metaplastic.network import ACTIVATIONS
+
+
+class Perceptron(eqx.Module):
+    """Fully connected layers with an activation between them."""
+
+    layers: tuple[eqx.nn.Linear, ...]
+    activation: str = eqx.field(static=True)
+
+    def __init__(self, key: PRNGKeyArray, widths: Sequence[int], activation: str) -> None:
+        """Layers between `widths`, from the input up, at Equinox's initial weights."""
+        keys = jax.random.split(key, len(widths) - 1)
+        pairs = zip(keys, widths[:-1], widths[1:], strict=True)
+        self.layers = tuple(eqx.nn.Linear(below, above, key=key) for key, below, above in pairs)
+        self.activation = activation
+
+    def __call__(self, x: Float[Array, "batch input"]) -> Float[Array, "batch output"]:
+        """The last layer's output, without activation."""
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = ACTIVATIONS[self.activation](jax.vmap(layer)(x))
+        return jax.vmap(last)(x)
+
+
+class Autoencoder(eqx.Module):
+    """An encoder to a code and a decoder back."""
+
+    encoder: Perceptron
+    decoder: Perceptron
+
+
+def autoencoder(
+    key: PRNGKeyArray, inputs: int, hidden: Sequence[int], code: int, activation: str, *, encoded: int
+) -> Autoencoder:
+    """Of `code` numbers between mirrored hidden layers; the encoder gives `encoded` numbers about them."""
+    key_encoder, key_decoder = jax.random.split(key)
+    encoder = Perceptron(key_encoder, [inputs, *hidden, encoded], activation)
+    return Autoencoder(encoder, Perceptron(key_decoder, [code, *reversed(hidden), inputs], activation))
+
+
+Image = tuple[int, int, int]
+"""Rows, columns and channels."""
+
+SLOPE = 0.2
+"""Of convolutions' leaky ReLU, below zero."""
+
+EXAMPLES = 8
+"""Whose share of a kernel's gradient is one convolution: of more, XLA's library is up to five times slower."""
+
+GROUP = 16
+"""Channels that are normalised together, where that divides them; else all."""
+
+
+def convolved(
+    x: Float[Array, "batch row column below"], kernel: Float[Array, "3 3 below above"], *, stride: int = 1
+) -> Float[Array, "batch _row _column above"]:
+    """A 3x3 convolution with zeros around the image; a stride of 2 halves its sides, rounded up.
+
+    With a stride it is one product of all patches with the kernel: on CPUs XLA is slow at derivatives of such
+    convolutions, which made MAML's gradients five times slower. Without, XLA's own is nearly twice as fast.
+    """
+    if stride == 1:
+        return _correlated(x, kernel)
+    sides = [-(-side // stride) for side in x.shape[1:3]]
+    around = [max(0, (out - 1) * stride + 3 - side) for out, side in zip(sides, x.shape[1:3], strict=True)]
+    x = jnp.pad(x, ((0, 0), *((zeros // 2, zeros - zeros // 2) for zeros in around), (0, 0)))
+    rows, columns = (stride * (out - 1) + 1 for out in sides)
+    patches = [x[:, i : i + rows : stride, j : j + columns : stride] for i in range(3) for j in range(3)]
+    return jnp.concatenate(patches, -1) @ kernel.reshape(-1, kernel.shape[3])
+
+
+def _convolved(x: Array, kernel: Array) -> Array:
+    one = ((1, 1), (1, 1))
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), one, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+@jax.custom_vjp
+def _correlated(
+    x: Float[Array, "batch row column below"], kernel: Float[Array, "3 3 below above"]
+) -> Float[Array, "batch row column above"]:
+    """With a stride of 1.
+
+    Its gradient is written out because XLA on CPU runs a convolution in a loop over gradient steps by its fast library
+    in one layout alone, and ten to two hundred times slower in any other. By itself it would take another one for the
+    gradient of the kernel, which is a convolution with examples in place of channels.
+    """
+    return _convolved(x, kernel)
+
+
+Operands = tuple[Float[Array, "batch row column below"], Float[Array, "3 3 below above"]]
+
+
+def _correlated_forward(
+    x: Float[Array, "batch row column below"], kernel: Float[Array, "3 3 below above"]
+) -> tuple[Float[Array, "batch row column above"], Operands]:
+    return _correlated(x, kernel), (x, kernel)
+
+
+def _correlated_backward(operands: Operands, g: Float[Array, "batch row column above"]) -> Operands:
+    x, kernel = operands
+    few = [slice(start, start + EXAMPLES) for start in range(0, len(x), EXAMPLES)]
+    shares = [_convolved(x[some].transpose(3, 1, 2, 0), g[some].transpose(1, 2, 0, 3)) for some in few]
+    to_kernel = reduce(jnp.add, shares).transpose(1, 2, 0, 3)
+    return _correlated(g, kernel[::-1, ::-1].swapaxes(2, 3)), to_kernel
+
+
+_correlated.defvjp(_correlated_forward, _correlated_backward)
+
+
+class Convolution(eqx.Module):
+    """A 3x3 convolution, `normalised` or not."""
+
+    kernel: Float[Array, "3 3 below above"]
+    bias: Float[Array, " above"]
+    stride: int = eqx.field(static=True)
+    normalised: bool = eqx.field(static=True)
+
+    def __init__(self, key: PRNGKeyArray, below: int, above: int, *, stride: int = 1, normalised: bool = False) -> None:
+        """He's weights."""
+        self.kernel = jax.nn.initializers.he_normal()(key, (3, 3, below, above))
+        self.bias, self.stride, self.normalised = jnp.zeros(above), stride, normalised
+
+    def __call__(self, x: Float[Array, "batch row column below"]) -> Float[Array, "batch _row _column above"]:
+        """Without activation."""
+        x = convolved(x, self.kernel, stride=self.stride)
+        return (_normalised(x) if self.normalised else x) + self.bias
+
+
+class ConvolutionalEncoder(eqx.Module):
+    """Convolutions that halve the side, then a linear layer."""
+
+    blocks: tuple[Convolution, ...]
+    last: eqx.nn.Linear
+    image: Image = eqx.field(static=True)
+
+    def __init__(
+        self, key: PRNGKeyArray, image: Image, filters: Sequence[int], code: int, *, normalised: bool = False
+    ) -> None:
+        """To a code of so many numbers."""
+        keys, channels = jax.random.split(key, len(filters) + 1), [image[2], *filters]
+        self.blocks = tuple(
+            Convolution(key, below, above, stride=2, normalised=normalised)
+            for key, below, above in zip(keys[1:], channels[:-1], channels[1:], strict=True)
+        )
+        rows, columns = sides(image, len(filters))[-1]
+        self.last = eqx.nn.Linear(rows * columns * filters[-1], code, key=keys[0])
+        self.image = image
+
+    def __call__(self, x: Float[Array, "batch input"]) -> Float[Array, "batch code"]:
+        """Of flattened images."""
+        x = x.reshape(-1, *self.image)
+        for block in self.blocks:
+            x = jax.nn.leaky_relu(block(x), SLOPE)
+        return jax.vmap(self.last)(x.reshape(len(x), -1))
+
+
+class ConvolutionalDecoder(eqx.Module):
+    """The encoder the other way round."""
+
+    first: eqx.nn.Linear
+    blocks: tuple[Convolution, ...]
+    image: Image = eqx.field(static=True)
+
+    def __init__(
+        self, key: PRNGKeyArray, image: Image, filters: Sequence[int], code: int, *, normalised: bool = False
+    ) -> None:
+        """From a code of so many numbers; `filters` as the encoder has them."""
+        keys, channels = jax.random.split(key, len(filters) + 1), [image[2], *filters][::-1]
+        rows, columns = sides(image, len(filters))[-1]
+        self.first = eqx.nn.Linear(code, rows * columns * filters[-1], key=keys[0])
+        *below, last = zip(keys[1:], channels[:-1], channels[1:], strict=True)
+        self.blocks = (*(Convolution(*sizes, normalised=normalised) for sizes in below), Convolution(*last))
+        self.image = image
+
+    def __call__(self, code: Float[Array, "batch code"]) -> Float[Array, "batch input"]:
+        """Flattened images, without activation."""
+        *above, smallest = sides(self.image, len(self.blocks))
+        x = jax.vmap(self.first)(code).reshape(len(code), *smallest, -1)
+        for block, side in zip(self.blocks, above[::-1], strict=True):
+            x = block(_enlarged(jax.nn.leaky_relu(x, SLOPE), side))
+        return x.reshape(len(x), -1)
+
+
+def sides(image: Image, halvings: int) -> list[tuple[int, int]]:
+    """Rows and columns of an image, and after each halving."""
+    found = [image[:2]]
+    for _ in range(halvings):
+        rows, columns = found[-1]
+        found.append((-(-rows // 2), -(-columns // 2)))
+    return found
+
+
+def _enlarged(x: Float[Array, "batch row column filter"], side: tuple[int, int]) -> Float[Array, "batch _r _c filter"]:
+    """Every position as a square of four, cut to `side`."""
+    return x.repeat(2, axis=1).repeat(2, axis=2)[:, : side[0], : side[1]]
+
+
+def _normalised(x: Float[Array, "batch row column filter"]) -> Float[Array, "batch row column filter"]:
+    """Group norm: no example's code depends on another one."""
+    group = x.shape[3] if x.shape[3] % GROUP else GROUP
+    grouped = x.reshape(*x.shape[:3], -1, group)
+    return jax.nn.standardize(grouped, axis=(1, 2, 4)).reshape(x.shape)
+
+
+def of_unit_length(x: Float[Array, "example feature"]) -> Float[Array, "example feature"]:
+    """Each example divided by its Euclidean norm."""
+    return x / jnp.maximum(jnp.linalg.norm(x, axis=1, keepdims=True), 1e-6)
+
+
+def told_apart(real: Float[Array, " batch"], generated: Float[Array, " batch"]) -> Float[Array, ""]:
+    """Cross-entropy of logits that are to be large for what is real and small for what is generated."""
+    return (jax.nn.softplus(-real) + jax.nn.softplus(generated)).mean()

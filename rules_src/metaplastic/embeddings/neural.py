@@ -1,0 +1,194 @@
+"""Networks trained on unlabelled examples by gradient descent: several seeds at once, on the one resumable loop."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Key, PRNGKeyArray
+
+from metaplastic.embeddings.base import Embedded, Unlabelled
+from metaplastic.embeddings.spec import Convolutional, Neural
+from metaplastic.io.memory import check_memory, numbers
+from metaplastic.training import history
+from metaplastic.training.checkpoint import load_state, state_path
+from metaplastic.training.descent import Descent, Metrics
+from metaplastic.training.lock import locked
+from metaplastic.training.loop import HISTORY, SNAPSHOTS, Folder
+
+CHUNK = 1024
+"""Examples that are encoded at once."""
+
+
+class PseudoLabels(NamedTuple):
+    """Classes of the training examples that a network makes up of what it has learned, to learn them next."""
+
+    every: int
+    """Gradient steps between two times that they are made; the first is before the first step."""
+    classes: Callable[
+        [Float32[np.ndarray, "train_example feature"], Sequence[int]], Int32[np.ndarray, " train_example"]
+    ]
+    """From the codes of all training examples, and a seed for NumPy: of every example one, 0 or more."""
+    forgotten: Callable[[Any], Any]
+    """The model without what it knew of the classes before."""
+
+
+class Family(NamedTuple):
+    """What tells one kind of network from another; `Any` is its own model, an Equinox module."""
+
+    initial: Callable[[PRNGKeyArray, int], Any]
+    """The model for so many inputs."""
+    loss: Callable[[Any, PRNGKeyArray, Any], tuple[Float[Array, ""], dict[str, Array]]]
+    """The objective on a batch, `[batch, input]` or with pseudo-labels the pair of that and classes, and its parts by
+    name. Of adversaries it is the sum of what each of them minimises, the others' parameters held by
+    `jax.lax.stop_gradient`: Adam treats every parameter alone."""
+    encode: Callable[[Any, Float[Array, "batch input"]], Float[Array, "batch feature"]]
+    pseudo_labels: PseudoLabels | None = None
+
+
+class State(NamedTuple):
+    """Everything that the next gradient step depends on; the leading axis of every array but `step` is the seed."""
+
+    model: Any
+    optimiser: optax.OptState
+    key: Key[Array, " seed"]
+    step: Int[Array, ""]
+    classes: Int[Array, "seed train_example"] | None = None
+    """Pseudo-labels, of families that have them."""
+
+
+class NeuralTraining(Descent):
+    """Adam on minibatches drawn with replacement, one model a seed."""
+
+    spec: Neural
+    axes = ("seed",)
+
+    def __init__(
+        self, family: Family, x: Float32[np.ndarray, "train_example input"], spec: Neural, seeds: int, folder: Folder
+    ) -> None:
+        super().__init__(spec, jnp.asarray(x), folder)
+        self.family, self.seeds = family, seeds
+        self.adam = optax.adam(spec.learning_rate, b1=spec.momentum)
+        check_memory(
+            "hidden, features, batch",
+            {
+                "networks and their optimiser": jax.eval_shape(self.initial),
+                "a batch": numbers(seeds, spec.batch, x.shape[1]),
+            },
+        )
+        # Activations are functions and no part of a state.
+        self.static = eqx.partition(family.initial(jax.random.key(0), x.shape[1]), eqx.is_array)[1]
+
+    def initial(self) -> State:
+        """As `Descent.initial`."""
+        keys = jax.vmap(jax.random.key)(jnp.arange(self.seeds))
+
+        def model(key: PRNGKeyArray) -> Any:
+            return eqx.filter(self.family.initial(jax.random.fold_in(key, 0), self.data.shape[1]), eqx.is_array)
+
+        models = jax.vmap(model)(keys)
+        classes = jnp.zeros((self.seeds, len(self.data)), jnp.int32) if self.family.pseudo_labels else None
+        return State(models, jax.vmap(self.adam.init)(models), keys, jnp.zeros((), jnp.int32), classes)
+
+    def updated(self, state: State, data: Float[Array, "train_example input"]) -> tuple[State, Metrics]:
+        """As `Descent.updated`: the objective and its parts of every seed."""
+
+        def one_seed(model: Any, optimiser: Any, key: PRNGKeyArray, classes: Array | None) -> tuple[Any, Any, Metrics]:
+            key_batch, key_loss = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, 1), state.step))
+            batch = drawn(key_batch, data, classes, self.spec.batch)
+
+            def loss(model: Any) -> tuple[Array, dict[str, Array]]:
+                return self.family.loss(eqx.combine(model, self.static), key_loss, batch)
+
+            (value, parts), gradient = jax.value_and_grad(loss, has_aux=True)(model)
+            updates, optimiser = self.adam.update(gradient, optimiser)
+            return optax.apply_updates(model, updates), optimiser, {"loss": value, **parts}
+
+        seeds = state.model, state.optimiser, state.key, state.classes
+        # Several kernels at once are a grouped convolution, on CPUs ten times slower than one after another.
+        if isinstance(self.spec, Convolutional):
+            model, optimiser, metrics = jax.lax.map(lambda seed: one_seed(*seed), seeds)
+        else:
+            model, optimiser, metrics = jax.vmap(one_seed)(*seeds)
+        return State(model, optimiser, state.key, state.step + 1, state.classes), metrics
+
+    def network(self, state: State) -> Any:
+        """As `Descent.network`: the model of every seed."""
+        return state.model
+
+    def no_metrics(self, state: State) -> Metrics:
+        """As `Descent.no_metrics`; which parts an objective has only its tracing tells."""
+        metrics = jax.eval_shape(self.updated, state, self.data)[1]
+        return {name: jnp.zeros((0, *of.shape)) for name, of in metrics.items()}
+
+    def prepared(self, state: State) -> State:
+        """With pseudo-labels, where it is time for new ones.
+
+        They follow from model, step and seed alone; the network has to learn them anew, and Adam is at its start.
+        """
+        labels = self.family.pseudo_labels
+        if labels is None or self.step(state) % labels.every:
+            return state
+        codes = _encoded(self.family, eqx.combine(state.model, self.static), self.data)
+        classes = [labels.classes(of_seed, [self.step(state), seed]) for seed, of_seed in enumerate(codes)]
+        model = labels.forgotten(state.model)
+        return state._replace(
+            model=model, optimiser=jax.vmap(self.adam.init)(model), classes=jnp.asarray(np.stack(classes))
+        )
+
+
+def embed_by(
+    family: Family,
+    x: Float32[np.ndarray, "example input"],
+    train: Bool[np.ndarray, " example"],
+    spec: Neural,
+    *,
+    seeds: int,
+    folder: Folder,
+) -> Embedded:
+    """Train one model a seed on the training examples and encode all examples.
+
+    Raises:
+        InputError: there is too little memory, or as for `Descent.finish`.
+    """
+    training = NeuralTraining(family, x[train], spec, seeds, folder)
+    # Until all is read that lies in the folder.
+    with locked(folder.path):
+        training.finish()
+        like = jax.eval_shape(training.initial).model
+        features = []
+        for step in spec.steps:
+            models = load_state(state_path(folder.path / SNAPSHOTS, step), like)
+            features.append(_encoded(family, eqx.combine(models, training.static), x))
+        past = history.read(folder.path / HISTORY)
+        return Embedded(np.stack(features, 1), spec.steps, {str(name): past[name].values.T for name in past.data_vars})
+
+
+def drawn(
+    key: PRNGKeyArray, x: Float[Array, "example input"], classes: Int[Array, " example"] | None, batch: int
+) -> Any:
+    """Examples drawn with replacement; where they have classes, both, and every class that has members as often."""
+    if classes is None:
+        return x[jax.random.randint(key, (batch,), 0, len(x))]
+    members = jnp.zeros(len(x)).at[classes].add(1.0)
+    chosen = jax.random.choice(key, len(x), (batch,), p=1 / members[classes])
+    return x[chosen], classes[chosen]
+
+
+def of_unit_variance(data: Unlabelled) -> Float32[np.ndarray, "example input"]:
+    """Inputs centred, and all divided by one number that makes their mean variance one over the training examples.
+
+    So pixels, word counts and columns of a table are of one size, and inputs that hardly vary stay so.
+    """
+    fitted = data.inputs[data.train]
+    unit = np.sqrt(fitted.var(0, dtype=np.float64).mean()) or 1.0
+    scaled: np.ndarray = ((data.inputs - fitted.mean(0, dtype=np.float64)) / unit).astype(np.float32)
+    return scaled
+
+
+def _encoded(family: Family, models: Any, x: np.ndarray | Array) -> Float32[np.ndarray, "seed example feature"]:
+    encode = eqx.filter_jit(eqx.filter_vmap(family.encode, in_axes=(eqx.if_array(0), None)))
+    return np.concatenate([encode(models, jnp.asarray(x[i : i + CHUNK])) for i in range(0, len(x), CHUNK)], 1)

@@ -1,0 +1,19 @@
+"""Leading principal components."""
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from metaplastic.embeddings.base import Embedded, Unlabelled
+from metaplastic.embeddings.spec import Pca
+from metaplastic.training.loop import Folder
+
+
+def embed(data: Unlabelled, spec: Pca, *, seeds: int, folder: Folder) -> Embedded:
+    """Projections on the leading principal components, fitted on the training examples, not whitened.
+
+    Fewer than `spec.features` where the inputs or the training examples are fewer. Nothing is random, so there is one
+    seed.
+    """
+    components = min(spec.features, data.inputs.shape[1], int(data.train.sum()))
+    pca = PCA(components, svd_solver="covariance_eigh").fit(data.inputs[data.train])
+    return Embedded(pca.transform(data.inputs).astype(np.float32)[None, None])

@@ -1,0 +1,23 @@
+"""Whitened inputs (Coates, Ng and Lee 2011): what pixels alone are worth to clusters in Hsu et al. 2019."""
+
+import numpy as np
+
+from metaplastic.embeddings.base import Embedded, Unlabelled
+from metaplastic.embeddings.spec import Zca
+from metaplastic.training.loop import Folder
+
+GREY_LEVELS = 10.0
+"""Added to each example's variance, in squares of a 255th of the range."""
+
+
+def embed(data: Unlabelled, spec: Zca, *, seeds: int, folder: Folder) -> Embedded:
+    """Every example less its mean and over its deviation, then rotated to uncorrelated unit variances and back.
+
+    Mean and covariance are those of the training examples; nothing is random.
+    """
+    x = 255 * data.inputs
+    x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + GREY_LEVELS)
+    centred = x - x[data.train].mean(0)
+    variances, directions = np.linalg.eigh(np.cov(centred[data.train].T, bias=True))
+    whitening = (directions / np.sqrt(np.maximum(variances, 0) + spec.epsilon)) @ directions.T
+    return Embedded((centred @ whitening).astype(np.float32)[None, None])

@@ -1,0 +1,64 @@
+"""Accuracy of few-shot learners on episodes of true labels, drawn once and shared by all of them (Hsu et al. 2019)."""
+
+import jax
+import numpy as np
+import xarray as xr
+from jaxtyping import Float32
+
+from metaplastic.datasets.arrays import Inputs
+from metaplastic.few_shot.episodes import Episode, draw_many, true_pool
+from metaplastic.few_shot.learners.base import Learner
+from metaplastic.few_shot.spec import Episodes, Shape
+
+TOGETHER = 50
+"""Episodes that a learner is given at once."""
+
+
+def evaluate(
+    learner: Learner, inputs: Float32[np.ndarray, "example input"], data: Inputs, spec: Episodes
+) -> xr.Dataset:
+    """Accuracy of every way, number of shots and episode.
+
+    Args:
+        learner: any.
+        inputs: what it takes of every example: images, or features scaled as in `few_shot.scale`.
+        data: labels and split of the same examples.
+        spec: the episodes.
+
+    Returns:
+        `accuracy (way, shots, episode)`, shares of the queries, in [0, 1], float32. Equal labels, splits and specs give
+        equal episodes, so results of several learners are paired.
+
+    Raises:
+        InputError: as for `shared_episodes`.
+    """
+    accuracy = np.array(
+        [[_accuracies(learner, inputs, shared_episodes(data, spec, w, k)) for k in spec.shots] for w in spec.ways]
+    )
+    return xr.Dataset(
+        {"accuracy": (("way", "shots", "episode"), accuracy, {"units": "1", "long_name": "share of the queries"})},
+        coords={"way": spec.ways, "shots": spec.shots, "episode": np.arange(spec.episodes)},
+        attrs={"queries": spec.queries, "split": spec.split},
+    )
+
+
+def shared_episodes(data: Inputs, spec: Episodes, way: int, shots: int) -> Episode:
+    """The episodes of a way and a number of shots.
+
+    Raises:
+        InputError: as for `true_pool`.
+    """
+    drawn_from = true_pool(data.labels, data.attributes, data.split, spec, way, shots)
+    shape = Shape(way=way, shots=shots, queries=spec.queries)
+    return draw_many(jax.random.key(spec.seed), drawn_from, shape, spec.episodes)
+
+
+def _accuracies(learner: Learner, inputs: Float32[np.ndarray, "example input"], episodes: Episode) -> np.ndarray:
+    support, query = np.asarray(episodes.support), np.asarray(episodes.query)
+    true = np.arange(support.shape[1])[:, None]
+    right = [
+        learner.predict(inputs[support[i : i + TOGETHER]], inputs[query[i : i + TOGETHER]]) == true
+        for i in range(0, len(support), TOGETHER)
+    ]
+    share: np.ndarray = np.concatenate(right).mean((1, 2), dtype=np.float32)
+    return share

@@ -1,0 +1,51 @@
+"""Clusters labelled by the support, a baseline of Hsu et al. 2019."""
+
+import numpy as np
+from jaxtyping import Float32, Int
+from sklearn.cluster import KMeans
+
+from metaplastic.embeddings.base import Unlabelled
+from metaplastic.few_shot.learners.each_episode import EachEpisode
+from metaplastic.few_shot.learners.spec import ClusterMatching
+from metaplastic.io.errors import InputError
+
+ITERATIONS = 3000
+"""At most, of k-means."""
+
+
+def fit(spec: ClusterMatching, data: Unlabelled) -> EachEpisode:
+    """k-means clusters of the training examples' features, to be matched with classes in each episode.
+
+    Raises:
+        InputError: more clusters than training examples.
+    """
+    x = data.inputs[data.train]
+    if spec.clusters > len(x):
+        raise InputError(f"clusters: {spec.clusters} are more than the {len(x)} training examples; give fewer")
+    clusters = KMeans(spec.clusters, n_init=spec.restarts, max_iter=ITERATIONS, random_state=spec.seed).fit(x)
+    centroids = clusters.cluster_centers_.astype(np.float32)
+
+    def fit_and_predict(support: np.ndarray, classes: np.ndarray, query: np.ndarray) -> np.ndarray:
+        return matched(centroids, support, classes, query)
+
+    return EachEpisode(fit_and_predict)
+
+
+def matched(
+    centroids: Float32[np.ndarray, "cluster feature"],
+    support: Float32[np.ndarray, "example feature"],
+    classes: Int[np.ndarray, " example"],
+    query: Float32[np.ndarray, "query feature"],
+) -> Int[np.ndarray, " query"]:
+    """The class of the nearest centroid that has one: the most frequent in its cluster, the first of several."""
+    votes = np.zeros((len(centroids), classes.max() + 1), int)
+    np.add.at(votes, (_nearest(support, centroids), classes), 1)
+    labelled = votes.sum(1) > 0
+    return votes[labelled].argmax(1)[_nearest(query, centroids[labelled])]
+
+
+def _nearest(
+    x: Float32[np.ndarray, "example feature"], centroids: Float32[np.ndarray, "cluster feature"]
+) -> Int[np.ndarray, " example"]:
+    # The example's own norm is the same for each centroid.
+    return ((centroids**2).sum(1) - 2 * x @ centroids.T).argmin(1)

@@ -1,0 +1,114 @@
+"""Learners trained on pseudo-tasks drawn on the fly, on the one resumable loop."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Float32, Int, Key, PRNGKeyArray
+
+from metaplastic.few_shot.episodes import Pool, draw
+from metaplastic.few_shot.learners.base import Outcome, Trainable
+from metaplastic.few_shot.learners.spec import MetaLearned
+from metaplastic.meta_train.tasks.augmentation import augmented
+from metaplastic.training.checkpoint import load_state, state_path
+from metaplastic.training.descent import Descent, Metrics
+from metaplastic.training.loop import Folder
+
+Initial = Callable[[Any, PRNGKeyArray, tuple[int, int, int]], Trainable]
+
+
+class State(NamedTuple):
+    """Everything that the next gradient step depends on."""
+
+    learner: Trainable
+    optimiser: optax.OptState
+    key: Key[Array, ""]
+    step: Int[Array, ""]
+
+
+class Tasks(NamedTuple):
+    """What pseudo-tasks are made of."""
+
+    inputs: Float[Array, "example input"]
+    pool: Pool
+
+
+class MetaLearning(Descent):
+    """Adam on batches of tasks, all of which follow from the seed and the step."""
+
+    spec: MetaLearned
+
+    def __init__(
+        self,
+        initial: Initial,
+        spec: MetaLearned,
+        inputs: Float32[np.ndarray, "example input"],
+        image: tuple[int, int, int],
+        pool: Pool,
+        folder: Folder,
+    ) -> None:
+        super().__init__(spec, Tasks(jnp.asarray(inputs), pool), folder)
+        self.make, self.image = initial, image
+        self.adam = optax.adam(spec.learning_rate)
+
+    def initial(self) -> State:
+        """As `Descent.initial`."""
+        key = jax.random.key(self.spec.seed)
+        learner = self.make(self.spec, jax.random.fold_in(key, 0), self.image)
+        return State(learner, self.adam.init(learner), key, jnp.zeros((), jnp.int32))
+
+    def updated(self, state: State, data: Tasks) -> tuple[State, Metrics]:
+        """As `Descent.updated`: loss and accuracy on the queries, means over the batch of tasks."""
+        key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
+
+        def of_task(key: PRNGKeyArray) -> tuple[Trainable, Outcome]:
+            support, query = self._shown(key, data)
+
+            def loss(learner: Trainable) -> tuple[Array, Outcome]:
+                outcome = learner.outcome(support, query)
+                return outcome.loss, outcome
+
+            gradient, outcome = jax.grad(loss, has_aux=True)(state.learner)
+            return gradient, outcome
+
+        # One task after another: each is a batch large enough, and adapted networks have weights of their own.
+        gradients, outcomes = jax.lax.map(of_task, jax.random.split(key, self.spec.task_batch))
+        gradient, outcome = jax.tree.map(lambda values: values.mean(0), (gradients, outcomes))
+        updates, optimiser = self.adam.update(gradient, state.optimiser)
+        learner = optax.apply_updates(state.learner, updates).settled(outcome.seen)
+        metrics = {"loss": outcome.loss, "accuracy": outcome.accuracy}
+        return State(learner, optimiser, state.key, state.step + 1), metrics
+
+    def network(self, state: State) -> Trainable:
+        """As `Descent.network`."""
+        return state.learner
+
+    def no_metrics(self, state: State) -> Metrics:
+        """As `Descent.no_metrics`."""
+        return {"loss": jnp.zeros(0), "accuracy": jnp.zeros(0)}
+
+    def _shown(self, key: PRNGKeyArray, data: Tasks) -> tuple[Array, Array]:
+        """The images of a task's support and query."""
+        key_draw, key_support, key_query = jax.random.split(key, 3)
+        episode, jitter = draw(key_draw, data.pool, self.spec.tasks), self.spec.jitter
+        support, query = data.inputs[episode.support], data.inputs[episode.query]
+        if jitter is None:
+            return support, query
+
+        def jittered(key: PRNGKeyArray, images: Array) -> Array:
+            return augmented(key, images.reshape(-1, *self.image), jitter).reshape(images.shape)
+
+        return jittered(key_support, support), jittered(key_query, query)
+
+
+def recorded(initial: Initial, spec: MetaLearned, image: tuple[int, int, int], snapshots: Path, step: int) -> Trainable:
+    """The learner as a training has recorded it in its folder of snapshots after so many steps.
+
+    Raises:
+        InputError: as for `training.state.load_state`.
+    """
+    return load_state(state_path(snapshots, step), jax.eval_shape(lambda: initial(spec, jax.random.key(0), image)))

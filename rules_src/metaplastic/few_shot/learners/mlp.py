@@ -1,0 +1,57 @@
+"""A multilayer perceptron with dropout on the support, a baseline of Hsu et al. 2019."""
+
+import equinox as eqx
+import jax
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from metaplastic.embeddings.base import Unlabelled
+from metaplastic.embeddings.networks import Perceptron
+from metaplastic.few_shot.learners.base import Scoring
+from metaplastic.few_shot.learners.losses import cross_entropy
+from metaplastic.few_shot.learners.spec import Mlp
+
+Trained = tuple[Perceptron, optax.OptState]
+
+
+class EachPerceptron(Scoring):
+    """A fresh network for every episode, at the same random weights wherever the sizes are the same."""
+
+    spec: Mlp = eqx.field(static=True)
+
+    def scores(
+        self, support: Float[Array, "way shots input"], query: Float[Array, "way queries input"]
+    ) -> Float[Array, "way queries way"]:
+        """Logits after full-batch Adam on the support, without dropout."""
+        way, _, width = support.shape
+        key = jax.random.key(self.spec.seed)
+        network = Perceptron(jax.random.fold_in(key, 0), [width, self.spec.hidden, way], "relu")
+        adam = optax.adam(self.spec.learning_rate)
+
+        def loss(network: Perceptron, key: PRNGKeyArray) -> Float[Array, ""]:
+            return cross_entropy(self._logits(network, support, key)).mean()
+
+        def step(state: Trained, key: PRNGKeyArray) -> tuple[Trained, None]:
+            network, optimiser = state
+            updates, optimiser = adam.update(jax.grad(loss)(network, key), optimiser)
+            return (optax.apply_updates(network, updates), optimiser), None
+
+        keys = jax.random.split(jax.random.fold_in(key, 1), self.spec.steps)
+        (network, _), _ = jax.lax.scan(step, (network, adam.init(network)), keys)
+        return self._logits(network, query)
+
+    def _logits(
+        self, network: Perceptron, examples: Float[Array, "way example input"], key: PRNGKeyArray | None = None
+    ) -> Float[Array, "way example class_"]:
+        """With some hidden units left out where there is a key."""
+        first, last = network.layers
+        hidden = jax.nn.relu(jax.vmap(jax.vmap(first))(examples))
+        if key is not None:
+            kept = jax.random.bernoulli(key, 1 - self.spec.dropped, hidden.shape)
+            hidden = hidden * kept / (1 - self.spec.dropped)
+        return jax.vmap(jax.vmap(last))(hidden)
+
+
+def fit(spec: Mlp, data: Unlabelled) -> EachPerceptron:
+    """Nothing is learned from `data`."""
+    return EachPerceptron(spec)

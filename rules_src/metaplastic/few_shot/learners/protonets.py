@@ -1,0 +1,69 @@
+"""Prototypical networks (Snell et al. 2017), as CACTUs has them (Hsu et al. 2019, Table 6)."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from metaplastic.few_shot.learners.base import Outcome, Trainable
+from metaplastic.few_shot.learners.losses import accuracy, cross_entropy
+from metaplastic.few_shot.learners.networks import BLOCKS, Network, Statistics
+from metaplastic.few_shot.learners.spec import ProtoNets
+from metaplastic.io.errors import InputError
+
+MOMENTUM = 0.1
+"""Share of a step's statistics in the running ones."""
+
+
+class PrototypicalNetwork(Trainable):
+    """A query example is of the class whose prototype, the mean of its support's features, is nearest."""
+
+    network: Network
+    running: tuple[Statistics, ...]
+    """Running statistics of the batch norm, used at evaluation, so that no query sees another one."""
+
+    def outcome(self, support: Float[Array, "way shots input"], query: Float[Array, "way queries input"]) -> Outcome:
+        """With the batch norm of the whole task's images."""
+        way, shots, _ = support.shape
+        images = jnp.concatenate([support.reshape(way * shots, -1), query.reshape(way * query.shape[1], -1)])
+        features, seen = self.network.features(images)
+        scores = _scores(features[: way * shots].reshape(way, shots, -1), features[way * shots :])
+        scores = scores.reshape(way, -1, way)
+        return Outcome(cross_entropy(scores).mean(), accuracy(scores), seen)
+
+    def settled(self, seen: tuple[Statistics, ...]) -> "PrototypicalNetwork":
+        """With running statistics moved towards those of the step."""
+        running = jax.tree.map(lambda old, new: old + MOMENTUM * (new - old), self.running, seen)
+        return PrototypicalNetwork(self.network, running)
+
+    def scores(
+        self, support: Float[Array, "way shots input"], query: Float[Array, "way queries input"]
+    ) -> Float[Array, "way queries way"]:
+        """Minus squared distances to the prototypes."""
+        (way, shots, _), queries = support.shape, query.shape[1]
+        prototyped, _ = self.network.features(support.reshape(way * shots, -1), self.running)
+        queried, _ = self.network.features(query.reshape(way * queries, -1), self.running)
+        return _scores(prototyped.reshape(way, shots, -1), queried).reshape(way, queries, way)
+
+
+def _scores(
+    support: Float[Array, "way shots feature"], query: Float[Array, "query feature"]
+) -> Float[Array, "query way"]:
+    prototypes = support.mean(1)
+    # The query's own norm is the same for each class.
+    return 2 * query @ prototypes.T - (prototypes**2).sum(1)
+
+
+def initial(spec: ProtoNets, key: PRNGKeyArray, image: tuple[int, int, int]) -> PrototypicalNetwork:
+    """Before the first step.
+
+    Raises:
+        InputError: pooling leaves nothing of such images.
+    """
+    if min(image[:2]) < spec.smallest:
+        raise InputError(
+            f"images of {image[0]} x {image[1]} pixels: ProtoNets halve them {BLOCKS} times; give at least "
+            f"{spec.smallest} x {spec.smallest}"
+        )
+    network = Network(key, image, spec.filters, "pooled")
+    nothing = Statistics(jnp.zeros(spec.filters), jnp.ones(spec.filters))
+    return PrototypicalNetwork(network, (nothing,) * BLOCKS)

@@ -1,0 +1,142 @@
+"""The few-shot protocol: a readout on frozen features from K labels a class, scored on the whole test split."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Bool, Float32, Int
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from metaplastic.datasets.arrays import Inputs
+from metaplastic.few_shot.readouts import Readouts, logistic_regression, predict, ridge
+from metaplastic.few_shot.spec import FewShot
+from metaplastic.io.errors import InputError
+
+READOUTS = ("logistic-regression", "ridge")
+
+
+def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
+    """Accuracy of every readout, number of shots, seed and draw of labelled examples.
+
+    Args:
+        features: `(..., inner_step, example, feature)` of one method; what comes before are its random levels, `seed`
+            the last of them.
+        data: labels and split of the same examples.
+        spec: the protocol.
+
+    Returns:
+        Shares of the test split, in [0, 1], float32: `accuracy (readout, shots, ..., draw)` at the last inner step and
+        `accuracy_over_inner_steps (readout, inner_step, ..., draw_over_inner_steps)` at the most shots, with the levels
+        of the features in between.
+
+    Raises:
+        InputError: the features are of other examples or not all finite, or a class has too few training examples.
+    """
+    if features.sizes["example"] != len(data.labels):
+        raise InputError(f"features of {features.sizes['example']} examples, but the dataset has {len(data.labels)}")
+    if not np.isfinite(features.values).all():
+        raise InputError("features that are not finite; the update rule may have diverged")
+    classes, labels = np.unique(data.labels, return_inverse=True)
+    draws_over_steps = spec.draws_over_inner_steps or spec.draws
+    most = max(spec.shots)
+    chosen = draw_labelled(labels, data.train, shots=most, draws=max(spec.draws, draws_over_steps), seed=spec.seed)
+
+    def accuracies(
+        inner_step: int, shots: Sequence[int], draws: int
+    ) -> Float32[np.ndarray, "readout shots *level draw"]:
+        of_step = features.values[..., inner_step, :, :].reshape(-1, *features.shape[-2:])
+        scaled = (scale(values, data.train) for values in of_step)
+        found = [_accuracies(values, labels, data.test, chosen[:draws], shots, spec) for values in scaled]
+        stacked: np.ndarray = np.stack(found, 2).reshape(len(READOUTS), len(shots), *features.shape[:-3], draws)
+        return stacked
+
+    # The matrices are too small to share between threads.
+    with threadpool_limits(1):
+        final = accuracies(-1, spec.shots, spec.draws)
+        early = [accuracies(step, [most], draws_over_steps)[:, 0] for step in range(features.sizes["inner_step"])]
+    levels, units = features.dims[:-3], {"units": "1"}
+    return xr.Dataset(
+        {
+            "accuracy": (("readout", "shots", *levels, "draw"), final, units),
+            "accuracy_over_inner_steps": (
+                ("readout", "inner_step", *levels, "draw_over_inner_steps"),
+                np.stack(early, 1),
+                units,
+            ),
+        },
+        coords={
+            "readout": np.array(READOUTS, dtype=object),
+            "shots": np.array(spec.shots),
+            **{str(level): features[level].values for level in levels},
+            "inner_step": features["inner_step"].values,
+            "draw": np.arange(spec.draws),
+            "draw_over_inner_steps": np.arange(draws_over_steps),
+        },
+        attrs={
+            "n_train": int(data.train.sum()),
+            "n_test": int(data.test.sum()),
+            "n_classes": len(classes),
+            "feature_width": features.sizes["feature"],
+        },
+    )
+
+
+def draw_labelled(
+    labels: Int[np.ndarray, " example"], train: Bool[np.ndarray, " example"], *, shots: int, draws: int, seed: int
+) -> Int[np.ndarray, "{draws} class {shots}"]:
+    """Indices of the labelled examples of each draw: `[d, c, :k]` are those of class c for k shots.
+
+    Draw d depends on labels, split and seed alone, so it is the same for every method, and fewer shots are the first of
+    more.
+
+    Raises:
+        InputError: a class has fewer than `shots` training examples.
+    """
+    members = [np.flatnonzero((labels == label) & train) for label in range(labels.max() + 1)]
+    for label, of_class in enumerate(members):
+        if len(of_class) < shots:
+            raise InputError(
+                f"few_shot.shots: {shots} labelled examples a class asked for, but class {label} has "
+                f"{len(of_class)} training examples; give at most that"
+            )
+    rngs = [np.random.default_rng([seed, draw]) for draw in range(draws)]
+    return np.array([[rng.permutation(of_class)[:shots] for of_class in members] for rng in rngs])
+
+
+def scale(
+    features: Float32[np.ndarray, "example feature"], train: Bool[np.ndarray, " example"]
+) -> Float32[np.ndarray, "example feature"]:
+    """Centre features and divide all by one number, so that they have unit variance on average.
+
+    Statistics are those of the unlabelled training split. One number gives the readouts' penalties the same meaning
+    whatever a method's units. One number for each feature would also whiten principal components, which costs them up
+    to 20 points (digits, one shot). Features that never vary do not count, so dead units change no accuracy.
+    """
+    fitted = features[train]
+    mean, deviation = fitted.mean(0, dtype=np.float64), fitted.std(0, dtype=np.float64)
+    varying = np.ptp(fitted, 0) > 0
+    unit = np.sqrt((deviation[varying] ** 2).mean()) if varying.any() else 1.0
+    scaled: np.ndarray = ((features - mean.astype(np.float32)) / np.float32(unit)).astype(np.float32)
+    return scaled
+
+
+def _accuracies(
+    features: Float32[np.ndarray, "example feature"],
+    labels: Int[np.ndarray, " example"],
+    test: Bool[np.ndarray, " example"],
+    chosen: Int[np.ndarray, "draw class most"],
+    shots: Sequence[int],
+    spec: FewShot,
+) -> Float32[np.ndarray, "readout shots draw"]:
+    fits: list[Callable[[np.ndarray, np.ndarray], Readouts]] = [
+        lambda x, y: logistic_regression(x, y, c=spec.logistic_c),
+        lambda x, y: ridge(x, y, penalty=spec.ridge),
+    ]
+    scored, answers = features[test], labels[test]
+    accuracy = np.empty((len(fits), len(shots), len(chosen)), np.float32)
+    for column, k in enumerate(shots):
+        x = features[chosen[:, :, :k].reshape(len(chosen), -1)].astype(np.float64)
+        y = np.repeat(np.arange(chosen.shape[1]), k)
+        for row, fit in enumerate(fits):
+            accuracy[row, column] = (predict(fit(x, y), scored) == answers).mean(1)
+    return accuracy

@@ -1,0 +1,50 @@
+"""What methods are worth on data that no rule has seen, and the time they take (Metz et al. 2019, Figure 4)."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from metaplastic.figures import style
+from metaplastic.figures.few_shot_bars import bars, legend_entries, method_rows
+from metaplastic.io.storage import read_netcdf
+
+SHORTEST = 0.01
+"""Seconds at which the axis begins: stores say no more digits."""
+
+
+def draw(summary: list[Path]) -> Figure:
+    """One row a dataset: accuracies with 95% intervals as in `few_shot_bars`, and seconds on a logarithmic axis.
+
+    Args:
+        summary: the summary of a study; of several base models the first one.
+    """
+    results = read_netcdf(summary[0]).sel(readout=style.READOUT).isel(base_model=0)
+    looks, datasets = style.methods(results), results["dataset"].values.tolist()
+    figure = Figure(figsize=(11, 1.0 + (0.8 + 0.34 * len(looks)) * len(datasets)), layout="constrained")
+    panels = figure.subplots(len(datasets), 2, squeeze=False, sharex="col", width_ratios=[3, 2])
+    for dataset, (left, right) in zip(datasets, panels, strict=True):
+        cell = results.sel(dataset=dataset)
+        bars(left, cell, looks)
+        for place, (method, look) in enumerate(looks.items()):
+            seconds = float(cell["seconds"].sel(representation=method))
+            if np.isfinite(seconds):
+                right.barh(place, max(seconds, SHORTEST), 0.72, color=look.colour, alpha=0.75, zorder=2)
+                right.annotate(
+                    f"{seconds:.2g}" if seconds < 100 else f"{seconds:.0f}",
+                    (max(seconds, SHORTEST), place),
+                    xytext=(4, 0),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize="small",
+                )
+        method_rows(right, looks)
+        right.set_yticklabels([])
+        left.set_title(dataset)
+    highest = float(results["accuracy_high"].max())
+    panels[-1, 0].set(xlabel="test accuracy (%)", xlim=(0, min(1.0, 1.05 * highest)))
+    panels[-1, 1].set(xlabel="seconds to learn and to embed, all seeds", xscale="log")
+    panels[-1, 1].set_xlim(SHORTEST, 4 * max(1.0, float(results["seconds"].max())))
+    entries = legend_entries(results["shots"].values.tolist())
+    figure.legend(handles=entries, loc="outside upper center", ncols=len(entries), frameon=False, handlelength=2.0)
+    return figure

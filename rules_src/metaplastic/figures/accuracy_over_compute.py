@@ -1,0 +1,38 @@
+"""Meta-training runs side by side: accuracy on what all of them watch, against the arithmetic spent."""
+
+from functools import reduce
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from metaplastic.figures import style
+from metaplastic.figures.meta_training_curves import accuracy_axis, below, by_run, held_out_curve
+from metaplastic.io.errors import InputError
+from metaplastic.meta_train.work import teraflop
+
+
+def draw(histories: list[Path]) -> Figure:
+    """One panel for each kind of data that every run watches, one curve a run, with standard errors.
+
+    Args:
+        histories: history stores.
+
+    Raises:
+        InputError: the runs watch nothing in common.
+    """
+    runs = by_run(histories)
+    watched = [history["dataset"].values.tolist() for history in runs.values()]
+    shared = reduce(lambda left, right: [name for name in left if name in right], watched)
+    if not shared:
+        raise InputError(f"{histories[0]}: watches nothing that the other runs watch; nothing to draw side by side")
+    figure, panels = style.panels(len(shared))
+    looks = style.of_runs(list(runs))
+    work = {run: teraflop(history, history.attrs["gflop_per_inner_step"]) for run, history in runs.items()}
+    unit, factor = ("TFLOP", 1.0) if max(spent[-1] for spent in work.values()) >= 0.1 else ("GFLOP", 1e3)
+    for axes, name in zip(panels, shared, strict=True):
+        for run, history in runs.items():
+            held_out_curve(axes, history.sel(dataset=name), factor * work[run], label=run, **looks[run])
+        accuracy_axis(axes, name)
+    below(figure, f"{unit} of inner steps", runs)
+    style.legend_above(figure, panels[0], columns=len(runs))
+    return figure

@@ -1,0 +1,96 @@
+"""Whether a trained embedding is sound: its losses, how many dimensions it uses, what it takes for alike."""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Integer
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from metaplastic.datasets.schema import TEST
+from metaplastic.features import identity_of, read_features
+from metaplastic.figures import style
+from metaplastic.io.errors import InputError
+from metaplastic.io.storage import read_zarr
+from metaplastic.results.components import components, effective_rank
+
+WINDOW = 100
+"""Gradient steps that losses are averaged over."""
+
+SMALLEST = 1e-6
+"""Share of the variance at the end of the axis: less than this is rounding."""
+
+IMAGES, NEIGHBOURS, SEED = 6, 4, 0
+"""Test images, drawn at random, and the nearest ones that are shown of each."""
+
+
+def draw(features: list[Path], datasets: list[Path]) -> Figure:
+    """One row an embedding and dataset: training losses, variance of principal components, and nearest neighbours.
+
+    Args:
+        features: features stores of embeddings that were trained on image datasets, of which the first seed is shown.
+        datasets: stores of those datasets.
+
+    Raises:
+        InputError: a store has no history of a training, or is of a dataset that is not there.
+    """
+    shown = {str(store.attrs["name"]): store for store in map(read_zarr, datasets)}
+    figure = Figure(figsize=(14.5, 0.4 + 3.6 * len(features)), layout="constrained")
+    panels = figure.subplots(len(features), 3, squeeze=False, width_ratios=(5, 5, 4))
+    for path, (left, centre, right) in zip(features, panels, strict=True):
+        store = read_features(path)
+        identity = identity_of(store)
+        if identity.dataset not in shown:
+            raise InputError(f"{path}: of dataset {identity.dataset!r}, which is not among those given")
+        if "training_loss" not in store:
+            raise InputError(f"{path}: holds no training_loss; give the features of an embedding that is trained")
+        look = style.look(identity.method, identity.kind)
+        codes = store["features"].isel(seed=0, inner_step=-1).values
+        _losses(left, store.isel(seed=0), look)
+        _variance(centre, codes, look)
+        dataset = shown[identity.dataset]
+        test = np.flatnonzero(dataset["split"].values == TEST)
+        rows = list(test[_nearest(codes[test])])
+        sheet = style.sheet(dataset["image"].values, rows, columns=1 + NEIGHBOURS)
+        right.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        # Between what neighbours are of, and them.
+        right.axvline(dataset["image"].shape[2], color=look.colour, linewidth=2)
+        right.set_axis_off()
+        left.set_title(f"{look.label} on {identity.dataset}, losses")
+        right.set_title(f"test images, the {NEIGHBOURS} nearest of each")
+    for axes in panels[:, 1]:
+        axes.sharex(panels[0, 1])
+    panels[-1, 0].set_xlabel("gradient steps")
+    panels[-1, 1].set_xlabel("principal components")
+    return figure
+
+
+def _losses(axes: Axes, store: xr.Dataset, look: style.Look) -> None:
+    """The objective in the colour of the method, and its parts by their names."""
+    parts = [str(name) for name in store.data_vars if str(name).startswith("training_")]
+    parts.sort(key=lambda name: name != "training_loss")
+    for name, part_look in style.of_runs(parts).items():
+        losses = style.running_mean(store[name].values, WINDOW)
+        whole = {"color": look.colour, "linewidth": 2.2} if name == "training_loss" else {}
+        label = name.removeprefix("training_")
+        axes.plot(np.arange(len(losses)) + 1, losses, label=label, **({"linewidth": 1.4} | part_look | whole))
+    axes.set_ylabel(f"mean of last {WINDOW} steps")
+    axes.legend(frameon=False)
+
+
+def _variance(axes: Axes, codes: Float[np.ndarray, "example feature"], look: style.Look) -> None:
+    shares = components(codes).shares
+    axes.plot(np.arange(len(shares)) + 1, shares, marker=".", markersize=4, color=look.colour)
+    axes.set_yscale("log")
+    axes.set_ylim(SMALLEST, 1)
+    axes.set_title(f"effective rank {effective_rank(shares):.0f} of {codes.shape[1]}")
+    axes.set_ylabel("share of variance")
+
+
+def _nearest(codes: Float[np.ndarray, "example feature"]) -> Integer[np.ndarray, "image neighbour"]:
+    """Of some examples, the same for any codes of as many, each with those that lie nearest to it."""
+    chosen = np.random.default_rng(SEED).permutation(len(codes))[:IMAGES]
+    distances = np.stack([((codes - codes[index]) ** 2).sum(1) for index in chosen])
+    distances[np.arange(len(chosen)), chosen] = -1
+    return distances.argsort(1, kind="stable")[:, : NEIGHBOURS + 1]

@@ -1,0 +1,102 @@
+"""First-layer weights as images, before and after a rule was applied (Metz et al. 2019, Figure 6 left)."""
+
+from math import isqrt
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Integer
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from metaplastic.features import identity_of, read_features
+from metaplastic.figures import style
+from metaplastic.io.errors import InputError
+
+UNITS, ROW = 16, 8
+SEED = 0
+
+PERCENTILE = 95
+"""Of a panel's absolute weights: the limit of its colours, which single large weights would make pale."""
+
+
+def draw(features: list[Path]) -> Figure:
+    """The first units of one seed: a row of panels a dataset, as they were drawn on the left, then after each rule.
+
+    Args:
+        features: features stores of image datasets.
+
+    Raises:
+        InputError: a store has no weights, or they do not belong to square images.
+    """
+    stores = {path: read_features(path) for path in features}
+    identities = {path: identity_of(store) for path, store in stores.items()}
+    looks = style.looks({identity.method: identity.kind for identity in identities.values()})
+    datasets = list(dict.fromkeys(identity.dataset for identity in identities.values()))
+    columns = 1 + len(looks)
+    figure = Figure(figsize=(5 * columns, 0.5 + 2.15 * len(datasets)))
+    figure.set_layout_engine("compressed", wspace=0.06, hspace=0.06)
+    panels = figure.subplots(len(datasets), columns, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    for path, store in stores.items():
+        if "first_layer_weights" not in store:
+            raise InputError(f"{path}: holds no first_layer_weights; give the features of an update rule")
+        identity = identities[path]
+        row, column = datasets.index(identity.dataset), 1 + list(looks).index(identity.method)
+        # Every rule starts from the same weights.
+        _show(panels[row, 0], store, 0, identity.dataset, path)
+        _show(panels[row, column], store, -1, f"{identity.dataset}, {looks[identity.method].label}", path)
+    figure.suptitle(f"Each square: incoming weights of one of {UNITS} first-layer units, its pixels put back in order")
+    return figure
+
+
+def _show(axes: Axes, store: xr.Dataset, step: int, place: str, path: Path) -> None:
+    """The weights of a store at one of its inner steps; of several meta-training seeds those of the first one."""
+    if axes.images:
+        return
+    first = {"meta_seed": 0, "seed": SEED, "inner_step": step}
+    weights = store["first_layer_weights"].isel(first, missing_dims="ignore")
+    permutation = store["input_permutation"].isel(seed=SEED).values
+    at = int(weights["inner_step"])
+    images = filter_images(weights.values[:, :UNITS], permutation, path)
+    limit = float(np.percentile(np.abs(images), PERCENTILE)) or 1.0
+    axes.set_title(f"{place}, {f'after {at} inner steps' if at else 'before learning'}")
+    shown = axes.imshow(montage(images), cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    bar = axes.figure.colorbar(
+        shown, ax=axes, location="bottom", shrink=0.6, aspect=40, extend="both", ticks=[-limit, 0, limit]
+    )
+    bar.ax.set_xticklabels([f"{-limit:.2g}", "0", f"{limit:.2g}"])
+    bar.set_label(f"weight; {PERCENTILE}% lie between the ends")
+
+
+def filter_images(
+    weights: Float[np.ndarray, "input unit"], permutation: Integer[np.ndarray, " input"], path: Path
+) -> Float[np.ndarray, "unit side side"]:
+    """Weights put back into pixel order, averaged over colour channels.
+
+    Base-model input j is the dataset's input `permutation[j]`.
+
+    Raises:
+        InputError: the inputs are no square image of one or three channels; `path` names them.
+    """
+    inputs = len(weights)
+    channels = next((c for c in (1, 3) if c * isqrt(inputs // c) ** 2 == inputs), None)
+    if channels is None:
+        raise InputError(f"{path}: {inputs} inputs are no square image of one or three channels")
+    side = isqrt(inputs // channels)
+    in_order = np.empty_like(weights)
+    in_order[permutation] = weights
+    images: np.ndarray = in_order.T.reshape(-1, side, side, channels).mean(3)
+    return images
+
+
+def montage(images: Float[np.ndarray, "unit side side"]) -> Float[np.ndarray, "height width"]:
+    """Images in rows of eight, NaN in the gaps of one pixel between them."""
+    _, side, _ = images.shape
+    cell, rows = side + 1, -(-len(images) // ROW)
+    sheet = np.full((rows * cell - 1, ROW * cell - 1), np.nan)
+    for index, image in enumerate(images):
+        top, left = cell * (index // ROW), cell * (index % ROW)
+        sheet[top : top + side, left : left + side] = image
+    return sheet

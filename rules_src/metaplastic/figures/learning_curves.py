@@ -1,0 +1,98 @@
+"""How tasks have trained few-shot learners: loss and accuracy over gradient steps, beside accuracy on episodes."""
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullLocator
+
+from metaplastic.figures import style
+from metaplastic.io.errors import InputError
+from metaplastic.io.storage import read_zarr
+from metaplastic.results.tables import NONE
+
+WINDOW = 50
+"""Gradient steps that are averaged over."""
+
+SPREAD, APART = 0.7, 0.12
+"""Widths, in units of that between two settings: over which learners lie side by side, and at most between two."""
+
+
+def draw(histories: list[Path], summary: list[Path]) -> Figure:
+    """One row a dataset: loss and accuracy on training tasks, and at the right end accuracy on episodes.
+
+    Args:
+        histories: history stores of a study's trained learners.
+        summary: the summary of the study.
+
+    Raises:
+        InputError: the summary has no such learner, or as for `style.of_trained`.
+    """
+    results = style.of_trained(summary[0])
+    looks = style.embeddings(results)
+    trained = {path: read_zarr(path) for path in histories}
+    arms = [(history, _evaluated(path, history, results)) for path, history in trained.items()]
+    datasets = list(dict.fromkeys(history.attrs["dataset"] for history, _ in arms))
+    dashes = style.of_learners([str(cell["learner"].values) for _, cell in arms])
+    settings = list(product(results["way"].values.tolist(), results["shots"].values.tolist()))
+    figure = Figure(figsize=(10.5 + 1.1 * len(settings), 0.8 + 4.2 * len(datasets)), layout="constrained")
+    widths = (5, 5, 1.3 * len(settings))
+    panels = figure.subplots(len(datasets), 3, squeeze=False, width_ratios=widths, sharex="col")
+    for dataset, (left, centre, right) in zip(datasets, panels, strict=True):
+        of_dataset = [(history, cell) for history, cell in arms if history.attrs["dataset"] == dataset]
+        places = (np.arange(len(of_dataset)) - (len(of_dataset) - 1) / 2) * min(APART, SPREAD / len(of_dataset))
+        for place, (history, cell) in zip(places, of_dataset, strict=True):
+            colour, dash = looks[history.attrs.get("embedding", NONE)].colour, dashes[str(cell["learner"].values)]
+            for axes, name in ((left, "loss"), (centre, "accuracy")):
+                values = style.running_mean(history[name].values, WINDOW)
+                axes.plot(history["update"].values, values, color=colour, linewidth=1.8, linestyle=dash["linestyle"])
+            _dots(right, cell, settings, place, color=colour, marker=dash["marker"])
+        for place, (way, _) in enumerate(settings):
+            right.hlines(1 / way, place - 0.5, place + 0.5, **style.CHANCE)
+        left.set(title=f"{dataset}, training tasks", ylabel=f"loss, mean of last {WINDOW} steps")
+        centre.set(title="training tasks", ylabel=f"accuracy (%), mean of last {WINDOW} steps")
+        right.set(title="test episodes", xlim=(-0.5, len(settings) - 0.5))
+        right.set_xticks(range(len(settings)), [f"{way}-way\n{shots}-shot" for way, shots in settings])
+        right.grid(visible=False, axis="x")
+        right.sharey(centre)
+        right.tick_params(labelleft=False)
+        left.set_yscale("log")
+        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        left.yaxis.set_major_formatter("{x:g}")
+        left.yaxis.set_minor_locator(NullLocator())
+        centre.set_ylim(0, 1.02)
+        style.percent_axis(centre)
+    for axes in panels[-1, :2]:
+        axes.set_xlabel("gradient steps")
+    used = {history.attrs.get("embedding", NONE) for history, _ in arms}
+    entries = [
+        Line2D([], [], linewidth=6, color=look.colour, label=look.label) for e, look in looks.items() if e in used
+    ]
+    entries += [Line2D([], [], color="#303030", label=name, **look) for name, look in dashes.items()]
+    entries.append(Line2D([], [], label="chance", **style.CHANCE))
+    style.entries_above(figure, entries, columns=min(6, len(entries)), length=4.5)
+    return figure
+
+
+def _evaluated(path: Path, history: xr.Dataset, results: xr.Dataset) -> xr.Dataset:
+    """What the summary says of the learner of a history."""
+    told = [history.attrs.get(name) for name in ("learner", "partition", "dataset")]
+    names = results["learner"].values[
+        (results["learner_key"].values == told[0]) & (results["partition"].values == told[1])
+    ]
+    if not len(names) or told[2] not in results["dataset"].values:
+        raise InputError(f"{path}: of a learner or a dataset that the summary has not; run the study again")
+    embedding = history.attrs.get("embedding", results["embedding"].values[0])
+    return results.sel(learner=names[0], dataset=told[2], embedding=embedding)
+
+
+def _dots(axes: Axes, cell: xr.Dataset, settings: list[tuple[int, int]], place: float, **look: Any) -> None:
+    """Accuracies on episodes with their intervals, a little beside those of other learners."""
+    means, halves = ([float(cell[name].sel(way=w, shots=k)) for w, k in settings] for name in ("accuracy", "interval"))
+    error: dict[str, Any] = {"yerr": halves, "ecolor": "#202020", "elinewidth": 1.0, "linestyle": "none"}
+    axes.errorbar(np.arange(len(settings)) + place, means, markersize=5, **error, **look)

@@ -1,0 +1,104 @@
+"""Meta-training runs side by side: the meta-loss, and the accuracy on data that the loss is not computed on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from metaplastic.figures import style
+from metaplastic.io.storage import read_zarr
+
+WINDOW = 20
+"""Meta-steps that the smoothed meta-loss averages over."""
+FAINT: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.3}
+"""Look of what a smoothed or averaged curve is made from."""
+
+NAMES = {"letters": "letters (training)", "held-out letters": "letters (held out)"}
+"""Watched tasks of characters and faces that meta-training uses, and of those that it does not."""
+
+
+def draw(histories: list[Path]) -> Figure:
+    """One panel for the meta-loss, one for each kind of data that a run watches; one curve a run, as far as it goes.
+
+    Args:
+        histories: history stores.
+    """
+    runs = by_run(histories)
+    watched = list(dict.fromkeys(name for history in runs.values() for name in history["dataset"].values.tolist()))
+    figure, (losses, *panels) = style.panels(1 + len(watched))
+    looks = style.of_runs(list(runs))
+    for run, history in runs.items():
+        _losses(losses, history["meta_step"].values, history["meta_loss"].values, label=run, **looks[run])
+    losses.set(title=f"mean of the last {WINDOW} meta-steps", ylabel="meta-loss")
+    for axes, name in zip(panels, watched, strict=True):
+        for run, history in runs.items():
+            if name in history["dataset"].values:
+                at = history["evaluation_step"].values
+                held_out_curve(axes, history.sel(dataset=name), at, label=run, **looks[run])
+        accuracy_axis(axes, name)
+    below(figure, "meta-steps", runs)
+    style.legend_above(figure, losses, columns=len(runs))
+    return figure
+
+
+def _losses(axes: Axes, steps: np.ndarray, losses: Float[np.ndarray, "seed step"], *, label: str, **look: Any) -> None:
+    """The smoothed mean over seeds, on each seed's; on every meta-step where there is one seed."""
+    for loss in losses:
+        shown = loss if len(losses) == 1 else style.running_mean(loss, WINDOW)
+        axes.plot(steps, shown, **{**look, "linestyle": "-"}, **FAINT)
+    axes.plot(steps, style.running_mean(losses.mean(0), WINDOW), linewidth=2, label=label, **look)
+
+
+def by_run(histories: Sequence[Path]) -> dict[str, xr.Dataset]:
+    """Histories by the name of their run, those of its seeds along the axis `meta_seed`, in the order given."""
+    runs: dict[str, list[xr.Dataset]] = {}
+    for path in histories:
+        history = read_zarr(path)
+        runs.setdefault(str(history.attrs["run"]), []).append(history)
+    return {run: xr.concat(of_seeds, "meta_seed", join="exact") for run, of_seeds in runs.items()}
+
+
+def held_out_curve(axes: Axes, history: xr.Dataset, at: np.ndarray, *, label: str, **look: Any) -> None:
+    """Accuracy on one kind of data at `at`, which has an entry for each evaluation.
+
+    The band is the standard error over meta-training seeds; of a single one, over the tasks of its probe.
+    """
+    accuracy = history["held_out_accuracy"].values
+    seeds = len(accuracy)
+    error = accuracy.std(0, ddof=1) / seeds**0.5 if seeds > 1 else history["held_out_sem"].values[0]
+    mean = accuracy.mean(0)
+    axes.plot(at, mean, marker="o", markersize=4, linewidth=2, label=label, **look)
+    axes.fill_between(at, mean - error, mean + error, color=look["color"], alpha=0.15, linewidth=0)
+
+
+def accuracy_axis(axes: Axes, name: str) -> None:
+    """Title and axis of a panel of such curves; `name` is of the data."""
+    axes.set(title=NAMES.get(name, name), ylabel="accuracy (%)")
+    style.percent_axis(axes)
+
+
+def below(figure: Figure, across: str, runs: dict[str, xr.Dataset]) -> None:
+    """What all panels have across, and how accuracies were measured, which is not how the table's are."""
+    protocols: dict[str, list[str]] = {}
+    for run, history in runs.items():
+        protocols.setdefault(_protocol(history), []).append(run)
+    alike = len(protocols) == 1
+    told = [f"accuracy{'' if alike else ' of ' + ', '.join(of)}: {how}" for how, of in protocols.items()]
+    figure.supxlabel("\n".join([across, *told]), fontsize="medium")
+
+
+def _protocol(history: xr.Dataset) -> str:
+    attrs = history.attrs
+    side, labelled, inner_steps = (attrs.get(name) for name in ("side", "labelled_per_class", "inner_steps"))
+    parts = [
+        "ridge readout",
+        f"{labelled} labels per class" if labelled else "",
+        f"{side} x {side} inputs" if side else "",
+        f"{inner_steps} inner steps" if inner_steps else "",
+    ]
+    return ", ".join(filter(None, parts))

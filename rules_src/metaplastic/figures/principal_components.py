@@ -1,0 +1,105 @@
+"""Where a rule puts data: principal components of its features, before and after (Metz et al. 2019, Figure 6)."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import seaborn as sns
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from metaplastic.datasets.schema import TEST
+from metaplastic.features import Identity, identity_of, read_features
+from metaplastic.figures import style
+from metaplastic.io.errors import InputError
+from metaplastic.io.storage import read_zarr
+from metaplastic.results.components import Components, components
+from metaplastic.results.intervals import crossed_interval
+
+SEED, SHOWN = 0, 1000
+"""Base model, and test examples at most, whose components are shown."""
+
+
+def draw(features: list[Path], datasets: list[Path]) -> Figure:
+    """One row a dataset: test examples by three components before and after, and cumulative variance of all features.
+
+    Args:
+        features: features stores of one rule.
+        datasets: stores of the datasets that they are of.
+
+    Raises:
+        InputError: a store is of a dataset that is not there.
+    """
+    labelled = {str(store.attrs["name"]): store for store in map(read_zarr, datasets)}
+    stores = [read_features(path) for path in features]
+    for path, store in zip(features, stores, strict=True):
+        if identity_of(store).dataset not in labelled:
+            raise InputError(f"{path}: of dataset {identity_of(store).dataset!r}, which is not among those given")
+    figure = Figure(figsize=(14.5, 0.6 + 4.4 * len(stores)), layout="constrained")
+    for row, store in enumerate(stores):
+        identity, of_first = identity_of(store), store["features"].isel(meta_seed=0, missing_dims="ignore")
+        dataset = labelled[identity.dataset]
+        # Evenly spread, since stores may be in the order of their classes.
+        test = np.flatnonzero(dataset["split"].values == TEST)
+        test = test[:: -(-len(test) // SHOWN)]
+        labels = dataset["label"].values[test]
+        colours = np.array(sns.color_palette("colorblind", max(10, int(labels.max()) + 1)))
+        steps = of_first["inner_step"].values[[0, -1]].tolist()
+        for column, step in enumerate(steps):
+            axes: Any = figure.add_subplot(len(stores), 3, 3 * row + column + 1, projection="3d")
+            found = components(of_first.isel(seed=SEED).sel(inner_step=step).values)
+            _scatter(axes, found, test, colours[labels])
+            axes.set_title(f"{_after(step)}\n{identity.dataset}" if column == 0 else f"{_after(step)}\n{_of(identity)}")
+        classes = [
+            Line2D([], [], linestyle="", marker="o", color=colours[k], label=name)
+            for k, name in enumerate(dataset.attrs["class_names"][:10])
+        ]
+        axes.legend(
+            handles=classes,
+            title="class",
+            frameon=False,
+            loc="center left",
+            bbox_to_anchor=(1.12, 0.5),
+            fontsize="small",
+        )
+        _variance(figure.add_subplot(len(stores), 3, 3 * row + 3), of_first, steps, identity)
+    return figure
+
+
+def _after(step: int) -> str:
+    return f"after {step:,} inner steps" if step else "before learning"
+
+
+def _of(identity: Identity) -> str:
+    return style.look(identity.method, identity.kind).label
+
+
+def _scatter(axes: Any, found: Components, shown: np.ndarray, colours: np.ndarray) -> None:
+    scores = found.scores[shown, :3] / (found.scores[:, 0].std() or 1.0)
+    scores = np.pad(scores, ((0, 0), (0, 3 - scores.shape[1])))
+    axes.scatter(*scores.T, c=colours, s=5, alpha=0.7, linewidth=0)
+    for axis, share, name in zip("xyz", np.pad(found.shares, (0, 3))[:3], ("first", "second", "third"), strict=True):
+        getattr(axes, f"set_{axis}label")(f"{name} ({100 * share:.0f}%)", labelpad=-8, fontsize="small")
+        getattr(axes, f"set_{axis}ticklabels")([])
+    axes.view_init(elev=24, azim=-60)
+
+
+def _variance(axes: Axes, features: xr.DataArray, steps: list[int], identity: Identity) -> None:
+    """Cumulative shares of variance, mean and 95% band over seeds, before and after."""
+    colours = ("#8f8f8f", style.look(identity.method, identity.kind).colour)
+    for step, colour, mark in zip(steps, colours, "so", strict=True):
+        of_seeds = features.sel(inner_step=step).values
+        shares = np.stack([components(values).shares.cumsum() for values in of_seeds], 1)
+        number = np.arange(1, len(shares) + 1)
+        axes.plot(number, shares.mean(1), marker=mark, markersize=3.5, color=colour, linewidth=2, label=_after(step))
+        if shares.shape[1] > 1:
+            _, low, high = crossed_interval(shares, levels=1)
+            axes.fill_between(number, low, np.minimum(high, 1), color=colour, alpha=0.15, linewidth=0)
+    axes.set(xlabel="principal components", ylabel="variance of features explained (%)", title=identity.dataset)
+    axes.set_ylim(0, 1.02)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    style.percent_axis(axes)
+    axes.legend(frameon=False, loc="lower right")

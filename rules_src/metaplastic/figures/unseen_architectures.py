@@ -1,0 +1,162 @@
+"""Networks that a rule was not meta-trained on: deeper, wider, with other activations (Metz et al. 2019, Figure 5)."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from metaplastic.figures import style
+from metaplastic.io.errors import InputError
+from metaplastic.io.storage import read_netcdf
+from metaplastic.results.networks import SHAPE, alike
+from metaplastic.results.summary import REFERENCE
+
+LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
+"""Of widths in one hidden layer, and in more of them."""
+NAMES = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "elu": "ELU"}
+
+
+def draw(summary: list[Path]) -> Figure:
+    """Two rows of panels a dataset, one column a way to vary the network, at the most labelled examples.
+
+    Above every method with 95% intervals, below the first one that learns while it trains.
+
+    Args:
+        summary: the summary of a study of several base models.
+
+    Raises:
+        InputError: it does not say what they are.
+    """
+    results = read_netcdf(summary[0]).sel(readout=style.READOUT)
+    if not set(SHAPE) <= set(results.coords):
+        raise InputError(f"{summary[0]}: says no depth, width and activation of base models; run its study again")
+    kinds = results["kind"].values.tolist()
+    trained = next(
+        (name for name, kind in zip(results["representation"].values, kinds, strict=True) if kind != REFERENCE)
+    )
+    datasets = results["dataset"].values.tolist()
+    columns = {
+        "depth": alike(results, "depth")[:1],
+        "width": alike(results, "width"),
+        "activation": alike(results, "activation")[:1],
+    }
+    figure = Figure(figsize=(14.5, 0.8 + 8.2 * len(datasets)))
+    figure.set_layout_engine("constrained", wspace=0.05, hspace=0.05)
+    panels = figure.subplots(2 * len(datasets), 3, squeeze=False)
+    looks = style.methods(results)
+    for dataset, above, below in zip(datasets, panels[::2], panels[1::2], strict=True):
+        of_dataset = results.sel(dataset=dataset)
+        for axes, (varied, groups) in zip(above, columns.items(), strict=True):
+            draw_panel = _activations if varied == "activation" else _sizes
+            draw_panel(axes, of_dataset, looks, groups, varied)
+            axes.set_title(f"{dataset}, {_fixed(groups, varied)}")
+        for axes, (varied, groups) in zip(below, columns.items(), strict=True):
+            _over_inner_steps(axes, of_dataset.sel(representation=trained), groups[0], varied)
+            axes.set_title(f"{looks[trained].label}, {_fixed(groups[:1], varied)}")
+        _share_heights([*above[:2], *below], of_dataset)
+    shots = int(results["shots"].max())
+    for axes in panels[:, 0]:
+        axes.set_ylabel(f"test accuracy with {shots} labels per class (%)")
+    entries = [Line2D([], [], color=look.colour, marker="o", linewidth=2, label=look.label) for look in looks.values()]
+    if len(columns["width"]) > 1:
+        for line, group in zip(LINES, columns["width"], strict=False):
+            label = _layers(group["depth"].tolist()[:1])
+            entries.append(Line2D([], [], color="#303030", linestyle=line, linewidth=2, label=label))
+    entries.append(Line2D([], [], label="chance", **style.CHANCE))
+    figure.legend(handles=entries, loc="outside upper center", ncols=len(entries), frameon=False)
+    return figure
+
+
+def _fixed(groups: list[Any], varied: str) -> str:
+    """What does not vary in a panel."""
+    width, activation = groups[0]["width"].iloc[0], _named(groups[0]["activation"].iloc[0])
+    layers = _layers([group["depth"].tolist()[0] for group in groups])
+    return {
+        "depth": f"{width} units a layer, {activation}",
+        "width": f"{layers}, {activation}",
+        "activation": f"{layers} of {width} units",
+    }[varied]
+
+
+def _layers(depths: list[int]) -> str:
+    return f"{' or '.join(map(str, depths))} hidden layer{'' if depths == [1] else 's'}"
+
+
+def _named(activation: str) -> str:
+    return NAMES.get(activation, activation)
+
+
+def _sizes(axes: Axes, results: xr.Dataset, looks: dict[str, style.Look], groups: list[Any], varied: str) -> None:
+    for method, look in looks.items():
+        for group, line in zip(groups, LINES, strict=False):
+            mean, low, high = _ends(results.sel(representation=method, base_model=group.index.values))
+            axes.plot(group[varied], mean, marker="o", markersize=4, linewidth=2, color=look.colour, linestyle=line)
+            axes.fill_between(group[varied], low, high, color=look.colour, alpha=0.15, linewidth=0)
+    ticks = sorted({int(value) for group in groups for value in group[varied]})
+    if varied == "width":
+        axes.set_xscale("log")
+        axes.set_xlabel("units in each hidden layer")
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks], rotation=45)
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.set_xlabel("hidden layers")
+        axes.set_xticks(ticks)
+    style.chance_line(axes, float(results["chance"]))
+
+
+def _activations(axes: Axes, results: xr.Dataset, looks: dict[str, style.Look], groups: list[Any], varied: str) -> None:
+    names = groups[0][varied].tolist()
+    for number, (method, look) in enumerate(looks.items()):
+        mean, low, high = _ends(results.sel(representation=method, base_model=groups[0].index.values))
+        places = np.arange(len(names)) + 0.5 * ((number + 0.5) / len(looks) - 0.5)
+        errors = np.stack([mean - low, high - mean])
+        axes.errorbar(mean, places, xerr=errors, fmt="o", markersize=5, color=look.colour, elinewidth=1.5)
+    axes.set_yticks(range(len(names)), map(_named, names))
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlabel("test accuracy (%)")
+    style.chance_line(axes, float(results["chance"]), vertical=True)
+    axes.set_xlim(0, 1)
+    style.percent_axis(axes, vertical=False)
+
+
+def _over_inner_steps(axes: Axes, results: xr.Dataset, group: Any, varied: str) -> None:
+    values = [_named(value) if varied == "activation" else f"{value:,}" for value in group[varied]]
+    looks = style.of_data(values)
+    for base_model, value in zip(group.index, values, strict=True):
+        of_model = results.sel(base_model=base_model)
+        known = of_model["accuracy_over_inner_steps"].notnull().values
+        ends = (of_model[f"accuracy_over_inner_steps{end}"].values[known] for end in ("", "_low", "_high"))
+        mean, low, high = ends
+        steps = results["inner_step"].values[known]
+        axes.plot(steps, mean, markersize=4, linewidth=1.8, label=value, **looks[value])
+        axes.fill_between(steps, low, high, color=looks[value]["color"], alpha=0.1, linewidth=0)
+    shown = results["inner_step"].values
+    if shown[-1] > 0:
+        axes.set_xscale("symlog", linthresh=float(shown[shown > 0][0]))
+    axes.set_xticks(shown, [f"{step:,}" for step in shown])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("inner steps")
+    title = {"depth": "hidden layers", "width": "units a layer", "activation": "activation"}[varied]
+    axes.legend(title=title, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    style.chance_line(axes, float(results["chance"]))
+
+
+def _ends(results: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and ends of the interval with the most labelled examples."""
+    final = results.sel(shots=results["shots"].max())
+    mean, low, high = (final[f"accuracy{end}"].values for end in ("", "_low", "_high"))
+    return mean, low, high
+
+
+def _share_heights(panels: list[Axes], results: xr.Dataset) -> None:
+    """One range of accuracies for all panels that have it upright."""
+    names = ("accuracy_high", "accuracy_over_inner_steps_high")
+    highest = max(float(results[name].max()) for name in names)
+    for axes in panels:
+        axes.set_ylim(0, min(1.0, 1.05 * highest))
+        style.percent_axis(axes)

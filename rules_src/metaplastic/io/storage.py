@@ -1,0 +1,260 @@
+"""Results on disk: Zarr stores with a manifest beside each, single netCDF files, and files replaced whole.
+
+A store `x.zarr` is written to a temporary sibling and renamed; `x.manifest.json` comes last. A reader checks the
+store's content against the manifest, which catches what a workflow that looks at times alone cannot see. A netCDF file
+ends with the checksum of all that is before it; netCDF readers ignore what follows the data.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import socket
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from metaplastic.io.errors import InputError
+
+PACKAGES = ("jax", "jaxlib", "numpy", "scikit-learn", "xarray", "zarr")
+MEND = "remove it and run the workflow again"
+CHECKSUM_LENGTH = 64
+"""Bytes of a SHA-256 in hexadecimal digits."""
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` with a temporary sibling of `path`, then rename it to `path`; on failure nothing is left.
+
+    What killed processes left of earlier attempts is removed first.
+
+    Raises:
+        InputError: the disk is full, or the folder cannot be written to.
+    """
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(path)
+        write(temporary)
+        if temporary.is_file():
+            # Otherwise a crash of the machine can leave the new name with nothing behind it.
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be saved: {error.strerror or error}; mend that and run again") from error
+    finally:
+        remove(temporary)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` outlast a crash of the machine."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the temporary siblings of `path` whose process, one of this machine, runs no longer."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.{re.escape(socket.gethostname())}\.(\d+)\.tmp")
+    for sibling in list(path.parent.iterdir()):
+        if (match := name.fullmatch(sibling.name)) and not _runs(int(match[1])):
+            remove(sibling)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it, if it is there and can be."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def safetensors_bytes(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file; equal content gives equal bytes, which the library's own order of metadata does not."""
+    content = save(dict(arrays), dict(metadata))
+    data = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:data])
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[data:]
+
+
+def checksum(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    """SHA-256 over names, types, shapes and numbers of arrays, and over the metadata that go with them."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.name}{list(array.shape)}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def opened_safetensors(path: Path, *, refused: Callable[[object], InputError]) -> Iterator[Any]:
+    """The open file, whose claims the library compares with its size before it reads.
+
+    Whatever is wrong with it, here or in what is done with it, becomes the error that `refused` makes of the reason.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise refused(error) from error
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file, or of the names and bytes of all files below a folder (hidden ones left out)."""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def manifest_path(store: Path) -> Path:
+    """`x.manifest.json` for a store `x.zarr` or a file `x.safetensors`."""
+    return store.with_suffix(".manifest.json")
+
+
+def write_manifest(path: Path, *, spec: Any, code: str, extra: dict[str, Any] | None = None) -> None:
+    """Record what `path` holds and what made it: content hash, spec, code fingerprint, versions, platform."""
+    record = {
+        "content_sha256": content_hash(path),
+        "spec": spec,
+        "code": code,
+        "versions": {name: version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        **(extra or {}),
+    }
+    text = json.dumps(record, indent=1, sort_keys=True) + "\n"
+    write_whole(manifest_path(path), lambda temporary: temporary.write_text(text))
+
+
+def check_manifest(path: Path) -> dict[str, Any]:
+    """Return the manifest of `path`.
+
+    Raises:
+        InputError: the file or its manifest is missing, or its content is not what the manifest says.
+    """
+    mend = f"remove {path} and run the workflow again"
+    if not path.exists():
+        raise InputError(f"{path}: missing; {mend}")
+    try:
+        record = json.loads(manifest_path(path).read_text())
+        expected = record["content_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{manifest_path(path)}: missing or unreadable; {mend}") from error
+    if content_hash(path) != expected:
+        raise InputError(f"{path}: truncated or changed since it was written; {mend}")
+    return dict(record)
+
+
+def write_zarr(dataset: xr.Dataset, path: Path, *, spec: Any, code: str, extra: dict[str, Any] | None = None) -> None:
+    """Write `dataset` as a Zarr store with its manifest; a reader never sees half of either."""
+
+    def write(temporary: Path) -> None:
+        with warnings.catch_warnings():
+            # Programs that know no consolidated metadata of version 3 pass over it; the others read one file.
+            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+            dataset.to_zarr(temporary, mode="w", consolidated=True)
+        # Only now, so that an older store stays readable if writing fails.
+        manifest_path(path).unlink(missing_ok=True)
+
+    write_whole(path, write)
+    write_manifest(path, spec=spec, code=code, extra=extra)
+
+
+def read_zarr(path: Path) -> xr.Dataset:
+    """Load a Zarr store into memory after checking it against its manifest.
+
+    Raises:
+        InputError: see `check_manifest`.
+    """
+    return read_with_manifest(path)[0]
+
+
+def read_with_manifest(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
+    """The same, and the manifest.
+
+    Raises:
+        InputError: see `check_manifest`.
+    """
+    manifest = check_manifest(path)
+    with xr.open_zarr(path) as dataset:
+        return dataset.load(), manifest
+
+
+def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
+    """Write `dataset` as one netCDF file; equal content gives equal bytes."""
+    # Other programs find changed numbers by this filter; it covers neither texts nor attributes.
+    encoding = {
+        name: {"fletcher32": True}
+        for name, variable in dataset.variables.items()
+        if variable.size and variable.ndim and variable.dtype.kind not in "OSU"
+    }
+
+    def write(temporary: Path) -> None:
+        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+        checksum = content_hash(temporary)
+        with temporary.open("ab") as file:
+            file.write(checksum.encode())
+
+    write_whole(path, write)
+
+
+def check_netcdf(path: Path) -> None:
+    """Let a netCDF file of `write_netcdf` pass that is as it was written.
+
+    Raises:
+        InputError: the file is missing, or truncated or changed since it was written.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: missing or no netCDF file; {MEND}") from error
+    expected = hashlib.sha256(content[:-CHECKSUM_LENGTH]).hexdigest()
+    if content[-CHECKSUM_LENGTH:] != expected.encode():
+        raise InputError(f"{path}: truncated or changed since it was written; {MEND}")
+
+
+def read_netcdf(path: Path) -> xr.Dataset:
+    """Load a netCDF file of `write_netcdf` into memory after checking it against its checksum.
+
+    Raises:
+        InputError: as for `check_netcdf`, or it is no netCDF file.
+    """
+    # Before HDF5 sees the file: a corrupt one can keep it busy for ever.
+    check_netcdf(path)
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as dataset:
+            return dataset.load()
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise InputError(f"{path}: missing or no netCDF file; {MEND}") from error

@@ -1,0 +1,88 @@
+"""Evolution strategies: the meta-gradient from pairs of unrolls with perturbed thetas, however long the unroll.
+
+Each task is learned by two base models, one with theta + delta, one with theta - delta; the first is the task's own.
+A window's estimate is score / (2 sigma^2) * (loss of the one - loss of the other).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, PRNGKeyArray
+
+from metaplastic.meta_train.estimators.truncated_backprop import GradientEstimator, TaskEstimate, Window, WindowLoss
+from metaplastic.meta_train.spec import Nres, Pes
+from metaplastic.meta_train.window import TaskState
+from metaplastic.network import BaseModel
+from metaplastic.update_rules.base import UpdateRule
+
+
+class Pair(NamedTuple):
+    """What is carried from window to window, besides the base model at theta + delta."""
+
+    noise: UpdateRule
+    """Shaped like the rule."""
+    minus: BaseModel
+    """The base model at theta - delta."""
+
+
+def nres(loss: WindowLoss, sigma: float) -> GradientEstimator:
+    """Noise-reuse evolution strategies (Li et al. 2023): a task keeps its delta to its end; delta is the score."""
+
+    def step(key: PRNGKeyArray, rule: UpdateRule, noise: UpdateRule) -> tuple[UpdateRule, UpdateRule]:
+        return noise, noise
+
+    return _antithetic(loss, sigma, begin=lambda key, rule: _gaussian(key, rule, sigma), step=step)
+
+
+def pes(loss: WindowLoss, sigma: float) -> GradientEstimator:
+    """Persistent evolution strategies (Vicol et al. 2021): a new delta every window; their sum is the score."""
+
+    def step(key: PRNGKeyArray, rule: UpdateRule, noise: UpdateRule) -> tuple[UpdateRule, UpdateRule]:
+        delta = _gaussian(key, rule, sigma)
+        return delta, jax.tree.map(jnp.add, noise, delta)
+
+    return _antithetic(loss, sigma, begin=lambda key, rule: jax.tree.map(jnp.zeros_like, rule), step=step)
+
+
+def build(spec: Pes | Nres, loss: Callable[[], WindowLoss]) -> GradientEstimator:
+    """The estimator that a section of the config describes; `loss` is `window_loss` with its arguments."""
+    strategy = pes if isinstance(spec, Pes) else nres
+    return strategy(loss(), spec.sigma)
+
+
+def _antithetic(
+    loss: WindowLoss,
+    sigma: float,
+    begin: Callable[[PRNGKeyArray, UpdateRule], UpdateRule],
+    step: Callable[[PRNGKeyArray, UpdateRule, UpdateRule], tuple[UpdateRule, UpdateRule]],
+) -> GradientEstimator:
+    """An estimator whose `step` turns the noise so far into this window's delta and the noise that scores it."""
+
+    def start(key: PRNGKeyArray, rule: UpdateRule, phi: BaseModel) -> Pair:
+        return Pair(begin(key, rule), phi)
+
+    def estimate(key: PRNGKeyArray, rule: UpdateRule, state: TaskState, carry: Pair, window: Window) -> TaskEstimate:
+        key_begin, key_step = jax.random.split(key)
+        # A task of age 0 has just replaced another.
+        carry = _select(state.age == 0, start(key_begin, rule, state.phi), carry)
+        delta, score = step(key_step, rule, carry.noise)
+        rules = jax.tree.map(lambda a, d: jnp.stack([a + d, a - d]), rule, delta)
+        phis = jax.tree.map(lambda a, b: jnp.stack([a, b]), state.phi, carry.minus)
+        losses, phis = eqx.filter_vmap(loss, in_axes=(0, 0, None))(rules, phis, window)
+        slope = (losses[0] - losses[1]) / (2 * sigma**2)
+        plus, minus = (jax.tree.map(lambda a, i=i: a[i], phis) for i in (0, 1))
+        return TaskEstimate(jax.tree.map(lambda s: slope * s, score), plus, Pair(score, minus), losses.mean())
+
+    return GradientEstimator(start, estimate)
+
+
+def _gaussian(key: PRNGKeyArray, like: UpdateRule, sigma: float) -> UpdateRule:
+    return jax.tree.map(lambda a: sigma * a, optax.tree.random_like(key, like, sampler=jax.random.normal))
+
+
+def _select(condition: Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)

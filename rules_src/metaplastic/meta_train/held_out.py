@@ -1,0 +1,112 @@
+"""Accuracy on fixed probes, of training tasks and of data never trained on; a run itself chooses nothing by it."""
+
+import math
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import xarray as xr
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from metaplastic.io.errors import InputError
+from metaplastic.meta_train.data import small_images
+from metaplastic.meta_train.estimators.truncated_backprop import unroll
+from metaplastic.meta_train.objective import normalised_targets, ridge_readout, with_ones
+from metaplastic.meta_train.spec import MetaTrain
+from metaplastic.meta_train.tasks.mixture import every_class, random_classes, show
+from metaplastic.meta_train.tasks.source import Source
+from metaplastic.meta_train.window import fresh_base_model
+from metaplastic.network import BaseModel
+from metaplastic.update_rules.base import UpdateRule
+
+SCORED = 50
+"""Examples a class on which a readout is scored."""
+
+
+class Probe(NamedTuple):
+    """Fixed data and fixed initial base models, several for one dataset."""
+
+    phi: BaseModel
+    unlabelled: Float[Array, "task step batch input"]
+    fit_x: Float[Array, "task fit input"]
+    fit_y: Int[Array, "task fit"]
+    score_x: Float[Array, "task score input"]
+    score_y: Int[Array, "task score"]
+
+
+def source_probe(key: PRNGKeyArray, source: Source, spec: MetaTrain) -> Probe:
+    """Tasks like those of meta-training, made of `source`."""
+    shape, tasks = (spec.held_out.inner_steps, spec.batch), spec.tasks
+    fit, score = every_class(spec.labelled, tasks), every_class(SCORED, tasks)
+
+    def sample(key: PRNGKeyArray) -> Probe:
+        key_task, key_phi, key_classes, key_show = jax.random.split(key, 4)
+        unlabelled = random_classes(key_classes, math.prod(shape), tasks)
+        shown = show(key_show, key_task, source, jnp.concatenate([unlabelled, fit, score]), tasks)
+        batches, fit_x, score_x = jnp.split(shown.inputs, [len(unlabelled), len(unlabelled) + len(fit)])
+        phi = fresh_base_model(key_phi, spec.base_models[0], spec.tasks.side)
+        return Probe(phi, batches.reshape(*shape, -1), fit_x, fit, score_x, score)
+
+    return eqx.filter_jit(eqx.filter_vmap(sample))(jax.random.split(key, spec.held_out.tasks))
+
+
+def dataset_probe(
+    key: PRNGKeyArray, inputs: Float[Array, "example input"], labels: Int[Array, " example"], spec: MetaTrain
+) -> Probe:
+    """All classes of a dataset, its inputs permuted; labelled and scored examples do not overlap.
+
+    Raises:
+        InputError: a class has too few examples for both.
+    """
+    classes = int(labels.max()) + 1
+    needed, fewest = spec.labelled + SCORED, int(jnp.bincount(labels).min())
+    if fewest < needed:
+        raise InputError(f"held_out.datasets: a class has {fewest} examples; watching a dataset takes {needed} of each")
+
+    def sample(key: PRNGKeyArray, inputs: Array, labels: Array) -> Probe:
+        key_order, key_permutation, key_phi, key_batches = jax.random.split(key, 4)
+        x = inputs[:, jax.random.permutation(key_permutation, inputs.shape[1])]
+        order = jax.random.permutation(key_order, len(labels))
+        # Examples sorted by class and, within a class, in random order: row c of `by_class` holds those of class c.
+        by_class = order[jnp.argsort(labels[order], stable=True)]
+        starts = jnp.searchsorted(labels[by_class], jnp.arange(classes))
+        fit = by_class[(starts[:, None] + jnp.arange(spec.labelled)).reshape(-1)]
+        score = by_class[(starts[:, None] + spec.labelled + jnp.arange(SCORED)).reshape(-1)]
+        shape = (spec.held_out.inner_steps, spec.batch)
+        return Probe(
+            fresh_base_model(key_phi, spec.base_models[0], spec.tasks.side),
+            x[jax.random.randint(key_batches, shape, 0, len(x))],
+            x[fit],
+            labels[fit],
+            x[score],
+            labels[score],
+        )
+
+    # The dataset is an argument and no constant of the program, which may be much larger than the sample.
+    sampled = eqx.filter_vmap(sample, in_axes=(0, None, None))
+    return eqx.filter_jit(sampled)(jax.random.split(key, spec.held_out.tasks), inputs, labels)
+
+
+def watched(key: PRNGKeyArray, dataset: xr.Dataset, spec: MetaTrain) -> tuple[Probe, int]:
+    """The probe of an image dataset at the side of the run's tasks, and its number of classes.
+
+    Raises:
+        InputError: as for `small_images` and `dataset_probe`.
+    """
+    inputs, labels = small_images(dataset, spec.tasks.side)
+    return dataset_probe(key, inputs, labels, spec), len(dataset.attrs["class_names"])
+
+
+@eqx.filter_jit
+def held_out_accuracy(rule: UpdateRule, probe: Probe, *, classes: int, ridge: float) -> Float[Array, " task"]:
+    """Accuracy of a ridge readout on features after the probe's inner steps, a share of 1 for each task."""
+
+    def accuracy(probe: Probe) -> Float[Array, ""]:
+        phi = unroll(rule, probe.phi, probe.unlabelled)
+        features = phi.features(jnp.concatenate([probe.fit_x, probe.score_x]))
+        fit, score = features[: len(probe.fit_x)], features[len(probe.fit_x) :]
+        readout = ridge_readout(fit, normalised_targets(jax.nn.one_hot(probe.fit_y, classes)), ridge=ridge)
+        return ((with_ones(score) @ readout).argmax(1) == probe.score_y).mean()
+
+    return jax.vmap(accuracy)(probe)

@@ -1,0 +1,216 @@
+"""Config of a meta-training run: the rule, its task distribution, the outer loop."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from metaplastic.config.base import (
+    Count,
+    Decay,
+    Distinct,
+    Kind,
+    Name,
+    PositiveFloat,
+    PositiveFraction,
+    PositiveInt,
+    Section,
+    Seed,
+)
+from metaplastic.meta_train.tasks.spec import Tasks
+from metaplastic.training.spec import Keep
+from metaplastic.update_rules.spec import BaseModel, Learned, Polynomial, Precision, Published
+
+
+class Unroll(Section):
+    """Truncated unrolls: each task is carried `truncation` inner steps a meta-step, until its own total is reached."""
+
+    truncation: PositiveInt = 10
+    """Inner steps that a meta-gradient sees."""
+    truncations: list[PositiveInt] = []
+    """Lengths that every dispatch draws its own truncation from, in place of the one above; each is compiled once."""
+    objective_every: PositiveInt | None = None
+    """Inner steps between meta-objectives, averaged over the window; by default there is one, at its end."""
+    shortest: PositiveInt = 20
+    """Smallest total of inner steps before a task restarts."""
+    longest: PositiveInt = 200
+    """Largest total; totals are drawn log-uniformly."""
+    longest_at_first: PositiveInt | None = None
+    """Largest total at the first meta-step, from which it grows geometrically; by default it is always `longest`."""
+    growth: PositiveInt = 1000
+    """Meta-steps until a growing largest total has become `longest`."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Unroll":
+        lengths = [*self.truncations] or [self.truncation]
+        if not max(lengths) <= self.shortest <= self.longest:
+            raise ValueError("truncation <= shortest <= longest has to hold")
+        if self.longest_at_first and not self.shortest <= self.longest_at_first < self.longest:
+            raise ValueError("shortest <= longest_at_first < longest has to hold")
+        for length in lengths:
+            if self.objective_every and length % self.objective_every:
+                raise ValueError(f"objective_every: {self.objective_every} does not divide a truncation of {length}")
+        return self
+
+
+class Estimator(Kind):
+    """How the meta-gradient is estimated."""
+
+    folder: ClassVar[str] = "estimators"
+    kind: str
+
+
+class TruncatedBackprop(Estimator):
+    """Backpropagation through each window; what was before it counts as constant."""
+
+    kind: Literal["truncated-backprop"]
+    rematerialise: bool = True
+    """Whether the backward pass computes each inner step anew, which takes time, or keeps it, which takes memory."""
+
+
+class Evolution(Estimator):
+    """What evolution strategies share: antithetic Gaussian perturbations of theta, one pair a task."""
+
+    sigma: PositiveFloat = 0.01
+    """Standard deviation of the perturbations."""
+
+
+class Pes(Evolution):
+    """Persistent evolution strategies (Vicol et al. 2021): a new perturbation every window, summed over the unroll."""
+
+    module: ClassVar[str] = "metaplastic.meta_train.estimators.evolution"
+    kind: Literal["pes"]
+
+
+class Nres(Evolution):
+    """Noise-reuse evolution strategies (Li et al. 2023): one perturbation for a task's whole unroll."""
+
+    module: ClassVar[str] = "metaplastic.meta_train.estimators.evolution"
+    kind: Literal["nres"]
+
+
+class Adam(Section):
+    """Adam with global-norm clipping and a cosine decay to zero."""
+
+    learning_rate: PositiveFloat = 0.01
+    """Largest learning rate, after the warm-up."""
+    clip: PositiveFloat = 1.0
+    """Largest global norm of a meta-gradient."""
+    warmup: Count = 20
+    """Meta-steps of linear warm-up."""
+
+
+class HeldOut(Section):
+    """Accuracy watched while meta-training; the run itself chooses nothing by it."""
+
+    every: PositiveInt = 25
+    """Meta-steps between measurements."""
+    inner_steps: PositiveInt = 100
+    """Inner steps from a fresh base model before it is scored."""
+    tasks: PositiveInt = 8
+    """Base models averaged for each dataset."""
+    datasets: Annotated[list[Name], Distinct] = []
+    """Further image datasets, resized to the tasks' side, that are watched besides the tasks' own sources."""
+    kinds: Annotated[list[Name], Distinct] = []
+    """Keys of `tasks.sources` that are only watched, never trained on."""
+
+
+class Faults(Section):
+    """When tasks that turn out non-finite end a run; such a task is left out, replaced and counted in any case."""
+
+    share: PositiveFraction = 0.1
+    """Largest share of tasks, averaged over about `window` meta-steps."""
+    window: PositiveInt = 50
+    """Meta-steps after which a fault counts e times less."""
+
+
+class TaskShape(BaseModel):
+    """A network that the rule is to learn for, and what it learns from where that is not as in all the run."""
+
+    side: PositiveInt | None = None
+    """Height and width of the images that its tasks show, at most `tasks.side`, which is the default."""
+    batch: PositiveInt | None = None
+    """Unlabelled examples an inner step, in place of the run's `batch`."""
+
+
+EXECUTION = ("keep", "processes")
+"""Keys of a run on which no result of it depends."""
+
+
+class MetaTrain(Section):
+    """One meta-training run."""
+
+    rule: Learned
+    start: Name | None = None
+    """Rule in `data/pretrained`, of equal config, whose theta the run starts from; by default it is drawn at random."""
+    base_models: Annotated[list[TaskShape], Field(min_length=1)]
+    """Shapes of network that the rule is to learn for; each has as many tasks, and the first one is watched."""
+    tasks: Tasks = Tasks()
+    parallel_tasks: PositiveInt = 8
+    """Tasks that share each meta-step."""
+    microbatches: PositiveInt = 1
+    """Parts that these are done in, one after another, where memory is short."""
+    batch: PositiveInt = 16
+    """Unlabelled examples an inner step."""
+    labelled: PositiveInt = 10
+    """Labelled examples a class in each of the meta-objective's two batches."""
+    ridge: PositiveFloat = 0.1
+    """Penalty of the meta-objective's ridge readout."""
+    unroll: Unroll = Unroll()
+    gradient: Estimator = TruncatedBackprop(kind="truncated-backprop")
+    """How the meta-gradient is estimated."""
+    precision: Precision = "float32"
+    """Of the rule's update network while it is meta-trained; all else, and what is watched, is in float32."""
+    optimiser: Adam = Adam()
+    average: Decay = 0.0
+    """Decay a meta-step of the moving average of theta that is watched and saved; 0 averages nothing."""
+    meta_steps: PositiveInt
+    """Updates of theta."""
+    faults: Faults = Faults()
+    held_out: HeldOut = HeldOut()
+    keep: Keep = Keep()
+    processes: PositiveInt = 1
+    """Processes that share out the tasks, each with devices of its own; under Slurm the tasks of one job."""
+    seed: Seed = 0
+    """Seed of everything random: theta, tasks, data, probes."""
+    seeds: PositiveInt = 1
+    """Runs that differ in nothing but the seed, from `seed` up: jobs side by side, and a level of every interval."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "MetaTrain":
+        if isinstance(self.rule, Polynomial) and self.precision != "float32":
+            raise ValueError("precision: a polynomial rule has no update network whose precision to choose")
+        shapes = len(self.base_models)
+        each, left = divmod(self.parallel_tasks, shapes)
+        if left:
+            raise ValueError(f"parallel_tasks: {self.parallel_tasks} cannot be shared out over {shapes} base_models")
+        if each % self.microbatches:
+            raise ValueError(f"microbatches: {self.microbatches} does not divide {each} parallel_tasks of a base model")
+        if each // self.microbatches % self.processes:
+            raise ValueError(
+                f"processes: {self.processes} cannot share out {each // self.microbatches} tasks of a base model "
+                "that are done at once"
+            )
+        trained = len(self.tasks.sources.keys() - self.held_out.kinds)
+        if not trained:
+            raise ValueError("held_out.kinds: no source is left to train on; list fewer")
+        if trained > each:
+            raise ValueError(
+                f"parallel_tasks: {trained} sources with {shapes} base_models take at least {shapes * trained}"
+            )
+        for base_model in self.base_models:
+            if isinstance(self.rule, Published) and self.rule.features != base_model.features:
+                raise ValueError(f"base_models.features: has to be rule.features, {self.rule.features}")
+            if base_model.side and base_model.side > self.tasks.side:
+                raise ValueError(f"base_models.side: {base_model.side} is more than tasks.side, {self.tasks.side}")
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "MetaTrain":
+        sources = self.tasks.sources
+        for name in self.held_out.kinds:
+            if name not in sources:
+                raise ValueError(f"held_out.kinds: {name!r} is no key of tasks.sources; valid: {', '.join(sources)}")
+        for name in self.held_out.datasets:
+            if name in sources:
+                raise ValueError(f"held_out.datasets: {name!r} is the name of one of tasks.sources too; rename that")
+        return self

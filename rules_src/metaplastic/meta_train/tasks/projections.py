@@ -1,0 +1,34 @@
+"""Tasks of images behind a random layer: classes and structure of real data, inputs that look like no image."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from metaplastic.meta_train.tasks.images import Images, Pool
+from metaplastic.meta_train.tasks.source import Shown
+from metaplastic.meta_train.tasks.spec import Projections as ProjectionsSpec
+from metaplastic.meta_train.tasks.spec import Tasks
+
+
+class Projections(eqx.Module):
+    """A pool of images and the largest gain into the random layer."""
+
+    images: Images
+    bend: float = eqx.field(static=True)
+
+    def show(self, key: PRNGKeyArray, task: PRNGKeyArray, classes: Int[Array, " example"], spec: Tasks) -> Shown:
+        """Images times a random matrix, through tanh, times another one: of about unit variance."""
+        task_images, key_in, key_out, key_bend = jax.random.split(task, 4)
+        shown = self.images.show(key, task_images, classes, spec)
+        inputs = shown.inputs.shape[1]
+        matrix_in, matrix_out = (jax.random.normal(k, (inputs, inputs)) * inputs**-0.5 for k in (key_in, key_out))
+        # As the gain goes to zero, tanh(gain u) / gain goes to u.
+        gain = jnp.maximum(self.bend * jax.random.uniform(key_bend), 1e-3)
+        hidden = jnp.tanh(gain * ((2 * shown.inputs - 1) @ matrix_in)) / gain
+        return shown._replace(inputs=hidden @ matrix_out)
+
+
+def build(spec: ProjectionsSpec, pool: Pool) -> Projections:
+    """The source that a section of the config describes."""
+    return Projections(pool(), spec.bend)

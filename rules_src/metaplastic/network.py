@@ -1,0 +1,170 @@
+"""The network that an update rule trains: a multilayer perceptron with batch norm (Metz et al. 2019, 3.2)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from metaplastic.update_rules import spec as config
+
+Activation = Callable[[Array], Array]
+
+ACTIVATIONS: dict[str, Activation] = {
+    "relu": jax.nn.relu,
+    "leaky_relu": jax.nn.leaky_relu,
+    "elu": jax.nn.elu,
+    "swish": jax.nn.swish,
+    "tanh": jnp.tanh,
+    "sigmoid": jax.nn.sigmoid,
+    "softplus": jax.nn.softplus,
+    "sine": jnp.sin,
+    "step": lambda z: (z > 0).astype(z.dtype),
+}
+
+
+EPSILON = 1e-6
+"""Added to the variance in batch norm."""
+
+LARGE = 2**26
+"""Activations of a layer beyond which they are computed for a block of its units at a time, of about this many."""
+
+
+class Layer(NamedTuple):
+    """Parameters of one layer."""
+
+    W: Float[Array, "below above"]
+    """Forward weights."""
+    b: Float[Array, " above"]
+    """Bias, added after the batch norm."""
+    V: Float[Array, "below above"]
+    """Backward weights: they carry the error signal down, and no gradient."""
+
+
+class Activity(NamedTuple):
+    """What a forward pass leaves behind, from the input up."""
+
+    xs: list[Float[Array, "batch _units"]]
+    """The input and every layer's post-activation."""
+    zs: list[Float[Array, "batch _units"]]
+    """Every layer's pre-activation, batch norm and bias included."""
+
+
+class BatchStatistics(NamedTuple):
+    """What one layer's batch norm takes from a batch."""
+
+    mean: Float[Array, " above"]
+    """Of the pre-activation before batch norm, over the batch."""
+    variance: Float[Array, " above"]
+
+
+Own = Callable[[Array], Array]
+"""Takes from an array, along its last axis, what belongs to the columns of a block."""
+
+
+def in_blocks(
+    block: Callable[[Own], Float[Array, "row own"]], shape: tuple[int, int], width: int
+) -> Float[Array, "row column"]:
+    """The array [row, column] that `block` gives `width` columns of at a time, in place, so that little else is held.
+
+    Args:
+        block: of the columns that the function `own` takes, which it is given.
+        shape: of the whole.
+        width: columns at a time, at least one; all of them are one block without a loop.
+    """
+    columns, width = shape[1], max(1, width)
+    if columns <= width:
+        return block(lambda of_all: of_all)
+
+    def filled(index: Int[Array, ""], whole: Float[Array, "row column"]) -> Float[Array, "row column"]:
+        # The last block begins early enough to be whole; what it has in common with the one before comes out the same.
+        start = jnp.minimum(index * width, columns - width)
+        found = block(lambda of_all: jax.lax.dynamic_slice_in_dim(of_all, start, width, axis=-1))
+        return jax.lax.dynamic_update_slice_in_dim(whole, found, start, axis=1)
+
+    whole: Array = jax.lax.fori_loop(0, -(-columns // width), filled, jnp.zeros(shape))
+    return whole
+
+
+class BaseModel(eqx.Module):
+    """A multilayer perceptron; its parameters are phi = {W, b, V} of each layer."""
+
+    layers: tuple[Layer, ...]
+    activation: Activation = eqx.field(static=True)
+
+    def forward(self, x: Float[Array, "batch input"]) -> Activity:
+        """Propagate a batch; batch statistics are those of `x` itself, in training and in use alike."""
+        xs, zs = [x], []
+        for layer in self.layers:
+            z = xs[-1] @ layer.W
+            z = z - z.mean(0)
+            z = z * jax.lax.rsqrt((z**2).mean(0) + EPSILON) + layer.b
+            zs.append(z)
+            xs.append(self.activation(z))
+        return Activity(xs, zs)
+
+    def post_activations(self, x: Float[Array, "example input"]) -> Iterator[Float[Array, "example _units"]]:
+        """Those of every layer, from the first up, as in `forward`; no more than two need be held at a time.
+
+        For many examples: where a layer is `LARGE`, what batch norm takes besides is held of a block of its units.
+        """
+        for layer in self.layers:
+            x = in_blocks(partial(self._of_units, layer, x), (len(x), len(layer.b)), LARGE // len(x))
+            yield x
+
+    def _of_units(self, layer: Layer, x: Float[Array, "example below"], own: Own) -> Float[Array, "example own"]:
+        z = x @ own(layer.W)
+        z = z - z.mean(0)
+        return self.activation(z * jax.lax.rsqrt((z**2).mean(0) + EPSILON) + own(layer.b))
+
+    def features(self, x: Float[Array, "batch input"]) -> Float[Array, "batch features"]:
+        """Activations of the last layer: the representation that is learned."""
+        return self.forward(x).xs[-1]
+
+
+def batch_statistics(phi: BaseModel, x: Float[Array, "batch input"]) -> tuple[BatchStatistics, ...]:
+    """What every layer's batch norm takes from the batch `x`, from the first layer up."""
+    inputs_of_layers = phi.forward(x).xs[:-1]
+    products = (below @ layer.W for below, layer in zip(inputs_of_layers, phi.layers, strict=True))
+    return tuple(BatchStatistics(z.mean(0), z.var(0)) for z in products)
+
+
+def features_given(
+    phi: BaseModel, statistics: tuple[BatchStatistics, ...], x: Float[Array, "example input"]
+) -> Float[Array, "example features"]:
+    """Features with the statistics of another batch: those of an example do not depend on its companions.
+
+    With the statistics of `x` itself they are `phi.features(x)`.
+    """
+    for layer, (mean, variance) in zip(phi.layers, statistics, strict=True):
+        x = phi.activation((x @ layer.W - mean) * jax.lax.rsqrt(variance + EPSILON) + layer.b)
+    return x
+
+
+def layer_widths(shape: config.BaseModel, inputs: int) -> list[int]:
+    """Units of the input and of every layer above it."""
+    return [inputs, *shape.hidden, shape.features]
+
+
+def initial_base_model(key: PRNGKeyArray, widths: Sequence[int], activation: str = "relu") -> BaseModel:
+    """Draw initial parameters: W and V truncated normal with scale 0.01, b with scale 0.1.
+
+    Args:
+        key: source of randomness.
+        widths: units of the input and of every layer above it.
+        activation: a key of `ACTIVATIONS`.
+    """
+
+    def draw(key: PRNGKeyArray, shape: tuple[int, ...], scale: float) -> Array:
+        return scale * jax.random.truncated_normal(key, -2.0, 2.0, shape)
+
+    layers = []
+    for key_layer, below, above in zip(jax.random.split(key, len(widths) - 1), widths[:-1], widths[1:], strict=True):
+        key_w, key_b, key_v = jax.random.split(key_layer, 3)
+        layers.append(
+            Layer(draw(key_w, (below, above), 0.01), draw(key_b, (above,), 0.1), draw(key_v, (below, above), 0.01))
+        )
+    return BaseModel(tuple(layers), ACTIVATIONS[activation])

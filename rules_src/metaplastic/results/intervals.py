@@ -1,0 +1,95 @@
+"""Means with 95% intervals: over crossed random levels (meta-training seeds, seeds, draws of labels), over episodes."""
+
+from collections.abc import Iterator
+from itertools import combinations
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from scipy import stats
+
+LEVEL = 0.95
+
+
+class Interval(NamedTuple):
+    """A mean and the ends of its 95% interval."""
+
+    mean: Float[np.ndarray, "*rest"]
+    low: Float[np.ndarray, "*rest"]
+    high: Float[np.ndarray, "*rest"]
+
+
+def crossed_interval(values: Float[np.ndarray, "*rest_and_levels"], levels: int = 2) -> Interval:
+    """Mean of `values` over their last `levels` axes, each a random sample, and its interval; every cell was measured.
+
+    Analysis of variance with one value a cell: the value is a mean plus an effect of each level and of each set of
+    levels together. The mean square of a set S of levels is expected to be the sum, over all sets T that contain S, of
+    what T alone contributes; the mean's variance is the sum of all contributions over the number of cells, those below
+    zero counted as absent. Of seeds and draws that is (MS_seed + MS_draw - MS_remainder) / (seeds * draws). The
+    quantile is Student's, with Satterthwaite's degrees of freedom. A level of one member tells nothing about its
+    spread and is left out; with one level left it is the ordinary t interval. The test split is taken as given: an
+    interval tells what other seeds and labels would do, not what other test examples would.
+
+    Raises:
+        ValueError: every level has but one member.
+    """
+    rest, counts = values.shape[:-levels], [count for count in values.shape[-levels:] if count > 1]
+    if not counts:
+        raise ValueError("an interval needs at least two seeds or two draws")
+    cells = values.reshape(-1, *counts).astype(np.float64)
+    axes = range(len(counts))
+    squares: dict[frozenset[int], np.ndarray] = {}
+    contributions: dict[frozenset[int], np.ndarray] = {}
+    freedoms = {of: prod(counts[axis] - 1 for axis in of) for of in _subsets(axes)}
+    for of in _subsets(axes):
+        above = [contributions[larger] for larger in contributions if larger > of]
+        contributions[of] = np.maximum(_mean_square(cells, of) - sum(above), 0.0)
+        squares[of] = contributions[of] + sum(above)
+    total = sum(contributions.values(), np.zeros(len(cells)))
+    spread = sum((squares[of] ** 2 / freedoms[of] for of in squares), np.zeros(len(cells)))
+    # Satterthwaite's value is never truly below the smallest sample's; without any variance the width is zero anyway.
+    freedom = np.divide(total**2, spread, out=np.zeros_like(total), where=spread > 0)
+    freedom = np.maximum(freedom, min(counts) - 1)
+    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(total / prod(counts))
+    mean = cells.mean(tuple(axis + 1 for axis in axes))
+    return Interval(*(end.reshape(rest) for end in (mean, mean - half, mean + half)))
+
+
+def normal_interval(values: Float[np.ndarray, "*rest episode"]) -> Interval:
+    """Mean of many independent values and 1.96 standard errors on each side, as few-shot learning reports it."""
+    values = values.astype(np.float64)
+    mean, error = values.mean(-1, keepdims=True), values.std(-1, keepdims=True) / np.sqrt(values.shape[-1])
+    half = stats.norm.ppf((1 + LEVEL) / 2) * error
+    return Interval(mean[..., 0], (mean - half)[..., 0], (mean + half)[..., 0])
+
+
+def interval_over_episodes(accuracy: xr.DataArray) -> Interval:
+    """Mean and 95% interval of `accuracy (..., episode)`: 1.96 standard errors, as few-shot learning reports it.
+
+    With an axis `seed` it is that of crossed random levels. Of the difference of two learners' accuracies it is the
+    paired one.
+    """
+    if "seed" in accuracy.dims:
+        return crossed_interval(accuracy.transpose(..., "seed", "episode").values)
+    return normal_interval(accuracy.transpose(..., "episode").values)
+
+
+def _subsets(axes: range) -> Iterator[frozenset[int]]:
+    """Every set of levels but the empty one, larger ones first."""
+    for size in range(len(axes), 0, -1):
+        yield from map(frozenset, combinations(axes, size))
+
+
+def _mean_square(cells: Float[np.ndarray, "rest *levels"], of: frozenset[int]) -> Float[np.ndarray, " rest"]:
+    """Of the joint effect of the levels `of`, one cell a combination of members."""
+    effect, freedom, repeated = cells, 1, 1
+    for axis, count in enumerate(cells.shape[1:]):
+        mean = effect.mean(axis + 1, keepdims=True)
+        if axis in of:
+            effect, freedom = effect - mean, freedom * (count - 1)
+        else:
+            effect, repeated = mean, repeated * count
+    square: np.ndarray = repeated * (effect**2).sum(tuple(range(1, cells.ndim))) / freedom
+    return square

@@ -1,0 +1,241 @@
+"""Results that come with the project: what summaries of studies say, in few small files that git keeps."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
+import xarray as xr
+
+from metaplastic.io.errors import InputError
+from metaplastic.results.episode_summary import DIMENSIONS, arm_name
+from metaplastic.results.networks import SHAPE
+from metaplastic.results.summary import TABLE_READOUT
+from metaplastic.results.tables import NONE, Table, markdown, percent
+
+KEPT = ("seconds", "peak_mb")
+OF_EPISODES = ("episodes", "queries", "split")
+NUMBERS = ("partitions", "clusters")
+NAMED = ("dataset", "representation", "activation", "embedding", "learner")
+"""Dimensions whose entries are names."""
+ONE_PROTOCOL = "architectures are published of one dataset, one number of labels and one of inner steps"
+
+
+def few_shot(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Accuracy of every representation on every dataset and number of labelled examples.
+
+    Args:
+        summaries: of studies, each of at most one base model, or a published file; no two of them have the same
+            representation of a dataset.
+
+    Returns:
+        `accuracy`, in [0, 1], and `interval`, half of the 95% one's width, `(dataset, representation, shots)`;
+        `seconds` and `peak_mb` `(dataset, representation)`. NaN where there is no such evaluation.
+
+    Raises:
+        InputError: a summary is of several base models or not few-shot, two are of one dataset and representation, or
+            they differ in draws of labels.
+    """
+    joined = _joined([_of_one_base_model(summary) for summary in summaries], ("dataset", "representation"))
+    return joined.transpose("dataset", "representation", "shots", ...)
+
+
+def _of_one_base_model(summary: xr.Dataset) -> xr.Dataset:
+    """As it is published, if it is not already."""
+    if not {"dataset", "shots"} <= set(summary.dims):
+        raise InputError("not accuracies by datasets and numbers of labels; publish it as what it is")
+    if "base_model" not in summary.dims:
+        return summary
+    if summary.sizes["base_model"] > 1:
+        raise InputError(
+            f"base models {', '.join(summary['base_model'].values)}: one is needed; publish one study of each"
+        )
+    return _halved(summary, ("accuracy", *KEPT)).isel(base_model=0, drop=True)
+
+
+def architectures(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Accuracy of every representation with every network, at the most labelled examples.
+
+    Args:
+        summaries: of studies of one dataset and of base models that differ in shape, or a published file; no two of
+            them have the same representation with the same network.
+
+    Returns:
+        `accuracy`, in [0, 1], and `interval`, half of the 95% one's width, with `seconds` and `peak_mb`,
+        `(representation, depth, width, activation)`; `accuracy_over_inner_steps` and `interval_over_inner_steps` with
+        `inner_step` last. `depth` counts hidden layers, `width` is that of the widest. NaN where no such network was
+        trained, which is nearly everywhere: `dropna` along a line of the cube leaves what was.
+
+    Raises:
+        InputError: they are of several datasets, numbers of labels, of inner steps or of draws, a summary does not tell
+            the shapes, or two have the same representation with the same network.
+    """
+    cubes = [_cube(summary) for summary in summaries]
+    if len({(cube.attrs["dataset"], cube.attrs["shots"], int(cube["inner_step"].max())) for cube in cubes}) > 1:
+        raise InputError(ONE_PROTOCOL)
+    return _joined(cubes, ("representation", *SHAPE)).transpose("representation", *SHAPE, "inner_step")
+
+
+def _cube(summary: xr.Dataset) -> xr.Dataset:
+    """As it is published, if it is not already."""
+    if set(SHAPE) <= set(summary.dims):
+        return summary
+    if summary.sizes.get("dataset", 1) > 1:
+        raise InputError(ONE_PROTOCOL)
+    if not set(SHAPE) <= set(summary.coords):
+        raise InputError("no depth, width and activation of base models; run the study again")
+    halved = _halved(summary, ("accuracy", "accuracy_over_inner_steps", *KEPT))
+    dataset = str(halved["dataset"].values[0])
+    halved = halved.isel(dataset=0, drop=True).sel(shots=summary["shots"].max()).drop_vars("shots")
+    shapes = list(zip(*(halved[name].values.tolist() for name in SHAPE), strict=True))
+    first = [index for index, shape in enumerate(shapes) if shape not in shapes[:index]]
+    cube = halved.isel(base_model=first).drop_vars("base_model").set_index(base_model=SHAPE).unstack("base_model")
+    for name in SHAPE:
+        cube[name].attrs = summary[name].attrs
+    return cube.assign_attrs(dataset=dataset, shots=int(summary["shots"].max()))
+
+
+def _joined(parts: Sequence[xr.Dataset], dims: Sequence[str]) -> xr.Dataset:
+    """What several have measured, in their order along dimensions of names.
+
+    Raises:
+        InputError: two of them have measured the same entry of `dims`, or they differ in draws of labels or in the
+            seeds of one representation.
+    """
+    if len({int(part.attrs["draws"]) for part in parts}) > 1:
+        raise InputError("summaries differ in draws of labels; evaluate with the same few_shot.draws")
+    measured = [entry for part in parts for entry in _measured(part, dims)]
+    for entry, times in Counter(measured).items():
+        if times > 1:
+            named = ", ".join(f"{dim} {value!r}" for dim, value in zip(dims, entry, strict=True))
+            raise InputError(f"{named}: in two of the summaries")
+    try:
+        joined = xr.merge(map(_mergeable, parts), join="outer", compat="no_conflicts", combine_attrs="drop_conflicts")
+    except xr.MergeError as error:
+        raise InputError("summaries have different seeds of one representation; apply it with as many") from error
+    return joined.sel({name: _in_order(parts, name) for name in dims if name in NAMED})
+
+
+def _measured(part: xr.Dataset, dims: Sequence[str]) -> list[tuple[Hashable, ...]]:
+    """Entries of `dims` of which there is an accuracy."""
+    accuracy = part["accuracy"].notnull()
+    entries = accuracy.any([dim for dim in accuracy.dims if dim not in dims]).stack(entry=dims)
+    return entries["entry"].values[entries.values].tolist()
+
+
+def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Accuracies on episodes of several studies in one, such as a published file and a study that came after it.
+
+    Args:
+        summaries: of `episode_summary.summarise`, on the same episodes; what is in two of them is the same in both.
+
+    Returns:
+        Of the same form, NaN for what is in none of them. A learner that has another's name but other partitions, as
+        where each study has but one, is called by both as in a study of both.
+
+    Raises:
+        InputError: they are of other episodes, or tell different numbers of one learner.
+    """
+    first = summaries[0]
+    for other in summaries[1:]:
+        if any(first.attrs[name] != other.attrs[name] for name in OF_EPISODES):
+            raise InputError(f"summaries differ in {' or '.join(OF_EPISODES)}; evaluate on the same episodes")
+    summaries = [_named_apart(summary, first) for summary in summaries]
+    names = [str(name) for name in first.coords if name not in first.indexes]
+    # A number of partitions or clusters that one summary does not know another may.
+    variables = [_mergeable(summary).reset_coords(names) for summary in summaries]
+    parts = [part.assign({name: part[name].where(part[name] > 0) for name in NUMBERS}) for part in variables]
+    try:
+        joined = xr.merge(parts, join="outer", compat="no_conflicts")
+    except xr.MergeError as error:
+        raise InputError("summaries tell different numbers of one learner; publish one of them") from error
+    joined = joined.assign({name: joined[name].fillna(0) for name in NUMBERS})
+    order = {name: _in_order(summaries, name) for name in DIMENSIONS[:3]}
+    if len(order["embedding"]) > 1:
+        order["embedding"] = [name for name in order["embedding"] if name != NONE]
+    on_embedding = joined["on_embedding"].astype(bool)
+    for name in ("accuracy", "interval", "reported"):
+        # What needs no embedding is the same under each.
+        joined[name] = joined[name].where(on_embedding, joined[name].max("embedding"))
+    joined = joined.sel(order).transpose(*DIMENSIONS, missing_dims="ignore")
+    for variable_name, variable in first.reset_coords(names).items():
+        of_all = joined[variable_name].astype(variable.dtype if variable.dtype.kind in "bif" else object)
+        joined[variable_name] = of_all.assign_attrs(variable.attrs)
+    return joined.set_coords(names).assign_attrs(first.attrs)
+
+
+def _named_apart(summary: xr.Dataset, first: xr.Dataset) -> xr.Dataset:
+    """With learners renamed that other partitions train than those of the same name in `first`."""
+    partitions = dict(zip(first["learner"].values.tolist(), first["partition"].values.tolist(), strict=True))
+    learners = zip(*(summary[name].values.tolist() for name in ("learner", "partition")), strict=True)
+    names = [name if partitions.get(name, own) == own else arm_name(name, own) for name, own in learners]
+    return summary.assign_coords(learner=np.array(names, dtype=object))
+
+
+def _mergeable(summary: xr.Dataset) -> xr.Dataset:
+    """With names as objects: of text that was read from a file the longest there is the longest that a merge leaves."""
+    return summary.assign_coords({name: summary[name].astype(object) for name in NAMED if name in summary.indexes})
+
+
+def _in_order(summaries: Sequence[xr.Dataset], name: str) -> list[str]:
+    """What the summaries have along an axis, in their order."""
+    return list(dict.fromkeys(value for summary in summaries for value in summary[name].values.tolist()))
+
+
+KINDS: dict[str, Callable[[Sequence[xr.Dataset]], xr.Dataset]] = {
+    "few-shot": few_shot,
+    "architectures": architectures,
+    "episodes": episodes,
+}
+"""What can be published, by name."""
+
+
+def architectures_table(published: xr.Dataset) -> str:
+    """A Markdown table: one row a network that was trained, one column a representation, then the first one's cost."""
+    names = published["representation"].values.tolist()
+    table: Table = [["Hidden layers", "Units of each", "Activation", *names, "Seconds", "Peak MB"]]
+    flat = published.stack(network=SHAPE).dropna("network", subset=["accuracy"], how="all")
+    for network, of_network in flat.groupby("network"):
+        depth, width, activation = network
+        cells = map(percent, *(of_network[name].values.ravel().tolist() for name in ("accuracy", "interval")))
+        cost = (of_network[name].values.ravel()[0] for name in KEPT)
+        table.append([str(depth), f"{width:,}", activation, *cells, *(f"{value:,.0f}" for value in cost)])
+    attrs = published.attrs
+    steps, seeds = int(published["inner_step"].max()), int(published["seeds"].max())
+    caption = (
+        f"Test accuracy in percent of a logistic regression fitted on {attrs['shots']} labelled examples a class of "
+        f"{attrs['dataset']} after {steps:,} inner steps; ± is half of the 95% interval over {seeds} seeds and "
+        f"{attrs['draws']} draws of labels. Seconds, and largest memory of the process, to apply {names[0]} with all "
+        "seeds, compilation included where it was not cached."
+    )
+    return "\n".join([*markdown(table), "", caption, ""])
+
+
+def few_shot_table(published: xr.Dataset) -> str:
+    """A Markdown table: one row a representation, one column a dataset and number of labelled examples."""
+    measured = published["accuracy"].notnull().any("representation")
+    columns = [
+        (d, k) for d in measured["dataset"].values for k in measured["shots"].values if measured.sel(dataset=d, shots=k)
+    ]
+    table: Table = [["Method", *(f"{dataset}, {shots} label{'' if shots == 1 else 's'}" for dataset, shots in columns)]]
+    for name in published["representation"].values.tolist():
+        of_name = published.sel(representation=name)
+        pairs = [[float(of_name[v].sel(dataset=d, shots=k)) for v in ("accuracy", "interval")] for d, k in columns]
+        table.append([name, *(percent(mean, half) for mean, half in pairs)])
+    caption = (
+        "Test accuracy in percent of a logistic regression on so many labelled examples a class; ± is half of the 95% "
+        f"interval over {int(published['seeds'].max())} seeds, where a method is random, and "
+        f"{published.attrs['draws']} draws of labels."
+    )
+    return "\n".join([*markdown(table), "", caption, ""])
+
+
+def _halved(summary: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
+    """These variables of a summary for one readout, with the half widths of their intervals in place of the ends."""
+    of_readout = summary.sel(readout=TABLE_READOUT, drop=True)
+    variables = {name: of_readout[name] for name in names}
+    for name in names:
+        if f"{name}_low" in of_readout:
+            half = (of_readout[f"{name}_high"] - of_readout[f"{name}_low"]) / 2
+            attrs = {"units": "1", "long_name": "half of the 95% interval's width"}
+            variables[name.replace("accuracy", "interval")] = half.assign_attrs(attrs)
+    return xr.Dataset(variables | {"seeds": summary["seeds"]}, attrs={**summary.attrs, "readout": TABLE_READOUT})

@@ -1,0 +1,55 @@
+"""Stage: features of a dataset that an embedding, no update rule, makes without its labels."""
+
+import json
+import time
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Option
+
+from metaplastic.config.base import canonical_json, parse_spec, same_section, short_hash
+from metaplastic.datasets.arrays import load_inputs
+from metaplastic.embeddings.base import unlabelled
+from metaplastic.embeddings.spec import Embedding
+from metaplastic.features import Identity, features_dataset, write_features
+from metaplastic.io.storage import read_with_manifest
+from metaplastic.stages.command import run
+from metaplastic.training.checkpoint import versions
+from metaplastic.training.loop import Folder, spent
+
+
+def embed(
+    method: Annotated[str, Option(help="Key of the embedding in the config.")],
+    spec: Annotated[str, Option(help="The embedding's section of the config, as JSON.")],
+    seeds: Annotated[int, Option(min=1, help="Seeds, where the embedding is random.")],
+    code: Annotated[str, Option(help="Fingerprint of the source code.")],
+    trained_by: Annotated[str, Option(help="Fingerprint of the part of it that a state depends on.")],
+    dataset: Annotated[Path, Option(help="Store of the dataset.")],
+    output: Annotated[Path, Option(help="Zarr store to write; `state` beside it is what a stopped training leaves.")],
+) -> None:
+    """Fit the embedding on the dataset's unlabelled training examples and embed all examples."""
+    section = parse_spec(Embedding, spec)
+    # Imported by name, and declared to the rule's fingerprint as a root of its own: editing k-means embeds k-means.
+    module: Any = import_module(section.module)
+    stored, manifest = read_with_manifest(dataset)
+    begin = time.monotonic()
+    # Only what was made by the same code from the same data for the same section is gone on from.
+    data = short_hash(manifest["content_sha256"], str(seeds), canonical_json(section, defaults=False))
+    record = {"config": canonical_json(section), "code": trained_by, "data": data, **versions()}
+    state = output.parent / "state" / output.stem / f"{trained_by}-{data}"
+    folder = Folder(state, record, partial(same_section, type(section)))
+    before = spent(folder)
+    embedded = module.embed(unlabelled(load_inputs(stored)), section, seeds=seeds, folder=folder)
+    seconds = before + time.monotonic() - begin
+
+    history = {f"training_{name}": (("seed", "update"), values) for name, values in embedded.history.items()}
+    features = features_dataset(embedded.features, embedded.steps, history)
+    identity = Identity(method, section.kind, stored.attrs["name"])
+    specs = {"embedding": json.loads(spec), "seeds": seeds}
+    write_features(features, output, identity=identity, spec=specs, code=code, seconds=seconds)
+
+
+if __name__ == "__main__":
+    run(embed)

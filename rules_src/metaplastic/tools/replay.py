@@ -1,0 +1,216 @@
+"""By hand: run the published rule on a recorded case of the released code and print how far it is from the record."""
+
+import io
+import json
+import sys
+import zipfile
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from typer import Argument, Option
+
+from metaplastic.io.errors import InputError
+from metaplastic.meta_train.objective import meta_objective
+from metaplastic.network import BaseModel
+from metaplastic.stages.command import run
+from metaplastic.update_rules.learned import WeightReadouts, layer_terms, weight_change
+from metaplastic.update_rules.published import PublishedRule
+from metaplastic.update_rules.recorded import THETA, base_model, published_rule
+from metaplastic.update_rules.weight_change import TERMS, bias_change, column_normalised, saturate
+
+TOLERANCE = {"float64": 1e-9, "float32": 2e-4}
+META_GRADIENT_TOLERANCE = 1e-6
+META_GRADIENT_FLOOR = 1e-9
+"""Gradients of a variable are compared relative to its largest entry, but to no less than this share of the largest
+entry of all."""
+ROUNDING = 1e-12
+"""Variables whose recorded gradient is below this share of the largest entry of all have none but rounding: biases
+before a batch norm. They are compared relative to that largest entry."""
+LARGEST_CASE = 2**28
+"""Bytes of an unpacked case."""
+
+
+class Precision(StrEnum):
+    """Precision of the computation; it is compared with the record of the same precision."""
+
+    FLOAT64 = "float64"
+    FLOAT32 = "float32"
+
+
+Pairs = Iterator[tuple[str, Any, str]]
+"""Kind of a quantity, its value here, and its key in the record."""
+
+
+def replay(
+    case: Annotated[Path, Argument(help="A recorded case, `.npz`.")],
+    precision: Annotated[Precision, Option(help="Precision to compute in.")] = Precision.FLOAT64,
+) -> None:
+    """Print the worst relative error of each kind of quantity, and the worst of all; exit 1 above the tolerance."""
+    jax.config.update("jax_enable_x64", precision is Precision.FLOAT64)  # type: ignore[no-untyped-call]
+    record = _load(case)
+    worst: dict[str, float] = {}
+    try:
+        for kind, value, key in _quantities(record):
+            expected = record.get(f"f64/{key}" if precision is Precision.FLOAT64 else key)
+            # A trimmed case holds some results only; what it must hold is checked below.
+            if expected is not None:
+                worst[kind] = max(worst.get(kind, 0.0), _relative_error(value, expected))
+        gradients = _meta_gradient_errors(record) if precision is Precision.FLOAT64 else {}
+    except KeyError as error:
+        raise InputError(f"{case}: no array {error.args[0]!r}; this is not a whole recorded case") from error
+    if "change_w" not in worst:
+        raise InputError(f"{case}: no recorded change_w of {precision}; without it a wrong rule would pass")
+    for kind, distance in (worst | gradients).items():
+        print(f"{kind:20s} {distance:.3e}")
+    print(f"worst {max((worst | gradients).values()):.3e}")
+    # A comparison that is not true is a failure: NaN is no number within a tolerance.
+    good = all(distance <= TOLERANCE[precision] for distance in worst.values())
+    if not (good and all(distance <= META_GRADIENT_TOLERANCE for distance in gradients.values())):
+        sys.exit(1)
+
+
+def _load(case: Path) -> dict[str, np.ndarray]:
+    """Read all arrays of a case; nothing in it is unpickled, and its unpacked size is bounded."""
+    try:
+        with zipfile.ZipFile(case) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > LARGEST_CASE:
+            raise InputError(f"{case}: {size} bytes unpacked; cases have at most {LARGEST_CASE}")
+        with np.load(io.BytesIO(case.read_bytes()), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{case}: missing or no readable .npz file ({error})") from error
+
+
+def _relative_error(value: Any, expected: np.ndarray) -> float:
+    if value.shape != expected.shape:
+        return float("inf")
+    return float(np.abs(np.asarray(value) - expected).max() / max(np.abs(expected).max(), np.finfo(float).tiny))
+
+
+def _arrays(record: dict[str, np.ndarray], prefix: str) -> dict[str, jax.Array]:
+    """Inputs below a prefix; they are recorded once, in float32, and exact in both precisions."""
+    found = {
+        key.removeprefix(prefix): jnp.asarray(value, float) for key, value in record.items() if key.startswith(prefix)
+    }
+    if not found:
+        raise KeyError(f"{prefix}...")
+    return found
+
+
+def _batch(record: dict[str, np.ndarray], key: str) -> jax.Array:
+    images = jnp.asarray(record[key], float)
+    return images.reshape(len(images), -1)
+
+
+def _start(record: dict[str, np.ndarray]) -> BaseModel:
+    return base_model(_arrays(record, "phi0/"), json.loads(str(record["meta/config"]))["act"])
+
+
+def _quantities(record: dict[str, np.ndarray]) -> Pairs:
+    """Everything that a case records but the meta-gradients, as kind, value and key."""
+    rule, phi = published_rule(_arrays(record, f"theta/{THETA}")), _start(record)
+    yield from _first_step(rule, phi, _batch(record, "x/0"))
+    update = jax.jit(lambda phi, x: rule.update(phi, x))
+    names = [str(name) for name in record["meta/phi_names"]]
+    for step in range(1, 6):
+        phi = update(phi, _batch(record, f"x/{step - 1}"))
+        if step in (1, 5):
+            forward = [(layer.W, layer.b[None]) for layer in phi.layers]
+            backward = [layer.V for layer in phi.layers]
+            for (W, b), name_w, name_b in zip(forward, names[0::2], names[1::2], strict=False):
+                yield f"phi after {step}", W, f"step{step}/{name_w}"
+                yield f"phi after {step}", b, f"step{step}/{name_b}"
+            for V, name in zip(backward, names[2 * len(backward) :: 2], strict=True):
+                yield f"phi after {step}", V, f"step{step}/{name}"
+    fixed = {
+        key: jnp.asarray(record[f"mo_fixed/{key}"], float)
+        for key in ("a_features", "a_onehot", "b_features", "b_onehot")
+    }
+    yield "ridge objective", meta_objective(*fixed.values()), "mo_fixed/loss"
+    yield "ridge objective", _objective(record, _start(record)), "mo_phi0/loss"
+
+
+def _first_step(rule: PublishedRule, phi: BaseModel, x: jax.Array) -> Pairs:
+    """What a case records of the first step; levels and layers are numbered from the top there."""
+    activity, levels = jax.jit(lambda phi, x: (phi.forward(x), rule.sweep(phi, x)))(phi, x)
+    for index, value in enumerate(activity.xs):
+        yield "xs", value, f"inter/xs/{index}"
+    for index, value in enumerate(activity.zs):
+        yield "zs", value, f"inter/zs/{index}"
+    yield "top_delta", _as_recorded(levels[-1].error), "inter/top_delta"
+    for index, level in enumerate(reversed(levels)):
+        yield "h", _as_recorded(level.hidden.reshape(-1, *level.x.shape)), f"inter/level{index}/h"
+        yield "delta", _as_recorded(level.delta), f"inter/level{index}/delta"
+        yield "d", _as_recorded(level.error), f"inter/level{index}/d_in"
+    pairs = list(zip(phi.layers, pairwise(levels), strict=True))[::-1]
+    for index, (layer, (lower, upper)) in enumerate(pairs):
+        directions: list[tuple[str, jax.Array, WeightReadouts | None]] = [
+            ("forward", layer.W, rule.forward),
+            ("backward", layer.V, rule.backward),
+        ]
+        for direction, W, readouts in directions:
+            if readouts is None:
+                continue
+            place = f"inter/{direction}/l{index}"
+            terms = layer_terms(column_normalised(W), lower, upper, readouts)
+            for name, term, bounded in zip(TERMS, terms, saturate(terms), strict=True):
+                yield f"term {name}", term, f"{place}/term_raw/{name}"
+                yield f"term {name}", bounded, f"{place}/term_norm/{name}"
+            yield "change_w", weight_change(W, lower, upper, readouts), f"{place}/change_w"
+        yield (
+            "change_b",
+            bias_change(rule.bias_readout(upper.hidden).reshape(upper.x.shape)),
+            f"inter/forward/l{index}/change_b",
+        )
+
+
+def _as_recorded(signal: jax.Array) -> jax.Array:
+    """[channel, batch, unit] as [batch, unit, channel]."""
+    return jnp.moveaxis(signal, 0, -1)
+
+
+def _objective(record: dict[str, np.ndarray], phi: BaseModel) -> jax.Array:
+    images = jnp.concatenate([_batch(record, "mo/a_x"), _batch(record, "mo/b_x")])
+    features_a, features_b = jnp.split(phi.features(images), 2)
+    targets_a, targets_b = (jnp.asarray(record[f"mo/{batch}_onehot"], float) for batch in "ab")
+    return meta_objective(features_a, targets_a, features_b, targets_b)
+
+
+def _meta_gradient_errors(record: dict[str, np.ndarray]) -> dict[str, float]:
+    """Worst error over variables after one and five steps."""
+    variables = _arrays(record, f"theta/{THETA}")
+    phi = _start(record)
+    errors: dict[str, float] = {}
+    for steps in (1, 5):
+        batches = jnp.stack([_batch(record, f"x/{step}") for step in range(steps)])
+
+        def objective(variables: dict[str, jax.Array], batches: jax.Array = batches) -> jax.Array:
+            rule = published_rule(variables)
+            end = jax.lax.scan(lambda phi, x: (rule.update(phi, x), None), phi, batches)[0]
+            return _objective(record, end)
+
+        prefix = f"f64/metagrad/k{steps}/grad/{THETA}"
+        expected = {name: record[prefix + name] for name in variables if prefix + name in record}
+        if not expected:
+            continue
+        gradient = jax.jit(jax.grad(objective))(variables)
+        largest = max(np.abs(value).max() for value in expected.values())
+        for name, value in expected.items():
+            size = np.abs(value).max()
+            kind, scale = "meta-gradient", max(size, META_GRADIENT_FLOOR * largest)
+            if size < ROUNDING * largest:
+                kind, scale = "zero gradient", largest
+            distance = float(np.abs(gradient[name] - value).max() / scale)
+            errors[f"{kind} {steps}"] = max(errors.get(f"{kind} {steps}", 0.0), distance)
+    return errors
+
+
+if __name__ == "__main__":
+    run(replay)

@@ -1,0 +1,183 @@
+"""By hand: choose a snapshot of a meta-training run by what it held out, and ship it with a card."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import numpy as np
+import xarray as xr
+import yaml
+from typer import Option
+
+from metaplastic.config.base import parse_spec
+from metaplastic.io.errors import InputError
+from metaplastic.io.storage import read_zarr, write_whole
+from metaplastic.meta_train.allotment import of_shape, trained_sources
+from metaplastic.meta_train.held_out import held_out_accuracy, watched
+from metaplastic.meta_train.run import mean_and_standard_error
+from metaplastic.meta_train.spec import MetaTrain
+from metaplastic.meta_train.window import inner_step_flops
+from metaplastic.meta_train.work import teraflop
+from metaplastic.results.tables import percent
+from metaplastic.stages.command import named_stores, run
+from metaplastic.training.checkpoint import state_path
+from metaplastic.training.history import read
+from metaplastic.training.loop import HISTORY, SNAPSHOTS
+from metaplastic.update_rules.theta import save_theta, trained_rule
+
+ROWS = 11
+"""Measurements that a card shows, evenly spread over the run, besides the chosen one."""
+
+CARD = """# {name}
+
+A learned update rule: it trains a network on unlabelled rows, so that a few labels then suffice.
+
+```python
+from metaplastic.estimator import LearnedRule
+
+features = LearnedRule.from_pretrained("{name}").fit_transform(X)
+```
+
+| | |
+|---|---|
+| theta | {numbers:,} numbers, {name}.safetensors |
+| meta-trained on | {sources}; {side} x {side} permuted inputs |
+| snapshot | after {chosen:,} of {meta_steps:,} meta-steps of {tasks} tasks x {truncation} inner steps |
+| chosen by | mean accuracy on {validation}, {labelled} labels a class |
+| cost | {cost} |
+| licence | Apache-2.0 |
+
+No task of these was trained on.
+
+## Results
+
+10 labels a class, logistic regression on 32 features, mean and 95% interval over seeds and draws of labels.
+
+<!-- results -->
+<!-- end of results -->
+
+## While it was meta-trained
+
+Accuracy in percent of a ridge regression on {labelled} labels a class of {side} x {side} inputs, {inner_steps} inner
+steps from a fresh base model; mean and standard error over {probes} of these. Work is that of the inner steps'
+forward passes.{measured}
+
+{curve}
+
+## Limits
+
+- It has seen these tasks only. On data of another kind compare it with the raw inputs first.
+- It was meta-trained for up to {longest} inner steps; features may get worse after that.
+- Batch norm takes its statistics from the data it is fitted on, so a few dozen rows are the least to give it.
+
+## Config
+
+A section of `meta_train`, run at revision {revision} of the project:
+
+```yaml
+{config}```
+"""
+
+
+def ship(
+    spec: Annotated[str, Option(help="The run's section of the config, as JSON.")],
+    state: Annotated[Path, Option(help="Folder of the run's states, with its history and its snapshots.")],
+    by: Annotated[list[str], Option(help="Held-out dataset or kind of tasks to choose by; repeatable.")],
+    name: Annotated[str, Option(help="Name of the shipped rule.")],
+    output: Annotated[Path, Option(help="Folder to write NAME.safetensors and NAME.md to.")],
+    revision: Annotated[str, Option(help="Of the project, that the run was made with; for the card.")],
+    cost: Annotated[str, Option(help="Device and hours of the run; for the card.")],
+    measure: Annotated[
+        list[str] | None, Option(help="NAME=STORE of an image dataset that the card shows some snapshots' accuracy on.")
+    ] = None,
+) -> None:
+    """Write the snapshot whose accuracy, averaged over `by` and with those beside it, is the best, and its card."""
+    section = parse_spec(MetaTrain, spec)
+    stores = named_stores("--measure", measure or [])
+    history = _history_of_snapshots(state)
+    allowed = [name for name in history["dataset"].values.tolist() if name not in trained_sources(section)]
+    for held_out in by:
+        if held_out not in allowed:
+            raise InputError(f"--by: {held_out!r} is nothing that the run held out; valid: {', '.join(allowed)}")
+    accuracy = history["held_out_accuracy"].sel(dataset=by)
+    chosen = best_of_neighbours(accuracy.mean("dataset").values)
+    best = accuracy.isel(evaluation=chosen)
+    meta_step = int(best["evaluation_step"])
+    rule_spec, rule = trained_rule(_snapshot(state, meta_step))
+    card = CARD.format(
+        name=name,
+        numbers=sum(leaf.size for leaf in jax.tree.leaves(rule)),
+        sources=", ".join(trained_sources(section)),
+        side=section.tasks.side,
+        chosen=meta_step,
+        meta_steps=section.meta_steps,
+        tasks=section.parallel_tasks,
+        truncation=section.unroll.truncation,
+        longest=section.unroll.longest,
+        labelled=section.labelled,
+        validation=", ".join(f"{held_out} ({float(best.sel(dataset=held_out)):.1%})" for held_out in by),
+        inner_steps=section.held_out.inner_steps,
+        probes=section.held_out.tasks,
+        measured=f" On {', '.join(stores)} it was measured after the choice." if stores else "",
+        curve=_curve(history.isel(evaluation=spread(history.sizes["evaluation"], chosen)), section, state, stores),
+        cost=cost,
+        revision=revision,
+        config=yaml.safe_dump(json.loads(spec), sort_keys=False),
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    save_theta(rule, output / f"{name}.safetensors", spec=rule_spec.model_dump(mode="json"))
+    write_whole(output / f"{name}.md", lambda temporary: temporary.write_text(card))
+
+
+def _history_of_snapshots(state: Path) -> xr.Dataset:
+    """The measurements after which theta was kept."""
+    if not (state / HISTORY).is_dir():
+        raise InputError(f"{state}: holds no {HISTORY}; give the folder that a run keeps its states in")
+    history = read(state / HISTORY)
+    kept = [_snapshot(state, int(step)).is_file() for step in history["evaluation_step"]]
+    if not any(kept):
+        raise InputError(f"{state}: holds no snapshots")
+    return history.isel(evaluation=np.flatnonzero(kept))
+
+
+def _curve(history: xr.Dataset, section: MetaTrain, state: Path, stores: Mapping[str, Path]) -> str:
+    """A Markdown table, one row a measurement: what was spent until then, and accuracies."""
+    steps = history["evaluation_step"].values.tolist()
+    rules = [trained_rule(_snapshot(state, step))[1] for step in steps]
+    spent = teraflop(history, inner_step_flops(rules[0], section) / 1e9)
+    columns = {}
+    for name in history["dataset"].values.tolist():
+        of_name = history.sel(dataset=name)
+        columns[name] = of_name["held_out_accuracy"].values, of_name["held_out_sem"].values
+    for name, store in stores.items():
+        probe, classes = watched(
+            jax.random.key(section.seed), read_zarr(store), of_shape(section, section.base_models[0])
+        )
+        accuracy = [held_out_accuracy(rule, probe, classes=classes, ridge=section.ridge) for rule in rules]
+        columns[name] = mean_and_standard_error(np.stack(accuracy))
+    lines = [["meta-steps", "TFLOP", *columns], ["---:"] * (2 + len(columns))]
+    for row, (step, work) in enumerate(zip(steps, spent, strict=True)):
+        cells = [percent(float(mean[row]), float(error[row])) for mean, error in columns.values()]
+        lines.append([f"{step:,}", f"{work:.3g}", *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _snapshot(state: Path, meta_step: int) -> Path:
+    return state_path(state / SNAPSHOTS, meta_step)
+
+
+def best_of_neighbours(accuracy: np.ndarray) -> int:
+    """Index of the measurement that is the highest when each is averaged with those beside it."""
+    padded = np.pad(accuracy, 1, mode="edge")
+    return int(np.argmax(padded[:-2] + padded[1:-1] + padded[2:]))
+
+
+def spread(count: int, chosen: int) -> list[int]:
+    """Indices of at most `ROWS` of so many measurements, evenly spread, the first and the last one, and the chosen."""
+    return sorted({*np.linspace(0, count - 1, min(count, ROWS)).round().astype(int).tolist(), chosen})
+
+
+if __name__ == "__main__":
+    run(ship)

@@ -1,0 +1,46 @@
+"""Config of what every resumable run has."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from metaplastic.config.base import Increasing, PositiveFloat, PositiveInt, Section
+
+Steps = Annotated[list[Annotated[int, Field(ge=0)]], Increasing]
+
+
+class Keep(Section):
+    """What a run keeps on disk, counted in dispatches: the steps between two measurements. No result depends on it."""
+
+    every: PositiveInt = 1
+    """Dispatches between saved states, from which a killed run goes on."""
+    newest: PositiveInt = 2
+    """Newest states kept."""
+    milestones: PositiveInt | None = None
+    """Dispatches between states that are kept for good, if any."""
+    snapshots: PositiveInt | None = 1
+    """Dispatches between snapshots that are kept for good, if any."""
+
+    @model_validator(mode="after")
+    def _saved(self) -> "Keep":
+        if self.milestones and self.milestones % self.every:
+            raise ValueError(f"milestones: {self.milestones} is no multiple of every, {self.every}")
+        return self
+
+
+class Descended(Section):
+    """What trainings by gradient descent share; they are recorded after some of their steps."""
+
+    steps: Steps
+    """Gradient steps after which it is recorded; the last is what results quote."""
+    every: PositiveInt = 100
+    """Gradient steps between saved states, from which a killed training goes on."""
+    learning_rate: PositiveFloat = 0.001
+    """Of Adam."""
+
+    @model_validator(mode="after")
+    def _recorded_where_saved(self) -> "Descended":
+        for step in self.steps:
+            if step % self.every:
+                raise ValueError(f"steps: {step} is no multiple of every, {self.every}")
+        return self

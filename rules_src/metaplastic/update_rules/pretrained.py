@@ -1,0 +1,25 @@
+"""Where the theta files lie that come with the project."""
+
+from pathlib import Path
+
+import metaplastic
+from metaplastic.io.errors import InputError
+
+PACKAGE = Path(metaplastic.__file__).parent
+FOLDERS = (PACKAGE / "pretrained", PACKAGE.parents[1] / "data/pretrained")
+"""In an installed wheel and in a checkout."""
+DEFAULT = "quill"
+"""The rule to use where none is named."""
+
+
+def pretrained_file(name: str) -> Path:
+    """The theta file of the rule `name`.
+
+    Raises:
+        InputError: no such rule came with this installation.
+    """
+    found = {file.stem: file for folder in reversed(FOLDERS) for file in sorted(folder.glob("*.safetensors"))}
+    if name not in found:
+        mend = f"take one of: {', '.join(sorted(found))}" if found else "meta-train one and give the path of its theta"
+        raise InputError(f"no pretrained rule {name!r} in {' or '.join(map(str, FOLDERS))}; {mend}")
+    return found[name]

@@ -1,0 +1,192 @@
+"""The rule of Metz et al. 2019: a per-neuron network of convolutions over the order of examples and of units.
+
+Where the paper leaves a detail open, recorded numbers of the released code decide (see the stage `replay`).
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from metaplastic.update_rules.affine import initial_affine, normalise
+from metaplastic.update_rules.learned import Error, Hidden, NeuronLocalRule, WeightReadouts
+from metaplastic.update_rules.neuron_inputs import unit_identity
+from metaplastic.update_rules.spec import Published
+from metaplastic.update_rules.weight_change import LOWER_READOUTS, TERMS, UPPER_READOUTS, Mix
+
+INPUTS = 4
+"""Normalised inputs of a unit besides its error signal: x, z, and the sine and cosine of its place."""
+UNIT_INPUTS = 9
+"""Inputs of a unit that are not normalised: weight statistics (8) and bias (1)."""
+COEFFICIENT = 0.1
+"""Initial coefficient of each term."""
+
+
+class Convolution(NamedTuple):
+    """A convolution with zero padding, as wide on both sides."""
+
+    kernel: Float[Array, "width in_channels out_channels"]
+    bias: Float[Array, " out_channels"]
+
+    def __call__(self, a: Float[Array, "row length in_channels"]) -> Float[Array, "row length out_channels"]:
+        """Cross-correlate along the middle axis and add the bias."""
+        return cross_correlation(a, self.kernel) + self.bias
+
+
+@jax.custom_vjp
+def cross_correlation(
+    a: Float[Array, "row length in_channels"], kernel: Float[Array, "width in_channels out_channels"]
+) -> Float[Array, "row length out_channels"]:
+    """Cross-correlate along the middle axis, with zero padding.
+
+    Its gradient is written out because that of the kernel is a convolution as wide as the input, which XLA on CPU runs
+    in a loop over inner steps without its fast library: many times slower than matrix products.
+    """
+    return jax.lax.conv_general_dilated(a, kernel, (1,), "SAME", dimension_numbers=("NHC", "HIO", "NHC"))
+
+
+Operands = tuple[Float[Array, "row length in_channels"], Float[Array, "width in_channels out_channels"]]
+
+
+def _cross_correlation_forward(
+    a: Float[Array, "row length in_channels"], kernel: Float[Array, "width in_channels out_channels"]
+) -> tuple[Float[Array, "row length out_channels"], Operands]:
+    return cross_correlation(a, kernel), (a, kernel)
+
+
+def _cross_correlation_backward(operands: Operands, g: Float[Array, "row length out_channels"]) -> Operands:
+    a, kernel = operands
+    width, length = len(kernel), a.shape[1]
+    padded = jnp.pad(g, ((0, 0), (width // 2, width // 2), (0, 0)))
+    shifted = [padded[:, start : start + length].reshape(-1, g.shape[2]) for start in reversed(range(width))]
+    to_kernel = jnp.stack([a.reshape(-1, a.shape[2]).T @ each for each in shifted])
+    return cross_correlation(g, kernel[::-1].swapaxes(1, 2)), to_kernel
+
+
+cross_correlation.defvjp(_cross_correlation_forward, _cross_correlation_backward)
+
+
+class NormalisedConvolution(NamedTuple):
+    """Convolution, batch norm with a learned offset and no scale, ReLU."""
+
+    convolution: Convolution
+    offset: Float[Array, " out_channels"]
+
+    def __call__(self, a: Float[Array, "row length in_channels"]) -> Float[Array, "row length out_channels"]:
+        """Apply the three along the middle axis; the normalisation would subtract the convolution's bias again."""
+        return jax.nn.relu(normalise(cross_correlation(a, self.convolution.kernel), axes=(0, 1)) + self.offset)
+
+
+class TopError(NamedTuple):
+    """The error signal at the top. Its middle part takes units for channels: theta fixes the number of features."""
+
+    expand: NormalisedConvolution
+    across_units: tuple[NormalisedConvolution, ...]
+    refine: tuple[NormalisedConvolution, ...]
+    reduce: Convolution
+
+    def __call__(self, features: Float[Array, "batch unit"]) -> Error:
+        """Error signal [error channel, batch, unit]."""
+        a = self.expand(features.T[..., None])
+        a = a.swapaxes(0, 2)
+        for convolution in self.across_units:
+            a = convolution(a)
+        a = a.swapaxes(0, 2)
+        for convolution in self.refine:
+            a = convolution(a)
+        return self.reduce(a).transpose(2, 1, 0)
+
+
+class Block(NamedTuple):
+    """A convolution over the batch and a residual pair of convolutions over units."""
+
+    over_batch: NormalisedConvolution
+    over_units: tuple[NormalisedConvolution, NormalisedConvolution]
+
+    def __call__(self, a: Float[Array, "unit batch in_channels"]) -> Float[Array, "batch unit out_channels"]:
+        """Let examples, then units, exchange information."""
+        a = self.over_batch(a).swapaxes(0, 1)
+        first, second = self.over_units
+        return a + second(first(a))
+
+
+class PublishedRule(NeuronLocalRule):
+    """The published learned rule; see the module's description."""
+
+    top: TopError
+    input_offset: Float[Array, " normalised_inputs"]
+    """Offset of the batch norm of x, z, unit identity and error signal."""
+    blocks: tuple[Block, Block]
+    fixed_rate: float = eqx.field(static=True)
+
+    @property
+    def rate(self) -> Float[Array, ""]:
+        """Size of an inner step; not learned."""
+        return jnp.asarray(self.fixed_rate)
+
+    def top_error(self, features: Float[Array, "batch unit"]) -> Error:
+        """The error signal that enters the top layer."""
+        return self.top(features)
+
+    def update_network(
+        self,
+        x: Float[Array, "batch unit"],
+        z: Float[Array, "batch unit"],
+        error: Error,
+        bias: Float[Array, " unit"],
+        statistics: Float[Array, "8 unit"],
+    ) -> Hidden:
+        """Hidden channels of a level's units."""
+        identity = jnp.broadcast_to(unit_identity(x.shape[1]).T[:, None].astype(x.dtype), (*x.T.shape, 2))
+        signals = jnp.concatenate([x.T[..., None], z.T[..., None], identity, error.T], -1)
+        of_unit = jnp.concatenate([statistics, bias[None]]).T[:, None]
+        of_unit = jnp.broadcast_to(of_unit, (*x.T.shape, UNIT_INPUTS))
+        first, second = self.blocks
+        a = first(jnp.concatenate([of_unit, normalise(signals, axes=(0, 1)) + self.input_offset], -1))
+        a = second(a.swapaxes(0, 1))
+        return a.reshape(-1, a.shape[-1]).T
+
+
+def build(spec: Published, key: PRNGKeyArray) -> PublishedRule:
+    """The rule at its initial theta: truncated normal kernels of variance 1/fan-in, no offsets, equal coefficients."""
+    keys: Iterator[PRNGKeyArray] = iter(jax.random.split(key, 32))
+    channels, error_channels, features = spec.channels, spec.error_channels, spec.features
+
+    def convolution(width: int, in_channels: int, out_channels: int) -> Convolution:
+        scale = (width * in_channels) ** -0.5
+        kernel = scale * jax.random.truncated_normal(next(keys), -2.0, 2.0, (width, in_channels, out_channels))
+        return Convolution(kernel, jnp.zeros(out_channels))
+
+    def normalised(width: int, in_channels: int, out_channels: int) -> NormalisedConvolution:
+        return NormalisedConvolution(convolution(width, in_channels, out_channels), jnp.zeros(out_channels))
+
+    def block(in_channels: int) -> Block:
+        over_units = normalised(3, channels, channels), normalised(3, channels, channels)
+        return Block(normalised(3, in_channels, channels), over_units)
+
+    def readouts() -> WeightReadouts:
+        return WeightReadouts(
+            lower=initial_affine(next(keys), channels, LOWER_READOUTS * spec.readout_channels),
+            upper=initial_affine(next(keys), channels, UPPER_READOUTS * spec.readout_channels),
+            mix=Mix(jnp.full(len(TERMS), COEFFICIENT), jnp.zeros(())),
+        )
+
+    normalised_inputs = INPUTS + error_channels
+    return PublishedRule(
+        error_out=initial_affine(next(keys), channels, error_channels),
+        forward=readouts(),
+        backward=None if spec.shared_backward else readouts(),
+        bias_readout=initial_affine(next(keys), channels, 1),
+        top=TopError(
+            expand=normalised(5, 1, channels),
+            across_units=(normalised(3, features, features), normalised(3, features, features)),
+            refine=(normalised(3, channels, channels), normalised(3, channels, channels)),
+            reduce=convolution(3, channels, error_channels),
+        ),
+        input_offset=jnp.zeros(normalised_inputs),
+        blocks=(block(UNIT_INPUTS + normalised_inputs), block(channels)),
+        fixed_rate=spec.rate,
+    )

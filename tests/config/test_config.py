@@ -1,0 +1,334 @@
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from known import known
+from metaplastic.config.base import canonical_json, same_section, short_hash
+from metaplastic.config.schema import MARKER, json_schema, reference
+from metaplastic.config.study import Config, load, meta_train_folders
+from metaplastic.io.errors import InputError
+from metaplastic.meta_train.spec import MetaTrain
+from metaplastic.update_rules.spec import MetaTrained, Oja
+
+from workflow.fingerprint import closure
+
+FOLDER = Path(__file__).parents[2] / "config"
+
+
+def changed(place: str, value: object) -> dict[str, Any]:
+    config = known()
+    *above, last = place.split(".")
+    node = config
+    for key in above:
+        node = node.setdefault(key, {})
+    node[last] = value
+    return config
+
+
+def test_the_default_config_is_valid():
+    assert isinstance(load(known()), Config)
+    assert isinstance(load(yaml.safe_load((FOLDER / "config.yaml").read_text())), Config)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("datasets.mnist-5k.sidee", 3, "unknown key 'datasets.mnist-5k.sidee'; did you mean 'side'?"),
+        ("rules.oja.raet", 1.0, "unknown key 'rules.oja.raet'; did you mean 'rate'?"),
+        ("aply", {}, "unknown key 'aply'; did you mean 'apply'?"),
+        (
+            "meta_train.compact-letters.optimiser.speed",
+            1.0,
+            "unknown key 'meta_train.compact-letters.optimiser.speed'; valid: clip, learning_rate, warmup",
+        ),
+        ("base_models.small", {"features": 3}, "missing key 'base_models.small.hidden'"),
+        ("rules.oja", {"rate": 1.0}, "missing key 'rules.oja.kind'"),
+        ("rules.learned", {"kind": "meta-trained"}, "missing key 'rules.learned.run'"),
+        ("rules.oja.kind", "oya", "rules.oja.kind: unknown 'oya'; did you mean 'oja'?"),
+        ("datasets.digits.source", "no", "datasets.digits.source: unknown 'no'; valid: celeba, cifar-10, digits, "),
+        (
+            "datasets.mine",
+            {"source": "file", "path": "a.xls"},
+            "datasets.mine.path: has to end in .npz, .csv or .parquet",
+        ),
+        (
+            "datasets.mine",
+            {"source": "file", "path": "a.csv", "label": "b", "features": ["a", "b"]},
+            "datasets.mine: 'b' is used twice among features, label and split",
+        ),
+        (
+            "datasets.mine",
+            {"source": "file", "path": "a.npz", "label": "x"},
+            "datasets.mine: 'x' is used twice among features, label and split",
+        ),
+        (
+            "datasets.mine",
+            {"source": "file", "path": "a.npz", "features": ["a", "b"]},
+            "datasets.mine: features: a .npz has one array of features, name that one alone",
+        ),
+        (
+            "datasets.mine",
+            {"source": "file", "path": "a.csv", "side": 7},
+            "datasets.mine: side: only a .npz holds images",
+        ),
+        (
+            "studies.default.datasets",
+            ["digit"],
+            "studies.default.datasets: 'digit' is no key of datasets; did you mean 'digits'?",
+        ),
+        ("embeddings.oja", {"kind": "pca"}, "embeddings.oja: the name is taken by rules.oja; rename one of them"),
+        ("run", ["defualt"], "run: 'defualt' is no key of studies; did you mean 'default'?"),
+        ("run", [], "run: List should have at least 1 item"),
+        (
+            "studies.apply-rule",
+            {"datasets": ["digits"]},
+            "studies.apply-rule: the name is that of a rule of the workflow",
+        ),
+        (
+            "studies.default.base_models",
+            [],
+            "studies.default.base_models: rules need networks to train; list at least one",
+        ),
+        ("studies.mine", {"datasets": ["digits"]}, "studies.mine: neither rules nor embeddings; list at least one"),
+        ("studies.default.rules", ["oja", "oja"], "studies.default.rules: 'oja' is listed twice"),
+        (
+            "rules.learned.meta_step",
+            120,
+            "rules.learned.meta_step: 120 is no snapshot of 'compact-letters'; the nearest that it keeps is 100",
+        ),
+        ("embeddings.vae.steps", [50, 200], "embeddings.vae: steps: 50 is no multiple of every, 100"),
+        ("rules.learned.run", "x", "rules.learned.run: 'x' is no key of meta_train; valid: compact-letters"),
+        (
+            "meta_train.compact-letters.tasks.sources",
+            {"a": {"kind": "images", "dataset": "digit"}},
+            "meta_train.compact-letters.tasks.sources.a.dataset: 'digit' is no key of datasets; did you mean 'digits'?",
+        ),
+        (
+            "meta_train.compact-letters.tasks.sources",
+            {"a": {"kind": "projections", "dataset": "movie-sentences"}},
+            "meta_train.compact-letters.tasks.sources.a.dataset: 'movie-sentences' has no images",
+        ),
+        (
+            "meta_train.compact-letters.tasks.sources",
+            {"a": {"kind": "gausians"}},
+            "meta_train.compact-letters.tasks.sources.a.kind: unknown 'gausians'; did you mean 'gaussians'?",
+        ),
+        (
+            "meta_train.compact-letters.tasks.sources",
+            {"a": {"kind": "gaussians", "weight": 0}},
+            "meta_train.compact-letters.tasks.sources.a.weight: Input should be greater than 0, got 0",
+        ),
+        ("meta_train.compact-letters.tasks.sources", {}, "meta_train.compact-letters.tasks.sources: Dictionary should"),
+        (
+            "meta_train.compact-letters.held_out.kinds",
+            ["words"],
+            "meta_train.compact-letters: held_out.kinds: 'words' is no key of tasks.sources; valid: letters",
+        ),
+        (
+            "meta_train.compact-letters.held_out.kinds",
+            ["letters"],
+            "meta_train.compact-letters: held_out.kinds: no source is left to train on; list fewer",
+        ),
+        (
+            "meta_train.compact-letters.tasks.sources",
+            {"digits": {"kind": "gaussians"}},
+            "meta_train.compact-letters: held_out.datasets: 'digits' is the name of one of tasks.sources too; rename",
+        ),
+        (
+            "meta_train.compact-letters.tasks.sources",
+            {f"a{i}": {"kind": "words"} for i in range(9)},
+            "meta_train.compact-letters: parallel_tasks: 9 sources with 1 base_models take at least 9",
+        ),
+        ("datasets.Bad Name", {"source": "digits"}, "datasets.Bad Name: a name has lower-case letters and digits"),
+        ("results", 3, "results: Input should be a valid string, got 3"),
+        ("datasets", None, "datasets: Input should be a valid dictionary, got None"),
+        ("apply.inner_steps", [3, 2], "apply.inner_steps: has to be a non-empty increasing list, got [3, 2]"),
+        ("few_shot.shots", [1, "two"], "few_shot.shots.1: Input should be a valid integer, got 'two'"),
+        ("few_shot.shots", [1, True], "few_shot.shots.1: Input should be a valid integer, got True"),
+        ("few_shot.draws", "5", "few_shot.draws: Input should be a valid integer, got '5', which is text; write 5"),
+        (
+            "meta_train.compact-letters.unroll.truncation",
+            400,
+            "meta_train.compact-letters.unroll: truncation <= shortest <= longest has to hold",
+        ),
+        (
+            "meta_train.compact-letters.unroll",
+            {"truncations": [4, 6], "objective_every": 4},
+            "meta_train.compact-letters.unroll: objective_every: 4 does not divide a truncation of 6",
+        ),
+        (
+            "meta_train.compact-letters.unroll.longest_at_first",
+            10,
+            "meta_train.compact-letters.unroll: shortest <= longest_at_first < longest has to hold",
+        ),
+        (
+            "meta_train.compact-letters.gradient",
+            {"kind": "es"},
+            "meta_train.compact-letters.gradient.kind: unknown 'es'",
+        ),
+        (
+            "meta_train.compact-letters.microbatches",
+            3,
+            "meta_train.compact-letters: microbatches: 3 does not divide 8 parallel_tasks of a base model",
+        ),
+        (
+            "meta_train.compact-letters.rule",
+            {"kind": "published", "features": 16},
+            "meta_train.compact-letters: base_models.features: has to be rule.features, 16",
+        ),
+        (
+            "meta_train.compact-letters",
+            known()["meta_train"]["compact-letters"] | {"rule": {"kind": "polynomial"}, "precision": "bfloat16"},
+            "meta_train.compact-letters: precision: a polynomial rule has no update network",
+        ),
+        (
+            "meta_train.compact-letters.base_models",
+            [{"hidden": [width], "features": 32} for width in (16, 32, 64)],
+            "meta_train.compact-letters: parallel_tasks: 8 cannot be shared out over 3 base_models",
+        ),
+        (
+            "meta_train.compact-letters.keep",
+            {"every": 2, "milestones": 3},
+            "meta_train.compact-letters.keep: milestones: 3 is no multiple of every, 2",
+        ),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_it(place: str, value: object, message: str):
+    with pytest.raises(InputError) as caught:
+        load(changed(place, value))
+    assert str(caught.value).startswith(f"config: {message}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "plain"), [("3e-3", "0.003"), ("1e3", "1000"), ("25e-17", "0.00000000000000025")])
+def test_a_number_that_yaml_reads_as_text_is_written_out(text: str, plain: str):
+    config = changed("rules.oja.rate", yaml.safe_load(text))
+    with pytest.raises(InputError, match=rf"got '{text}', which is text; write {re.escape(plain)} \("):
+        load(config)
+    assert load(changed("rules.oja.rate", yaml.safe_load(plain)))
+
+
+def test_several_errors_are_counted():
+    config = changed("apply.seeds", 0) | {"few_shot": {"draws": 0}}
+    with pytest.raises(InputError, match=r"\(and 1 more\)$"):
+        load(config)
+
+
+@pytest.mark.parametrize(("keys", "watched"), [({}, False), ({"side": 7}, True)])
+def test_a_file_can_be_watched_if_it_has_to_hold_images(keys: dict[str, int], watched: bool):
+    config = changed("datasets.mine", {"source": "file", "path": "a.npz", **keys})
+    config["meta_train"]["compact-letters"]["held_out"]["datasets"] = ["mine"]
+    if watched:
+        assert load(config)
+    else:
+        with pytest.raises(InputError, match=r"held_out\.datasets: 'mine' has no images"):
+            load(config)
+
+
+def test_an_empty_config():
+    with pytest.raises(InputError, match="config: missing key 'run'"):
+        load({})
+
+
+def test_equal_sections_have_equal_text_whatever_their_defaults_and_order():
+    text = canonical_json(Oja.model_validate({"kind": "oja"}))
+    assert text == canonical_json(Oja.model_validate({"rate": 1.0, "kind": "oja"}))
+    assert text == canonical_json(Oja.model_validate_json(text))
+    assert json.loads(text) == {"kind": "oja", "rate": 1.0}
+
+
+def test_an_integer_where_a_number_is_due_is_the_same_number():
+    one, also_one = (Oja.model_validate({"kind": "oja", "rate": rate}) for rate in (1, 1.0))
+    assert short_hash(canonical_json(one)) == short_hash(canonical_json(also_one))
+
+
+def test_a_section_of_an_earlier_version_is_the_same_if_what_is_new_is_at_its_default():
+    section = MetaTrain.model_validate(known()["meta_train"]["compact-letters"])
+    now, earlier = canonical_json(section, without=["keep"]), json.loads(canonical_json(section, without=["keep"]))
+    del earlier["precision"]
+    assert same_section(MetaTrain, json.dumps(earlier), now)
+    # A default that has changed since, and a key that is gone.
+    assert not same_section(MetaTrain, json.dumps(earlier | {"batch": 17}), now)
+    assert not same_section(MetaTrain, json.dumps(earlier | {"gone": 1}), now)
+
+
+def test_config_holds_data_and_checks_alone():
+    """What computes results belongs where fingerprints see it; the workflow's own side may plan."""
+    planning = {"base.py", "study.py", "schema.py", "files.py"}
+    package = FOLDER.parent / "rules_src/metaplastic"
+    for file in sorted([*package.rglob("spec.py"), *(package / "config").glob("*.py")]):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef) and file.name not in planning:
+                checks = {getattr(getattr(d, "func", d), "id", "") for d in node.decorator_list}
+                assert "model_validator" in checks or node.name in {"_known_suffix"}, f"{file.name}: {node.name}"
+
+
+def test_no_stage_reads_what_only_the_workflow_plans_with():
+    package = FOLDER.parent / "rules_src/metaplastic"
+    for stage in sorted((package / "stages").glob("[a-z]*.py")):
+        assert "metaplastic.config.study" not in closure(package, f"metaplastic.stages.{stage.stem}")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "same"),
+    [
+        ("meta_train.compact-letters.meta_steps", 401, False),
+        ("meta_train.compact-letters.seed", 0, True),
+        ("datasets.letters.side", 20, False),
+        ("datasets.digits.split_seed", 1, False),
+        ("datasets.movie-sentences.vocabulary", 9, True),
+        ("data.mirror", "elsewhere", True),
+        ("apply.seeds", 3, True),
+        ("meta_train.compact-letters.keep", {"newest": 5}, True),
+        ("meta_train.compact-letters.batch", 16, True),
+        ("meta_train.compact-letters.batch", 17, False),
+    ],
+)
+def test_the_folder_of_a_run_follows_what_the_run_reads(place: str, value: object, same: bool):
+    before = next(iter(meta_train_folders(load(known()), "compact-letters")))
+    assert re.fullmatch(r"compact-letters-[0-9a-f]{8}/seed-0", before)
+    assert (next(iter(meta_train_folders(load(changed(place, value)), "compact-letters"))) == before) == same
+
+
+def test_each_seed_of_a_run_is_a_run_of_its_own_that_further_ones_leave_alone():
+    few, more, later = (
+        meta_train_folders(load(changed(f"meta_train.compact-letters.{key}", number)), "compact-letters")
+        for key, number in (("seeds", 2), ("seeds", 3), ("seed", 2))
+    )
+    assert list(few) == list(more)[:2]
+    assert next(iter(later)) == list(more)[2]
+    assert [(spec.seed, spec.seeds) for spec in more.values()] == [(0, 1), (1, 1), (2, 1)]
+    assert all(few[folder] == more[folder] for folder in few)
+
+
+def test_the_default_study_meta_trains_several_seeds() -> None:
+    default = load(yaml.safe_load((FOLDER / "config.yaml").read_text()))
+    (run,) = {rule.run for rule in default.rules.values() if isinstance(rule, MetaTrained)}
+    assert len(meta_train_folders(default, run)) >= 3
+
+
+def test_the_schema_file_is_what_the_models_say():
+    assert json.loads((FOLDER / "schema.json").read_text()) == json_schema(), "run: make schema"
+
+
+def test_the_readme_is_what_the_models_say():
+    _, marker, tables = (FOLDER / "README.md").read_text().partition(MARKER)
+    assert marker
+    assert tables.strip() == reference().strip(), "run: make schema"
+
+
+def test_every_link_of_the_readme_has_its_section():
+    text = (FOLDER / "README.md").read_text()
+    sections = {heading.lower() for heading in re.findall(r"^### (\w+)$", text, re.MULTILINE)}
+    assert set(re.findall(r"\]\(#(\w+)\)", text)) == sections - {"config"}
+
+
+def test_the_schema_agrees_with_the_models():
+    jsonschema.validate(known(), json_schema())
+    with pytest.raises(jsonschema.ValidationError, match="sidee"):
+        jsonschema.validate(changed("datasets.mnist-5k.sidee", 3), json_schema())

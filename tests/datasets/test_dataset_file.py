@@ -1,0 +1,493 @@
+"""One set of examples in each of the three formats, then everything that is refused."""
+
+import os
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from metaplastic.datasets.arrays import load_inputs
+from metaplastic.datasets.sources.fetch import Fetch, sha256
+from metaplastic.datasets.spec import File
+from metaplastic.datasets.user import file, labels, tables
+from metaplastic.io.errors import InputError
+from pyarrow import csv, parquet
+
+UNUSED = Fetch(Path("unused"))
+FORMATS = ["npz", "csv", "parquet"]
+RNG = np.random.default_rng(0)
+X = RNG.normal([1e6, -2, 0], [1000, 1, 0.001], (30, 3)).round(6)
+Y = np.array(["ruby", "jade", "ruby"] * 10)
+PARTS = np.array(["train", "train", "test", "train", "test"] * 6)
+
+
+def write(path: Path, columns: dict[str, Any]) -> Path:
+    """Columns as they are; as a `.npz` those that are no label or split become `x`."""
+    if path.suffix == ".npz":
+        others = {name: columns[name] for name in ("y", "part") if name in columns}
+        np.savez(path, x=np.stack([value for name, value in columns.items() if name not in others], 1), **others)
+    elif path.suffix == ".csv":
+        csv.write_csv(pa.table(columns), path)
+    else:
+        parquet.write_table(pa.table(columns), path)
+    return path
+
+
+def gems(**more: Any) -> dict[str, Any]:
+    return {"a": X[:, 0], "b": X[:, 1], "c": X[:, 2], "y": Y} | more
+
+
+def prepare(path: Path | str, **keys: Any):
+    return file.prepare(File.model_validate({"source": "file", "path": str(path), **keys}), UNUSED)
+
+
+def refused(path: Path, **keys: Any) -> str:
+    """What the error says after the name of the file."""
+    with pytest.raises(InputError) as error:
+        prepare(path, **keys)
+    message = str(error.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message.removeprefix(f"{path}: ")
+
+
+def table(folder: Path, text: str | bytes) -> Path:
+    path = folder / "gems.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_each_format_gives_the_same_dataset(tmp_path, suffix):
+    path = write(tmp_path / f"gems.{suffix}", gems())
+    dataset = prepare(path, standardise=False)
+    assert dataset.feature.dims == ("example", "column")
+    assert dataset.feature.dtype == np.float32
+    np.testing.assert_array_equal(dataset.feature, X.astype(np.float32))
+    assert dataset.class_names == ["jade", "ruby"]
+    np.testing.assert_array_equal(dataset.label, Y == "ruby")
+    assert [int((dataset.label[dataset.split == 1] == label).sum()) for label in (0, 1)] == [4, 8]
+    assert (dataset.modality, dataset.n_train, dataset.n_test) == ("table", 18, 12)
+    assert dataset.columns == ([] if suffix == "npz" else ["a", "b", "c"])
+    assert dataset.checksum == [f"{sha256(path.read_bytes())}  gems.{suffix}"]
+    inputs = load_inputs(dataset)
+    np.testing.assert_array_equal(inputs.inputs, dataset.feature)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_features_are_standardised_by_the_training_split(tmp_path, suffix):
+    dataset = prepare(write(tmp_path / f"gems.{suffix}", gems(part=PARTS)), split="part")
+    train = PARTS == "train"
+    np.testing.assert_array_equal(dataset.split, ~train)
+    np.testing.assert_allclose(dataset.feature, (X - X[train].mean(0)) / X[train].std(0), rtol=1e-4, atol=1e-6)
+    assert dataset.feature.values[train].mean(0) == pytest.approx(0, abs=1e-6)
+    assert dataset.feature.values[train].std(0) == pytest.approx(1, rel=1e-6)
+
+
+def test_a_feature_that_is_constant_in_training_is_only_centred(tmp_path):
+    constant = np.where(PARTS == "train", 0.1, 0.6)
+    dataset = prepare(write(tmp_path / "gems.csv", gems(part=PARTS, d=constant)), split="part")
+    assert dataset.feature[:, 3].values == pytest.approx(constant - 0.1)
+
+
+def test_the_same_file_and_seed_give_the_same_dataset(tmp_path):
+    path = write(tmp_path / "gems.csv", gems())
+    assert prepare(path).identical(prepare(path))
+    other = prepare(path, split_seed=1, test_fraction=0.5)
+    assert other.n_test == 15
+    assert (other.split != prepare(path, test_fraction=0.5).split).any()
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (np.array([10, 9, 100] * 10), ["9", "10", "100"]),
+        (np.array([-1, 3, 3] * 10, np.int8), ["-1", "3"]),
+        (np.array(["b", "10", "a"] * 10), ["10", "a", "b"]),
+        (np.array(["NA", "null", "é\n"] * 10), ["NA", "null", "é\n"]),
+    ],
+)
+def test_labels_are_integers_or_text(tmp_path, suffix, labels, names):
+    dataset = prepare(write(tmp_path / f"gems.{suffix}", gems(y=labels)))
+    assert dataset.class_names == names
+    assert [names[label] for label in dataset.label.values] == [str(label) for label in labels]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_split_of_numbers(tmp_path, suffix):
+    dataset = prepare(write(tmp_path / f"gems.{suffix}", gems(part=(PARTS == "test").astype(int))), split="part")
+    np.testing.assert_array_equal(dataset.split, PARTS == "test")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_listed_columns_come_in_the_order_of_the_list(tmp_path, suffix):
+    path = write(tmp_path / f"gems.{suffix}", gems(note=np.array(["?"] * 30)))
+    dataset = prepare(path, features=["c", "a"], standardise=False)
+    assert dataset.columns == ["c", "a"]
+    np.testing.assert_array_equal(dataset.feature, X[:, [2, 0]].astype(np.float32))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_integers_and_booleans_are_numbers(tmp_path, suffix):
+    path = write(tmp_path / f"gems.{suffix}", {"a": np.arange(30), "b": np.arange(30) > 3, "y": Y})
+    feature = prepare(path, standardise=False).feature.values
+    np.testing.assert_array_equal(feature, np.stack([np.arange(30), np.arange(30) > 3], 1))
+
+
+def test_a_spreadsheet_s_csv(tmp_path):
+    text = "\ufeff" + "\r\n".join(["a,y,b", *(f'{i}.5,"x, {i % 2}",-1e{i}' for i in range(10)), "", ""])
+    dataset = prepare(table(tmp_path, text), standardise=False)
+    assert dataset.columns == ["a", "b"]
+    assert dataset.class_names == ["x, 0", "x, 1"]
+    assert dataset.feature.values[3].tolist() == [3.5, -1000]
+
+
+def test_categories_and_the_index_of_pandas(tmp_path):
+    columns = gems(y=pa.array(Y).dictionary_encode(), __index_level_0__=np.arange(30))
+    stored = pa.table(columns).replace_schema_metadata({"pandas": '{"index_columns": ["__index_level_0__"]}'})
+    parquet.write_table(stored, tmp_path / "gems.parquet", row_group_size=7)
+    dataset = prepare(tmp_path / "gems.parquet")
+    assert dataset.columns == ["a", "b", "c"]
+    assert dataset.class_names == ["jade", "ruby"]
+    np.testing.assert_array_equal(dataset.label, Y == "ruby")
+
+
+@pytest.mark.parametrize("index", [pa.int8(), pa.uint8(), pa.int32()])
+def test_categories_of_any_index_may_be_unused_or_missing(tmp_path, index):
+    indices = np.array([2, 0, 2] * 10)
+    labels = pa.DictionaryArray.from_arrays(pa.array(indices, index), ["jade", "opal", "ruby"])
+    assert prepare(write(tmp_path / "gems.parquet", gems(y=labels))).class_names == ["jade", "ruby"]
+    missing = pa.DictionaryArray.from_arrays(pa.array([None, *indices[1:]], index), ["jade", "opal", "ruby"])
+    assert refused(write(tmp_path / "gems.parquet", gems(y=missing))).startswith("column 'y': 1 missing; ")
+
+
+@pytest.mark.parametrize("shape", [(20, 6, 8), (20, 6, 8, 1), (20, 6, 8, 3)])
+def test_uint8_arrays_of_three_or_four_axes_are_images(tmp_path, shape):
+    images = RNG.integers(0, 256, shape, np.uint8)
+    path = tmp_path / "gems.npz"
+    np.savez(path, x=images, y=np.arange(20) % 2)
+    dataset = prepare(path)
+    assert (dataset.modality, dataset.image.shape) == ("image", (*shape[:3], shape[3] if shape[3:] else 1))
+    np.testing.assert_array_equal(dataset.image.values.reshape(shape), images)
+    small = prepare(path, side=2).image
+    assert small.shape == (20, 2, 2, dataset.image.shape[3])
+    assert small.values[0, 0, 0, 0] == pytest.approx(dataset.image.values[0, :3, :4, 0].mean(), abs=0.51)
+
+
+@pytest.mark.parametrize(
+    "values", [np.arange(120, dtype=np.uint8).reshape(20, 6), np.arange(240, dtype=np.float16).reshape(20, 3, 4)]
+)
+def test_other_arrays_are_rows_of_features(tmp_path, values):
+    np.savez(tmp_path / "gems.npz", rows=values, kind=np.arange(20) % 2)
+    dataset = prepare(tmp_path / "gems.npz", features=["rows"], label="kind", standardise=False)
+    np.testing.assert_array_equal(dataset.feature, values.reshape(20, -1))
+
+
+def test_absent_files_and_folders_are_refused(tmp_path):
+    assert refused(tmp_path / "none.csv").startswith("no such file")
+    (tmp_path / "folder.csv").mkdir()
+    assert refused(tmp_path / "folder.csv") == "a folder; give a file"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_empty_and_too_large_files_are_refused(tmp_path, suffix):
+    path = tmp_path / f"gems.{suffix}"
+    path.touch()
+    assert refused(path) == "empty; give a file with examples"
+    os.truncate(path, file.LIMIT + 1)
+    assert refused(path).startswith(f"{file.LIMIT + 1} bytes, more than the {file.LIMIT} that are read")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_absent_labels_features_and_splits_are_refused(tmp_path, suffix):
+    path, what = write(tmp_path / f"gems.{suffix}", gems()), "array" if suffix == "npz" else "column"
+    held = "'x', 'y'" if suffix == "npz" else "'a', 'b', 'c', 'y'"
+    assert refused(path, label="kind") == f"no {what} 'kind'; it holds {held}"
+    assert refused(path, features=["d"]).startswith(f"no {what} 'd'; ")
+    assert refused(path, split="part").startswith(f"no {what} 'part'; ")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_counted(tmp_path, suffix, value):
+    values = X[:, 1].copy()
+    values[[3, 8]] = value
+    where = "array 'x'" if suffix == "npz" else "column 'b'"
+    message = refused(write(tmp_path / f"gems.{suffix}", gems(b=values)))
+    assert message.startswith(f"{where}: 2 values missing, NaN or infinite; ")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("kind", [pa.int64(), pa.float32(), pa.bool_(), pa.null()])
+def test_missing_values_are_counted(tmp_path, suffix, kind):
+    values = [None] * 30 if pa.types.is_null(kind) else [None, kind == pa.bool_() or 1] * 15
+    message = refused(write(tmp_path / f"gems.{suffix}", gems(b=pa.array(values, kind))))
+    assert message.startswith(f"column 'b': {values.count(None)} values missing, NaN or infinite; ")
+
+
+@pytest.mark.parametrize("cell", ["", "NA", "nan", "NaN", "null"])
+def test_cells_of_a_csv_that_say_nothing_are_missing_values(tmp_path, cell):
+    text = "a,b,y\n" + "1,2,u\n" * 5 + f"{cell},2,v\n" * 5
+    assert refused(table(tmp_path, text)).startswith("column 'a': 5 values missing, NaN or infinite; ")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_missing_labels_and_splits_are_counted(tmp_path, suffix):
+    what = "array" if suffix == "npz" else "column"
+    path = write(tmp_path / f"gems.{suffix}", gems(y=np.where(Y == "ruby", "", Y)))
+    assert refused(path) == f"{what} 'y': 20 missing; fill them or drop their examples"
+    path = write(tmp_path / f"gems.{suffix}", gems(part=np.where(PARTS == "test", "", PARTS)))
+    assert refused(path, split="part").startswith(f"{what} 'part': 12 missing; ")
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "example"),
+    [
+        (["1", "2", "many"], "string", "'many'"),
+        (["2020-01-01"] * 3, "date32[day]", "datetime.date(2020, 1, 1)"),
+    ],
+)
+def test_columns_that_are_not_numeric_are_refused(tmp_path, column, kind, example):
+    text = "a,b,y\n" + "".join(f"1,{cell},u\n1,{cell},v\n" for cell in column)
+    message = refused(table(tmp_path, text))
+    assert message.startswith(f"column 'b': not numeric but of type {kind}, as in {example}; drop it, or list")
+
+
+def test_texts_and_lists_in_a_parquet_are_not_numeric(tmp_path):
+    path = write(tmp_path / "gems.parquet", gems(b=Y))
+    assert refused(path).startswith("column 'b': not numeric but of type string, as in 'ruby'; ")
+    path = write(tmp_path / "gems.parquet", gems(b=[[1.0]] * 30))
+    assert refused(path).startswith("column 'b': not numeric but of type list<")
+    path = write(tmp_path / "gems.parquet", gems(y=[[1]] * 30))
+    assert refused(path).startswith("column 'y': values of type list<")
+
+
+@pytest.mark.parametrize("suffix", ["npz", "parquet"])
+def test_labels_of_floating_point_are_refused(tmp_path, suffix):
+    assert "'y': values of type double; give integers or text" in refused(
+        write(tmp_path / f"gems.{suffix}", gems(y=np.arange(30) / 2))
+    )
+
+
+def test_a_csv_whose_labels_are_all_different_has_too_few_of_each(tmp_path):
+    path = write(tmp_path / "gems.csv", gems(y=np.arange(30) / 2))
+    assert refused(path).startswith("column 'y': class '0' has too few examples, 1: test_fraction 0.4 leaves ")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_one_class_is_too_few(tmp_path, suffix):
+    what = "array" if suffix == "npz" else "column"
+    path = write(tmp_path / f"gems.{suffix}", gems(y=np.array(["ruby"] * 30)))
+    assert refused(path) == f"{what} 'y': 'ruby' is the only class; give two or more"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize(("part", "kept"), [("training", "train"), ("test", "test")])
+def test_a_given_split_has_every_class_on_both_sides(tmp_path, suffix, part, kept):
+    parts = np.where((Y == "jade") & (kept == PARTS), "test" if kept == "train" else "train", PARTS)
+    what = "array" if suffix == "npz" else "column"
+    message = refused(write(tmp_path / f"gems.{suffix}", gems(part=parts)), split="part")
+    assert message == f"{what} 'part': class 'jade' has no {part} example; give one"
+
+
+@pytest.mark.parametrize(("fraction", "rare"), [(0.4, 1), (0.9, 4), (0.1, 4)])
+def test_a_class_too_small_to_share_out_is_refused(tmp_path, fraction, rare):
+    labels = np.where(np.arange(30) < rare, "opal", Y)
+    message = refused(write(tmp_path / "gems.csv", gems(y=labels)), test_fraction=fraction)
+    assert message.startswith(f"column 'y': class 'opal' has too few examples, {rare}: test_fraction {fraction} leaves")
+
+
+def test_another_word_for_a_split_is_refused(tmp_path):
+    path = write(tmp_path / "gems.csv", gems(part=np.where(PARTS == "test", "held-out", PARTS)))
+    assert (
+        refused(path, split="part")
+        == "column 'part': 'held-out' is no split; give train, test or validation, or 0 or 1"
+    )
+    path = write(tmp_path / "gems.parquet", gems(part=PARTS == "test"))
+    assert refused(path, split="part").startswith("column 'part': 'False' is no split")
+
+
+@pytest.mark.parametrize(("header", "name"), [("a,a,y", "a"), ("y,a,y", "y")])
+def test_columns_of_one_name_are_refused(tmp_path, header, name):
+    assert refused(table(tmp_path, f"{header}\n1,2,3\n")) == f"2 columns are named {name!r}; rename them"
+    stored = pa.table([[1], [2], [3]], names=header.split(","))
+    parquet.write_table(stored, tmp_path / "gems.parquet")
+    assert refused(tmp_path / "gems.parquet") == f"2 columns are named {name!r}; rename them"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,y\n", "a header, but no rows; give examples"),
+        ("a,y", "empty, broken or no CSV file (CSV parse error: Empty CSV file or block"),
+        ("\n\n", "empty, broken or no CSV file (CSV parse error: Empty CSV file or block"),
+        ("y\nu\nv\n", "no columns of features beside 'y'"),
+        (",a,y\n0,1,u\n1,2,v\n", "column 1 has no name; name it, or list the others in features"),
+        ("a;y\n1;u\n2;v\n", "no column 'y'; it holds 'a;y'"),
+        (
+            "a,y\n1,u\n2,v,w\n",
+            "empty, broken or no CSV file (CSV parse error: Row #3: Expected 2 columns, got 3: 2,v,w",
+        ),
+        ("a,y\n1,u\n2\n", "empty, broken or no CSV file (CSV parse error: Row #3: Expected 2 columns, got 1: 2"),
+        ('a,y\n1,"u\n2,v\n', "empty, broken or no CSV file (a quotation mark is never closed); correct it"),
+        (
+            b"a,y\n1,\xff\n2,v\n",
+            "empty, broken or no CSV file (In CSV column #1: Row #2: CSV conversion error to string",
+        ),
+        (b"\xff,y\n1,u\n", "empty, broken or no CSV file ('utf-8' codec can't decode byte 0xff"),
+        ("a,y\n1e999,u\n", "column 'a': 1 values missing, NaN or infinite"),
+    ],
+)
+def test_a_malformed_csv_is_refused(tmp_path, text, message):
+    assert refused(table(tmp_path, text)).startswith(message)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_more_examples_or_numbers_than_are_read_are_refused(tmp_path, monkeypatch, suffix):
+    path = write(tmp_path / f"gems.{suffix}", gems())
+    monkeypatch.setattr(file, "VALUES", 89)
+    assert refused(path).endswith("90 numbers, more than the 89 that are read; give fewer")
+    monkeypatch.setattr(file, "EXAMPLES", 29)
+    assert refused(path).endswith("30 examples, more than the 29 that are read; give fewer")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_more_columns_than_are_read_are_refused(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(tables, "COLUMNS", 3)
+    path = write(tmp_path / f"gems.{suffix}", gems())
+    assert refused(path) == "4 columns, more than the 3 that are read; give fewer"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_more_labels_than_there_can_be_classes_are_refused(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(labels, "CLASSES", 9)
+    message = refused(write(tmp_path / f"gems.{suffix}", gems(y=np.arange(30))))
+    assert message.endswith(": 30 different labels, more than 9; give the column of the classes")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize(
+    ("first", "second"), [("1", " 1"), ("1", "01"), ("+1", "1"), ("jade", "jade "), ("caf\u00e9", "cafe\u0301")]
+)
+def test_labels_that_read_alike_are_refused(tmp_path, suffix, first, second):
+    values = np.array([first, second] * 15)
+    one, other = sorted((first, second))
+    message = refused(write(tmp_path / f"gems.{suffix}", gems(y=values)))
+    assert message.endswith(f": labels {one!r} and {other!r} are two classes, but read alike; write one of them")
+
+
+@pytest.mark.parametrize("values", [["0.5", "1.5"], ["1", "2.0"], ["1e3", "-.5"]])
+def test_numbers_that_are_no_integers_are_no_labels(tmp_path, values):
+    message = refused(write(tmp_path / "gems.csv", gems(y=np.array(values * 15))))
+    assert message.endswith("is a number, but no integer; give integers or text as labels")
+    assert prepare(write(tmp_path / "gems.csv", gems(y=np.array([values[0], "v1.0"] * 15)))).n_train == 18
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_another_mark_between_columns_is_named(tmp_path, mark):
+    message = refused(table(tmp_path, "a,y\n1,u\n2,v\n".replace(",", mark)))
+    assert message == f"no column 'y'; it holds {'a' + mark + 'y'!r}; part columns by commas, not by {mark!r}"
+
+
+def test_decimals_of_a_parquet_are_numbers(tmp_path):
+    values = pa.array([Decimal(f"{index}.25") for index in range(30)])
+    dataset = prepare(write(tmp_path / "gems.parquet", gems(b=values)), standardise=False)
+    np.testing.assert_array_equal(dataset.feature[:, 1], np.arange(30) + 0.25)
+
+
+def test_a_parquet_without_rows_is_refused(tmp_path):
+    path = write(tmp_path / "gems.parquet", {"a": pa.array([], pa.int64()), "y": pa.array([], pa.string())})
+    assert refused(path) == "a header, but no rows; give examples"
+
+
+def test_a_broken_parquet_is_refused(tmp_path):
+    path = write(tmp_path / "gems.parquet", gems())
+    whole = path.read_bytes()
+    for broken in (b"text", whole[:-1], whole[4:], whole[: len(whole) // 2], whole[:8] + bytes(200) + whole[208:]):
+        path.write_bytes(broken)
+        assert refused(path).startswith("empty, broken or no Parquet file (")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"a": np.zeros(300_000), "y": np.arange(300_000) % 2},
+        {"a": np.zeros(20_000), "y": np.array(["u" * 100, "v" * 100] * 10_000)},
+        {"a": np.array(["u" * 10_000] * 2000), "y": np.arange(2000) % 2},
+    ],
+)
+def test_a_parquet_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, columns):
+    path = write(tmp_path / "gems.parquet", columns)
+    limit = path.stat().st_size
+    monkeypatch.setattr(file, "LIMIT", limit)
+    assert refused(path) == f"unpacks to more than {limit} bytes; give fewer examples or columns"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_whatever_damage_a_file_takes_the_error_is_one_line(tmp_path, suffix):
+    rng = np.random.default_rng(0)
+    path = write(tmp_path / f"gems.{suffix}", gems())
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    messages = []
+    for _ in range(60):
+        damaged = whole.copy()
+        damaged[rng.integers(0, len(whole), 2)] = rng.integers(0, 256, 2)
+        path.write_bytes(damaged.tobytes())
+        try:
+            prepare(path)
+        except InputError as error:
+            messages.append(str(error))
+    assert messages
+    assert not any("\n" in message for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": X, "y": Y[:-1]}, "arrays 'x' and 'y' have 30 and 29 examples"),
+        ({"x": X, "y": Y, "part": PARTS[:-1]}, "arrays 'x' and 'part' have 30 and 29 examples"),
+        ({"x": X, "y": Y[:, None]}, "array 'y': shape (30, 1); give one value an example"),
+        ({"x": X[:, 0], "y": Y}, "array 'x': shape (30,); give [example, feature] or images"),
+        ({"x": np.float64(1), "y": Y}, "array 'x': shape (); give [example, feature] or images"),
+        ({"x": X[:0], "y": Y[:0]}, "array 'x': shape (0, 3) holds nothing; give examples with features"),
+        ({"x": X[:, :0], "y": Y}, "array 'x': shape (30, 0) holds nothing; give examples with features"),
+        ({"x": X.astype(str), "y": Y}, "array 'x': holds text; give numbers"),
+        ({"x": X.astype(object), "y": Y}, "array 'x': Python objects, which would have to be unpickled"),
+        ({"x": X, "y": Y.astype(object)}, "array 'y': Python objects, which would have to be unpickled"),
+        ({"x": np.zeros((30, 3, 8, 8), np.uint8), "y": Y}, "array 'x': images of 8 channels; give [example, row, "),
+    ],
+)
+def test_arrays_of_the_wrong_shape_or_type_are_refused(tmp_path, arrays, message):
+    np.savez(tmp_path / "gems.npz", **arrays)
+    assert refused(tmp_path / "gems.npz", split="part" if "part" in arrays else None).startswith(message)
+
+
+def test_a_side_is_for_images_that_are_no_smaller(tmp_path):
+    path = write(tmp_path / "gems.npz", gems())
+    assert refused(path, side=2).startswith("array 'x': shape (30, 3) of float64 is no array of uint8 images; ")
+    np.savez(path, x=np.zeros((30, 6, 6), np.uint8), y=Y)
+    with pytest.raises(InputError, match=r"^side: 7 is larger than the 6 of .*gems\.npz; give at most 6$"):
+        prepare(path, side=7)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch, suffix):
+    path = write(tmp_path / f"gems.{suffix}", gems())
+
+    def edited(*arguments):
+        write(path, gems(a=X[:, 0] + 1))
+        return labels.read_classes(*arguments)
+
+    monkeypatch.setattr(file, "read_classes", edited)
+    assert refused(path) == "changed while it was read; run again"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("size", [1e300, 1e20])
+def test_values_beyond_float32_are_refused(tmp_path, suffix, size):
+    path = write(tmp_path / f"gems.{suffix}", gems(b=X[:, 1] * size))
+    where = "feature 1" if suffix == "npz" else "column 'b'"
+    assert refused(path, standardise=False) == f"{where}: values too large for float32; scale them down"

@@ -1,0 +1,184 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from metaplastic.datasets.images import resize
+from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION
+from metaplastic.datasets.sources.fetch import Fetch
+from metaplastic.datasets.spec import ImageFolder
+from metaplastic.datasets.user import folder, image_files
+from metaplastic.io.errors import InputError
+from metaplastic.io.storage import read_zarr
+from metaplastic.stages.prepare_dataset import prepare_dataset
+from PIL import Image
+
+CLASSES = {"train": ["ant", "bee"], "val": ["cat"], "test": ["dog", "eel"]}
+
+
+def picture(seed: int, width: int = 9, height: int = 7) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three images a class, of different sizes."""
+    root = tmp_path / "mine"
+    for seed, (split, name) in enumerate((split, name) for split, names in CLASSES.items() for name in names):
+        (root / split / name).mkdir(parents=True)
+        for number in range(3):
+            image = Image.fromarray(picture(10 * seed + number, 9 + number, 7 + number))
+            image.save(root / split / name / f"{number}.png")
+    return root
+
+
+def prepare(root: Path, **keys):
+    return folder.prepare(ImageFolder(source="folder", path=str(root), **{"side": 6, **keys}), Fetch(root / "cache"))
+
+
+def test_images_are_resized_and_classes_stay_in_their_split(root):
+    (root / "train/.DS_Store").touch()
+    dataset = prepare(root)
+    assert dataset.image.shape == (15, 6, 6, 3)
+    np.testing.assert_array_equal(dataset.image[4], resize(picture(41, 10, 8)[None], 6, source="x")[0])
+    assert dataset.class_names == ["dog", "eel", "ant", "bee", "cat"]
+    np.testing.assert_array_equal(dataset.label, np.repeat(range(5), 3))
+    np.testing.assert_array_equal(dataset.class_split, [TEST, TEST, TRAIN, TRAIN, VALIDATION])
+    np.testing.assert_array_equal(dataset.split, dataset.class_split[dataset.label])
+    assert (dataset.n_train, dataset.n_validation, dataset.n_test) == (6, 3, 6)
+
+
+def test_images_of_one_size_need_no_side_and_grey_ones_have_one_channel(root):
+    for path in root.rglob("*.png"):
+        Image.fromarray(picture(0)).save(path.with_suffix(".JPG"), format="PNG")
+        path.unlink()
+    dataset = prepare(root, side=None, colour=False)
+    assert dataset.image.shape == (15, 7, 9, 1)
+    np.testing.assert_array_equal(dataset.image[0, ..., 0], np.asarray(Image.fromarray(picture(0)).convert("L")))
+
+
+def test_equal_folders_have_equal_checksums_and_others_others(root):
+    (before,) = prepare(root).checksum
+    assert prepare(root).checksum == [before]
+    (root / "test/dog/0.png").rename(root / "test/eel/9.png")
+    assert prepare(root).checksum != [before]
+
+
+def test_the_stage_writes_the_class_lists_of_every_split(root, tmp_path):
+    spec = json.dumps({"source": "folder", "path": str(root), "side": 6})
+    prepare_dataset("mine", spec, "abc", tmp_path / "cache", tmp_path / "x.zarr", shots=2)
+    stored = read_zarr(tmp_path / "x.zarr")
+    lists = {
+        split: [name for name, of in zip(stored.class_names, stored.class_split.values, strict=True) if of == code]
+        for split, code in {"train": TRAIN, "val": VALIDATION, "test": TEST}.items()
+    }
+    assert lists == CLASSES
+
+
+def link(path: Path) -> None:
+    path.rename(path.parents[3] / path.name)
+    path.symlink_to(path.parents[3] / path.name)
+
+
+def saved(mode: str, **keys):
+    return lambda path: Image.new(mode, (9, 9)).save(path, **keys)
+
+
+CHANGES = {
+    "empty": (lambda p: p.write_bytes(b""), "{}: empty; replace or remove it"),
+    "no image": (lambda p: p.write_bytes(b"<html>"), "{}: broken, or no PNG or JPEG; replace or remove it"),
+    "cut": (lambda p: p.write_bytes(p.read_bytes()[:80]), "{}: broken, or no PNG or JPEG; replace or remove it"),
+    "disguised": (saved("RGB", format="GIF"), "{}: broken, or no PNG or JPEG; replace or remove it"),
+    "transparent": (saved("RGBA"), "{}: has transparent pixels; save it without"),
+    "deep": (saved("I;16"), "{}: pixels of mode I;16; save it with 8 bits a channel"),
+    "small": (saved("RGB"), "side: 10 is larger than the 9 of {}; give at most 9"),
+    "link": (link, "{}: a link; put what it leads to in its place"),
+    "text": (
+        lambda p: p.rename(p.with_suffix(".txt")),
+        "{.parent}/1.txt: its name is not that of a PNG or JPEG; move it away",
+    ),
+    "nested": (lambda p: (p.parent / "more").mkdir(), "{.parent}/more: a folder among images; move it away"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), CHANGES.values(), ids=CHANGES)
+def test_a_bad_file_is_one_line(root, change, message):
+    path = root / "test/dog/1.png"
+    for image in root.rglob("*.png"):
+        Image.fromarray(picture(0, 12, 12)).save(image)
+    change(path)
+    with pytest.raises(InputError) as caught:
+        prepare(root, side=10)
+    assert str(caught.value) == message.format(path)
+
+
+def test_pixel_bombs_are_not_decoded(root, monkeypatch):
+    monkeypatch.setattr(image_files, "PIXELS", 100)
+    monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("decoded"))
+    Image.new("1", (101, 1)).save(root / "test/dog/0.png")
+    with pytest.raises(
+        InputError, match=r"0\.png: 101x1 pixels, more than the 100 that are read; give a smaller image$"
+    ):
+        prepare(root)
+    # Pillow's own limit, for what even it does not open.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    with pytest.raises(InputError, match=r"0\.png: more than the 100 pixels that are read; give a smaller image$"):
+        prepare(root)
+
+
+def test_what_cannot_fit_into_memory_is_refused_before(root, monkeypatch):
+    monkeypatch.setattr("metaplastic.io.memory.device_memory", lambda: 15 * 6 * 6 * 3 * 4 - 1)
+    with pytest.raises(
+        InputError, match=r"mine: side: 0\.0 for images = 0\.0 GiB at least, but there are 0\.0 GiB; give"
+    ):
+        prepare(root)
+
+
+LAYOUTS = {
+    "overlap": (
+        lambda r: (r / "val/cat").rename(r / "val/dog"),
+        "{0}/val/dog: a class that is also at {0}/test/dog; no class may be in two splits",
+    ),
+    "mixed sizes": (
+        lambda r: None,
+        "{0}/test/dog/1.png: 10x8 pixels, {0}/test/dog/0.png has 9x7; give side, which resizes all",
+    ),
+    "extra": (lambda r: (r / "extra").mkdir(), "{0}/extra: no split; folders in {0} are train, test and perhaps val"),
+    "two": (
+        lambda r: (r / "validation/fly").mkdir(parents=True),
+        "{0}: both val and validation; give one of them",
+    ),
+    "missing": (
+        lambda r: (r / "train").rename(r / "validation"),
+        "{0}: no folder train; give train, test and perhaps val, each of folders of classes",
+    ),
+    "no class": (
+        lambda r: (
+            [(path.unlink(), path.parent.exists()) for path in (r / "val/cat").iterdir()] and (r / "val/cat").rmdir()
+        ),
+        "{0}/val: no class; give a folder of images for each",
+    ),
+    "no image": (
+        lambda r: [path.unlink() for path in (r / "val/cat").iterdir()],
+        "{0}/val/cat: no image; give some, or remove the folder",
+    ),
+    "loose": (lambda r: (r / "val/x.png").touch(), "{0}/val/x.png: a file; give a folder"),
+    "alike": (
+        lambda r: (r / "val/cat").rename(r / "val/dog "),
+        "{0}: labels 'dog' and 'dog ' are two classes, but read alike; write one of them",
+    ),
+    "linked split": (
+        lambda r: (r / "val").rename(r.parent / "val") and os.symlink(r.parent / "val", r / "val"),
+        "{0}/val: a link; put what it leads to in its place",
+    ),
+    "none": (lambda r: r.rename(r.parent / "other"), "{0}: no such folder"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), LAYOUTS.values(), ids=LAYOUTS)
+def test_a_bad_layout_is_one_line(root, change, message):
+    change(root)
+    with pytest.raises(InputError) as caught:
+        prepare(root, side=None)
+    assert str(caught.value) == message.format(root)

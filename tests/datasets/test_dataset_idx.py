@@ -1,0 +1,79 @@
+import gzip
+
+import numpy as np
+import pytest
+from metaplastic.datasets.sources import fashion_mnist, mnist
+from metaplastic.datasets.sources.fetch import RemoteFile
+from metaplastic.datasets.sources.idx import IdxFiles, parse_idx
+from metaplastic.datasets.spec import FashionMnist, Mnist
+from metaplastic.io.errors import InputError
+
+
+def idx(array: np.ndarray) -> bytes:
+    return bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+
+
+RNG = np.random.default_rng(0)
+ARRAYS = {
+    "train-images": RNG.integers(0, 256, (6, 28, 28), dtype=np.uint8),
+    "train-labels": np.array([0, 1, 2, 3, 4, 5], np.uint8),
+    "test-images": RNG.integers(0, 256, (3, 28, 28), dtype=np.uint8),
+    "test-labels": np.array([7, 8, 9], np.uint8),
+}
+
+
+def offer(server, **changed: bytes) -> IdxFiles:
+    contents = {name: gzip.compress(idx(array)) for name, array in ARRAYS.items()}
+    return IdxFiles(*(server.offer(name, changed.get(name, content)) for name, content in contents.items()))
+
+
+@pytest.mark.parametrize(
+    ("module", "spec"),
+    [(mnist, Mnist(source="mnist", side=14)), (fashion_mnist, FashionMnist(source="fashion-mnist", side=14))],
+)
+def test_the_schema(server, fetch, module, spec):
+    dataset = module.prepare(spec, fetch, offer(server))
+    assert dataset.image.dims == ("example", "row", "column", "channel")
+    assert dataset.image.shape == (9, 14, 14, 1)
+    assert (dataset.image.dtype, dataset.label.dtype, dataset.split.dtype) == (np.uint8, np.int32, np.uint8)
+    assert dataset.label.values.tolist() == [0, 1, 2, 3, 4, 5, 7, 8, 9]
+    assert dataset.split.values.tolist() == [0] * 6 + [1] * 3
+    assert dataset.split.attrs == {"flag_values": [0, 1, 2], "flag_meanings": "train test validation"}
+    assert (dataset.n_train, dataset.n_test, dataset.modality, dataset.source) == (6, 3, "image", spec.source)
+    assert dataset.checksum_kind == "official files"
+    assert [line.split()[1] for line in dataset.checksum] == list(ARRAYS)
+    assert len(dataset.class_names) == 10
+    assert {"title", "licence", "citation", "name"} <= dataset.attrs.keys()
+    block = ARRAYS["test-images"][0, :2, :2].mean()
+    assert dataset.image.values[6, 0, 0, 0] == np.floor(block + 0.5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"train-images": gzip.compress(idx(ARRAYS["train-images"]))[:500]},
+            "train-images: truncated or not compressed",
+        ),
+        ({"train-images": gzip.compress(idx(ARRAYS["train-images"])[:-1])}, "4704 values announced, 4703 found"),
+        ({"test-labels": gzip.compress(idx(ARRAYS["test-images"]))}, "no idx file of 1-dimensional uint8 data"),
+        ({"test-labels": gzip.compress(b"\0\0")}, "no idx file of 1-dimensional uint8 data"),
+        ({"test-labels": gzip.compress(idx(ARRAYS["train-labels"]))}, "test-images: 3 images, but 6 labels"),
+    ],
+)
+def test_broken_files_are_refused(server, fetch, changed, message):
+    with pytest.raises(InputError, match=message):
+        mnist.prepare(Mnist(source="mnist"), fetch, offer(server, **changed))
+
+
+def test_absurd_sizes_do_not_overflow():
+    content = bytes((0, 0, 8, 3)) + np.array([2**32 - 1] * 3, ">u4").tobytes()
+    with pytest.raises(InputError, match=f"{(2**32 - 1) ** 3} values announced, 0 found"):
+        parse_idx(content, 3, "x")
+
+
+def test_official_files_are_named_by_secure_checksums():
+    for file in (*mnist.FILES, *fashion_mnist.FILES):
+        assert isinstance(file, RemoteFile)
+        assert file.url.endswith(file.name)
+        assert len(file.checksum.removeprefix("sha256:")) == 64

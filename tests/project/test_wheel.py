@@ -1,0 +1,107 @@
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    checkout = folder / "checkout"
+    shutil.copytree(ROOT / "rules_src", checkout / "rules_src", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, checkout)
+    rules = checkout / "data/pretrained"
+    shutil.copytree(ROOT / "data/pretrained", rules)
+    (rules / "stand-in.safetensors").write_text("theta")
+    (rules / "stand-in.md").write_text("A card.")
+    (checkout / "data/raw").mkdir()
+    (checkout / "data/raw/images.gz").touch()
+
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the wheel alone was installed into; what it depends on is that of the tests."""
+    site = tmp_path_factory.mktemp("site")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(site),
+        str(wheel),
+    ]
+    subprocess.run(command, check=True)
+    return site
+
+
+def _run(installed: Path, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of that wheel, not of the checkout, in `folder`."""
+    environment = os.environ | {"PYTHONPATH": str(installed)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_wheel_holds_the_pretrained_rules_and_finds_them(wheel: Path, tmp_path: Path) -> None:
+    with ZipFile(wheel) as opened:
+        names = set(opened.namelist())
+        opened.extractall(tmp_path / "site")
+    assert {"metaplastic/pretrained/stand-in.safetensors", "metaplastic/pretrained/stand-in.md"} <= names
+    assert {"metaplastic/estimator.py", "metaplastic/update_rules/theta.py"} <= names
+    assert {"metaplastic/__init__.py", "metaplastic/py.typed"} <= names
+    assert {name.split("/")[0].rsplit(".", 1)[-1] for name in names} == {"metaplastic", "dist-info"}
+
+    find = "from metaplastic.update_rules.pretrained import pretrained_file as f; print(f('stand-in').read_text())"
+    site = tmp_path / "site"
+    done = subprocess.run([sys.executable, "-c", find], cwd=site, capture_output=True, text=True, check=False)
+    assert done.stdout == "theta\n", done.stderr
+
+
+def test_the_readme_s_lines_run_on_an_installed_wheel(installed: Path, tmp_path: Path) -> None:
+    lines = next(block for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL))
+    assert "from metaplastic import LearnedRule" in lines
+    lines += "import metaplastic\nprint(metaplastic.__file__)\n"
+    done = _run(installed, tmp_path, sys.executable, "-c", lines)
+    assert done.returncode == 0, done.stderr
+    score, file = done.stdout.splitlines()
+    assert Path(file).is_relative_to(installed)
+    # A random network has 71% with ten labels a class.
+    assert float(score.partition("%")[0]) > 75
+
+
+@pytest.mark.slow
+def test_the_command_makes_features_on_an_installed_wheel(installed: Path, tmp_path: Path) -> None:
+    rows = [f"{i % 7},{i * i % 11},{'odd' if i % 2 else 'even'}" for i in range(30)]
+    (tmp_path / "mine.csv").write_text("\n".join(["a,b,kind", *rows]))
+    sizes = ("--label", "kind", "--inner-steps", "2", "--hidden", "4", "--features", "3")
+    done = _run(installed, tmp_path, str(installed / "bin/metaplastic"), "features", "mine.csv", "out.csv", *sizes)
+    assert done.returncode == 0, done.stderr
+    assert "2 inner steps on batches of 64 of 30 rows" in done.stdout
+    written = (tmp_path / "out.csv").read_text().splitlines()
+    assert written[0] == '"learnedrule0","learnedrule1","learnedrule2","kind"'
+    assert [line.rsplit(",", 1)[1] for line in written[1:]] == ['"even"', '"odd"'] * 15
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.csv", "out.csv"]
+
+
+def test_the_version_is_the_same_wherever_it_stands() -> None:
+    released = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    found = re.findall(r"^## \[(\d.*)\] - (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert found[0] == (released, str(citation["date-released"])) == (citation["version"], found[0][1])

@@ -1,0 +1,323 @@
+import logging
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from metaplastic.apply import apply_rule
+from metaplastic.estimator import CHUNK, LearnedRule
+from metaplastic.io import memory
+from metaplastic.io.errors import InputError
+from metaplastic.update_rules import pretrained
+from metaplastic.update_rules.spec import Apply, BaseModel, Compact, Published
+from metaplastic.update_rules.theta import initial_rule, save_theta, trained_rule
+from scipy.sparse import csr_array
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+ROOT = Path(__file__).parents[1]
+SPEC = Compact(kind="compact", channels=2, error_channels=1, readout_channels=1)
+SMALL = {"hidden": (4,), "features": 3, "inner_steps": 2, "batch": 4}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A rule that comes with the project, for this module: its file. It stands in for the default one if that lacks."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    file = folder / "tiny.safetensors"
+    save_theta(initial_rule(SPEC), file, spec=SPEC.model_dump())
+    if not any((shipped / f"{pretrained.DEFAULT}.safetensors").is_file() for shipped in pretrained.FOLDERS):
+        shutil.copy(file, folder / f"{pretrained.DEFAULT}.safetensors")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrained, "FOLDERS", (folder, *pretrained.FOLDERS))
+        yield file
+
+
+def _x(rows: int = 40, columns: int = 5) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(rows, columns)) * np.arange(1, columns + 1) + 3
+
+
+def _small(**params: Any) -> LearnedRule:
+    return LearnedRule(**({"rule": "tiny"} | SMALL | params))
+
+
+# Without a hidden layer each of the many shapes here compiles in half the time.
+@parametrize_with_checks([LearnedRule("tiny", **(SMALL | {"hidden": ()}))])
+def test_scikit_learn_s_own_checks(estimator: LearnedRule, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_fitted_rows_get_the_features_that_the_workflow_records_for_the_same_seed(tiny: Path, seed: int) -> None:
+    X = _x().astype(np.float32)
+    recording = apply_rule(
+        trained_rule(tiny)[1],
+        X,
+        train=np.arange(len(X)),
+        probe=np.arange(2),
+        base_model=BaseModel(hidden=[4], features=3, activation="tanh"),
+        spec=Apply(seeds=2, inner_steps=[5], batch=4),
+    )[0]
+    features = _small(activation="tanh", inner_steps=5, scale=False, random_state=seed).fit_transform(X)
+    np.testing.assert_allclose(features, recording.features[seed], atol=1e-4)
+
+
+def test_features_of_a_row_do_not_depend_on_the_other_rows() -> None:
+    X = _x(2 * CHUNK + 7)
+    model = _small().fit(X)
+    whole = model.transform(X)
+    assert whole.shape == (len(X), 3)
+    for rows in (slice(0, 1), slice(5, 9), slice(CHUNK - 1, None)):
+        np.testing.assert_allclose(model.transform(X[rows]), whole[rows], rtol=1e-5, atol=1e-6)
+
+
+def test_labels_are_never_looked_at() -> None:
+    X = _x()
+    np.testing.assert_array_equal(_small().fit(X, X[:, 0] > 3).transform(X), _small().fit(X).transform(X))
+
+
+def test_the_rule_changes_the_features_and_the_seed_does() -> None:
+    X = _x()
+    base = _small().fit_transform(X)
+    for params in ({"inner_steps": 0}, {"random_state": 1}, {"activation": "tanh"}):
+        assert not np.allclose(_small(**params).fit_transform(X), base, atol=1e-3), params
+    np.testing.assert_array_equal(_small(random_state=np.int64(0)).fit_transform(X), base)
+    assert np.isfinite(_small(random_state=2**32 - 1).fit_transform(X)).all()
+    drawn = [_small(random_state=np.random.RandomState(state)).fit_transform(X) for state in (3, 3, 4)]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert not np.allclose(drawn[0], drawn[2], atol=1e-3)
+
+
+def test_a_base_model_without_hidden_layers() -> None:
+    assert _small(hidden=[]).fit_transform(_x()).shape == (40, 3)
+
+
+def test_scaled_columns_count_the_same_whatever_their_units() -> None:
+    X = _x()
+    other_units = X * [1000, 0.001, 1, 30, 1] + [1e6, 0, -5, 0, 0]
+    np.testing.assert_allclose(_small().fit_transform(X), _small().fit_transform(other_units), atol=1e-3)
+    unscaled = (_small(scale=False).fit_transform(values) for values in (X, other_units))
+    assert not np.allclose(*unscaled, atol=1e-2)
+    X[:, 2] = 7
+    assert np.isfinite(_small().fit_transform(X)).all()
+
+
+def test_double_precision_elsewhere_changes_nothing() -> None:
+    X = _x()
+    expected = _small().fit_transform(X)
+    with jax.enable_x64(True):
+        features = _small().fit_transform(X)
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(features, expected, atol=1e-5)
+
+
+def test_equal_shapes_are_compiled_once(caplog: pytest.LogCaptureFixture) -> None:
+    def compiled() -> list[str]:
+        names = [record.getMessage() for record in caplog.records if record.getMessage().startswith("Compiling")]
+        caplog.clear()
+        return names
+
+    X = _x()
+    model = _small().fit(X)
+    model.transform(X)
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        clone(model).set_params(random_state=5, inner_steps=3).fit(X + 1).transform(X)
+        assert compiled() == []
+        # Other numbers of rows, as in folds, take up the compiled inner loop too.
+        clone(model).fit(X[:-1]).transform(X[:7])
+        assert not [name for name in compiled() if "_advanced" in name or "features_given" in name]
+        clone(model).fit(_x(columns=17))
+        assert [name for name in compiled() if "_advanced" in name]
+
+
+def test_what_is_compiled_is_kept_for_later_processes_unless_jax_is_told_not_to(tmp_path: Path, tiny: Path) -> None:
+    program = f"""
+import jax, numpy
+from metaplastic.estimator import LearnedRule
+LearnedRule({str(tiny)!r}, hidden=(), features=2, inner_steps=1).fit(numpy.eye(6, 3))
+assert jax.config.jax_compilation_cache_dir is None
+assert jax.config.jax_persistent_cache_min_compile_time_secs == 1.0
+"""
+
+    def found(**settings: str) -> int:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+        environment |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_LOG_COMPILES": "1"}
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, env=environment | settings, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stderr.count("Persistent compilation cache hit for 'jit__advanced'")
+
+    assert found(JAX_ENABLE_COMPILATION_CACHE="0") == 0
+    assert not list(tmp_path.iterdir())
+    assert [found(), found()] == [0, 1]
+
+
+def test_fit_says_what_it_does_where_that_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    _small().fit(_x())
+    assert capsys.readouterr().out == ""
+    _small(verbose=True).fit(_x())
+    compiling, steps = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"\[LearnedRule\] compiling the rule for 5 columns \.\.\. \d+\.\d s", compiling)
+    assert re.fullmatch(r"\[LearnedRule\] 2 inner steps on batches of 4 of 40 rows \.\.\. \d+\.\d s", steps)
+
+
+def test_in_a_pipeline_and_a_grid_search() -> None:
+    X = _x()
+    pipeline = make_pipeline(_small(), LogisticRegression())
+    search = GridSearchCV(pipeline, {"learnedrule__inner_steps": [0, 2]}, cv=2, error_score="raise").fit(X, X[:, 0] > 3)
+    assert search.best_params_["learnedrule__inner_steps"] in (0, 2)
+
+
+def test_data_frames_in_and_out() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(_x(), columns=list("abcde"), index=range(100, 140))
+    features = _small().set_output(transform="pandas").fit(frame).transform(frame)
+    assert list(features.columns) == ["learnedrule0", "learnedrule1", "learnedrule2"]
+    assert features.index.equals(frame.index)
+
+
+def test_a_pickle_needs_no_theta_file(tmp_path: Path, tiny: Path) -> None:
+    file = tmp_path / "elsewhere.safetensors"
+    file.write_bytes(tiny.read_bytes())
+    model = _small(rule=file).fit(_x())
+    text = pickle.dumps(model)
+    file.unlink()
+    np.testing.assert_array_equal(pickle.loads(text).transform(_x()), model.transform(_x()))  # noqa: S301
+
+
+def test_the_readme_s_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
+    (example,) = [block.split("```")[0] for block in blocks if "from_pretrained" in block]
+    names: dict[str, Any] = {}
+    exec(example, names)  # noqa: S102
+    assert names["features"].shape == (1797, 32)
+    assert capsys.readouterr().out.endswith("% right with 100 labels\n")
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        (np.where(np.eye(6, 3), np.nan, 1.0), ValueError, "Input X contains NaN"),
+        (np.where(np.eye(6, 3), np.inf, 1.0), ValueError, "Input X contains infinity"),
+        (np.ones((6, 1)), ValueError, r"1 feature\(s\) .* while a minimum of 2 is required"),
+        (np.ones((1, 3)), ValueError, r"1 sample\(s\) .* while a minimum of 2 is required"),
+        (np.ones(6), ValueError, "Expected 2D array, got 1D array"),
+        (csr_array(np.eye(3)), TypeError, "Sparse data was passed"),
+        (np.array([["a", "b"], ["c", "d"]]), ValueError, "could not convert string to float"),
+        (np.array([[-1.7e308, 1], [1.7e308, 2]]), ValueError, "too large for single precision"),
+    ],
+    ids=["nan", "infinity", "one column", "one row", "no table", "sparse", "text", "huge"],
+)
+def test_data_that_are_refused(X: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        _small().fit(X)
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"hidden": 64}, ValueError, "^hidden == 64, must be a sequence of widths"),
+        ({"hidden": (64, 0)}, ValueError, "^hidden == 0, must be >= 1"),
+        ({"features": 0}, ValueError, "^features == 0, must be >= 1"),
+        ({"features": 2.5}, TypeError, "^features must be an instance of"),
+        ({"batch": 0}, ValueError, "^batch == 0, must be >= 1"),
+        ({"average": 1.0}, ValueError, "^average == 1.0, must be < 1"),
+        ({"inner_steps": -1}, ValueError, "^inner_steps == -1, must be >= 0"),
+        ({"activation": "cosine"}, ValueError, "^activation == 'cosine', must be one of relu, "),
+        ({"features": True}, TypeError, "^features == True, must be a number"),
+        ({"hidden": (np.True_,)}, TypeError, "^hidden == True, must be a number"),
+        ({"inner_steps": False}, TypeError, "^inner_steps == False, must be a number"),
+        ({"random_state": True}, TypeError, "^random_state == True, must be a number"),
+        ({"average": False}, TypeError, "^average == False, must be a number"),
+        ({"average": np.nan}, ValueError, "^average == nan, must be 0 to 0.999999"),
+        ({"scale": "no"}, TypeError, "^scale == 'no', must be True or False"),
+        ({"scale": 1}, TypeError, "^scale == 1, must be True or False"),
+        ({"inner_steps": 2**31}, ValueError, "^inner_steps == 2147483648, must be <= 2147483647"),
+        ({"batch": 10**12}, ValueError, "^batch == 1000000000000, must be <= 2147483647"),
+        (
+            {"hidden": (10**6, 10**6)},
+            ValueError,
+            "^hidden, features: weights between these layers take 7,451 GiB, more than the 64 GiB",
+        ),
+        ({"random_state": "x"}, ValueError, "'x' cannot be used to seed"),
+        ({"random_state": -1}, ValueError, "Seed must be between"),
+        ({"rule": "tinny"}, InputError, "^no pretrained rule 'tinny' in .*; take one of: .*tiny"),
+        ({"rule": "gone.safetensors"}, InputError, "^gone.safetensors: missing; meta-train or fetch it first$"),
+    ],
+)
+def test_parameters_that_are_refused(params: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message) as caught:
+        _small(**params).fit(_x())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("params", "sum_"),
+    [
+        ({"batch": 10**9}, "0.0 for base models and their averages + 44.7 for a batch = 44.7"),
+        ({"hidden": (10**9,)}, "126.7 for base models and their averages + 14.9 for a batch = 141.6"),
+        ({"hidden": (), "features": 10**9}, "82.0 for base models and their averages + 14.9 for a batch = 96.9"),
+    ],
+)
+def test_what_cannot_fit_is_refused_with_the_sum(
+    monkeypatch: pytest.MonkeyPatch, params: dict[str, Any], sum_: str
+) -> None:
+    monkeypatch.setattr(memory, "device_memory", lambda: 2**33)
+    with pytest.raises(InputError) as caught:
+        _small(**params).fit(_x())
+    assert str(caught.value) == f"hidden, features, batch: {sum_} GiB at least, but there are 8.0 GiB; give less"
+
+
+def test_a_published_rule_demands_its_number_of_features(tmp_path: Path) -> None:
+    spec = Published(kind="published", features=5, channels=2, error_channels=2, readout_channels=1)
+    file = tmp_path / "published.safetensors"
+    save_theta(initial_rule(spec), file, spec=spec.model_dump())
+    with pytest.raises(InputError, match=r"^features: the rule demands 5, the base model has 3$"):
+        _small(rule=file).fit(_x())
+    assert _small(rule=file, features=5).fit_transform(_x()).shape == (40, 5)
+
+
+def test_a_rule_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "absurd.safetensors"
+    absurd = jax.tree.map(lambda leaf: leaf + 3e38, initial_rule(SPEC))
+    save_theta(absurd, file, spec=SPEC.model_dump())
+    with pytest.raises(ValueError, match=r"absurd\.safetensors' left weights that are not finite; scale X, or"):
+        _small(rule=file).fit(_x())
+
+
+def test_a_missing_pretrained_rule_is_one_line_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(pretrained, "FOLDERS", (tmp_path, tmp_path / "none"))
+    with pytest.raises(InputError, match=r"^no pretrained rule 'quill' in .*; meta-train one and give the path") as e:
+        LearnedRule.from_pretrained()
+    assert "\n" not in str(e.value)
+
+
+def test_a_file_of_the_installation_comes_before_one_of_the_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    folders = (tmp_path / "first", tmp_path / "second")
+    for folder in folders:
+        folder.mkdir()
+        (folder / "both.safetensors").touch()
+    (folders[1] / "other.safetensors").touch()
+    monkeypatch.setattr(pretrained, "FOLDERS", folders)
+    assert pretrained.pretrained_file("both") == folders[0] / "both.safetensors"
+    assert pretrained.pretrained_file("other") == folders[1] / "other.safetensors"
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "data/pretrained").glob("*.safetensors")), ids=lambda file: file.stem)
+def test_a_rule_that_comes_with_the_project_loads_and_is_described(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trained_rule(file)
+    assert not caplog.messages, "it carries a checksum"
+    assert file.with_suffix(".md").is_file(), "a card says what the rule was trained on and what it reaches"

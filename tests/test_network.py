@@ -1,0 +1,68 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from metaplastic import network as base_model
+from metaplastic.network import ACTIVATIONS, batch_statistics, features_given, initial_base_model
+
+
+def test_forward_normalises_over_the_batch_and_adds_the_bias() -> None:
+    phi = initial_base_model(jax.random.key(0), [6, 5, 3])
+    x = jax.random.normal(jax.random.key(1), (40, 6))
+    xs, zs = phi.forward(x)
+    assert [a.shape for a in xs] == [(40, 6), (40, 5), (40, 3)]
+    raw = np.asarray(x) @ np.asarray(phi.layers[0].W)
+    expected = (raw - raw.mean(0)) / np.sqrt(raw.var(0) + 1e-6) + np.asarray(phi.layers[0].b)
+    np.testing.assert_allclose(zs[0], expected, atol=1e-5)
+    np.testing.assert_array_equal(xs[1], np.maximum(zs[0], 0))
+    np.testing.assert_array_equal(phi.features(x), xs[-1])
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_features_given_the_statistics_of_their_own_batch_are_those_of_a_forward_pass(activation: str) -> None:
+    phi = initial_base_model(jax.random.key(0), [6, 5, 3], activation)
+    x = jax.random.normal(jax.random.key(1), (40, 6))
+    statistics = batch_statistics(phi, x)
+    np.testing.assert_allclose(features_given(phi, statistics, x), phi.features(x), atol=1e-5)
+    # Those of other examples are the same whatever is beside them.
+    np.testing.assert_allclose(features_given(phi, statistics, x[:1]), phi.features(x)[:1], atol=1e-5)
+
+
+def test_initial_parameters_have_the_published_scales() -> None:
+    phi = initial_base_model(jax.random.key(0), [200, 300, 4])
+    W, b, V = phi.layers[0]
+    # A normal truncated at two standard deviations has a standard deviation of 0.88.
+    assert float(W.std()) == pytest.approx(0.0088, rel=0.02)
+    assert float(V.std()) == pytest.approx(0.0088, rel=0.02)
+    assert float(b.std()) == pytest.approx(0.088, rel=0.15)
+    assert float(jnp.abs(W).max()) <= 0.02
+    assert not np.allclose(W, V)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_gives_finite_features_for_constant_inputs(activation: str) -> None:
+    phi = initial_base_model(jax.random.key(0), [4, 3], activation)
+    assert jnp.isfinite(phi.features(jnp.ones((7, 4)))).all()
+
+
+def test_activations_are_what_their_names_say() -> None:
+    z = np.array([-3.0, -0.5, 0.0, 0.5, 3.0], np.float32)
+    expected = {
+        "elu": np.where(z > 0, z, np.expm1(z)),
+        "sigmoid": 1 / (1 + np.exp(-z)),
+        "sine": np.sin(z),
+        "step": (z > 0).astype(float),
+        "swish": z / (1 + np.exp(-z)),
+        "leaky_relu": np.where(z > 0, z, 0.01 * z),
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(ACTIVATIONS[name](jnp.asarray(z)), values, atol=1e-6)
+
+
+@pytest.mark.parametrize("large", [1, 2 * 40, 4 * 40, 5 * 40], ids=["a unit", "two units", "overlapping", "all units"])
+def test_post_activations_in_blocks_are_those_of_a_forward_pass(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_model, "LARGE", large)
+    phi = initial_base_model(jax.random.key(0), [6, 5, 3], "tanh")
+    x = jax.random.normal(jax.random.key(1), (40, 6))
+    for found, expected in zip(phi.post_activations(x), phi.forward(x).xs[1:], strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -1,0 +1,118 @@
+"""A run that is killed, at whatever moment, ends with the bytes of one that is not."""
+
+import errno
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from metaplastic.io.errors import InputError
+from metaplastic.training.history import read
+from metaplastic.training.lock import locked
+from toy_runs import Runs
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    runs = Runs(tmp_path_factory.mktemp("runs"))
+    assert runs.finish("whole").split() == ["0", "2", "4", "6", "8", "10", "12"]
+    return runs
+
+
+def _kill_while_saving(runs: Runs, name: str, events: list[int]) -> None:
+    for event in events:
+        process = runs.start(name, "{}", str(event))
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+
+
+def test_three_kills_in_the_middle_of_saving_change_no_byte(runs: Runs) -> None:
+    # Eight events a dispatch: write, flush, rename and flush the folder, of its snapshot and of its state.
+    _kill_while_saving(runs, "killed", [12, 14, 7])
+    assert runs.finish("killed").split() == ["4", "6", "8", "10", "12"]
+    runs.assert_equal("whole", "killed")
+    # And a finished run is not run again.
+    assert runs.finish("killed").split() == ["12"]
+
+
+def test_a_second_process_is_refused_in_one_line_and_changes_nothing(runs: Runs) -> None:
+    with locked(runs.folder / "contended"):
+        second = runs.start("contended")
+        _, errors = second.communicate()
+        holder = f"process {os.getpid()} on {socket.gethostname()}"
+        message = f"{runs.folder}/contended: in use by {holder}; wait for it or end it, then run again"
+        assert errors.splitlines()[-1] == f"error: {message}"
+        assert [path.name for path in (runs.folder / "contended").iterdir()] == ["lock"]
+
+
+def test_a_killed_process_holds_nothing_any_more(tmp_path: Path) -> None:
+    code = "import sys, time; from pathlib import Path; from metaplastic.training.lock import locked\n"
+    code += "with locked(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code, tmp_path / "run"], stdout=subprocess.PIPE)
+    assert process.stdout
+    process.stdout.readline()
+    with pytest.raises(InputError, match=f"in use by process {process.pid} on "), locked(tmp_path / "run"):
+        pass
+    process.kill()
+    process.communicate()
+    with locked(tmp_path / "run"), locked(tmp_path / "run"):
+        pass
+
+
+def test_a_file_system_without_locks_is_said_and_a_folder_that_cannot_be_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with locked(tmp_path / "run"):
+        assert "knows no locks; start no second process" in caplog.text
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(InputError, match="file/run: cannot be written to: Not a directory; "),
+        locked(tmp_path / "file/run"),
+    ):
+        pass
+
+
+def test_the_history_has_every_meta_step_and_evaluation_once(runs: Runs) -> None:
+    history = read(runs.folder / "whole/history.zarr")
+    np.testing.assert_array_equal(history["meta_step"], np.arange(1, 13))
+    np.testing.assert_array_equal(history["evaluation_step"], [0, 2, 4, 6, 8, 10, 12])
+    assert (history["truncation"] == 2).all()
+    assert np.isfinite(history["meta_loss"]).all()
+    assert (history["dropped"] == 0).all()
+
+
+@pytest.mark.slow
+def test_eight_devices_and_parts_of_the_tasks_agree_with_one_device_at_once(runs: Runs) -> None:
+    runs.finish("shared", '{"microbatches": 2}', devices=8)
+    np.testing.assert_allclose(runs.theta("shared"), runs.theta("whole"), rtol=1e-3)
+
+
+VARIED = '{"unroll": {"truncations": [2, 4], "shortest": 4, "longest": 12}, "gradient": {"kind": "nres"}}'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", ["{}", VARIED], ids=["plain", "varied"])
+def test_twenty_kills_at_random_moments_change_no_byte(runs: Runs, changes: str) -> None:
+    rng, whole, killed = np.random.default_rng(0), f"whole {len(changes)}", f"killed {len(changes)}"
+    runs.finish(whole, changes)
+    for kill in range(20):
+        if kill % 2:
+            # At most a dispatch a start, so that the run is not over before the last kill.
+            process = runs.start(killed, changes, str(rng.integers(12)))
+        else:
+            process = runs.start(killed, changes)
+            time.sleep(rng.random() * 8)
+            process.kill()
+        process.communicate()
+    runs.finish(killed, changes)
+    runs.assert_equal(whole, killed)

@@ -1,0 +1,49 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+from metaplastic.network import initial_base_model
+from metaplastic.update_rules.base import UpdateRule
+from metaplastic.update_rules.hand_made import build
+from metaplastic.update_rules.spec import Initial
+from pydantic import TypeAdapter
+
+
+def _rule(kind: str) -> UpdateRule:
+    return build(TypeAdapter(Initial).validate_python({"kind": kind}), jax.random.key(0))
+
+
+def _data(examples: int = 400) -> jax.Array:
+    """Variance concentrated in two of six directions."""
+    scales = jnp.array([3.0, 2.0, 0.3, 0.2, 0.1, 0.1])
+    rotation = jnp.linalg.qr(jax.random.normal(jax.random.key(1), (6, 6)))[0]
+    return (jax.random.normal(jax.random.key(2), (examples, 6)) * scales) @ rotation
+
+
+def _trained(rule: UpdateRule, steps: int) -> jax.Array:
+    x, phi = _data(), initial_base_model(jax.random.key(3), [6, 2])
+    return jax.lax.fori_loop(0, steps, lambda _, phi: rule.update(phi, x), phi).layers[0].W
+
+
+def test_oja_finds_the_principal_subspace_with_orthonormal_weights() -> None:
+    W = np.asarray(_trained(_rule("oja"), 3000))
+    x = np.asarray(_data())
+    principal = np.linalg.eigh(np.cov(x.T))[1][:, -2:]
+    np.testing.assert_allclose(W.T @ W, np.eye(2), atol=1e-2)
+    np.testing.assert_allclose(np.linalg.svd(W.T @ principal)[1], 1.0, atol=1e-3)
+
+
+def test_hebb_keeps_weights_normalised_and_follows_the_strongest_correlation() -> None:
+    W = np.asarray(_trained(_rule("hebb"), 300))
+    np.testing.assert_allclose((W**2).mean(0), 1.0, atol=1e-3)
+    x = np.asarray(_data())
+    correlation = np.corrcoef(x.T)
+    leading = np.linalg.eigh(correlation)[1][:, -2:]
+    explained = ((leading.T @ W) ** 2).sum(0) / (W**2).sum(0)
+    assert explained.min() > 0.8
+
+
+def test_identity_changes_nothing() -> None:
+    phi = initial_base_model(jax.random.key(3), [6, 4, 2])
+    moved = _rule("identity").update(phi, _data())
+    for a, b in zip(jax.tree.leaves(moved), jax.tree.leaves(phi), strict=True):
+        np.testing.assert_array_equal(a, b)

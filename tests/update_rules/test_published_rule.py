@@ -1,0 +1,108 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from metaplastic.network import BaseModel, initial_base_model
+from metaplastic.update_rules.published import Convolution, PublishedRule, build
+from metaplastic.update_rules.spec import Published
+
+DATA = Path(__file__).parents[1] / "data"
+SPEC = Published(kind="published", features=4, channels=6, error_channels=3, readout_channels=2)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Replays of one size share what they compile, fast rather than well."""
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache")), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    return os.environ | cache
+
+
+def _replay(environment: dict[str, str], *arguments: str | Path, code: int = 0) -> str:
+    command = [sys.executable, "-m", "metaplastic.tools.replay", *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+def _changed(name: str, folder: Path, key: str, factor: float) -> Path:
+    with np.load(DATA / name) as arrays:
+        record = dict(arrays)
+    record[key] = record[key] * np.asarray(factor, record[key].dtype)
+    np.savez(folder / name, **record)
+    return folder / name
+
+
+@pytest.mark.parametrize(("case", "precision"), [("A", "float64"), ("B", "float64"), ("B", "float32")])
+def test_it_is_the_recorded_rule(environment: dict[str, str], case: str, precision: str) -> None:
+    lines = dict(
+        line.rsplit(maxsplit=1)
+        for line in _replay(environment, DATA / f"case_{case}.npz", "--precision", precision).splitlines()
+    )
+    assert float(lines["change_w"]) < (1e-12 if precision == "float64" else 1e-5)
+    assert ("meta-gradient 5" in lines) == (case == "A")
+
+
+def test_a_slightly_different_rule_is_told_apart(environment: dict[str, str], tmp_path: Path) -> None:
+    key = "theta/MoreLocalWeightUpdateProcess/linear/w"
+    output = _replay(environment, _changed("case_B.npz", tmp_path, key, 1.0001), code=1)
+    assert float(output.split("change_w")[1].split()[0]) > 1e-9
+
+
+def test_other_files_are_refused_in_one_line(environment: dict[str, str], tmp_path: Path) -> None:
+    broken = tmp_path / "case.npz"
+    broken.write_bytes((DATA / "case_B.npz").read_bytes()[:5000])
+    assert "error: " in _replay(environment, broken, code=1)
+    np.savez(broken, something=np.zeros(3))
+    assert "not a whole recorded case" in _replay(environment, broken, code=1)
+
+
+@pytest.mark.parametrize("width", [3, 5])
+def test_a_convolution_sums_over_neighbours(width: int) -> None:
+    rng = np.random.default_rng(0)
+    a, kernel, bias = rng.normal(size=(2, 7, 4)), rng.normal(size=(width, 4, 5)), rng.normal(size=5)
+    padded = np.pad(a, ((0, 0), (width // 2, width // 2), (0, 0)))
+    expected = sum(padded[:, tap : tap + 7] @ kernel[tap] for tap in range(width)) + bias
+    result = Convolution(jnp.asarray(kernel), jnp.asarray(bias))(jnp.asarray(a))
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def _setting() -> tuple[BaseModel, jax.Array]:
+    phi = initial_base_model(jax.random.key(1), (5, 6, 4))
+    return phi, jax.random.uniform(jax.random.key(2), (8, 5))
+
+
+def test_without_sharing_v_changes_by_its_own_weights_and_readouts() -> None:
+    rule = build(SPEC.model_copy(update={"shared_backward": False}), jax.random.key(0))
+    assert rule.backward is not None
+    phi, x = _setting()
+    update = eqx.filter_jit(PublishedRule.update)
+    same = eqx.tree_at(lambda r: r.backward, rule, rule.forward)
+    twin = BaseModel(tuple(layer._replace(V=layer.W) for layer in phi.layers), phi.activation)
+    for layer in update(same, twin, x).layers:
+        np.testing.assert_allclose(layer.V, layer.W, atol=1e-8)
+    for own, shared in zip(update(rule, twin, x).layers, update(same, twin, x).layers, strict=True):
+        np.testing.assert_allclose(own.W, shared.W, atol=1e-8)
+        assert float(jnp.abs(own.V - shared.V).max()) > 1e-7
+
+
+def test_a_dead_unit_and_a_constant_input_leave_value_and_gradient_finite() -> None:
+    rule = build(SPEC, jax.random.key(0))
+    phi, x = _setting()
+    x = x.at[:, 0].set(0.5)
+    phi = BaseModel((phi.layers[0]._replace(b=phi.layers[0].b.at[1].set(-9.0)), phi.layers[1]), phi.activation)
+
+    @eqx.filter_jit
+    @eqx.filter_value_and_grad
+    def loss(rule: PublishedRule) -> jax.Array:
+        return sum(leaf.sum() for leaf in jax.tree.leaves(rule.update(phi, x)))
+
+    value, gradient = loss(rule)
+    assert jnp.isfinite(value)
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
