@@ -12,6 +12,7 @@ from metaplastic.config.study import load, target
 from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import ENVIRONMENT
 from workflow.checks import check_folders
+from workflow.figures import declared
 from workflow.plan import Plan, dataset_stores, manifests, one_of
 from workflow.resources import OTHERS, SMALL, growing
 

@@ -25,6 +25,10 @@ rule draw_figure:
     params:
         code=lambda wildcards: code("draw_figure", f"figures.{wildcards.figure}"),
         data=lambda wildcards, input: figure_options(wildcards, input.data),
+        # For the report alone; a function of `threads` has no part in rerun decisions.
+        caption=lambda wildcards, threads: planned(
+            declared, plan.package, wildcards.figure
+        ).caption,
     shell:
         """
         python -m metaplastic.stages.draw_figure --figure {wildcards.figure} \

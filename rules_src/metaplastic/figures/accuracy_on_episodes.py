@@ -11,6 +11,15 @@ from metaplastic.figures import style
 from metaplastic.io.storage import read_netcdf
 from metaplastic.results.episode_summary import of_embeddings
 
+INPUTS = {"summary": "summary"}
+NEEDS = ("learners",)
+CAPTION = """\
+Accuracy (%) of few-shot learners on test episodes, whose classes no learner was trained on. Each group of bars is a
+learner and each bar an embedding: its clusters are the classes of the tasks that train the learner, or the learner
+works on its features. Black lines are 95% intervals over episodes, which are the same for every learner. Diamonds are
+the accuracies that the paper reports, and the dotted line is the accuracy of guessing.
+"""
+
 PAPER: dict[str, Any] = {
     "marker": "D",
     "markersize": 5.0,

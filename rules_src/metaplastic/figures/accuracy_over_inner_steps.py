@@ -10,6 +10,15 @@ from matplotlib.ticker import NullLocator
 from metaplastic.figures import style
 from metaplastic.io.storage import read_netcdf
 
+INPUTS = {"summary": "summary"}
+NEEDS = ("few-shot methods", "rules")
+CAPTION = """\
+Test accuracy (%) of a logistic regression on features after more and more inner steps on unlabelled data, one panel per
+dataset. Each update rule has a curve with its 95% band, each baseline a dashed level, and the dotted line is the
+accuracy of guessing. Readout, draws of labels and seeds are those of the table, so the curves end at its numbers. The
+axis of inner steps is linear up to the first mark after 0 and logarithmic beyond.
+"""
+
 DASH = 3.0
 """Length of the dashes of a baseline, and of the gaps between them, in line widths."""
 

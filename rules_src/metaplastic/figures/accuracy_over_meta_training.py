@@ -15,6 +15,16 @@ from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf
 from metaplastic.results.summary import REFERENCE
 
+INPUTS = {"summary": "summary"}
+NEEDS = ("few-shot methods", "snapshots")
+CAPTION = """\
+Snapshots of a meta-training run's rule, each applied to every dataset. The curves show the test accuracy (%) of a
+logistic regression over the meta-steps, one curve per dataset, with 95% bands over meta-training seeds, seeds and draws
+of labels. A dashed line in the same colour is the accuracy of the randomly initialised network, and a dotted line the
+accuracy of guessing. Readout, labels and inner steps are those of the table. What meta-training itself watches is
+measured in another way and has a figure of its own.
+"""
+
 
 def draw(summary: list[Path]) -> Figure:
     """Accuracy with the most labelled examples over meta-steps: a panel a run and base model, a curve a dataset.

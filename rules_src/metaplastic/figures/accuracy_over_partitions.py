@@ -13,6 +13,16 @@ from matplotlib.ticker import NullLocator
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
 
+INPUTS = {"summary": "summary"}
+NEEDS = ("learners", "numbers of clusters")
+CAPTION = """\
+How many partitions and clusters learners need, one row per dataset and number of ways. The vertical axis is the
+accuracy (%) on test episodes of learners whose training tasks come from more and more partitions (left), or from
+partitions into more and more clusters (right), on logarithmic axes; all else is equal, as the titles say. Colours are
+embeddings and marks numbers of shots. Black lines are 95% intervals over episodes for one training each. The dotted
+line is the accuracy of guessing.
+"""
+
 FEWEST = 3
 """Numbers that make a curve."""
 

@@ -15,6 +15,19 @@ from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_zarr
 from metaplastic.results.components import components, effective_rank
 
+INPUTS = {"features": "network features", "datasets": "training datasets"}
+NEEDS = ()
+ON_REQUEST = True
+CAPTION = """\
+Whether networks that were trained without labels are sound, one row per embedding and dataset, for the first seed.
+Left: the loss and its parts, by the names under which they are stored, averaged over the last 100 gradient steps. The
+loss of adversaries is a sum of two losses and need not fall. Centre: the share of the variance of all features that
+each principal component explains, on a logarithmic axis that ends at a millionth. The effective rank is the exponential
+of the entropy of the singular values (Roy and Vetterli 2007); it is near 1 where features have collapsed. Right: to the
+left of the line test images, and beside each the nearest other test images by Euclidean distance of their features. All
+rows of a dataset show the same images.
+"""
+
 WINDOW = 100
 """Gradient steps that losses are averaged over."""
 

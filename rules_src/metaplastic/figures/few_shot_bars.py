@@ -13,6 +13,15 @@ from matplotlib.lines import Line2D
 from metaplastic.figures import style
 from metaplastic.io.storage import read_netcdf
 
+INPUTS = {"summary": "summary"}
+NEEDS = ("few-shot methods",)
+CAPTION = """\
+Test accuracy (%) of a logistic regression that learns from a few labelled examples per class. Each column is a dataset
+and each bar a method: update rules first, then embeddings that no update rule trains. The bar shows the accuracy with
+the most labels, the marks the accuracy with fewer. Black lines are 95% intervals over seeds and draws of labelled
+examples, and over meta-training seeds where a rule is meta-trained here. The dotted line is the accuracy of guessing.
+"""
+
 MARKS = "osD^v"
 """Of fewer labelled examples than the most, from few to many."""
 

@@ -13,6 +13,15 @@ from metaplastic.features import identity_of, read_features
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
 
+INPUTS = {"features": "learned features of images"}
+NEEDS = ()
+CAPTION = """\
+First-layer weights of one seed, one row per dataset: before learning on the left, then after each rule was applied.
+Each square holds the incoming weights of one unit, put back in the order of the pixels and averaged over colour
+channels. The colours of a panel span 95% of its weights, so scales differ between panels and all weights beyond the
+ends are equally dark.
+"""
+
 UNITS, ROW = 16, 8
 SEED = 0
 

@@ -16,6 +16,18 @@ from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_zarr
 from metaplastic.results.tables import NONE
 
+INPUTS = {"histories": "learner histories", "summary": "summary"}
+NEEDS = ("learners",)
+ON_REQUEST = True
+CAPTION = """\
+How tasks have trained few-shot learners, one row per dataset. Colours are embeddings; line styles and marks are
+learners. Left, on a logarithmic axis: the loss on the queries of training tasks, averaged over the last 50 gradient
+steps. Centre: the accuracy (%) on them. The classes of these tasks are clusters, or true classes for an oracle, so a
+higher curve may mean easier tasks as well as a better learner. Right, on the same axis as the centre: the accuracy of
+the trained learner on test episodes, with 95% intervals over episodes, which often lie within the mark. The dotted line
+is the accuracy of guessing.
+"""
+
 WINDOW = 50
 """Gradient steps that are averaged over."""
 

@@ -13,6 +13,18 @@ from matplotlib.figure import Figure
 from metaplastic.figures import style
 from metaplastic.io.storage import read_zarr
 
+INPUTS = {"histories": "meta-training histories"}
+NEEDS = ()
+CAPTION = """\
+Each curve is one meta-training run, drawn as far as the run has come. The first panel shows the meta-loss, averaged
+over the last 20 meta-steps and over seeds; the faint lines are the averages of single seeds, or every meta-step where
+there is only one seed. Each other panel shows one kind of data that a run watches: the accuracy (%) of a ridge readout
+on the features that the rule learns at that meta-step, as the mean and its standard error over seeds, or over tasks
+where there is only one seed. "letters (training)" are characters and faces that meta-training uses; it does not use
+"letters (held out)" and the datasets. The line below the panels names the readout, labels, inputs and inner steps. They
+differ from those of the table, so the two accuracies cannot be compared.
+"""
+
 WINDOW = 20
 """Meta-steps that the smoothed meta-loss averages over."""
 FAINT: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.3}

@@ -14,6 +14,16 @@ from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf
 from metaplastic.results.intervals import crossed_interval
 
+INPUTS = {"summary": "summary", "features": "features over training"}
+NEEDS = ("few-shot methods",)
+CAPTION = """\
+Networks that gradient descent trains without labels, one column per dataset, over the gradient steps on a logarithmic
+axis. Above: test accuracy (%) of a logistic regression on the features after so many steps, with 95% bands over seeds
+and draws of labels. A star and a dashed line mark the highest accuracy, the title names it and the last one, and the
+dotted line is the accuracy of guessing. Below: the loss that the network is trained for, averaged over the last 100
+steps, with 95% bands over seeds.
+"""
+
 WINDOW = 100
 """Gradient steps that the loss is averaged over."""
 

@@ -19,6 +19,16 @@ from metaplastic.io.storage import read_zarr
 from metaplastic.results.components import Components, components
 from metaplastic.results.intervals import crossed_interval
 
+INPUTS = {"features": "learned features", "datasets": "datasets"}
+NEEDS = ()
+ON_REQUEST = True
+CAPTION = """\
+One row per dataset. Left and centre: up to 1,000 test examples, placed by the first three principal components of the
+features of one seed, before and after the rule was applied. Colours are classes, which the rule never sees, and each
+axis names its share of the variance. Right: the share of the variance (%) that the first components explain together,
+as the mean and 95% band over seeds. A curve that rises late belongs to features that use many dimensions.
+"""
+
 SEED, SHOWN = 0, 1000
 """Base model, and test examples at most, whose components are shown."""
 

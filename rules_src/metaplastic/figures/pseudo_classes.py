@@ -10,6 +10,13 @@ from metaplastic.figures import style
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_zarr
 
+INPUTS = {"partitions": "clusters", "datasets": "image datasets"}
+NEEDS = ()
+CAPTION = """\
+The classes that learners are trained to tell apart. Each row shows images of one cluster of the first partition;
+clusters and images are drawn at random.
+"""
+
 CLUSTERS, MEMBERS, SEED = 10, 10, 0
 """Shown, drawn at random."""
 

@@ -16,6 +16,17 @@ from metaplastic.io.storage import read_netcdf
 from metaplastic.results.networks import SHAPE, alike
 from metaplastic.results.summary import REFERENCE
 
+INPUTS = {"summary": "summary"}
+NEEDS = ("few-shot methods", "rules", "several networks")
+CAPTION = """\
+Networks that the rule was not meta-trained on, two rows per dataset. Above: test accuracy (%) of a logistic regression
+over the number of hidden layers (left), over the units in each layer on a logarithmic axis (centre; the line style
+gives the number of layers) and for each activation (right). Intervals are 95% over seeds and draws of labels, and over
+meta-training seeds where a rule is meta-trained here. The dotted line is the accuracy of guessing. Below: the accuracy
+of the same networks while the first learned rule trains them. The axis of inner steps is linear up to the first mark
+after 0 and logarithmic beyond.
+"""
+
 LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 """Of widths in one hidden layer, and in more of them."""
 NAMES = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "elu": "ELU"}
