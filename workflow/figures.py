@@ -1,45 +1,114 @@
-"""What the figures of the package declare at the top of their modules, read without importing them."""
+"""What each figure of a study is drawn from, as the modules of figures declare it."""
 
 import ast
-from pathlib import Path
+from functools import cache
+from itertools import product
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from metaplastic.config.needs import is_met
 from metaplastic.io.errors import InputError
+
+from workflow.plan import Plan, applied, dataset_stores, features
+
+Inputs = dict[str, list[str]]
+"""Paths by the name under which a figure takes them."""
 
 
 class Declaration(NamedTuple):
-    """What a figure says of itself."""
+    """What the module of a figure declares at its top."""
 
     inputs: dict[str, str]
-    """Kind of result of a study by the argument of `draw` that takes it."""
+    """Kind of result of a study, by the argument of `draw` that takes it."""
     needs: tuple[str, ...]
-    """What a study must have besides."""
+    """What else a study must have."""
     on_request: bool
     """Whether only studies that list the figure draw it."""
     caption: str
 
 
 def names(package: Path) -> list[str]:
-    """Return the names of all figures of the package in this folder."""
+    """Return the names of all figures."""
     return sorted(path.stem for path in (package / "figures").glob("[a-z]*.py") if path.stem != "style")
 
 
 def declared(package: Path, figure: str) -> Declaration:
-    """Read the declaration of a figure.
+    """Read the declaration of a figure without importing its module.
 
     Raises:
-        InputError: the module does not parse, or lacks a declaration or has one that is not a literal of its type.
+        InputError: the module does not parse, or does not declare INPUTS, NEEDS and CAPTION as literals.
     """
     path = package / "figures" / f"{figure}.py"
     try:
-        body = ast.parse(path.read_text(encoding="utf-8")).body
-        assigned = [(node.targets[0], node.value) for node in body if isinstance(node, ast.Assign)]
-        values = {target.id: value for target, value in assigned if isinstance(target, ast.Name)}
-        wanted = {name: ast.literal_eval(values[name]) for name in ("INPUTS", "NEEDS", "CAPTION")}
-        asked = ast.literal_eval(values["ON_REQUEST"]) if "ON_REQUEST" in values else False
-        texts = [*wanted["INPUTS"].items(), wanted["NEEDS"], [wanted["CAPTION"]]]
-        if not (wanted["INPUTS"] and all(isinstance(text, str) for group in texts for text in group)):
-            raise ValueError("INPUTS, NEEDS and CAPTION take texts, INPUTS at least one")
+        return _declaration(path.read_text(encoding="utf-8"))
     except (ValueError, SyntaxError, KeyError, AttributeError, TypeError) as error:
         raise InputError(f"{path}: declares no INPUTS, NEEDS and CAPTION as literals: {error}") from error
-    return Declaration(wanted["INPUTS"], tuple(wanted["NEEDS"]), asked is True, wanted["CAPTION"])
+
+
+@cache
+def _declaration(source: str) -> Declaration:
+    assigned = [(node.targets[0], node.value) for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    values = {target.id: value for target, value in assigned if isinstance(target, ast.Name)}
+    inputs, needs, caption = (ast.literal_eval(values[name]) for name in ("INPUTS", "NEEDS", "CAPTION"))
+    if not inputs or not all(isinstance(text, str) for group in (*inputs.items(), needs, [caption]) for text in group):
+        raise ValueError("INPUTS, NEEDS and CAPTION hold strings, and INPUTS at least one")
+    on_request = "ON_REQUEST" in values and ast.literal_eval(values["ON_REQUEST"]) is True
+    return Declaration(inputs, tuple(needs), on_request, caption)
+
+
+def results_of(plan: Plan, name: str) -> Inputs:
+    """Return the results of a study that figures are drawn from, by the names that figures give in `INPUTS`."""
+    study, config = plan.study(name), plan.config
+    trained = [rule for rule in study.rules if config.rules[rule].trained]
+    images = [dataset for dataset in study.datasets if config.datasets[dataset].modality == "image"]
+    training = [study.trained_on] if study.trained_on else images
+    first, partitioned = study.base_models[:1], plan.partitions_of(name)
+    embeddings = {embedding: config.embeddings[embedding] for embedding in study.embeddings}
+    curves = [embedding for embedding, spec in embeddings.items() if spec.makes_a_curve]
+    networks = [embedding for embedding, spec in embeddings.items() if spec.trained]
+    clusters = [place for place in partitioned if config.partitions[PurePath(place).name].found_clusters]
+    learners = [learner for learner in study.learners if config.learners[learner].meta_learned]
+    return {
+        "summary": plan.tables(name)[:1],
+        "meta-training histories": [f"{folder}/history.zarr" for folder in plan.run_folders(trained)],
+        "learner histories": [
+            f"{plan.trained_learner(*place)}/history.zarr" for place in product(learners, partitioned, training)
+        ],
+        "learned features of images": features(applied(first, trained), images),
+        "learned features": features(applied(first, trained[:1]), study.datasets),
+        "features over training": features(curves, study.datasets),
+        "network features": features(networks, training),
+        "clusters": [f"<results>/partitions/{place}/{dataset}.zarr" for place, dataset in product(clusters, training)],
+        "datasets": dataset_stores(study.datasets),
+        "image datasets": dataset_stores(images),
+        "training datasets": dataset_stores(training),
+    }
+
+
+def figures_of(plan: Plan, name: str) -> dict[str, Inputs]:
+    """Return what each figure of a study is drawn from.
+
+    Raises:
+        InputError: the study asks for a figure that does not exist, or that has nothing to show in it.
+    """
+    results, known = results_of(plan, name), {figure: declared(plan.package, figure) for figure in names(plan.package)}
+    drawn = {
+        figure: {argument: results[kind] for argument, kind in declaration.inputs.items()}
+        for figure, declaration in known.items()
+        if all(results[kind] for kind in declaration.inputs.values())
+        and all(is_met(need, plan.config, name) for need in declaration.needs)
+    }
+    asked = plan.study(name).figures
+    if asked is None:
+        return {figure: inputs for figure, inputs in drawn.items() if not known[figure].on_request}
+    for figure in asked:
+        if figure not in drawn:
+            why = "has nothing to show in this study" if figure in known else "is no figure"
+            raise InputError(f"studies.{name}.figures: {figure!r} {why}; valid: {', '.join(drawn)}")
+    return {figure: drawn[figure] for figure in asked}
+
+
+def files_of(plan: Plan, name: str) -> list[str]:
+    """Return every figure of a study, in every format."""
+    places = product(figures_of(plan, name), ("svg", "png"))
+    return [f"<results>/studies/{name}/figures/{figure}.{suffix}" for figure, suffix in places]

@@ -12,8 +12,7 @@ from pyarrow import csv, parquet
 from typer import Argument, Option
 
 from metaplastic.config.base import canonical_json
-from metaplastic.config.files import check_files
-from metaplastic.config.study import load, run_datasets
+from metaplastic.config.load import check_files, load
 from metaplastic.datasets.user.file import check_file, read_numbers
 from metaplastic.estimator import LearnedRule
 from metaplastic.io.errors import InputError
@@ -119,7 +118,7 @@ def train(
     spec = section.model_copy(update={"seed": section.seed if seed is None else seed, "seeds": 1})
     folder, code = output.with_suffix(".run"), version("metaplastic")
     mirror = Path(settings.data.mirror) if settings.data.mirror else None
-    stores = {dataset: folder / "datasets" / f"{dataset}.zarr" for dataset in run_datasets(spec)}
+    stores = {dataset: folder / "datasets" / f"{dataset}.zarr" for dataset in spec.datasets}
     # Of several processes the one that starts the others does for them what is done once.
     if not is_launched():
         for dataset, store in stores.items():

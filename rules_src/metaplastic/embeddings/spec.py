@@ -1,6 +1,6 @@
 """Config of embeddings: what makes features of a dataset without labels and is no update rule."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,9 +11,23 @@ from metaplastic.update_rules.spec import Activation
 
 
 class Embedding(Kind):
-    """What makes features of a dataset without labels, and is no update rule."""
+    """A method that makes features of a dataset without labels and is not an update rule."""
 
+    takes_images: ClassVar[bool] = False
+    """Whether it takes images alone."""
+    trained: ClassVar[bool] = False
+    """Whether gradient descent trains it."""
     kind: str
+
+    @property
+    def fewest_examples(self) -> int:
+        """The training examples that it needs at least."""
+        return 0
+
+    @property
+    def makes_a_curve(self) -> bool:
+        """Whether its features are recorded so often during training that a curve of them can have a peak."""
+        return False
 
 
 class Raw(Embedding):
@@ -81,12 +95,19 @@ class Umap(Neighbours):
 class Neural(Descended, Fitted):
     """What networks share that gradient descent trains on unlabelled examples."""
 
+    trained: ClassVar[bool] = True
+
     steps: Steps = [2000]
     """Gradient steps after which features are recorded; the last is the one that results quote."""
     batch: PositiveInt = 128
     """Examples a gradient step."""
     momentum: Fraction = 0.9
     """Of Adam."""
+
+    @property
+    def makes_a_curve(self) -> bool:
+        """Three numbers of steps make one."""
+        return len(self.steps) >= 3
 
 
 class FullyConnected(Neural):
@@ -119,6 +140,8 @@ class DenoisingAutoencoder(FullyConnected):
 
 class Convolutional(Neural):
     """Networks of images."""
+
+    takes_images: ClassVar[bool] = True
 
     features: PositiveInt = 256
     """Width of the features."""
@@ -195,6 +218,11 @@ class DeepCluster(Convolutional):
     """Gradient steps between two k-means."""
     jitter: Jitter = Jitter(rotation=10.0, scale=0.1, shift=0.1, shear=0.15, elastic=0.03)
     """Of every image that a cluster is told from."""
+
+    @property
+    def fewest_examples(self) -> int:
+        """One per cluster."""
+        return self.clusters
 
     @model_validator(mode="after")
     def _clustered_where_saved(self) -> "DeepCluster":

@@ -8,11 +8,10 @@ seconds and megabytes that a job took.
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import xarray as xr
 from typer import Argument, Option
 
@@ -59,20 +58,18 @@ def _results(folder: Path) -> Iterator[str]:
             yield from (f"{path.name}/{name}" for name in _results(path))
 
 
-def _differences(before: Path, after: Path, skipped: frozenset[str] | set[str]) -> Iterator[tuple[str, str]]:
+def _differences(before: Path, after: Path, skipped: Set[str]) -> Iterator[tuple[str, str]]:
     """Yield the kind of each difference and what it is."""
     if before.suffix in {".zarr", ".nc"}:
         with xr.open_dataset(before) as first, xr.open_dataset(after) as second:
             yield from _of_datasets(first, second, skipped)
     elif before.name.endswith(".manifest.json"):
-        yield from _of_attributes("", *(json.loads(path.read_text()) for path in (before, after)), skipped)
+        yield from _of_attributes("", json.loads(before.read_text()), json.loads(after.read_text()), skipped)
     elif before.read_bytes() != after.read_bytes():
         yield "bytes", "other bytes"
 
 
-def _of_datasets(
-    first: xr.Dataset, second: xr.Dataset, skipped: set[str] | frozenset[str]
-) -> Iterator[tuple[str, str]]:
+def _of_datasets(first: xr.Dataset, second: xr.Dataset, skipped: Set[str]) -> Iterator[tuple[str, str]]:
     for name in sorted({*map(str, first.variables), *map(str, second.variables)} - skipped):
         if name not in first.variables or name not in second.variables:
             yield "variables", f"variable {name!r} is only in the {'first' if name in first.variables else 'second'}"
@@ -80,19 +77,22 @@ def _of_datasets(
         one, other = first[name], second[name]
         if one.dims != other.dims or one.dtype != other.dtype or one.shape != other.shape:
             yield "values", f"{name}: {one.dims} {one.dtype}{one.shape}, then {other.dims} {other.dtype}{other.shape}"
-        elif not one.variable.equals(other.variable):
+        elif not one.identical(other.assign_attrs(one.attrs)):
             far = f" by at most {float(abs(one - other).max()):g}" if one.dtype.kind == "f" else ""
-            yield "values", f"{name}: {int((one != other).sum())} of {one.size} values differ{far}"
+            yield (
+                "values",
+                f"{name}: {int(((one != other) & (one.notnull() | other.notnull())).sum())} of {one.size} values differ{far}",
+            )
         yield from _of_attributes(f"{name}: ", one.attrs, other.attrs, skipped)
     yield from _of_attributes("", first.attrs, second.attrs, skipped)
 
 
 def _of_attributes(
-    place: str, first: dict[str, Any], second: dict[str, Any], skipped: set[str] | frozenset[str]
+    place: str, first: dict[str, Any], second: dict[str, Any], skipped: Set[str]
 ) -> Iterator[tuple[str, str]]:
     for key in sorted({*first, *second} - skipped):
         one, other = first.get(key), second.get(key)
-        if not np.array_equal(one, other):
+        if repr(one) != repr(other):
             yield "attributes", f"{place}attribute {key!r}: {one!r}, then {other!r}"
 
 

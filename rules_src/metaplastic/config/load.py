@@ -1,18 +1,34 @@
-"""Config files, before what is in them is validated."""
+"""From config files to the validated config."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
+from metaplastic.config.messages import explain
+from metaplastic.config.study import Config
 from metaplastic.io.errors import InputError
 
 
-def check_files(files: Iterable[Path]) -> None:
-    """Refuse config files that are no UTF-8, or have a key twice, of which YAML would take the last in silence.
+def load(raw: Mapping[str, Any]) -> Config:
+    """Validate a parsed config.
 
     Raises:
-        InputError: naming file, and key or place.
+        InputError: naming the first wrong key and, where one is close, the valid key that was probably meant.
+    """
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(explain(error, raw)) from error
+
+
+def check_files(files: Iterable[Path]) -> None:
+    """Refuse config files that are not UTF-8 or have a key twice, of which YAML would silently take the last.
+
+    Raises:
+        InputError: naming the file, and the key or the place.
     """
     for file in files:
         try:
