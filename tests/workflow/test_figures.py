@@ -4,6 +4,7 @@ from pathlib import Path
 
 import metaplastic
 import pytest
+from metaplastic.config.needs import NEEDS
 from metaplastic.io.errors import InputError
 
 from workflow.figures import Declaration, declared, names
@@ -23,17 +24,6 @@ RESULTS = {
     "image datasets",
     "training datasets",
 }
-NEEDS = {
-    "few-shot methods",
-    "learners",
-    "several methods",
-    "rules",
-    "snapshots",
-    "several networks",
-    "permuted inputs",
-    "several runs",
-    "numbers of clusters",
-}
 
 
 def written(folder: Path, text: str) -> Path:
@@ -47,7 +37,7 @@ def test_a_figure_declares_what_it_draws_from(figure: str):
     module, found = import_module(f"metaplastic.figures.{figure}"), declared(PACKAGE, figure)
     assert list(found.inputs) == list(signature(module.draw).parameters)
     assert set(found.inputs.values()) <= RESULTS
-    assert set(found.needs) <= NEEDS
+    assert set(found.needs) <= set(NEEDS)
     assert found.caption == module.CAPTION
     assert found.caption.rstrip().endswith(".")
     assert found.on_request == getattr(module, "ON_REQUEST", False)

@@ -21,13 +21,10 @@ seeds, or over tasks where there is only one seed. The horizontal axis is the ar
 
 
 def draw(histories: list[Path]) -> Figure:
-    """One panel for each kind of data that every run watches, one curve a run, with standard errors.
-
-    Args:
-        histories: history stores.
+    """Draw one panel per kind of data that every run watches, and one curve per run with standard errors.
 
     Raises:
-        InputError: the runs watch nothing in common.
+        InputError: the runs watch no kind of data in common.
     """
     runs = by_run(histories)
     watched = [history["dataset"].values.tolist() for history in runs.values()]
