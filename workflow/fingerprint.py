@@ -150,7 +150,12 @@ def _analyse(source: str, name: str, is_package: bool) -> tuple[str, frozenset[s
 
 
 class _WithoutWords(ast.NodeTransformer):
-    """Drops what is only said: docstrings, strings that follow an attribute, messages of errors and of the log."""
+    """Drops what is only said: docstrings, strings after an attribute, captions, messages of errors and of the log."""
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        named = [target.id for target in node.targets if isinstance(target, ast.Name)]
+        is_string = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_string and named == ["CAPTION"] else self.generic_visit(node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         is_string = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -10,15 +10,21 @@ from metaplastic.figures.meta_training_curves import accuracy_axis, below, by_ru
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.work import teraflop
 
+INPUTS = {"histories": "meta-training histories"}
+NEEDS = ("several runs",)
+CAPTION = """\
+Each curve is one meta-training run, and each panel one kind of data that all runs watch. The vertical axis is the
+accuracy (%) of a ridge readout on the features that the run's rule learns, as the mean and its standard error over
+seeds, or over tasks where there is only one seed. The horizontal axis is the arithmetic of all inner steps so far, in
+10^9 (GFLOP) or 10^12 (TFLOP) floating-point operations, from XLA's count of their forward passes.
+"""
+
 
 def draw(histories: list[Path]) -> Figure:
-    """One panel for each kind of data that every run watches, one curve a run, with standard errors.
-
-    Args:
-        histories: history stores.
+    """Draw one panel per kind of data that every run watches, and one curve per run with standard errors.
 
     Raises:
-        InputError: the runs watch nothing in common.
+        InputError: the runs watch no kind of data in common.
     """
     runs = by_run(histories)
     watched = [history["dataset"].values.tolist() for history in runs.values()]
