@@ -34,10 +34,7 @@ def apply(
     dataset: Annotated[Path, Option(help="Store of the dataset.")],
     output: Annotated[Path, Option(help="Zarr store to write.")],
     theta: Annotated[
-        list[Path] | None,
-        Option(
-            help="Theta of a meta-trained or pretrained rule, or a run's folder of snapshots; one for each meta-seed."
-        ),
+        list[Path] | None, Option(help="Theta file or snapshots of a trained rule, one per meta-seed.")
     ] = None,
 ) -> None:
     """Train base models on the dataset's unlabelled training examples with the rule."""

@@ -51,6 +51,15 @@ class EachEpisode(NamedTuple):
         return np.stack(predicted).reshape(query.shape[:3])
 
 
+def refitted(classifier: Callable[[int], Any]) -> EachEpisode:
+    """Return a learner that fits a scikit-learn classifier, made for this many support examples, in each episode."""
+
+    def fit_and_predict(support: np.ndarray, classes: np.ndarray, query: np.ndarray) -> np.ndarray:
+        return np.asarray(classifier(len(support)).fit(support, classes).predict(query))
+
+    return EachEpisode(fit_and_predict)
+
+
 class Scoring(eqx.Module):
     """A `Learner` in JAX, which takes one episode after another: each is a large enough batch."""
 
