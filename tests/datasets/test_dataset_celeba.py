@@ -58,7 +58,7 @@ def test_a_baseline_learner_is_evaluated_on_tasks_from_attributes(root, tmp_path
         learner=json.dumps({"kind": "from-scratch", "filters": 2, "steps": 2}),
         spec=json.dumps(episodes),
         code="abc",
-        dataset=tmp_path / "faces.zarr",
+        data=tmp_path / "faces.zarr",
         output=tmp_path / "x.nc",
     )
     accuracy = read_netcdf(tmp_path / "x.nc")
