@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from metaplastic.meta_train.allotment import of_shape, tasks_each
 from metaplastic.meta_train.spec import MetaTrain
 from metaplastic.update_rules.spec import Apply, BaseModel, Compact, Published
 
@@ -39,16 +38,15 @@ def growing(amount: int | Callable[[Any], int]) -> Resource:
 
 def meta_training(spec: MetaTrain) -> dict[str, int]:
     """Of a meta-training run: a batch of tasks through a window, of whose inner steps the base models are kept."""
-    together, channels, kept, work = tasks_each(spec) // spec.microbatches, _channels(spec.rule), 0, 0.0
-    length = max(spec.unroll.truncations or [spec.unroll.truncation])
+    together, channels, kept, work = spec.tasks_each // spec.microbatches, _channels(spec.rule), 0, 0.0
+    length = spec.longest_window
     for shape in spec.base_models:
-        seen = of_shape(spec, shape)
-        widths = _widths(shape, seen.tasks.side**2)
+        widths = _widths(shape, spec.side_of(shape) ** 2)
         # What a base model keeps a step, and what the update network makes of a batch in one, of which it is a few
         # dozen arrays.
-        of_batch = channels * seen.batch * sum(widths)
+        of_batch = channels * spec.batch_of(shape) * sum(widths)
         kept = max(kept, together * NUMBER * (length * _weights(widths) + 50 * of_batch))
-        work += tasks_each(spec) * length * of_batch * channels
+        work += spec.tasks_each * length * of_batch * channels
     return {
         "mem_mb": PROCESS + kept // MEGABYTE,
         "runtime": _minutes(SECONDS * work * spec.meta_steps / spec.processes),
