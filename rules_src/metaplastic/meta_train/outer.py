@@ -82,19 +82,14 @@ class MetaState(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """What a meta-step reports."""
+    """What a meta-step reports; `LONG_NAMES` in `run.py` describes each."""
 
     meta_loss: Float[Array, "*meta_step"]
-    """Mean over the tasks that were finite."""
     gradient_norm: Float[Array, "*meta_step"]
-    """Global norm before clipping."""
     clipped: Float[Array, "*meta_step"]
-    """One where that was more than the optimiser lets through, else zero."""
     inner_rate: Float[Array, "*meta_step"]
     dropped: Float[Array, "*meta_step"]
-    """Share of tasks that were not finite and were therefore left out and replaced."""
     truncation: Float[Array, "*meta_step"]
-    """Inner steps of the window."""
 
 
 class Progress(NamedTuple):
@@ -117,12 +112,8 @@ def task_mesh(tasks: int) -> Mesh:
 def placed(state: MetaState, mesh: Mesh) -> MetaState:
     """Share the tasks of a state out over `mesh` and put the rest everywhere."""
     everywhere, by_task = NamedSharding(mesh, EVERYWHERE), NamedSharding(mesh, BY_TASK)
-    return MetaState(
-        *(
-            shared_out(part, by_task if name in {"tasks", "carry"} else everywhere)
-            for name, part in state._asdict().items()
-        )
-    )
+    lies = {name: by_task if name in {"tasks", "carry"} else everywhere for name in state._fields}
+    return MetaState(*(shared_out(part, lies[name]) for name, part in state._asdict().items()))
 
 
 def initial_state(rule: MetaTrainable, hyper: Hyperparameters) -> MetaState:

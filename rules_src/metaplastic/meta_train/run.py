@@ -96,15 +96,7 @@ def adam(spec: Adam, meta_steps: int) -> optax.GradientTransformation:
 
 
 class MetaTraining:
-    """A `Run` of `meta_train`.
-
-    Args:
-        rule: the rule at its initial theta.
-        sources: the sources of tasks, by name.
-        spec: the run's section of the config.
-        probes: held-out data and its number of classes, by name.
-        folder: the run's folder; a state with too many faults is kept there.
-    """
+    """A `Run` of `meta_train`, with its arguments; a state with too many faults is kept in `folder`."""
 
     unit = "meta-steps"
     growing: Mapping[str, str] = {"meta_step": "meta_step", "evaluation": "evaluation_step"}

@@ -102,10 +102,5 @@ def over_devices(estimate: BatchEstimator, mesh: Mesh) -> BatchEstimator:
         return found._replace(gradient=gradient)
 
     out: Any = Estimate(*[EVERYWHERE, *[BY_TASK] * 4])
-    return jax.shard_map(
-        on_each,
-        mesh=mesh,
-        in_specs=(BY_TASK, EVERYWHERE, BY_TASK, BY_TASK, BY_TASK),
-        out_specs=out,
-        check_vma=False,
-    )
+    laid = (BY_TASK, EVERYWHERE, BY_TASK, BY_TASK, BY_TASK)
+    return jax.shard_map(on_each, mesh=mesh, in_specs=laid, out_specs=out, check_vma=False)
