@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, Float32, Int, Key, PRNGKeyArray
 from metaplastic.few_shot.episodes import Pool, draw
 from metaplastic.few_shot.learners.base import Outcome, Trainable
 from metaplastic.few_shot.learners.spec import MetaLearned
-from metaplastic.meta_train.tasks.augmentation import augmented
+from metaplastic.meta_train.tasks.appearance import augmented
+from metaplastic.meta_train.tasks.source import Jitter
 from metaplastic.training.checkpoint import load_state, state_path
 from metaplastic.training.descent import Descent, Metrics
 from metaplastic.training.loop import Folder
@@ -98,7 +99,7 @@ class MetaLearning(Descent):
             return support, query
 
         def jittered(key: PRNGKeyArray, images: Array) -> Array:
-            return augmented(key, images.reshape(-1, *self.image), jitter).reshape(images.shape)
+            return augmented(key, images.reshape(-1, *self.image), Jitter(**dict(jitter))).reshape(images.shape)
 
         return jittered(key_support, support), jittered(key_query, query)
 
