@@ -11,8 +11,8 @@ from checkout import ROOT, Checkout
 from known import known
 from metaplastic.config.files import check_files
 from metaplastic.config.study import Config, load
+from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.sources import digits, letters, mnist_5k
-from metaplastic.datasets.sources.fetch import Fetch
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train import held_out
 from metaplastic.update_rules.spec import Compact, MetaTrained
@@ -111,13 +111,14 @@ def test_what_is_known_of_data_is_true(tmp_path: Path):
         spec = whole.datasets[name]
         dataset = module.prepare(spec, fetch)
         assert spec.class_count == len(dataset.class_names)
-        assert spec.side == dataset.sizes["row"]
+        assert spec.side == spec.side_known == dataset.sizes["row"]
         counts = [(dataset.label.values == label).sum() for label in range(spec.class_count)]
         train = [((dataset.label.values == label) & (dataset.split.values == 0)).sum() for label in range(10)]
         if spec.smallest:
             assert min(counts) == spec.smallest
-            assert min(train) == checks._training_examples(spec)
-    assert checks._classes(spec) == int(dataset.held_out_character.sum())
+            assert min(train) == checks._training_examples(spec) == spec.training_examples
+            assert spec.smallest == spec.smallest_class
+    assert checks._classes(spec) == spec.task_classes == int(dataset.held_out_character.sum())
 
 
 def test_a_theta_of_another_rule_is_no_start(tmp_path: Path):

