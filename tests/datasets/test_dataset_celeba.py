@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from celeba_folder import ATTRIBUTES, write_celeba
 from metaplastic.datasets.arrays import load_inputs
+from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION
-from metaplastic.datasets.sources.fetch import Fetch
 from metaplastic.datasets.spec import Celeba
 from metaplastic.datasets.user import celeba
 from metaplastic.io.errors import InputError
