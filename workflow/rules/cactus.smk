@@ -43,7 +43,9 @@ use rule partition as partition_dataset with:
         "<benchmarks>/partition/{partition}/{dataset}.tsv"
     wildcard_constraints:
         partition=one_of(
-            name for name, spec in settings.partitions.items() if not spec.needs_features
+            name
+            for name, spec in settings.partitions.items()
+            if not spec.needs_features
         ),
 
 
@@ -79,7 +81,8 @@ rule meta_learn:
             settings.learners[plan.learners[wildcards.learner_run]]
         ),
         code=lambda wildcards: code(
-            "meta_learn", settings.learners[plan.learners[wildcards.learner_run]].module
+            "meta_learn",
+            settings.learners[plan.learners[wildcards.learner_run]].module,
         ),
         trained_by=lambda wildcards: planned(
             source.of_state,
