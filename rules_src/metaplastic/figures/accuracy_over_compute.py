@@ -3,12 +3,14 @@
 from functools import reduce
 from pathlib import Path
 
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from metaplastic.figures import style
 from metaplastic.figures.meta_training_curves import accuracy_axis, below, by_run, held_out_curve
 from metaplastic.io.errors import InputError
-from metaplastic.meta_train.work import teraflop
 
 INPUTS = {"histories": "meta-training histories"}
 NEEDS = ("several runs",)
@@ -42,3 +44,12 @@ def draw(histories: list[Path]) -> Figure:
     below(figure, f"{unit} of inner steps", runs)
     style.legend_above(figure, panels[0], columns=len(runs))
     return figure
+
+
+def teraflop(history: xr.Dataset, gflop_per_inner_step: float) -> Float[np.ndarray, " evaluation"]:
+    """Return the arithmetic of the inner steps before each evaluation, forward passes alone, in 1e12 operations."""
+    # Seeds of a run may draw different truncations; their mean is the cost of one seed.
+    truncation = history["truncation"].mean([dim for dim in history["truncation"].dims if dim != "meta_step"])
+    inner_steps = np.concatenate([[0.0], np.cumsum(truncation.values)])
+    spent: np.ndarray = inner_steps[history["evaluation_step"].values] * gflop_per_inner_step / 1e3
+    return spent

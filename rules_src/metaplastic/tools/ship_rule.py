@@ -12,14 +12,12 @@ import yaml
 from typer import Option
 
 from metaplastic.config.base import parse_spec
+from metaplastic.figures.accuracy_over_compute import teraflop
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_zarr, write_whole
-from metaplastic.meta_train.allotment import of_shape, trained_sources
-from metaplastic.meta_train.held_out import held_out_accuracy, watched
-from metaplastic.meta_train.run import mean_and_standard_error
+from metaplastic.meta_train.held_out import held_out_accuracy
+from metaplastic.meta_train.run import inner_step_flops, mean_and_standard_error, watched
 from metaplastic.meta_train.spec import MetaTrain
-from metaplastic.meta_train.window import inner_step_flops
-from metaplastic.meta_train.work import teraflop
 from metaplastic.results.tables import percent
 from metaplastic.stages.command import named_stores, run
 from metaplastic.training.checkpoint import state_path
@@ -97,7 +95,7 @@ def ship(
     section = parse_spec(MetaTrain, spec)
     stores = named_stores("--measure", measure or [])
     history = _history_of_snapshots(state)
-    allowed = [name for name in history["dataset"].values.tolist() if name not in trained_sources(section)]
+    allowed = [name for name in history["dataset"].values.tolist() if name not in section.trained_sources]
     for held_out in by:
         if held_out not in allowed:
             raise InputError(f"--by: {held_out!r} is nothing that the run held out; valid: {', '.join(allowed)}")
@@ -109,7 +107,7 @@ def ship(
     card = CARD.format(
         name=name,
         numbers=sum(leaf.size for leaf in jax.tree.leaves(rule)),
-        sources=", ".join(trained_sources(section)),
+        sources=", ".join(section.trained_sources),
         side=section.tasks.side,
         chosen=meta_step,
         meta_steps=section.meta_steps,
@@ -152,9 +150,7 @@ def _curve(history: xr.Dataset, section: MetaTrain, state: Path, stores: Mapping
         of_name = history.sel(dataset=name)
         columns[name] = of_name["held_out_accuracy"].values, of_name["held_out_sem"].values
     for name, store in stores.items():
-        probe, classes = watched(
-            jax.random.key(section.seed), read_zarr(store), of_shape(section, section.base_models[0])
-        )
+        probe, classes = watched(jax.random.key(section.seed), read_zarr(store), section)
         accuracy = [held_out_accuracy(rule, probe, classes=classes, ridge=section.ridge) for rule in rules]
         columns[name] = mean_and_standard_error(np.stack(accuracy))
     lines = [["meta-steps", "TFLOP", *columns], ["---:"] * (2 + len(columns))]
