@@ -31,11 +31,8 @@ def draw(summary: list[Path]) -> Figure:
     """
     results = read_netcdf(summary[0])
     settings = list(product(results["way"].values, results["shots"].values))
-    looks, datasets, learners = (
-        style.embeddings(results),
-        results["dataset"].values.tolist(),
-        results["learner"].values.tolist(),
-    )
+    looks = style.embeddings(results)
+    datasets, learners = results["dataset"].values.tolist(), results["learner"].values.tolist()
     bars = {(d, name): of_embeddings(results.sel(dataset=d, learner=name)) for d, name in product(datasets, learners)}
     used = [name for name in looks if any(name in of_learner for of_learner in bars.values())]
     height = sum(0.28 * max(len(bars[d, name]) for d in datasets) + 0.25 for name in learners)

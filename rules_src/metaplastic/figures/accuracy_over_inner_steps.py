@@ -14,8 +14,9 @@ NEEDS = ("few-shot methods", "rules")
 CAPTION = """\
 Test accuracy (%) of a logistic regression on features after more and more inner steps on unlabelled data, one panel per
 dataset. Each update rule has a curve with its 95% band, each baseline a dashed level, and the dotted line is the
-accuracy of guessing. Readout, draws of labels and seeds are those of the table, so the curves end at its numbers. The
-axis of inner steps is linear up to the first mark after 0 and logarithmic beyond.
+accuracy of guessing. An embedding that was recorded during its training has a curve over its gradient steps. Readout,
+draws of labels and seeds are those of the table, so the curves end at its numbers. The axis of inner steps is linear up
+to the first mark after 0 and logarithmic beyond.
 """
 
 DASH = 3.0
