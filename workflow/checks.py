@@ -15,8 +15,7 @@ from metaplastic.config.study import Config, Study, modality
 from metaplastic.datasets.spec import Dataset, Labelled, Letters, Patches, TwoMoons
 from metaplastic.embeddings.spec import Embedding, Neural, Raw
 from metaplastic.few_shot.learners.spec import Linear, MetaLearned, Mlp
-from metaplastic.io.errors import InputError
-from metaplastic.io.folders import check_writable
+from metaplastic.io.errors import InputError, check_writable
 from metaplastic.meta_train.spec import MetaTrain
 from metaplastic.meta_train.tasks.spec import Images, Projections
 from metaplastic.results.spec import Experiment

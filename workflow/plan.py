@@ -45,7 +45,6 @@ from workflow.resources import applying, meta_training
 NO_RESULT = (
     "metaplastic.config",
     "metaplastic.training.progress",
-    "metaplastic.training.lock",
     "metaplastic.training.launch",
     "metaplastic.io.memory",
 )
@@ -182,15 +181,11 @@ class Plan:
         return applying(self.config.apply, network, spec, data, thetas=thetas)[name]
 
     def theta_of_run(self, rule: str) -> list[str]:
-        """What a run of this config makes for `rule`: for each seed its theta or its snapshots, none for others."""
-        spec = self.config.rules[rule]
-        if not isinstance(spec, MetaTrained):
-            return []
-        found = "theta.safetensors" if spec.meta_step is None else "snapshots"
-        return [f"{folder}/{found}" for folder in self.run_folders([rule])]
+        """The folders of thetas that a run of this config makes for `rule`, one per seed; none for other rules."""
+        return [f"{folder}/snapshots" for folder in self.run_folders([rule])]
 
     def theta(self, rule: str) -> list[str]:
-        """What `rule` has its theta from: a file, or for a meta-trained rule a file or folder a seed; none for others.
+        """What holds the theta of `rule`: a file, for a meta-trained rule a folder per seed; none for other rules.
 
         Raises:
             InputError: no such theta comes with the project.

@@ -36,7 +36,7 @@ from metaplastic.meta_train.window import (
     staggered_tasks,
     with_truncation,
 )
-from metaplastic.training.launch import shared_out, whole
+from metaplastic.training.sharding import shared_out, whole
 from metaplastic.update_rules.base import MetaTrainable
 
 

@@ -109,6 +109,6 @@ def recorded(initial: Initial, spec: MetaLearned, image: tuple[int, int, int], s
     """The learner as a training has recorded it in its folder of snapshots after so many steps.
 
     Raises:
-        InputError: as for `training.state.load_state`.
+        InputError: as for `training.checkpoint.load_state`.
     """
     return load_state(state_path(snapshots, step), jax.eval_shape(lambda: initial(spec, jax.random.key(0), image)))
