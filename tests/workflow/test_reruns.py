@@ -78,7 +78,7 @@ TRAINED = ["meta_train/.*", of_methods("learned", "early")]
         ("datasets.spec", []),
         ("update_rules.spec", []),
         ("network", [*TRAINED, of_methods(*RULES, "vae"), SUMMARIES, FIGURES]),
-        ("update_rules.hand_made", [of_methods("oja"), DEFAULT]),
+        ("update_rules.oja", [of_methods("oja"), DEFAULT]),
         ("update_rules.compact", [*TRAINED, of_methods("untrained"), SUMMARIES, FIGURES]),
         ("stages.meta_train", [*TRAINED, SUMMARIES, FIGURES]),
         ("meta_train.outer", [*TRAINED, SUMMARIES, FIGURES]),
