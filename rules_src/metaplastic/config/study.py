@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from itertools import product
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -32,6 +32,9 @@ RULES = frozenset(
 
 Figure = Annotated[str, Field(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
 """Name of a module of figures."""
+
+
+Validated = TypeVar("Validated", bound=Section)
 
 
 class Study(Section):
@@ -183,16 +186,33 @@ class Config(Section):
                     near = min(kept, key=lambda step: abs(step - (rule.meta_step or 0)), default=None)
                     hint = "it keeps none" if near is None else f"the nearest that it keeps is {near}"
                     raise ValueError(f"rules.{name}.meta_step: {rule.meta_step} is no snapshot of {rule.run!r}; {hint}")
-        for name, run in self.meta_train.items():
-            places = {f"tasks.sources.{source}.dataset": used for source, used in _source_datasets(run).items()}
-            for key, used in [*places.items(), *(("held_out.datasets", used) for used in run.held_out.datasets)]:
-                place = f"meta_train.{name}.{key}"
-                _look_up(used, self.datasets, place, "datasets")
-                if modality(self.datasets[used]) != "image":
-                    raise ValueError(f"{place}: {used!r} has no images")
+        _check_runs(self.meta_train, self.datasets)
         for name in self.rules.keys() & self.embeddings.keys():
             raise ValueError(f"embeddings.{name}: the name is taken by rules.{name}; rename one of them")
         return self
+
+
+class Runs(Section):
+    """The sections of a config that meta-training without the workflow reads."""
+
+    data: Data = Data()
+    datasets: dict[Name, Dataset]
+    meta_train: dict[Name, MetaTrain]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Runs":
+        _check_runs(self.meta_train, self.datasets)
+        return self
+
+
+def _check_runs(runs: Mapping[str, MetaTrain], datasets: Mapping[str, Any]) -> None:
+    for name, run in runs.items():
+        places = {f"tasks.sources.{source}.dataset": used for source, used in _source_datasets(run).items()}
+        for key, used in [*places.items(), *(("held_out.datasets", used) for used in run.held_out.datasets)]:
+            place = f"meta_train.{name}.{key}"
+            _look_up(used, datasets, place, "datasets")
+            if modality(datasets[used]) != "image":
+                raise ValueError(f"{place}: {used!r} has no images")
 
 
 def target(study: str) -> str:
@@ -262,8 +282,22 @@ def load(raw: Mapping[str, Any]) -> Config:
     Raises:
         InputError: naming the first wrong key and, where one is close, the valid key that was probably meant.
     """
+    return _validated(Config, raw)
+
+
+def load_runs(raw: Mapping[str, Any]) -> Runs:
+    """Validate the sections of a parsed config that meta-training reads; the workflow's other sections are ignored.
+
+    Raises:
+        InputError: as for `load`.
+    """
+    ignored = Config.model_fields.keys() - Runs.model_fields.keys()
+    return _validated(Runs, {key: section for key, section in raw.items() if key not in ignored})
+
+
+def _validated(model: type[Validated], raw: Mapping[str, Any]) -> Validated:
     try:
-        return Config.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
         raise InputError(_explain(error)) from error
 
