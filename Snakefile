@@ -55,16 +55,7 @@ rule all:
         rules.episodes.input,
         rules.figures.input,
         # Of fewer experiments the page has to be asked for.
-        rules.comparison.input if planned(plan.has_all_experiments) else [],
-
-
-for study in settings.studies:
-
-    rule:
-        name:
-            target(study)
-        input:
-            lambda wildcards, study=study: planned(made, study),
+        rules.comparison.input if len(planned(experiments, plan)) == len(FIGURES) else [],
 
 
 for figure in dict.fromkeys(FIGURES.values()):
@@ -73,4 +64,25 @@ for figure in dict.fromkeys(FIGURES.values()):
         name:
             figure
         input:
-            lambda wildcards, figure=figure: of_experiments(made, figure),
+            lambda wildcards, figure=figure: [
+                path
+                for study in planned(studies_of, plan, figure)
+                for path in planned(made, study)
+            ],
+
+
+taken = {rule.name for rule in workflow.rules}
+
+for study in settings.studies:
+
+    target = study.replace("-", "_")
+    if target in taken:
+        sys.exit(
+            f"error: config: studies.{study}: the name is that of a rule of the workflow; rename it"
+        )
+
+    rule:
+        name:
+            target
+        input:
+            lambda wildcards, study=study: planned(made, study),

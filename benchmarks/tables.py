@@ -1,4 +1,4 @@
-"""What was measured as tables; `python -m benchmarks.tables FILE...` puts them into NOTES.md."""
+"""What was measured as tables; `python -m benchmarks.tables FILE...` puts them into docs/notes/speed.md."""
 
 import json
 import sys
@@ -107,6 +107,6 @@ def _markdown(header: list[str], rows: list[list[str]]) -> str:
 
 
 if __name__ == "__main__":
-    notes = Path(__file__).with_name("NOTES.md")
+    notes = Path(__file__).parents[1] / "docs/notes/speed.md"
     records = [json.loads(Path(file).read_text()) for file in sys.argv[1:]]
     notes.write_text(fill(notes.read_text(), "results", "\n\n".join(map(report, records))))

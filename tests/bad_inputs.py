@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
-from metaplastic.config.files import check_files
-from metaplastic.config.study import load
+from metaplastic.config import checks as data_checks
+from metaplastic.config.load import check_files, load
 from metaplastic.datasets.sources.fetch import Fetch
 from metaplastic.datasets.spec import File, ImageFolder
 from metaplastic.datasets.user import file
@@ -70,8 +70,8 @@ def _refuse_study(overlay: str, folder: Path) -> None:
     (folder / "file").touch()
     checks.check_folders(config)
     for study in config.run:
-        checks.check_study(config, study)
-    checks.check_run(config, "compact-mixture")
+        data_checks.check_study(config, study)
+    data_checks.check_run(config, "compact-mixture")
 
 
 def _refuse_yaml(text: str, folder: Path) -> None:

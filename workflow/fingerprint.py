@@ -12,6 +12,62 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from metaplastic.io.errors import InputError
+
+NO_RESULT = (
+    "metaplastic.config",
+    "metaplastic.training.progress",
+    "metaplastic.training.lock",
+    "metaplastic.training.launch",
+    "metaplastic.io.memory",
+)
+"""Modules that change no result. What a stage reads of the config is a parameter of its rule, and how far a run is, who
+else is at it and how much memory there is leave its numbers alone. No `spec.py` counts either."""
+NO_STATE = (*NO_RESULT, "metaplastic.io.storage", "metaplastic.io.errors")
+"""Modules that a saved state does not depend on besides: how results are written, and what is said."""
+
+
+class Code:
+    """Fingerprints of the code of a package that stages run.
+
+    Args:
+        package: its folder.
+    """
+
+    def __init__(self, package: Path) -> None:
+        self.package = package
+        # Hundreds of jobs have the same fingerprint.
+        self._known: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
+
+    def of_stage(self, stage: str, *modules: str, checks: tuple[str, ...] = ()) -> str:
+        """Return the fingerprint of a stage and of the modules that it imports by name.
+
+        Args:
+            stage: a module of `stages`.
+            modules: dotted names.
+            checks: modules that the stage only checks its input with.
+
+        Raises:
+            InputError: the source does not parse.
+        """
+        return self._of(f"stage {stage}", (*NO_RESULT, *checks), f"{self.package.name}.stages.{stage}", *modules)
+
+    def of_state(self, *modules: str) -> str:
+        """Return the fingerprint of the code that the saved states of a run depend on, beginning with `modules`.
+
+        Raises:
+            InputError: the source does not parse.
+        """
+        return self._of(modules[0], NO_STATE, *modules, f"{self.package.name}.io.jax_settings")
+
+    def _of(self, place: str, without: tuple[str, ...], *roots: str) -> str:
+        if (roots, without) not in self._known:
+            try:
+                self._known[roots, without] = fingerprint(self.package, *roots, without=without)
+            except FingerprintError as error:
+                raise InputError(f"source of {place}: {error}") from error
+        return self._known[roots, without]
+
 
 class FingerprintError(Exception):
     """A root module does not exist, or a module in the closure does not parse."""

@@ -1,83 +1,83 @@
-"""What jobs ask of a cluster: megabytes and minutes from the sizes in the config, as much more at every attempt.
+"""What jobs ask of a machine: cores, and megabytes and minutes from the sizes in the config, more at every attempt.
 
-Both are meant to suffice and not to be exact: a job that is killed for asking too little is tried again with more, and
-one that trains goes on from its last state.
+Memory and time are meant to suffice and not to be exact. A job that is killed for asking too little is tried again with
+more, and one that trains goes on from its last state.
 """
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from metaplastic.meta_train.allotment import of_shape, tasks_each
+from metaplastic.config.study import Config
 from metaplastic.meta_train.spec import MetaTrain
-from metaplastic.update_rules.spec import Apply, BaseModel, Compact, Published
+from metaplastic.update_rules.spec import Apply, BaseModel, Rule
 
 MEGABYTE = 10**6
 NUMBER = 4
-"""Bytes of one."""
+"""Bytes of one number."""
 PROCESS = 3000
-"""Megabytes of a stage itself, most of them taken by XLA's compiler: up to 2,500 in the default study."""
+"""Megabytes of a stage itself, most of them for XLA's compiler: up to 2,500 in the default study."""
 EXAMPLES, INPUTS = 70_000, 3072
-"""Of the largest dataset that has a source here; a section of the config need not tell them."""
+"""Size of the largest dataset that has a source here, for sections of the config that do not tell theirs."""
 SECONDS = 1e-8
-"""That a meta-gradient takes on one core for each inner step, example, unit and pair of channels: 0.4e-8 to 0.9e-8 of
-the compact rule. A forward pass takes less."""
+"""Seconds of one core that a meta-gradient takes per inner step, example, unit and pair of channels. The compact rule
+takes 0.4e-8 to 0.9e-8, a forward pass less."""
 LEAST, MOST = 30, 1440
 """Minutes of a job at its first attempt."""
 OTHERS = {"mem_mb": 8000, "runtime": 240}
-"""Of a job that trains something else: those of CACTUs on Omniglot took up to 2.0 GB and 11 minutes of one core."""
+"""For a job that trains something else: those of CACTUs on Omniglot took up to 2.0 GB and 11 minutes of one core."""
 SMALL = {"mem_mb": 4000, "runtime": 30}
-"""Of one that gathers or draws."""
+"""For a job that gathers or draws."""
 
 Resource = Callable[..., int]
 
 
 def growing(amount: int | Callable[[Any], int]) -> Resource:
-    """A resource of Snakemake that is `amount`, of the job's wildcards where it depends on them, times the attempt."""
+    """Return a resource of Snakemake: `amount`, which may depend on the wildcards, times the attempt."""
     return lambda wildcards, attempt: attempt * (amount(wildcards) if callable(amount) else amount)
 
 
+def cores(config: Config, run: str) -> int:
+    """Return the cores of each process of a run: two if it runs alone, one where its seeds can run side by side."""
+    spec = config.meta_train[run]
+    return 1 if spec.processes > 1 or spec.seeds > 1 else 2
+
+
 def meta_training(spec: MetaTrain) -> dict[str, int]:
-    """Of a meta-training run: a batch of tasks through a window, of whose inner steps the base models are kept."""
-    together, channels, kept, work = tasks_each(spec) // spec.microbatches, _channels(spec.rule), 0, 0.0
-    length = max(spec.unroll.truncations or [spec.unroll.truncation])
+    """Return what a meta-training run asks for: a batch of tasks through a window, with its base models kept."""
+    together, channels, kept, work = spec.tasks_each // spec.microbatches, spec.rule.hidden_channels, 0, 0.0
     for shape in spec.base_models:
-        seen = of_shape(spec, shape)
-        widths = _widths(shape, seen.tasks.side**2)
-        # What a base model keeps a step, and what the update network makes of a batch in one, of which it is a few
-        # dozen arrays.
-        of_batch = channels * seen.batch * sum(widths)
-        kept = max(kept, together * NUMBER * (length * _weights(widths) + 50 * of_batch))
-        work += tasks_each(spec) * length * of_batch * channels
+        widths = [spec.side_of(shape) ** 2, *shape.hidden, shape.features]
+        # Per step a base model is kept, and what the update network makes of a batch: a few dozen arrays.
+        of_batch = channels * spec.batch_of(shape) * sum(widths)
+        kept = max(kept, together * NUMBER * (spec.longest_window * _weights(widths) + 50 * of_batch))
+        work += spec.tasks_each * spec.longest_window * of_batch * channels
     return {
         "mem_mb": PROCESS + kept // MEGABYTE,
         "runtime": _minutes(SECONDS * work * spec.meta_steps / spec.processes),
     }
 
 
-def applying(spec: Apply, base_model: BaseModel, rule: Any, dataset: Any, *, thetas: int) -> dict[str, int]:
-    """Of applying a rule: base models with their averages, the dataset twice, and two layers of all its examples."""
+def applying(spec: Apply, base_model: BaseModel, rule: Rule, dataset: Any, *, thetas: int) -> dict[str, int]:
+    """Return what applying a rule asks for: base models and their averages, the dataset twice, and two layers of it."""
     seeds, inputs = max(spec.seeds, spec.seeds_a_theta or 0), _inputs(dataset)
-    widths = _widths(base_model, inputs)
+    widths = [inputs, *base_model.hidden, base_model.features]
     two_layers = max(map(sum, pairwise(widths)))
     recorded = thetas * seeds * len(spec.inner_steps) * EXAMPLES * base_model.features
     kept = NUMBER * (3 * seeds * _weights(widths) + EXAMPLES * (2 * inputs + two_layers) + 2 * recorded)
-    work = thetas * seeds * spec.inner_steps[-1] * spec.batch * sum(widths) * _channels(rule) ** 2
+    work = thetas * seeds * spec.inner_steps[-1] * spec.batch * sum(widths) * rule.hidden_channels**2
     return {"mem_mb": PROCESS + kept // MEGABYTE, "runtime": _minutes(SECONDS * work)}
 
 
-def _channels(rule: Any) -> int:
-    """Of the update network; rules without one, or whose theta is in a file, count as the compact one."""
-    return (rule if isinstance(rule, Compact | Published) else Compact(kind="compact")).channels
-
-
-def _widths(base_model: BaseModel, inputs: int) -> list[int]:
-    # As base_model.layer_widths; that module would import what planning does not need.
-    return [inputs, *base_model.hidden, base_model.features]
+def applying_of(config: Config, base_model: str, rule: str, dataset: str) -> dict[str, int]:
+    """Return the same for keys of the config."""
+    spec = config.rules[rule]
+    thetas = config.meta_train[spec.trained_by].seeds if spec.trained_by else spec.thetas
+    return applying(config.apply, config.base_models[base_model], spec, config.datasets[dataset], thetas=thetas)
 
 
 def _weights(widths: Sequence[int]) -> int:
-    """Numbers of W and V."""
+    """Return how many numbers W and V hold."""
     return 2 * sum(below * above for below, above in pairwise(widths))
 
 

@@ -12,8 +12,7 @@ from pyarrow import csv, parquet
 from typer import Argument, Option
 
 from metaplastic.config.base import canonical_json
-from metaplastic.config.files import check_files
-from metaplastic.config.study import load_runs, run_datasets
+from metaplastic.config.load import check_files, load_runs
 from metaplastic.datasets.user.file import check_file, read_numbers
 from metaplastic.estimator import LearnedRule
 from metaplastic.io.errors import InputError
@@ -103,7 +102,7 @@ def train(
         raise InputError(f"{config}: no run {name!r} in meta_train; take one of: {names}")
     section, folder, code = settings.meta_train[name], output.with_suffix(".run"), version("metaplastic")
     spec = section.model_copy(update={"seed": section.seed if seed is None else seed, "seeds": 1})
-    stores = {dataset: folder / "datasets" / f"{dataset}.zarr" for dataset in run_datasets(spec)}
+    stores = {dataset: folder / "datasets" / f"{dataset}.zarr" for dataset in spec.datasets}
     # Only the process that launches the others prepares datasets and copies the theta.
     if not is_launched():
         cache, mirror = settings.data.cache, settings.data.mirror

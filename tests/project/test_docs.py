@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from metaplastic.config.study import load
+from metaplastic.config.load import load
 from metaplastic.results.spec import FIGURES
 from tutorials import BLOCK, TUTORIALS, blocks
 

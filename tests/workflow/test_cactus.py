@@ -5,11 +5,11 @@ import pytest
 import yaml
 from checkout import ROOT, Checkout
 from metaplastic.config.base import canonical_json
-from metaplastic.config.study import load
+from metaplastic.config.checks import check_learners
+from metaplastic.config.load import load
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf
 
-from workflow.checks import check_learners
 from workflow.plan import Plan
 
 TINY = {

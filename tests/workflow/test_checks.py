@@ -9,8 +9,9 @@ import pytest
 import yaml
 from checkout import ROOT, Checkout
 from known import known
-from metaplastic.config.files import check_files
-from metaplastic.config.study import Config, load
+from metaplastic.config import checks as data_checks
+from metaplastic.config.load import check_files, load
+from metaplastic.config.study import Config
 from metaplastic.datasets.sources import digits, letters, mnist_5k
 from metaplastic.datasets.sources.fetch import Fetch
 from metaplastic.io.errors import InputError
@@ -61,7 +62,7 @@ def refused(check: Any, *arguments: Any) -> str:
     ],
 )
 def test_a_study_that_could_not_end_well(overlay: str, message: str):
-    assert refused(checks.check_study, config(overlay), "default") == message
+    assert refused(data_checks.check_study, config(overlay), "default") == message
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_a_study_that_could_not_end_well(overlay: str, message: str):
     ],
 )
 def test_a_run_that_could_not_begin(overlay: str, message: str):
-    assert refused(checks.check_run, config(overlay), "compact-letters") == f"meta_train.compact-letters.{message}"
+    assert refused(data_checks.check_run, config(overlay), "compact-letters") == f"meta_train.compact-letters.{message}"
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda file: file.stem)
@@ -97,15 +98,15 @@ def test_every_config_of_the_project_passes(file: Path):
     update_config(raw, yaml.safe_load(file.read_text()))
     whole = load(raw)
     for study in whole.run:
-        checks.check_study(whole, study)
+        data_checks.check_study(whole, study)
     rules = [whole.rules[name] for study in whole.run for name in whole.studies[study].rules]
     used = {rule.run for rule in rules if isinstance(rule, MetaTrained)}
     for run in used | yaml.safe_load(file.read_text()).get("meta_train", {}).keys():
-        checks.check_run(whole, run)
+        data_checks.check_run(whole, run)
 
 
 def test_what_is_known_of_data_is_true(tmp_path: Path):
-    assert held_out.SCORED == checks.WATCHED
+    assert held_out.SCORED == data_checks.WATCHED
     whole, fetch = config(), Fetch(tmp_path)
     for name, module in {"digits": digits, "mnist-5k": mnist_5k, "letters": letters}.items():
         spec = whole.datasets[name]
@@ -116,8 +117,8 @@ def test_what_is_known_of_data_is_true(tmp_path: Path):
         train = [((dataset.label.values == label) & (dataset.split.values == 0)).sum() for label in range(10)]
         if spec.smallest:
             assert min(counts) == spec.smallest
-            assert min(train) == checks._training_examples(spec)
-    assert checks._classes(spec) == int(dataset.held_out_character.sum())
+            assert min(train) == spec.training_examples
+    assert spec.task_classes == int(dataset.held_out_character.sum())
 
 
 def test_a_theta_of_another_rule_is_no_start(tmp_path: Path):

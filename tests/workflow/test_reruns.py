@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 import yaml
 from checkout import Checkout, stem
-from metaplastic.config.study import load
+from metaplastic.config.load import load
 
 from workflow.plan import Plan
 

@@ -15,7 +15,9 @@ rule partition:
     benchmark:
         "<benchmarks>/partition/{representation}/{partition}/{dataset}.tsv"
     wildcard_constraints:
-        partition=one_of(plan.partition_kinds(of_features=True)),
+        partition=one_of(
+            name for name, spec in settings.partitions.items() if spec.needs_features
+        ),
     resources:
         mem_mb=growing(OTHERS["mem_mb"]),
         runtime=growing(OTHERS["runtime"]),
@@ -43,7 +45,9 @@ use rule partition as partition_dataset with:
     benchmark:
         "<benchmarks>/partition/{partition}/{dataset}.tsv"
     wildcard_constraints:
-        partition=one_of(plan.partition_kinds(of_features=False)),
+        partition=one_of(
+            name for name, spec in settings.partitions.items() if not spec.needs_features
+        ),
     params:
         spec=lambda wildcards: canonical_json(settings.partitions[wildcards.partition]),
         code=lambda wildcards: code("partition"),
@@ -82,12 +86,12 @@ rule meta_learn:
             settings.learners[plan.learners[wildcards.learner_run]]
         ),
         code=lambda wildcards: code(
-            "meta_learn", plan.learner_module(plan.learners[wildcards.learner_run])
+            "meta_learn", settings.learners[plan.learners[wildcards.learner_run]].module
         ),
         trained_by=lambda wildcards: planned(
-            plan.state_code,
-            "few_shot.learners.meta_learning",
-            plan.learner_module(plan.learners[wildcards.learner_run]),
+            source.of_state,
+            "metaplastic.few_shot.learners.meta_learning",
+            settings.learners[plan.learners[wildcards.learner_run]].module,
         ),
     shell:
         """
@@ -109,7 +113,7 @@ rule evaluate_on_images:
     benchmark:
         "<benchmarks>/evaluate_episodes/{study}/{learner}/{dataset}.tsv"
     wildcard_constraints:
-        learner=one_of(plan.other_learners(of_images=True)),
+        learner=one_of(plan.learners_of(meta_learned=False, takes_images=True)),
     resources:
         mem_mb=growing(OTHERS["mem_mb"]),
         runtime=growing(OTHERS["runtime"]),
@@ -119,7 +123,7 @@ rule evaluate_on_images:
             plan.study(wildcards.study).episodes or settings.episodes
         ),
         code=lambda wildcards: code(
-            "evaluate_episodes", plan.learner_module(wildcards.learner)
+            "evaluate_episodes", settings.learners[wildcards.learner].module
         ),
         learned=[],
     shell:
@@ -143,14 +147,14 @@ use rule evaluate_on_images as evaluate_on_features with:
     benchmark:
         "<benchmarks>/evaluate_episodes/{study}/{learner}/{representation}/{dataset}.tsv"
     wildcard_constraints:
-        learner=one_of(plan.other_learners(of_images=False)),
+        learner=one_of(plan.learners_of(meta_learned=False, takes_images=False)),
     params:
         learner=lambda wildcards: canonical_json(settings.learners[wildcards.learner]),
         spec=lambda wildcards: canonical_json(
             plan.study(wildcards.study).episodes or settings.episodes
         ),
         code=lambda wildcards: code(
-            "evaluate_episodes", plan.learner_module(wildcards.learner)
+            "evaluate_episodes", settings.learners[wildcards.learner].module
         ),
         learned=lambda wildcards, input: ["--features", input.features],
 
@@ -168,14 +172,14 @@ use rule evaluate_on_images as evaluate_meta_learned with:
     benchmark:
         "<benchmarks>/evaluate_episodes/{study}/{learner}/{partitioned}/{dataset}.tsv"
     wildcard_constraints:
-        learner=one_of(plan.meta_learners()),
+        learner=one_of(plan.learners_of(meta_learned=True)),
     params:
         learner=lambda wildcards: canonical_json(settings.learners[wildcards.learner]),
         spec=lambda wildcards: canonical_json(
             plan.study(wildcards.study).episodes or settings.episodes
         ),
         code=lambda wildcards: code(
-            "evaluate_episodes", plan.learner_module(wildcards.learner)
+            "evaluate_episodes", settings.learners[wildcards.learner].module
         ),
         learned=lambda wildcards, input: ["--snapshots", input.snapshots],
 

@@ -1,92 +1,80 @@
-"""What rules share: the plan of the validated config, and the environment of jobs."""
+"""What the rules share: the validated config, its plan, and the environment of jobs."""
 
 import os
 import sys
 from pathlib import Path
 
 from metaplastic.config.base import canonical_json
-from metaplastic.results.spec import FIGURES
-from metaplastic.meta_train.spec import EXECUTION
-from metaplastic.config.files import check_files
-from metaplastic.config.study import load, target
+from metaplastic.config.load import check_files, load
 from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import ENVIRONMENT
-from workflow.checks import check_folders
+from metaplastic.meta_train.spec import EXECUTION
+from metaplastic.results.spec import FIGURES
+from workflow.checks import check_folders, check_own_files
+from workflow.experiments import compared_features, experiments, studies_of
+from workflow.figures import declared, figures_of, files_of, names
+from workflow.fingerprint import Code
 from workflow.plan import Plan, dataset_stores, manifests, one_of
-from workflow.resources import OTHERS, SMALL, growing
+from workflow.resources import (
+    OTHERS,
+    SMALL,
+    applying_of,
+    cores,
+    growing,
+    meta_training,
+)
 
-try:
-    check_files(Path(file) for file in workflow.configfiles)
-    settings = load(config)
-    check_folders(settings)
-except InputError as error:
-    sys.exit(f"error: {error}")
 
-plan = Plan(settings, CHECKOUT / "rules_src/metaplastic")
+def planned(ask, *arguments, **options):
+    """Return what the plan answers. What a user can mend ends the workflow with one line."""
+    try:
+        return ask(*arguments, **options)
+    except InputError as error:
+        sys.exit(f"error: {error}")
 
-# Stages run with the Python that runs Snakemake, whether or not its environment is activated. Jobs inherit this, on
-# other machines too, where Snakemake reads this file again.
+
+planned(check_files, map(Path, workflow.configfiles))
+settings = planned(load, config)
+planned(check_folders, settings)
+package = CHECKOUT / "rules_src/metaplastic"
+plan, source = Plan(settings, package), Code(package)
+
+# Stages run with the Python that runs Snakemake, whether or not its environment is activated. Jobs inherit this, also
+# on other machines, where Snakemake reads this file again.
 path = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
 os.environ.update(PATH=os.pathsep.join(path))
 os.environ.update({**ENVIRONMENT, **os.environ})
 
 
-def planned(ask, *arguments):
-    """What the plan answers; what a user can mend ends the workflow with one line."""
-    try:
-        return ask(*arguments)
-    except InputError as error:
-        sys.exit(f"error: {error}")
-
-
-def code(stage, *modules):
-    return planned(plan.code, stage, *modules)
+def code(stage, *modules, **options):
+    """Return the fingerprint of a stage, the parameter that reruns it."""
+    return planned(source.of_stage, stage, *modules, **options)
 
 
 def of_studies(ask):
-    """What the plan answers for every study that is run, each thing once."""
+    """Return what the plan answers for every study that is run, each thing once."""
     return list(
         dict.fromkeys(item for study in settings.run for item in planned(ask, study))
     )
 
 
-def of_experiments(ask, figure=None):
-    """What the plan answers for every experiment that is run, by default of any figure."""
-    studies = planned(plan.experiments_of, figure)
-    return [item for study in studies for item in planned(ask, study)]
+def made(study):
+    """Return everything that is made of a study."""
+    return [*plan.tables(study), *plan.episodes(study), *files_of(plan, study)]
+
+
+def figure_inputs(wildcards):
+    """Return what a figure is drawn from, by the names under which it takes it."""
+    return planned(figures_of, plan, wildcards.study)[wildcards.figure]
 
 
 def config_options():
-    """The option that names the config files laid over the default one."""
+    """Return the option that names the config files laid over the default one."""
     default = CHECKOUT / "config/config.yaml"
     files = [
         str(file) for file in workflow.configfiles if Path(file).resolve() != default
     ]
     return [f"--configured=--configfile {' '.join(files)}"] if files else []
-
-
-def made(study):
-    """Everything that is made of a study."""
-    return [*plan.tables(study), *plan.episodes(study), *plan.figure_files(study)]
-
-
-def figure_paths(wildcards):
-    """What a figure is drawn from."""
-    inputs = planned(plan.figures, wildcards.study)[wildcards.figure]
-    return [path for paths in inputs.values() for path in paths]
-
-
-def figure_options(wildcards, paths):
-    """The option `--input NAME=PATH` for each of `paths`, which are `figure_paths` with their folder."""
-    inputs = planned(plan.figures, wildcards.study)[wildcards.figure]
-    names = [name for name, of_name in inputs.items() for _ in of_name]
-    return [f"--input={name}={path}" for name, path in zip(names, paths)]
-
-
-def raw_folders():
-    """Options that say where raw files come from."""
-    mirror = ["--mirror", settings.data.mirror] if settings.data.mirror else []
-    return ["--cache", settings.data.cache, *mirror]
 
 
 wildcard_constraints:

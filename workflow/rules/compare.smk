@@ -1,9 +1,11 @@
 rule compare:
     """Hold what Metz et al. 2019 found against what the studies that are run find."""
     input:
-        summaries=lambda wildcards: of_experiments(lambda study: plan.tables(study)[:1]),
-        features=lambda wildcards: planned(plan.compared_features),
-        manifests=lambda wildcards: manifests(planned(plan.compared_features)),
+        summaries=lambda wildcards: [
+            plan.tables(study)[0] for study in planned(studies_of, plan)
+        ],
+        features=lambda wildcards: planned(compared_features, plan),
+        manifests=lambda wildcards: manifests(planned(compared_features, plan)),
     output:
         table="<results>/comparison.md",
         page=report(
@@ -22,7 +24,7 @@ rule compare:
         code=lambda wildcards: code("compare"),
         summaries=lambda wildcards, input: [
             f"--summary={experiment}={path}"
-            for experiment, path in zip(planned(plan.experiments), input.summaries)
+            for experiment, path in zip(planned(experiments, plan), input.summaries)
         ],
         features=lambda wildcards, input: [
             f"--features=how-it-learns={path}" for path in input.features

@@ -4,7 +4,9 @@ rule prepare_dataset:
     Before anything else, so that what is wrong with data is said before hours of meta-training.
     """
     input:
-        lambda wildcards: planned(plan.own_files, wildcards.dataset),
+        lambda wildcards: planned(
+            check_own_files, settings, wildcards.dataset
+        ),
     output:
         store=directory("<results>/datasets/{dataset}.zarr"),
         manifest="<results>/datasets/{dataset}.manifest.json",
@@ -18,12 +20,19 @@ rule prepare_dataset:
         runtime=growing(60),
     params:
         spec=lambda wildcards: canonical_json(settings.datasets[wildcards.dataset]),
+        # The job also checks that episodes can be drawn, which changes nothing of the store.
         code=lambda wildcards: code(
-            "prepare_dataset", plan.source_module(wildcards.dataset)
+            "prepare_dataset",
+            settings.datasets[wildcards.dataset].module,
+            checks=("metaplastic.few_shot",),
         ),
-        # Where raw files come from changes no result; a function of `threads` has no part in rerun decisions.
-        raw=lambda wildcards, threads: raw_folders(),
-        # Nor does what is asked of it, which an evaluation would only say much later.
+        # Where raw files come from changes no result. A function of `threads` has no part in rerun decisions.
+        raw=lambda wildcards, threads: [
+            "--cache",
+            settings.data.cache,
+            *(["--mirror", settings.data.mirror] if settings.data.mirror else []),
+        ],
+        # Nor does it change a result what is asked of the data, which an evaluation would only say much later.
         asked=lambda wildcards, threads: plan.asked(wildcards.dataset),
     shell:
         """

@@ -13,17 +13,13 @@ rule apply_rule:
     benchmark:
         "<benchmarks>/apply_rule/{base_model}/{method}/{dataset}.tsv"
     wildcard_constraints:
-        method=one_of(plan.learned_rules),
+        method=one_of(name for name, spec in settings.rules.items() if spec.learned),
     resources:
         mem_mb=growing(
-            lambda wildcards: plan.apply_resource(
-                wildcards.base_model, wildcards.method, wildcards.dataset, "mem_mb"
-            )
+            lambda w: applying_of(settings, w.base_model, w.method, w.dataset)["mem_mb"]
         ),
         runtime=growing(
-            lambda wildcards: plan.apply_resource(
-                wildcards.base_model, wildcards.method, wildcards.dataset, "runtime"
-            )
+            lambda w: applying_of(settings, w.base_model, w.method, w.dataset)["runtime"]
         ),
     params:
         rule=lambda wildcards: canonical_json(settings.rules[wildcards.method]),
@@ -45,7 +41,9 @@ rule apply_rule:
 use rule apply_rule as apply_hand_made_rule with:
     # A rule of its own, so that profiles can spare it a GPU.
     wildcard_constraints:
-        method=one_of(name for name in settings.rules if name not in plan.learned_rules),
+        method=one_of(
+            name for name, spec in settings.rules.items() if not spec.learned
+        ),
 
 
 rule embed:
@@ -69,9 +67,11 @@ rule embed:
     params:
         spec=lambda wildcards: canonical_json(settings.embeddings[wildcards.embedding]),
         seeds=settings.apply.seeds,
-        code=lambda wildcards: code("embed", plan.embedding_module(wildcards.embedding)),
+        code=lambda wildcards: code(
+            "embed", settings.embeddings[wildcards.embedding].module
+        ),
         trained_by=lambda wildcards: planned(
-            plan.state_code, plan.embedding_module(wildcards.embedding)
+            source.of_state, settings.embeddings[wildcards.embedding].module
         ),
     shell:
         """

@@ -1,9 +1,12 @@
 rule draw_figure:
     """Draw one figure of a study from results."""
     input:
-        data=lambda wildcards: figure_paths(wildcards),
+        unpack(figure_inputs),
         manifests=lambda wildcards: manifests(
-            path for path in figure_paths(wildcards) if path.endswith(".zarr")
+            path
+            for paths in figure_inputs(wildcards).values()
+            for path in paths
+            if path.endswith(".zarr")
         ),
     output:
         svg=report(
@@ -18,13 +21,19 @@ rule draw_figure:
     benchmark:
         "<benchmarks>/draw_figure/{study}/{figure}.tsv"
     wildcard_constraints:
-        figure=one_of(plan.figure_modules()),
+        figure=one_of(names(package)),
     resources:
         mem_mb=growing(SMALL["mem_mb"]),
         runtime=growing(SMALL["runtime"]),
     params:
-        code=lambda wildcards: code("draw_figure", f"figures.{wildcards.figure}"),
-        data=lambda wildcards, input: figure_options(wildcards, input.data),
+        code=lambda wildcards: code(
+            "draw_figure", f"metaplastic.figures.{wildcards.figure}"
+        ),
+        data=lambda wildcards, input: [
+            f"--input={name}={path}"
+            for name in figure_inputs(wildcards)
+            for path in input[name]
+        ],
     shell:
         """
         python -m metaplastic.stages.draw_figure --figure {wildcards.figure} \
@@ -35,4 +44,4 @@ rule draw_figure:
 rule figures:
     """Target: every figure of the studies that are run."""
     input:
-        lambda wildcards: of_studies(plan.figure_files),
+        lambda wildcards: of_studies(lambda study: files_of(plan, study)),

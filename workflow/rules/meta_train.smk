@@ -4,11 +4,9 @@ rule meta_train_rule:
     The folder `state` beside the outputs is none of them, so that it outlives a failed job and the next one goes on.
     """
     input:
-        datasets=lambda wildcards: dataset_stores(
-            planned(plan.run_datasets, wildcards.run)
-        ),
+        datasets=lambda wildcards: planned(plan.run_datasets, wildcards.run),
         manifests=lambda wildcards: manifests(
-            dataset_stores(planned(plan.run_datasets, wildcards.run))
+            planned(plan.run_datasets, wildcards.run)
         ),
         start=lambda wildcards: planned(plan.start, wildcards.run),
     output:
@@ -24,24 +22,33 @@ rule meta_train_rule:
         "<benchmarks>/meta_train_rule/{run}.tsv"
     wildcard_constraints:
         run=one_of(plan.together(several=False)),
-    threads: lambda wildcards: plan.threads(wildcards.run)
+    threads: lambda wildcards: (
+        plan.runs[wildcards.run].spec.processes
+        * cores(settings, plan.runs[wildcards.run].name)
+    )
     resources:
-        mem_mb=growing(lambda wildcards: plan.run_resource(wildcards.run, "mem_mb")),
-        runtime=growing(lambda wildcards: plan.run_resource(wildcards.run, "runtime")),
+        mem_mb=growing(lambda w: meta_training(plan.runs[w.run].spec)["mem_mb"]),
+        runtime=growing(lambda w: meta_training(plan.runs[w.run].spec)["runtime"]),
     params:
         spec=lambda wildcards: canonical_json(
             plan.runs[wildcards.run].spec, without=EXECUTION
         ),
-        code=lambda wildcards: code("meta_train", *plan.run_modules(wildcards.run)),
+        code=lambda wildcards: code(
+            "meta_train", *plan.runs[wildcards.run].spec.modules
+        ),
         trained_by=lambda wildcards: planned(
-            plan.state_code, "meta_train.run", *plan.run_modules(wildcards.run)
+            source.of_state,
+            "metaplastic.meta_train.run",
+            *plan.runs[wildcards.run].spec.modules,
         ),
         # These change no result; a function of `threads` has no part in rerun decisions.
         keep=lambda wildcards, threads: canonical_json(
             plan.runs[wildcards.run].spec.keep
         ),
         processes=lambda wildcards, threads: plan.runs[wildcards.run].spec.processes,
-        devices=lambda wildcards, threads: plan.devices(wildcards.run),
+        devices=lambda wildcards, threads: cores(
+            settings, plan.runs[wildcards.run].name
+        ),
         datasets=lambda wildcards, input: [
             f"--dataset={Path(store).stem}={store}" for store in input.datasets
         ],
@@ -61,12 +68,14 @@ use rule meta_train_rule as meta_train_together with:
     wildcard_constraints:
         run=one_of(plan.together(several=True)),
     resources:
-        mem_mb=growing(lambda wildcards: plan.run_resource(wildcards.run, "mem_mb")),
-        runtime=growing(lambda wildcards: plan.run_resource(wildcards.run, "runtime")),
+        mem_mb=growing(lambda w: meta_training(plan.runs[w.run].spec)["mem_mb"]),
+        runtime=growing(lambda w: meta_training(plan.runs[w.run].spec)["runtime"]),
         mpi="srun",
         tasks_per_gpu=1,
         tasks=lambda wildcards: plan.runs[wildcards.run].spec.processes,
-        cpus_per_task=lambda wildcards: plan.devices(wildcards.run),
+        cpus_per_task=lambda wildcards: cores(
+            settings, plan.runs[wildcards.run].name
+        ),
 
 
 rule meta_train:

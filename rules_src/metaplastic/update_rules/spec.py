@@ -45,7 +45,44 @@ class BaseModel(Section):
 class Rule(Kind):
     """An update rule."""
 
+    learned: ClassVar[bool] = True
+    """Whether the rule has a theta."""
     kind: str
+
+    @property
+    def trained_by(self) -> str | None:
+        """The meta-training run that makes its theta, if one does."""
+        return None
+
+    @property
+    def snapshot(self) -> int | None:
+        """The meta-steps after which its theta is taken from that run; by default all."""
+        return None
+
+    @property
+    def pretrained(self) -> str | None:
+        """The name of the theta that comes with the project, if it takes one."""
+        return None
+
+    @property
+    def trained(self) -> bool:
+        """Whether its theta was meta-trained at all."""
+        return self.pretrained is not None or (self.trained_by is not None and self.snapshot != 0)
+
+    @property
+    def thetas(self) -> int:
+        """How many thetas it has, unless a run makes them."""
+        return 1
+
+    @property
+    def demanded_features(self) -> int | None:
+        """The one width of features for which it can train a base model; None for any."""
+        return None
+
+    @property
+    def hidden_channels(self) -> int:
+        """The channels of its update network, which tell the work of a step; those of the compact rule by default."""
+        return 16
 
 
 class Initial(Rule):
@@ -69,6 +106,11 @@ class Compact(Learned):
     initial_rate: Annotated[float, Field(gt=0, lt=0.3)] = 0.03
     """Inner step size at the start of meta-training."""
 
+    @property
+    def hidden_channels(self) -> int:
+        """The channels of its update network."""
+        return self.channels
+
 
 class Published(Learned):
     """The rule of Metz et al. 2019, at the sizes of its released code."""
@@ -87,6 +129,16 @@ class Published(Learned):
     rate: PositiveFloat = 0.0001
     """Inner step size; not learned."""
 
+    @property
+    def demanded_features(self) -> int:
+        """Theta depends on the width of the features."""
+        return self.features
+
+    @property
+    def hidden_channels(self) -> int:
+        """The channels of its update network."""
+        return self.channels
+
 
 class Polynomial(Learned):
     """The smallest learned rule: a polynomial of what a synapse sees, to second order (Confavreux et al. 2020)."""
@@ -99,7 +151,13 @@ class Polynomial(Learned):
     """Of Oja's subspace rule, which is where meta-training starts."""
 
 
-class Oja(Initial):
+class HandMade(Initial):
+    """A rule that people wrote, without a theta."""
+
+    learned: ClassVar[bool] = False
+
+
+class Oja(HandMade):
     """Oja's subspace rule: Hebbian growth with the decay that keeps a layer's weights orthonormal."""
 
     module: ClassVar[str] = "metaplastic.update_rules.hand_made"
@@ -108,7 +166,7 @@ class Oja(Initial):
     """Inner step size relative to the variance received; the default is the best of 0.03 to 3 on MNIST."""
 
 
-class Hebb(Initial):
+class Hebb(HandMade):
     """Plain Hebbian growth with column-normalised weights."""
 
     module: ClassVar[str] = "metaplastic.update_rules.hand_made"
@@ -117,7 +175,7 @@ class Hebb(Initial):
     """Inner step size for weights of unit mean square; the default is the best of 0.0003 to 0.03 on MNIST."""
 
 
-class Identity(Initial):
+class Identity(HandMade):
     """No learning at all: the randomly initialised base model."""
 
     module: ClassVar[str] = "metaplastic.update_rules.hand_made"
@@ -133,6 +191,16 @@ class MetaTrained(Rule):
     meta_step: Count | None = None
     """Updates of theta after which it is taken: one of those after which the run keeps a snapshot; by default all."""
 
+    @property
+    def trained_by(self) -> str:
+        """The run."""
+        return self.run
+
+    @property
+    def snapshot(self) -> int | None:
+        """The meta-step."""
+        return self.meta_step
+
 
 class Pretrained(Rule):
     """The rule with a theta that comes with the project: `data/pretrained/<name>.safetensors`."""
@@ -140,6 +208,11 @@ class Pretrained(Rule):
     kind: Literal["pretrained"]
     name: Name
     """Stem of the file."""
+
+    @property
+    def pretrained(self) -> str:
+        """The name."""
+        return self.name
 
 
 class Untrained(Rule):
@@ -150,6 +223,11 @@ class Untrained(Rule):
     """What is not trained."""
     seeds: Annotated[int, Field(ge=1, le=1000)] = 10
     """Initial thetas: those that meta-training runs of the seeds 0, 1, ... start from."""
+
+    @property
+    def thetas(self) -> int:
+        """One per seed."""
+        return self.seeds
 
 
 class Apply(Section):

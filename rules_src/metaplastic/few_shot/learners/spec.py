@@ -11,26 +11,38 @@ from metaplastic.training.spec import Descended, Steps
 
 
 class Learner(Kind):
-    """What maps an episode's support and query to predictions."""
+    """Anything that maps an episode's support and query to predictions."""
 
     takes_images: ClassVar[bool] = False
+    meta_learned: ClassVar[bool] = False
+    """Whether many tasks train it before any evaluation."""
+    smallest: ClassVar[int] = 1
+    """Smallest side of an image that it can take."""
     kind: str
+
+    @property
+    def fewest_examples(self) -> int:
+        """Training examples needed at least."""
+        return 0
+
+    @property
+    def most_ways(self) -> int | None:
+        """Most ways of an evaluation, if there is a limit."""
+        return None
 
 
 class MetaLearned(Descended, Learner):
-    """What learners share that are trained on many tasks."""
+    """The common part of learners that are trained on many tasks."""
 
     takes_images: ClassVar[bool] = True
-    smallest: ClassVar[int] = 1
-    """Least side of images of which the network leaves something."""
+    meta_learned: ClassVar[bool] = True
+    steps: Steps = [30000]
+    """Gradient steps after which it is recorded; the last is what results quote."""
     tasks: Shape
-    """Shape of the tasks that it is trained on; an evaluation may have fewer ways and other shots."""
     task_batch: PositiveInt
-    """Tasks a gradient step."""
     filters: PositiveInt
-    """Of every block of the network."""
     jitter: Jitter | None = None
-    """Jitter of every image of a training task, each drawn alone; by default none, as published."""
+    """Jitter of every image of a training task, drawn for each image; by default none, as published."""
     seed: Seed = 0
 
 
@@ -40,13 +52,11 @@ class ProtoNets(MetaLearned):
     smallest: ClassVar[int] = 16
     kind: Literal["protonets"]
     tasks: Shape = Shape(way=20, shots=1, queries=15)
-    """Shape of the tasks that it is trained on; an evaluation may have fewer ways and other shots."""
+    """Shape of the training tasks; an evaluation may have fewer ways and other shots."""
     task_batch: PositiveInt = 1
-    """Tasks a gradient step."""
-    steps: Steps = [30000]
-    """Gradient steps after which it is recorded; the last is what results quote."""
+    """Tasks per gradient step."""
     filters: PositiveInt = 64
-    """Of every block of the network."""
+    """Filters of every block of the network."""
 
 
 class Maml(MetaLearned):
@@ -54,32 +64,35 @@ class Maml(MetaLearned):
 
     kind: Literal["maml"]
     tasks: Shape = Shape(way=20, shots=1, queries=5)
-    """Shape of the tasks that it is trained on; an evaluation may have fewer ways, not more, and other shots."""
+    """Shape of the training tasks; an evaluation may have fewer ways, not more, and other shots."""
     task_batch: PositiveInt = 8
-    """Tasks a gradient step."""
-    steps: Steps = [30000]
-    """Gradient steps after which it is recorded; the last is what results quote."""
+    """Tasks per gradient step."""
     filters: PositiveInt = 32
-    """Of every block of the network."""
+    """Filters of every block of the network."""
     inner_rate: PositiveFloat = 0.05
-    """Of gradient descent on the support's cross-entropy, summed over classes and averaged over shots."""
+    """Rate of gradient descent on the support's cross-entropy, summed over classes and averaged over shots."""
     inner_steps: PositiveInt = 5
-    """While training."""
+    """Inner steps while training."""
     test_inner_steps: PositiveInt = 50
-    """At evaluation."""
+    """Inner steps at evaluation."""
     head: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-    """Standard deviation of the last layer's initial weights, 1 as published. A training of a few thousand steps is far
-    better from 0, where all classes begin alike and no weights drawn at random have to be unlearned."""
+    """Standard deviation of the last layer's initial weights, 1 as published. Trainings of a few thousand steps are far
+    better from 0: all classes begin alike and no random weights have to be unlearned."""
     first_order: bool = False
-    """Whether gradients leave out how the inner gradients change."""
+    """Whether gradients ignore how the inner gradients change."""
+
+    @property
+    def most_ways(self) -> int:
+        """The network has one output for each way of its training tasks."""
+        return self.tasks.way
 
 
 class NearestNeighbours(Learner):
-    """The class of the nearest support examples' majority, in the embedding."""
+    """The majority class among the nearest support examples, in the embedding."""
 
     kind: Literal["nearest-neighbours"]
     neighbours: PositiveInt = 1
-    """At most as many as there are support examples."""
+    """Number of neighbours; at most all support examples vote."""
 
 
 class Linear(Learner):
@@ -95,13 +108,13 @@ class Mlp(Learner):
 
     kind: Literal["mlp"]
     hidden: PositiveInt = 128
-    """Units."""
+    """Hidden units."""
     dropped: Fraction = 0.5
     """Share of the hidden units that each step leaves out."""
     steps: PositiveInt = 100
-    """Of Adam on the whole support. As many for each episode: stopping early takes the queries' labels."""
+    """Steps of Adam on the whole support, the same number for each episode: early stopping would need query labels."""
     learning_rate: PositiveFloat = 0.001
-    """Of Adam."""
+    """Learning rate of Adam."""
     seed: Seed = 0
 
 
@@ -111,8 +124,13 @@ class ClusterMatching(Learner):
     kind: Literal["cluster-matching"]
     clusters: Annotated[int, Field(ge=2)] = 500
     restarts: PositiveInt = 10
-    """Starts of k-means, the best of which counts."""
+    """Starts of k-means, of which the best is kept."""
     seed: Seed = 0
+
+    @property
+    def fewest_examples(self) -> int:
+        """One per cluster."""
+        return self.clusters
 
 
 class FromScratch(Learner):
@@ -121,9 +139,9 @@ class FromScratch(Learner):
     takes_images: ClassVar[bool] = True
     kind: Literal["from-scratch"]
     filters: PositiveInt = 32
-    """Of every block of the network."""
+    """Filters of every block of the network."""
     rate: PositiveFloat = 0.1
-    """Of gradient descent on the support's cross-entropy, summed over classes and averaged over shots."""
+    """Rate of gradient descent on the support's cross-entropy, summed over classes and averaged over shots."""
     steps: PositiveInt = 200
-    """Of gradient descent."""
+    """Steps of gradient descent."""
     seed: Seed = 0

@@ -18,6 +18,11 @@ class TaskSource(Kind):
     weight: PositiveFloat = 1.0
     """Share of the parallel tasks, relative to the other sources'."""
 
+    @property
+    def shows(self) -> str | None:
+        """The dataset that its tasks show, if any."""
+        return getattr(self, "dataset", None)
+
 
 class Images(TaskSource):
     """Training images of a dataset, jittered; of letters those of the characters that are not held out."""

@@ -1,0 +1,94 @@
+"""What can be known before any job: whether data suffice for a study, a learner or a meta-training run.
+
+The sections declare what is known of data before they are read. What is not known, the first job that reads them says.
+"""
+
+from itertools import product
+
+from metaplastic.config.study import Config
+from metaplastic.io.errors import InputError
+from metaplastic.update_rules.spec import Rule
+
+WATCHED = 50
+"""Examples per class on which a watched dataset is scored, besides the labelled ones."""
+
+
+def check_study(config: Config, name: str) -> None:
+    """Refuse a study whose datasets have too few labels, or whose rules cannot train its base models.
+
+    Raises:
+        InputError: naming the key.
+    """
+    study = config.studies[name]
+    place, protocol = (f"studies.{name}.", study.few_shot) if study.few_shot else ("", config.few_shot)
+    for dataset in study.datasets:
+        found, most = config.datasets[dataset].training_examples, max(protocol.shots)
+        if found is not None and most > found:
+            raise InputError(
+                f"{place}few_shot.shots: {most} labelled examples a class asked for, but a class of {dataset!r} has "
+                f"{found} training examples; give at most that"
+            )
+    for rule, base_model in product(study.rules, study.base_models):
+        demanded, features = described(config, rule).demanded_features, config.base_models[base_model].features
+        if demanded not in (None, features):
+            raise InputError(
+                f"studies.{name}.base_models: rule {rule!r} demands {demanded} features, {base_model!r} has {features}"
+            )
+
+
+def check_learners(config: Config, name: str) -> None:
+    """Refuse a study whose images are too small for its learners, as far as their size is known.
+
+    Raises:
+        InputError: naming the key.
+    """
+    study = config.studies[name]
+    for learner, dataset in product(study.learners, study.datasets):
+        smallest, side = config.learners[learner].smallest, config.datasets[dataset].side_known
+        if side is not None and side < smallest:
+            raise InputError(
+                f"studies.{name}.learners: {learner!r} takes images of at least {smallest} x {smallest} pixels, "
+                f"{dataset!r} has {side} x {side}"
+            )
+
+
+def check_run(config: Config, name: str) -> None:
+    """Refuse a meta-training run whose datasets have too small images, or too few classes or examples.
+
+    Raises:
+        InputError: naming the key.
+    """
+    run, place = config.meta_train[name], f"meta_train.{name}"
+    for source in run.tasks.sources.values():
+        if source.shows is None:
+            continue
+        dataset, least = config.datasets[source.shows], 2 * run.tasks.side
+        side, classes = dataset.side_known, dataset.task_classes
+        if side is not None and side < least:
+            raise InputError(
+                f"{place}.tasks.side: {run.tasks.side} takes images of at least {least} x {least} pixels, "
+                f"{source.shows!r} has {side} x {side}"
+            )
+        if classes is not None and classes < run.tasks.classes:
+            raise InputError(
+                f"{place}.tasks.classes: {run.tasks.classes} exceeds the {classes} classes that {source.shows!r} has "
+                "for training or holds out"
+            )
+    shown = run.side_of(run.base_models[0])
+    for watched in run.held_out.datasets:
+        side, smallest = config.datasets[watched].side_known, config.datasets[watched].smallest_class
+        if side is not None and side < shown:
+            raise InputError(f"{place}.tasks.side: {shown} is more than the {side} pixels of {watched!r}")
+        if smallest is not None and smallest < run.labelled + WATCHED:
+            raise InputError(
+                f"{place}.labelled: {run.labelled} and {WATCHED} to score are more than the {smallest} examples of a "
+                f"class of {watched!r}, which is watched"
+            )
+
+
+def described(config: Config, rule: str) -> Rule:
+    """Return the section that says how a rule computes: of a meta-trained or untrained one, the rule behind it."""
+    spec = config.rules[rule]
+    if spec.trained_by is not None:
+        return config.meta_train[spec.trained_by].rule
+    return getattr(spec, "rule", spec)

@@ -1,0 +1,70 @@
+"""What each figure of a study is drawn from, as the modules of figures declare it."""
+
+from itertools import product
+from pathlib import PurePath
+
+from metaplastic.config.needs import is_met
+from metaplastic.io.errors import InputError
+
+from workflow.plan import Plan, applied, dataset_stores, features
+
+Inputs = dict[str, list[str]]
+"""Paths by the name under which a figure takes them."""
+
+
+def results_of(plan: Plan, name: str) -> Inputs:
+    """Return the results of a study that figures are drawn from, by the names that figures give in `INPUTS`."""
+    study, config = plan.study(name), plan.config
+    trained = [rule for rule in study.rules if config.rules[rule].trained]
+    images = [dataset for dataset in study.datasets if config.datasets[dataset].modality == "image"]
+    training = [study.trained_on] if study.trained_on else images
+    first, partitioned = study.base_models[:1], plan.partitions_of(name)
+    embeddings = {embedding: config.embeddings[embedding] for embedding in study.embeddings}
+    curves = [embedding for embedding, spec in embeddings.items() if spec.makes_a_curve]
+    networks = [embedding for embedding, spec in embeddings.items() if spec.trained]
+    clusters = [place for place in partitioned if config.partitions[PurePath(place).name].found_clusters]
+    learners = [learner for learner in study.learners if config.learners[learner].meta_learned]
+    return {
+        "summary": plan.tables(name)[:1],
+        "meta-training histories": [f"{folder}/history.zarr" for folder in plan.run_folders(trained)],
+        "learner histories": [
+            f"{plan.trained_learner(*place)}/history.zarr" for place in product(learners, partitioned, training)
+        ],
+        "learned features of images": features(applied(first, trained), images),
+        "learned features": features(applied(first, trained[:1]), study.datasets),
+        "features over training": features(curves, study.datasets),
+        "network features": features(networks, training),
+        "clusters": [f"<results>/partitions/{place}/{dataset}.zarr" for place, dataset in product(clusters, training)],
+        "datasets": dataset_stores(study.datasets),
+        "image datasets": dataset_stores(images),
+        "training datasets": dataset_stores(training),
+    }
+
+
+def figures_of(plan: Plan, name: str) -> dict[str, Inputs]:
+    """Return what each figure of a study is drawn from.
+
+    Raises:
+        InputError: the study asks for a figure that does not exist, or that has nothing to show in it.
+    """
+    results, known = results_of(plan, name), {figure: declared(plan.package, figure) for figure in names(plan.package)}
+    drawn = {
+        figure: {argument: results[kind] for argument, kind in declaration.inputs.items()}
+        for figure, declaration in known.items()
+        if all(results[kind] for kind in declaration.inputs.values())
+        and all(is_met(need, plan.config, name) for need in declaration.needs)
+    }
+    asked = plan.study(name).figures
+    if asked is None:
+        return {figure: inputs for figure, inputs in drawn.items() if not known[figure].on_request}
+    for figure in asked:
+        if figure not in drawn:
+            why = "has nothing to show in this study" if figure in known else "is no figure"
+            raise InputError(f"studies.{name}.figures: {figure!r} {why}; valid: {', '.join(drawn)}")
+    return {figure: drawn[figure] for figure in asked}
+
+
+def files_of(plan: Plan, name: str) -> list[str]:
+    """Return every figure of a study, in every format."""
+    places = product(figures_of(plan, name), ("svg", "png"))
+    return [f"<results>/studies/{name}/figures/{figure}.{suffix}" for figure, suffix in places]
