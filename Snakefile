@@ -55,7 +55,9 @@ rule all:
         rules.episodes.input,
         rules.figures.input,
         # Of fewer experiments the page has to be asked for.
-        rules.comparison.input if len(planned(experiments, plan)) == len(FIGURES) else [],
+        rules.comparison.input
+        if len(planned(experiments, plan)) == len(FIGURES)
+        else [],
 
 
 for figure in dict.fromkeys(FIGURES.values()):

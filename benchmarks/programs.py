@@ -11,8 +11,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
-from metaplastic.meta_train.estimators import truncated_backprop as gradient
-from metaplastic.meta_train.window import TaskState
+from metaplastic.meta_train import window as windows
+from metaplastic.meta_train.estimators import base
+from metaplastic.meta_train.estimators import truncated_backprop as backprop
 from metaplastic.network import BaseModel, initial_base_model
 from metaplastic.update_rules import compact, published, weight_change
 from metaplastic.update_rules.base import UpdateRule
@@ -69,7 +70,7 @@ def meta_gradient(rule: UpdateRule, widths: Sequence[int] = WIDTHS, batch: int =
     keys = jax.random.split(jax.random.key(1), 4)
     phis = eqx.filter_vmap(lambda key: initial_base_model(key, widths))(jax.random.split(keys[0], TASKS))
     labels = jax.random.randint(keys[1], (TASKS, 2, LABELLED), 0, CLASSES)
-    window = gradient.Window(
+    window = windows.Window(
         unlabelled=jax.random.uniform(keys[2], (TASKS, STEPS, batch, widths[0])),
         images=jax.random.uniform(keys[3], (TASKS, 2, LABELLED, widths[0])),
         targets=jax.nn.one_hot(labels, CLASSES),
@@ -84,17 +85,13 @@ def meta_gradient(rule: UpdateRule, widths: Sequence[int] = WIDTHS, batch: int =
     )
 
 
-def truncated_backprop(rule: UpdateRule, phis: BaseModel, window: gradient.Window) -> Any:
+def truncated_backprop(rule: UpdateRule, phis: BaseModel, window: windows.Window) -> Any:
     """The meta-gradient, whatever else the estimator returns, and the base models at the window's end."""
     ages = jnp.zeros(len(window.unlabelled), jnp.int32)
-    tasks: Any = TaskState(None, phis, ages, ages)  # type: ignore[arg-type]
-    library: Any = gradient
-    if hasattr(library, "over_tasks"):
-        keys = jax.random.split(jax.random.key(0), len(ages))
-        estimator = library.truncated_backprop(library.window_loss(ridge=RIDGE))
-        return library.over_tasks(estimator)(keys, rule, tasks, None, window)
-    # Revisions in which the estimator itself saw a batch of tasks.
-    return library.truncated_backprop(RIDGE)(rule, tasks, window)
+    tasks: Any = windows.TaskState(None, phis, ages, ages)  # type: ignore[arg-type]
+    keys = jax.random.split(jax.random.key(0), len(ages))
+    estimator = backprop.truncated_backprop(windows.window_loss(ridge=RIDGE))
+    return base.over_tasks(estimator)(keys, rule, tasks, None, window)
 
 
 def in_precision(rule: Callable[[], Any], precision: str) -> Program:
@@ -107,7 +104,7 @@ def steps_on_table(columns: int) -> Program:
     phi = initial_base_model(jax.random.key(1), (columns, *TABLE_HIDDEN))
     batches = jax.random.uniform(jax.random.key(2), (STEPS, TABLE_BATCH, columns))
     arguments = phi, batches
-    unroll = partial(gradient.unroll, rematerialise=False)
+    unroll = partial(windows.unroll, rematerialise=False)
     return Program(unroll, (compact_rule(), *arguments), STEPS, trips=STEPS, around=(Addition(phi), *arguments))
 
 

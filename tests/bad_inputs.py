@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 from metaplastic.config import checks as data_checks
 from metaplastic.config.load import check_files, load
-from metaplastic.datasets.sources.fetch import Fetch
+from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.spec import File, ImageFolder
 from metaplastic.datasets.user import file
 from metaplastic.datasets.user import folder as image_folder

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from metaplastic.config.base import canonical_json, short_hash
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.held_out import source_probe
-from metaplastic.meta_train.run import MetaTraining
+from metaplastic.meta_train.run import MetaTraining, group
 from metaplastic.meta_train.spec import EXECUTION, MetaTrain
 from metaplastic.meta_train.tasks.images import Images
 from metaplastic.network import BaseModel, Layer
@@ -107,7 +107,8 @@ def main(folder: str, changes: str = "{}", event: str = "", late: str = "0") -> 
 def train(folder: Path, spec: MetaTrain, record: dict[str, str]) -> None:
     pixels = jax.random.randint(jax.random.key(0), (8, 6, 6), 0, 256).astype(jnp.uint8)
     letters = Images(pixels, first=jnp.arange(0, 8, 2), count=jnp.full(4, 2))
-    probe = jax.jit(lambda: source_probe(jax.random.key(2), letters, spec))()
+    like = group(spec, spec.base_models[0])
+    probe = jax.jit(lambda: source_probe(jax.random.key(2), letters, like, tasks=2, inner_steps=2))()
     rule = Hebbian(0.1, 0.01)
     place = Folder(folder, record)
     run = MetaTraining(rule, {"letters": letters}, spec, {"letters": (probe, 2)}, place)

@@ -1,7 +1,10 @@
 """What each figure of a study is drawn from, as the modules of figures declare it."""
 
+import ast
+from functools import cache
 from itertools import product
-from pathlib import PurePath
+from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from metaplastic.config.needs import is_met
 from metaplastic.io.errors import InputError
@@ -10,6 +13,47 @@ from workflow.plan import Plan, applied, dataset_stores, features
 
 Inputs = dict[str, list[str]]
 """Paths by the name under which a figure takes them."""
+
+
+class Declaration(NamedTuple):
+    """What the module of a figure declares at its top."""
+
+    inputs: dict[str, str]
+    """Kind of result of a study, by the argument of `draw` that takes it."""
+    needs: tuple[str, ...]
+    """What else a study must have."""
+    on_request: bool
+    """Whether only studies that list the figure draw it."""
+    caption: str
+
+
+def names(package: Path) -> list[str]:
+    """Return the names of all figures."""
+    return sorted(path.stem for path in (package / "figures").glob("[a-z]*.py") if path.stem != "style")
+
+
+def declared(package: Path, figure: str) -> Declaration:
+    """Read the declaration of a figure without importing its module.
+
+    Raises:
+        InputError: the module does not parse, or does not declare INPUTS, NEEDS and CAPTION as literals.
+    """
+    path = package / "figures" / f"{figure}.py"
+    try:
+        return _declaration(path.read_text(encoding="utf-8"))
+    except (ValueError, SyntaxError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(f"{path}: declares no INPUTS, NEEDS and CAPTION as literals: {error}") from error
+
+
+@cache
+def _declaration(source: str) -> Declaration:
+    assigned = [(node.targets[0], node.value) for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    values = {target.id: value for target, value in assigned if isinstance(target, ast.Name)}
+    inputs, needs, caption = (ast.literal_eval(values[name]) for name in ("INPUTS", "NEEDS", "CAPTION"))
+    if not inputs or not all(isinstance(text, str) for group in (*inputs.items(), needs, [caption]) for text in group):
+        raise ValueError("INPUTS, NEEDS and CAPTION hold strings, and INPUTS at least one")
+    on_request = "ON_REQUEST" in values and ast.literal_eval(values["ON_REQUEST"]) is True
+    return Declaration(inputs, tuple(needs), on_request, caption)
 
 
 def results_of(plan: Plan, name: str) -> Inputs:

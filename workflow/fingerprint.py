@@ -149,11 +149,16 @@ def _analyse(source: str, name: str, is_package: bool) -> tuple[str, frozenset[s
 
 
 class _WithoutWords(ast.NodeTransformer):
-    """Drops docstrings, strings that follow an attribute, messages of errors and of the log, and imports for types."""
+    """Drops docstrings, strings after an attribute, captions, messages of errors and the log, and imports for types."""
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         for_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
         return node.orelse if for_types else self.generic_visit(node)
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        named = [target.id for target in node.targets if isinstance(target, ast.Name)]
+        is_string = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_string and named == ["CAPTION"] else self.generic_visit(node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         is_string = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -43,6 +43,11 @@ def cores(config: Config, run: str) -> int:
     return 1 if spec.processes > 1 or spec.seeds > 1 else 2
 
 
+def threads_of(config: Config, run: str) -> int:
+    """Return the cores of all processes of a run."""
+    return config.meta_train[run].processes * cores(config, run)
+
+
 def meta_training(spec: MetaTrain) -> dict[str, int]:
     """Return what a meta-training run asks for: a batch of tasks through a window, with its base models kept."""
     together, channels, kept, work = spec.tasks_each // spec.microbatches, spec.rule.hidden_channels, 0, 0.0

@@ -1,10 +1,10 @@
 """The one schema of a features store, whatever made it: an update rule or an embedding.
 
-`features (seed, inner_step, example, feature)`, examples in the order of the dataset's store. Of an update rule also
-its first-layer weights, the order of its inputs, and activations on some test examples, without the axis `seed` where
-they are of the first seed alone; of an embedding that is trained by gradient descent also its training history. What
-depends on a theta meta-trained here has an axis `meta_seed` before all others, of one member or several. What the store
-is of stands in the attributes, not in the path.
+`features (seed, inner_step, example, feature)` has examples in the order of the dataset's store. The dataset's labels,
+splits and attributes stand beside them, so that a store can be evaluated on its own. A rule adds its first-layer
+weights, the order of its inputs, and activations on some test examples, without the axis `seed` if only the first seed
+keeps them. An embedding trained by gradient descent adds its training history. Variables that depend on a theta
+meta-trained here have an axis `meta_seed` before all others. The attributes, not the path, identify the store.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from metaplastic.datasets.arrays import Inputs, attributes_of_dataset, load_inputs
 from metaplastic.io import memory
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_with_manifest, write_zarr
@@ -31,39 +32,56 @@ LONG_NAMES = {
     "update": "gradient steps of the training",
 }
 
+DATASET_VARIABLES = ("label", "split", "attribute", "attribute_split")
+DATASET_ATTRIBUTES = ("modality", "permuted")
+"""Variables and attributes that a store copies from its dataset, as far as the dataset has them."""
+
 Variables = Mapping[str, tuple[Sequence[str], np.ndarray]]
 
 
 class Identity(NamedTuple):
-    """What a store is of; of an embedding, which has no base model, all below it are none."""
+    """The method and the data behind a store; an embedding, which has no base model, has only the first three."""
 
     method: str
     """Key of the rule or the embedding in the config."""
     kind: str
-    """Its kind, by which it is named and coloured in figures."""
+    """Kind of the method, which decides its name and colour in figures."""
     dataset: str
     base_model: str | None = None
     """Key of the base model that a rule trained."""
     depth: int | None = None
-    """Its hidden layers."""
+    """Number of hidden layers."""
     width: int | None = None
-    """Units of the widest of them; 0 without any."""
+    """Units of the widest hidden layer; 0 without any."""
     activation: str | None = None
     run: str | None = None
     """Key of the meta-training run that made the rule."""
     meta_step: int | None = None
-    """Updates of theta that it has had there."""
+    """Updates of theta in that run."""
+
+
+class Examples(NamedTuple):
+    """A dataset, or features in place of its inputs."""
+
+    seeds: list[Inputs]
+    """The features of all seeds of the first meta-training seed, then of the next; a dataset counts as one seed."""
+    dataset: str
+    permuted: bool
+    """Whether the dataset's inputs are in a random order."""
+    embedding: dict[str, str]
+    """Attributes that name the features in everything made from them; empty for a dataset."""
 
 
 def features_dataset(
     features: Float[np.ndarray, "*meta_seed seed inner_step example feature"],
     inner_steps: Sequence[int],
+    dataset: xr.Dataset,
     variables: Variables | None = None,
     coords: Mapping[str, np.ndarray] | None = None,
 ) -> xr.Dataset:
-    """Put features, and what else is known of them, into the schema."""
+    """Put features of `dataset`, and other variables of the method, into the schema."""
     levels = ("meta_seed", "seed")[-(features.ndim - 3) :]
-    dataset = xr.Dataset(
+    made = xr.Dataset(
         {"features": ((*levels, "inner_step", "example", "feature"), features), **(variables or {})},
         coords={
             **{level: np.arange(count) for level, count in zip(levels, features.shape, strict=False)},
@@ -71,26 +89,22 @@ def features_dataset(
             **(coords or {}),
         },
     )
-    for name in dataset.variables:
+    for name in made.variables:
         long_name = LONG_NAMES.get(str(name)) or LONG_NAMES.get(str(name).rsplit("_", 1)[0])
-        dataset[name].attrs = {"units": "1", **({"long_name": long_name} if long_name else {})}
-    return dataset
+        made[name].attrs = {"units": "1", **({"long_name": long_name} if long_name else {})}
+    attributes = {name: dataset.attrs[name] for name in DATASET_ATTRIBUTES if name in dataset.attrs}
+    copied = dataset[[name for name in DATASET_VARIABLES if name in dataset]].drop_encoding()
+    return made.assign(copied.data_vars).assign_attrs(attributes)
 
 
 def write_features(
     dataset: xr.Dataset, path: Path, *, identity: Identity, spec: Any, code: str, seconds: float, **extra: str
 ) -> None:
-    """Write a store with its manifest.
+    """Write the result of `features_dataset` with its manifest.
 
-    Args:
-        dataset: of `features_dataset`.
-        path: of the store.
-        identity: what it is of.
-        spec: every section of the config that made it.
-        code: fingerprint of the source.
-        seconds: wall-clock time that it took to learn and to embed, of all seeds together, with compilation. It goes
-            into the manifest, so that equal features are equal stores, and so does the memory that it took.
-        extra: what else the manifest is to hold.
+    The manifest holds `spec`, which is every section of the config that made the store, the fingerprint `code` of the
+    source, `extra`, the peak memory in MB, and `seconds`, the wall-clock time of learning and embedding: all seeds
+    together, compilation included. So equal features are equal stores.
 
     Raises:
         InputError: a number in it is not finite.
@@ -117,8 +131,31 @@ def read_features(path: Path) -> xr.Dataset:
     return dataset.assign_attrs({name: manifest[name] for name in ("seconds", "peak_mb") if name in manifest})
 
 
+def read_examples(path: Path) -> Examples:
+    """Read the store of a dataset, or of features of one.
+
+    Raises:
+        InputError: as for `storage.read_zarr`.
+    """
+    store = read_features(path)
+    permuted = "permuted" in store.attrs
+    if "features" not in store:
+        return Examples([load_inputs(store)], store.attrs["name"], permuted, {})
+    names = {"embedding": "method", "embedding_kind": "kind", "base_model": "base_model"}
+    embedding = {name: store.attrs[key] for name, key in names.items() if key in store.attrs}
+    return Examples(inputs_of_features(store), store.attrs["dataset"], permuted, embedding)
+
+
+def inputs_of_features(store: xr.Dataset) -> list[Inputs]:
+    """Return, for each seed, the dataset behind a store with the features after the last inner step as its inputs."""
+    features = store["features"].values[..., -1, :, :]
+    labels, split, attributes = store["label"].values, store["split"].values, attributes_of_dataset(store)
+    of_seeds = features.reshape(-1, *features.shape[-2:])
+    return [Inputs(values, labels, split, attributes=attributes) for values in of_seeds]
+
+
 def identity_of(dataset: xr.Dataset) -> Identity:
-    """What a store is of."""
+    """Return the method and the data behind a store."""
     attrs = dataset.attrs
     optional = (attrs.get(name) for name in Identity._fields[3:])
     return Identity(attrs["method"], attrs["kind"], attrs["dataset"], *optional)

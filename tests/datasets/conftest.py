@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from metaplastic.datasets.sources.fetch import Fetch, RemoteFile
+from metaplastic.datasets.fetch import Fetch, RemoteFile
 
 
 class Server:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from celeba_folder import ATTRIBUTES, write_celeba
 from metaplastic.datasets.arrays import load_inputs
+from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION
-from metaplastic.datasets.sources.fetch import Fetch
 from metaplastic.datasets.spec import Celeba
 from metaplastic.datasets.user import celeba
 from metaplastic.io.errors import InputError
@@ -58,7 +58,7 @@ def test_a_baseline_learner_is_evaluated_on_tasks_from_attributes(root, tmp_path
         learner=json.dumps({"kind": "from-scratch", "filters": 2, "steps": 2}),
         spec=json.dumps(episodes),
         code="abc",
-        dataset=tmp_path / "faces.zarr",
+        data=tmp_path / "faces.zarr",
         output=tmp_path / "x.nc",
     )
     accuracy = read_netcdf(tmp_path / "x.nc")

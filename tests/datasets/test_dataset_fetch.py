@@ -2,7 +2,7 @@ import gc
 from pathlib import Path
 
 import pytest
-from metaplastic.datasets.sources.fetch import Fetch, RemoteFile, members_digest, package_file, verify
+from metaplastic.datasets.fetch import Fetch, RemoteFile, members_digest, package_file, verify
 from metaplastic.io.errors import InputError
 
 CONTENT = bytes(range(256)) * 1000
@@ -20,18 +20,18 @@ def left_in(folder: Path) -> list[str]:
 
 def test_a_download_is_kept_and_not_repeated(server, fetch):
     file = server.offer("a.gz", CONTENT)
-    path = fetch("mnist", file)
-    assert path == fetch.cache.absolute() / "mnist" / "a.gz"
-    assert path.read_bytes() == CONTENT
-    assert fetch("mnist", file) == path
+    raw = fetch("mnist", file)
+    assert raw.path == fetch.cache.absolute() / "mnist" / "a.gz"
+    assert raw.path.read_bytes() == raw.content == CONTENT
+    assert fetch("mnist", file) == raw
     assert server.asked == ["a.gz"]
     assert left_in(fetch.cache) == ["a.gz"]
 
 
 def test_a_spoilt_copy_in_the_cache_is_replaced(server, fetch):
     file = server.offer("a.gz", CONTENT)
-    fetch("mnist", file).write_bytes(b"spoilt")
-    assert fetch("mnist", file).read_bytes() == CONTENT
+    fetch("mnist", file).path.write_bytes(b"spoilt")
+    assert fetch("mnist", file).path.read_bytes() == CONTENT
 
 
 def refused(fetch: Fetch, file: RemoteFile) -> str:
@@ -56,7 +56,7 @@ def test_what_arrives_at_the_second_attempt_is_kept(server, fetch, monkeypatch):
     file = server.offer("a.gz", CONTENT)
     server.files["a.gz"] = b"something else"
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: server.files.update({"a.gz": CONTENT}))
-    assert fetch("mnist", file).read_bytes() == CONTENT
+    assert fetch("mnist", file).path.read_bytes() == CONTENT
     assert server.asked == ["a.gz"] * 2
 
 
@@ -80,7 +80,7 @@ def test_a_silent_host_is_refused(fetch):
 def test_the_mirror_comes_first_and_is_verified(server, mirror):
     file = server.offer("a.gz", CONTENT)
     fetch = mirror("mnist", **{"a.gz": CONTENT})
-    assert fetch("mnist", file) == fetch.mirror / "mnist" / "a.gz"
+    assert fetch("mnist", file) == (fetch.mirror / "mnist" / "a.gz", CONTENT)
     mirror("mnist", **{"a.gz": b"other"})
     with pytest.raises(InputError, match=rf"mirror/mnist/a\.gz: wrong checksum, expected {file.checksum}, got sha256:"):
         fetch("mnist", file)
@@ -89,7 +89,7 @@ def test_the_mirror_comes_first_and_is_verified(server, mirror):
 
 def test_what_the_mirror_lacks_is_downloaded(server, mirror):
     fetch = mirror("mnist")
-    assert fetch("mnist", server.offer("a.gz", CONTENT)).read_bytes() == CONTENT
+    assert fetch("mnist", server.offer("a.gz", CONTENT)).path.read_bytes() == CONTENT
 
 
 def test_an_absent_mirror_is_refused(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from metaplastic.datasets.arrays import load_inputs
-from metaplastic.datasets.sources.fetch import Fetch, sha256
+from metaplastic.datasets.fetch import Fetch, sha256
 from metaplastic.datasets.spec import File
 from metaplastic.datasets.user import file, labels, tables
 from metaplastic.io.errors import InputError

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.images import resize
 from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION
-from metaplastic.datasets.sources.fetch import Fetch
 from metaplastic.datasets.spec import ImageFolder
 from metaplastic.datasets.user import folder, image_files
 from metaplastic.io.errors import InputError

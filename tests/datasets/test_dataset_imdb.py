@@ -2,8 +2,8 @@ import io
 import tarfile
 
 import pytest
+from metaplastic.datasets.fetch import members_digest
 from metaplastic.datasets.sources import imdb
-from metaplastic.datasets.sources.fetch import members_digest
 from metaplastic.datasets.spec import Imdb
 from metaplastic.io.errors import InputError
 

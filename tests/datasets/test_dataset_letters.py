@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fontTools.ttLib import TTFont
+from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.sources import letters
-from metaplastic.datasets.sources.fetch import Fetch
 from metaplastic.datasets.spec import Letters
 from metaplastic.io.errors import InputError
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.sources import movie_sentences
-from metaplastic.datasets.sources.fetch import Fetch
 from metaplastic.datasets.spec import MovieSentences
 from metaplastic.io.errors import InputError
 
@@ -28,7 +28,7 @@ def test_counts(downloaded):
 def test_every_line_of_the_source_is_read(downloaded):
     fetch, _ = downloaded
     archive = fetch.cache / "movie-sentences" / movie_sentences.ARCHIVE
-    sentences = movie_sentences.read_sentences(archive)
+    sentences = movie_sentences.read_sentences(archive.read_bytes())
     signs = np.sign([sentence.rating for sentence in sentences])
     assert len(sentences) == 10_605
     assert [(signs == sign).sum() for sign in (1, -1, 0)] == [5_242, 5_326, 37]

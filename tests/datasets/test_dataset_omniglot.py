@@ -4,8 +4,8 @@ import zipfile
 
 import numpy as np
 import pytest
+from metaplastic.datasets.fetch import RemoteFile, members_digest
 from metaplastic.datasets.sources import omniglot
-from metaplastic.datasets.sources.fetch import RemoteFile, members_digest
 from metaplastic.datasets.spec import Omniglot
 from metaplastic.io.errors import InputError
 from PIL import Image

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from metaplastic.datasets.text import bag_of_words, tokens
+from metaplastic.datasets.sources.text import bag_of_words, tokens
 from metaplastic.io.errors import InputError
 
 TEXTS = ["good good film", "bad film, a bad FILM", "unseen unseen unseen unseen good"]

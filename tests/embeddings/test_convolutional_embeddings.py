@@ -12,8 +12,8 @@ from metaplastic.embeddings.networks import ConvolutionalDecoder, ConvolutionalE
 from metaplastic.embeddings.neural import NeuralTraining, drawn
 from metaplastic.embeddings.spec import Embedding
 from metaplastic.io.errors import InputError
-from metaplastic.meta_train.tasks.augmentation import augmented
-from metaplastic.meta_train.tasks.spec import Jitter
+from metaplastic.meta_train.tasks.appearance import augmented
+from metaplastic.meta_train.tasks.source import Jitter
 from metaplastic.training.loop import Folder, resumed
 from metaplastic.training.spec import Keep
 

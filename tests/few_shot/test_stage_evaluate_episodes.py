@@ -5,15 +5,20 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
-from metaplastic.datasets.schema import About, image_dataset
-from metaplastic.features import Identity, features_dataset, write_features
+from metaplastic.datasets.arrays import load_inputs
+from metaplastic.datasets.schema import About, image_dataset, permuted, with_attributes
+from metaplastic.features import Identity, features_dataset, read_examples, read_features, write_features
+from metaplastic.few_shot.readout_accuracy import evaluate
+from metaplastic.few_shot.spec import FewShot
+from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf, read_zarr, write_zarr
 from metaplastic.stages.evaluate_episodes import evaluate_episodes
+from metaplastic.stages.evaluate_few_shot import evaluate_few_shot
 from metaplastic.stages.meta_learn import learn
 from metaplastic.stages.partition import partition
-from metaplastic.stages.stores import read_embedding
 
 EXAMPLES, CLASSES = 48, 8
+SPLIT = (np.arange(EXAMPLES) % 3 == 0).astype(np.uint8)
 
 
 def image_store(path, side):
@@ -30,16 +35,17 @@ def dataset(tmp_path):
     return image_store(tmp_path / "mine.zarr", 4)
 
 
-def stored(path, values):
+def stored(path, values, dataset):
     identity = Identity("rule", "meta-trained", "mine")
-    write_features(features_dataset(values, [0, 9]), path, identity=identity, spec={}, code="", seconds=1.0)
+    made = features_dataset(values, [0, 9], read_zarr(dataset))
+    write_features(made, path, identity=identity, spec={}, code="", seconds=1.0)
     return path
 
 
-def accuracies(dataset, features, output):
+def accuracies(features, output):
     spec = {"ways": [4], "shots": [1], "queries": 2, "episodes": 30}
     learner = json.dumps({"kind": "nearest-neighbours"})
-    evaluate_episodes("near", learner, json.dumps(spec), "", dataset, output, features)
+    evaluate_episodes("near", learner, json.dumps(spec), "", features, output)
     return read_netcdf(output)
 
 
@@ -48,12 +54,12 @@ def test_every_seed_is_evaluated_on_the_same_episodes(dataset, tmp_path):
     random = np.random.default_rng(1).normal(size=(2, 3, 2, EXAMPLES, 5)).astype(np.float32)
     # The second seed of the second theta knows the classes after its last step.
     random[1, 1, 1] = 100 * np.eye(CLASSES)[labels][:, :5] + np.arange(EXAMPLES)[:, None] * (labels[:, None] >= 5)
-    several = accuracies(dataset, stored(tmp_path / "several.zarr", random), tmp_path / "several.nc")
+    several = accuracies(stored(tmp_path / "several.zarr", random, dataset), tmp_path / "several.nc")
     assert several["accuracy"].dims == ("seed", "way", "shots", "episode")
     assert several.sizes["seed"] == 6
     means = several["accuracy"].mean(("way", "shots", "episode")).values
     assert means.argmax() == 4
-    (one,) = (accuracies(dataset, stored(tmp_path / "one.zarr", random[:1, 0]), tmp_path / "one.nc"),)
+    (one,) = (accuracies(stored(tmp_path / "one.zarr", random[:1, 0], dataset), tmp_path / "one.nc"),)
     assert one["accuracy"].dims == ("way", "shots", "episode")
     xr.testing.assert_equal(one["accuracy"], several["accuracy"].isel(seed=0))
     assert (one.attrs["dataset"], one.attrs["permuted"], one.attrs["embedding"]) == ("mine", 0, "rule")
@@ -61,22 +67,71 @@ def test_every_seed_is_evaluated_on_the_same_episodes(dataset, tmp_path):
 
 def test_partitions_are_of_the_first_seed_of_the_first_theta(dataset, tmp_path):
     values = np.random.default_rng(1).normal(size=(2, 3, 2, EXAMPLES, 5)).astype(np.float32)
-    found = read_embedding(stored(tmp_path / "several.zarr", values), read_zarr(dataset))
-    np.testing.assert_array_equal(found.values, values[:, :, -1].reshape(6, EXAMPLES, 5))
+    found = read_examples(stored(tmp_path / "several.zarr", values, dataset))
+    inputs = np.stack([of_seed.inputs for of_seed in found.seeds])
+    np.testing.assert_array_equal(inputs, values[:, :, -1].reshape(6, EXAMPLES, 5))
+    own = read_zarr(dataset)
+    for of_seed in found.seeds:
+        np.testing.assert_array_equal(of_seed.labels, own["label"])
+        np.testing.assert_array_equal(of_seed.split, own["split"])
 
 
 def test_an_evaluation_tells_what_has_trained_its_learner(tmp_path):
     dataset = image_store(tmp_path / "mine.zarr", 16)
     values = np.random.default_rng(1).normal(size=(1, 2, EXAMPLES, 5)).astype(np.float32)
-    features, clusters = stored(tmp_path / "features.zarr", values), tmp_path / "clusters.zarr"
+    features, clusters = stored(tmp_path / "features.zarr", values, dataset), tmp_path / "clusters.zarr"
     section = {"kind": "k-means", "clusters": 3, "partitions": 2, "members": 3, "accepted": 0.5}
-    partition("mine-of-them", json.dumps(section), "", dataset, clusters, features)
+    partition("mine-of-them", json.dumps(section), "", features, clusters)
     tasks = {"way": 2, "shots": 1, "queries": 1}
     learner = json.dumps({"kind": "protonets", "tasks": tasks, "steps": [1], "every": 1, "filters": 1})
     snapshots, history = tmp_path / "of" / "snapshots", tmp_path / "of" / "history.zarr"
     learn("mine", learner, "", "", dataset, clusters, snapshots, history)
     spec = json.dumps({"ways": [2], "shots": [1], "queries": 1, "episodes": 2})
-    evaluate_episodes("mine", learner, spec, "", dataset, tmp_path / "mine.nc", None, snapshots)
+    evaluate_episodes("mine", learner, spec, "", dataset, tmp_path / "mine.nc", snapshots)
     told = {"learner": "mine", "partition": "mine-of-them", "partitions": 2, "clusters": 3, "embedding": "rule"}
     for attributes in (read_netcdf(tmp_path / "mine.nc").attrs, read_zarr(history).attrs):
         assert {name: attributes[name] for name in told} == told
+
+
+def test_features_of_a_dataset_with_attributes_are_evaluated_and_partitioned_alone(tmp_path):
+    values = np.random.default_rng(0).random((EXAMPLES, 6)) < 0.5
+    images = np.random.default_rng(0).integers(0, 255, (EXAMPLES, 4, 4, 1)).astype(np.uint8)
+    split = np.repeat(np.array([0, 1], np.uint8), EXAMPLES // 2)
+    faces = image_dataset(images, np.zeros(EXAMPLES, int), split, About("faces", "", "", ""), class_names=["face"])
+    faces = with_attributes(faces, values, np.repeat(np.array([0, 1], np.uint8), 3), list("abcdef"))
+    dataset = tmp_path / "faces.zarr"
+    write_zarr(permuted(faces, 1).assign_attrs(name="mine"), dataset, spec={}, code="")
+    # The first feature tells the two sides of a test task apart.
+    told = values @ (2.0 ** np.arange(6))
+    features = stored(tmp_path / "x.zarr", np.broadcast_to(told[:, None], (1, 2, EXAMPLES, 1)).astype("f4"), dataset)
+    store = read_features(features)
+    assert store["attribute"].equals(faces["attribute"])
+    assert store["split"].attrs == faces["split"].attrs
+    spec = {"ways": [2], "shots": [1], "queries": 1, "episodes": 20}
+    for data, name, kind in ((features, "near", "nearest-neighbours"), (dataset, "scratch", "from-scratch")):
+        keys = {"filters": 1, "steps": 1} if name == "scratch" else {}
+        evaluate_episodes(name, json.dumps({"kind": kind, **keys}), json.dumps(spec), "", data, tmp_path / name)
+        attributes = read_netcdf(tmp_path / name).attrs
+        assert (attributes["dataset"], attributes["permuted"]) == ("mine", 1)
+    section = json.dumps({"kind": "labels", "members": 2, "partitions": 3})
+    for data, name in ((features, "one.zarr"), (dataset, "other.zarr")):
+        partition("oracle", section, "", data, tmp_path / name)
+    one, other = (read_zarr(tmp_path / name)["cluster"] for name in ("one.zarr", "other.zarr"))
+    assert one.equals(other)
+    assert (one.max(), one.sizes["partition"]) == (1, 3)
+
+
+def test_readouts_need_the_features_store_alone(dataset, tmp_path):
+    values = np.random.default_rng(1).normal(size=(1, 1, EXAMPLES, 5)).astype(np.float32)
+    labelled = read_zarr(dataset).assign(split=("example", SPLIT))
+    made = features_dataset(values, [0], labelled)
+    path, output = tmp_path / "x.zarr", tmp_path / "x.nc"
+    write_features(made, path, identity=Identity("pca", "pca", "mine"), spec={}, code="", seconds=1.0)
+    evaluate_few_shot(json.dumps({"shots": [1, 2], "draws": 3}), "abc", path, output)
+    found = read_netcdf(output)
+    expected = evaluate(made["features"], load_inputs(labelled), FewShot(shots=[1, 2], draws=3))
+    xr.testing.assert_equal(found, expected)
+    assert (found.attrs["modality"], found.attrs["method"], found.attrs["code"]) == ("image", "pca", "abc")
+    assert "permuted" not in found.attrs
+    with pytest.raises(InputError, match=rf"^{path}: few_shot\.shots: 5 labelled"):
+        evaluate_few_shot(json.dumps({"shots": [5], "draws": 3}), "abc", path, output)

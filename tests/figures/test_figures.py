@@ -95,7 +95,7 @@ def features(tmp_path):
         "first_layer_weights": (("seed", "inner_step", "input", "unit"), weights),
         "input_permutation": (("seed", "input"), np.arange(16)[None]),
     }
-    dataset = features_dataset(np.zeros((1, 2, 4, 3), np.float32), [0, 10], variables)
+    dataset = features_dataset(np.zeros((1, 2, 4, 3), np.float32), [0, 10], xr.Dataset(), variables)
     path = tmp_path / "anywhere.zarr"
     write_features(dataset, path, identity=Identity("mine", "oja", "tiny", "small"), spec={}, code="", seconds=1.0)
     return path
@@ -115,7 +115,7 @@ def recorded(tmp_path):
     write_netcdf(summarise([accuracies]), tmp_path / "recorded.nc")
     losses = np.stack([np.arange(4.0, 0, -1), np.arange(5.0, 1, -1)]).astype(np.float32)
     dataset = features_dataset(
-        np.zeros((2, 3, 4, 5), np.float32), [0, 2, 4], {"training_loss": (("seed", "update"), losses)}
+        np.zeros((2, 3, 4, 5), np.float32), [0, 2, 4], xr.Dataset(), {"training_loss": (("seed", "update"), losses)}
     )
     path = tmp_path / "recorded.zarr"
     write_features(dataset, path, identity=Identity("code", "vae", "mnist"), spec={}, code="", seconds=1.0)
@@ -207,7 +207,7 @@ def trained(tmp_path):
     metrics = {"training_loss": np.arange(200.0, 0, -1), "training_critic": np.ones(200)}
     variables = {name: (("seed", "update"), values[None]) for name, values in metrics.items()}
     path = tmp_path / "trained.zarr"
-    dataset = features_dataset(codes[None], [1, 200], variables)
+    dataset = features_dataset(codes[None], [1, 200], image_set, variables)
     write_features(dataset, path, identity=Identity("code", "acai", "tiny"), spec={}, code="", seconds=1.0)
     return [f"features={path}", f"datasets={tmp_path / 'tiny-images.zarr'}"]
 

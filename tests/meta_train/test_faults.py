@@ -29,7 +29,7 @@ IDENTITY = Identity("mine", "oja", "gems", "small")
 
 
 def _features(value: float = 0.0) -> xr.Dataset:
-    return features_dataset(np.full((1, 1, 3, 2), value, np.float32), [0])
+    return features_dataset(np.full((1, 1, 3, 2), value, np.float32), [0], xr.Dataset())
 
 
 def _write(path: Path, value: float = 0.0) -> None:

@@ -5,17 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jaxtyping import Array, Float
+from metaplastic.meta_train.estimators.base import GradientEstimator, in_parts, over_tasks
 from metaplastic.meta_train.estimators.evolution import nres, pes
-from metaplastic.meta_train.estimators.truncated_backprop import (
-    GradientEstimator,
-    Window,
-    in_parts,
-    over_tasks,
-    truncated_backprop,
-    unroll,
-    window_loss,
-)
-from metaplastic.meta_train.window import TaskState
+from metaplastic.meta_train.estimators.truncated_backprop import truncated_backprop
+from metaplastic.meta_train.window import TaskState, Window, unroll, window_loss
 from metaplastic.network import BaseModel, Layer
 from metaplastic.update_rules.base import UpdateRule
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from metaplastic.meta_train.estimators.truncated_backprop import unroll
 from metaplastic.meta_train.objective import meta_objective
+from metaplastic.meta_train.window import unroll
 from metaplastic.network import BaseModel, initial_base_model
 from metaplastic.update_rules import compact, polynomial, published
 from metaplastic.update_rules.base import MetaTrainable

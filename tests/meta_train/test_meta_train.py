@@ -10,30 +10,26 @@ import pytest
 import xarray as xr
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.data import small_images
-from metaplastic.meta_train.estimators.truncated_backprop import (
-    Estimate,
-    Window,
-    over_tasks,
-    sample_window,
-    truncated_backprop,
-    unroll,
-    window_loss,
-)
+from metaplastic.meta_train.estimators.base import Estimate, over_tasks
+from metaplastic.meta_train.estimators.truncated_backprop import truncated_backprop
 from metaplastic.meta_train.held_out import dataset_probe, held_out_accuracy, source_probe
 from metaplastic.meta_train.objective import meta_objective
-from metaplastic.meta_train.outer import Progress, estimator, initial_state, meta_step, meta_train
-from metaplastic.meta_train.run import MetaTraining, first_rule
+from metaplastic.meta_train.outer import Progress, initial_state, meta_step, meta_train, sample_truncation
+from metaplastic.meta_train.run import MetaTraining, first_rule, group, hyperparameters, inner_step_flops
 from metaplastic.meta_train.spec import Faults, MetaTrain, Nres, TruncatedBackprop
 from metaplastic.meta_train.tasks.images import Images
 from metaplastic.meta_train.window import (
     TaskState,
-    inner_step_flops,
+    Totals,
+    Window,
     largest_total,
     replace_finished,
     sample_total,
-    sample_truncation,
+    sample_window,
     shortened,
     staggered_tasks,
+    unroll,
+    window_loss,
 )
 from metaplastic.network import BaseModel
 from metaplastic.training.loop import Folder, resumed
@@ -58,6 +54,9 @@ SPEC = MetaTrain.model_validate(
     }
 )
 SHAPE = SPEC.base_models[0]
+GROUP = group(SPEC, SHAPE)
+TOTALS = Totals(shortest=3, longest=12)
+PROBED = {"tasks": 2, "inner_steps": 5}
 PIXELS = jax.random.randint(jax.random.key(0), (45, 8, 8), 0, 256).astype(jnp.uint8)
 LETTERS = Images(PIXELS, first=jnp.arange(0, 45, 5), count=jnp.full(9, 5))
 SOURCES = {"letters": LETTERS}
@@ -68,7 +67,8 @@ TOY = Hebbian(0.1, 0.01)
 
 def _run(rule: NeuronLocalRule, every: int = 4) -> list[Progress]:
     spec = SPEC.model_copy(update={"held_out": SPEC.held_out.model_copy(update={"every": every})})
-    return list(meta_train(rule, SOURCES, spec, {"letters": (source_probe(jax.random.key(2), LETTERS, spec), 3)}))
+    probe = source_probe(jax.random.key(2), LETTERS, GROUP, **PROBED)
+    return list(meta_train(rule, SOURCES, hyperparameters(spec), {"letters": (probe, 3)}))
 
 
 @jax.jit
@@ -78,8 +78,8 @@ def _estimate(states: TaskState, window: Window) -> Estimate:
 
 
 def _states_and_window() -> tuple[TaskState, Window]:
-    states = staggered_tasks(jax.random.key(3), SHAPE, SPEC)
-    return states, sample_window(jax.random.key(4), states, SOURCES, SPEC)
+    states = staggered_tasks(jax.random.key(3), GROUP, TOTALS)
+    return states, sample_window(jax.random.key(4), states, SOURCES, GROUP, truncation=3)
 
 
 def test_truncated_backprop_over_a_whole_unroll_is_full_backprop_summed_over_tasks() -> None:
@@ -120,7 +120,7 @@ def test_a_task_that_is_not_finite_is_left_out_and_spoils_no_gradient() -> None:
 
 
 def test_rematerialisation_changes_no_gradient() -> None:
-    states = staggered_tasks(jax.random.key(3), SHAPE, SPEC)
+    states = staggered_tasks(jax.random.key(3), GROUP, TOTALS)
     phi = jax.tree.map(lambda leaf: leaf[0], states.phi)
     batches = jax.random.uniform(jax.random.key(5), (3, 6, 16))
 
@@ -135,12 +135,12 @@ def test_rematerialisation_changes_no_gradient() -> None:
 
 
 def test_tasks_are_staggered_and_replaced_exactly_when_finished() -> None:
-    spec = SPEC.model_copy(update={"parallel_tasks": 64})
-    states = staggered_tasks(jax.random.key(3), SHAPE, spec)
+    many = group(SPEC.model_copy(update={"parallel_tasks": 64}), SHAPE)
+    states = staggered_tasks(jax.random.key(3), many, TOTALS)
     assert len(set(states.age.tolist())) > 5
     assert (states.age < states.total).all()
     states = states._replace(age=jnp.where(jnp.arange(64) % 2 == 0, states.total, states.age))
-    replaced = replace_finished(jax.random.key(4), states, SHAPE, spec, jnp.array(12.0))
+    replaced = replace_finished(jax.random.key(4), states, many, TOTALS, jnp.array(12.0))
     changed = (replaced.phi.layers[0].W != states.phi.layers[0].W).any((1, 2))
     np.testing.assert_array_equal(changed, jnp.arange(64) % 2 == 0)
     np.testing.assert_array_equal(replaced.age[::2], 0)
@@ -157,7 +157,7 @@ def test_the_arithmetic_of_an_inner_step_is_that_of_all_parallel_tasks() -> None
 
 
 def test_totals_lie_between_the_shortest_and_the_longest_and_vary() -> None:
-    totals = jax.vmap(lambda key: sample_total(key, SPEC.unroll))(jax.random.split(jax.random.key(0), 500))
+    totals = jax.vmap(lambda key: sample_total(key, TOTALS))(jax.random.split(jax.random.key(0), 500))
     assert (int(totals.min()), int(totals.max())) == (3, 12)
 
 
@@ -186,8 +186,8 @@ def test_every_part_of_theta_learns_and_accuracy_on_fixed_tasks_rises() -> None:
     }
     spec = MetaTrain.model_validate(SPEC.model_dump() | changes)
     rule = build(spec.rule, jax.random.key(0))
-    probe = source_probe(jax.random.key(1), images, spec)
-    first, middle, last = meta_train(rule, {"letters": images}, spec, {"digits": (probe, 5)})
+    probe = source_probe(jax.random.key(1), images, group(spec, spec.base_models[0]), tasks=32, inner_steps=40)
+    first, middle, last = meta_train(rule, {"letters": images}, hyperparameters(spec), {"digits": (probe, 5)})
     assert [len(item.metrics.meta_loss) for item in (first, middle, last)] == [0, 50, 50]
     assert all(np.isfinite(item.metrics.meta_loss).all() for item in (middle, last))
     assert last.held_out["digits"].shape == (32,)
@@ -205,7 +205,7 @@ def test_every_part_of_theta_learns_and_accuracy_on_fixed_tasks_rises() -> None:
 def test_a_config_says_whether_inner_steps_are_computed_twice() -> None:
     def twice(*, rematerialise: bool) -> bool:
         gradient = TruncatedBackprop(kind="truncated-backprop", rematerialise=rematerialise)
-        estimate = estimator(SPEC.model_copy(update={"gradient": gradient})).estimate
+        estimate = hyperparameters(SPEC.model_copy(update={"gradient": gradient})).estimator.estimate
         states, window = jax.tree.map(lambda leaf: leaf[0], _states_and_window())
         return "remat" in str(jax.make_jaxpr(lambda: estimate(jax.random.key(0), TOY, states, None, window))())
 
@@ -224,8 +224,9 @@ def test_base_models_of_several_shapes_share_each_meta_step() -> None:
         gradient = jax.tree.map(lambda a: jnp.full_like(a, sound.sum() * features), rule)
         return Estimate(gradient, tasks._replace(age=tasks.age + 1), carry, jnp.full(2, float(features)), sound)
 
-    before = initial_state(RULE, spec)
-    after, metrics = jax.jit(lambda state: meta_step(state, SOURCES, spec, estimate))(before)
+    hyper = hyperparameters(spec)
+    before = initial_state(RULE, hyper)
+    after, metrics = jax.jit(lambda state: meta_step(state, SOURCES, hyper, estimate, truncation=3))(before)
     assert [[layer.W.shape for layer in tasks.phi.layers] for tasks in after.tasks] == [
         [(2, 16, 5)],
         [(2, 16, 3), (2, 3, 2)],
@@ -248,10 +249,10 @@ def test_a_base_model_may_have_a_side_and_a_batch_of_its_own() -> None:
         gradient = jax.tree.map(jnp.zeros_like, rule)
         return Estimate(gradient, tasks._replace(age=tasks.age + 1), carry, jnp.ones(2), jnp.ones(2, bool))
 
-    before = initial_state(RULE, spec)
+    hyper, steps = hyperparameters(spec), SPEC.unroll.truncation
+    before = initial_state(RULE, hyper)
     assert [tasks.phi.layers[0].W.shape for tasks in before.tasks] == [(2, 16, 5), (2, 4, 5)]
-    meta_step(before, SOURCES, spec, estimate)
-    steps = SPEC.unroll.truncation
+    meta_step(before, SOURCES, hyper, estimate, truncation=steps)
     assert [window.unlabelled.shape for window in seen] == [(2, steps, SPEC.batch, 16), (2, steps, 3, 4)]
     # The smaller image is the larger one with blocks of pixels averaged, or nearly: no part of it is left out.
     means = [float(window.unlabelled.mean()) for window in seen]
@@ -262,7 +263,7 @@ def test_a_base_model_may_have_a_side_and_a_batch_of_its_own() -> None:
 
 def test_too_many_broken_tasks_stop_the_run_and_leave_its_state(tmp_path) -> None:
     broken = Hebbian(jnp.nan, 0.01)
-    probes = {"letters": (source_probe(jax.random.key(2), LETTERS, SPEC), 3)}
+    probes = {"letters": (source_probe(jax.random.key(2), LETTERS, GROUP, **PROBED), 3)}
     place = Folder(tmp_path, {"config": "x"})
     spec = SPEC.model_copy(update={"faults": Faults(share=0.05, window=4), "gradient": Nres(kind="nres")})
     with pytest.raises(InputError, match=r"68% of the latest tasks were not finite.*faulty-step-000004.safetensors"):
@@ -283,7 +284,7 @@ def test_the_published_rule_is_meta_trained_too() -> None:
         SPEC.model_dump() | changes | {"rule": rule, "held_out": held_out, "gradient": gradient}
     )
     before = import_module(f"metaplastic.update_rules.{spec.rule.module}").build(spec.rule, jax.random.key(0))
-    *_, last = meta_train(before, SOURCES, spec, {})
+    *_, last = meta_train(before, SOURCES, hyperparameters(spec), {})
     assert np.isfinite(last.metrics.meta_loss).all()
     np.testing.assert_allclose(last.metrics.inner_rate, 0.0001)
     assert not jnp.array_equal(last.state.rule.forward.mix.coefficients, before.forward.mix.coefficients)
@@ -304,27 +305,27 @@ def test_a_run_starts_from_the_theta_that_it_names(tmp_path: Path) -> None:
 
 
 def test_the_largest_total_grows_from_first_to_last_and_totals_with_it() -> None:
-    unroll = SPEC.unroll.model_copy(update={"shortest": 10, "longest": 1000, "longest_at_first": 100, "growth": 50})
-    ends = [float(largest_total(jnp.array(step), unroll)) for step in (0, 25, 50, 99)]
+    totals = Totals(shortest=10, longest=1000, longest_at_first=100, growth=50)
+    ends = [float(largest_total(jnp.array(step), totals)) for step in (0, 25, 50, 99)]
     np.testing.assert_allclose(ends, [100, 10**2.5, 1000, 1000], rtol=1e-4)
-    totals = jnp.array([10, 100, 1000])
-    np.testing.assert_array_equal(shortened(totals, jnp.array(100.0), unroll), [10, 32, 100])
-    np.testing.assert_array_equal(shortened(totals, jnp.array(1000.0), unroll), totals)
+    drawn = jnp.array([10, 100, 1000])
+    np.testing.assert_array_equal(shortened(drawn, jnp.array(100.0), totals), [10, 32, 100])
+    np.testing.assert_array_equal(shortened(drawn, jnp.array(1000.0), totals), drawn)
 
 
 def test_truncations_are_drawn_from_the_list_anew_but_the_same_in_every_run() -> None:
-    spec = SPEC.model_copy(update={"unroll": SPEC.unroll.model_copy(update={"truncations": [1, 2, 3]})})
-    drawn = [sample_truncation(spec, step) for step in range(0, 300, 10)]
+    alone = hyperparameters(SPEC)
+    hyper = alone._replace(truncations=[1, 2, 3])
+    drawn = [sample_truncation(hyper, step) for step in range(0, 300, 10)]
     assert set(drawn) == {1, 2, 3}
-    assert drawn == [sample_truncation(spec, step) for step in range(0, 300, 10)]
-    assert {sample_truncation(SPEC, step) for step in range(5)} == {3}
+    assert drawn == [sample_truncation(hyper, step) for step in range(0, 300, 10)]
+    assert {sample_truncation(alone, step) for step in range(5)} == {3}
 
 
 def test_a_dataset_probe_labels_every_class_equally_and_scores_other_examples() -> None:
     labels = jnp.repeat(jnp.arange(3), 80)
     inputs = jnp.arange(240.0)[:, None] * jnp.ones(16)
-    spec = SPEC.model_copy(update={"labelled": 5})
-    probe = dataset_probe(jax.random.key(0), inputs, labels, spec)
+    probe = dataset_probe(jax.random.key(0), inputs, labels, GROUP._replace(labelled=5), **PROBED)
     for fit_x, fit_y, score_x in zip(probe.fit_x, probe.fit_y, probe.score_x, strict=True):
         np.testing.assert_array_equal(labels[fit_x[:, 0].astype(int)], fit_y)
         assert np.bincount(fit_y).tolist() == [5, 5, 5]
@@ -334,7 +335,7 @@ def test_a_dataset_probe_labels_every_class_equally_and_scores_other_examples() 
 def test_a_dataset_that_cannot_be_watched_is_one_line() -> None:
     labels = jnp.repeat(jnp.arange(3), 53)
     with pytest.raises(InputError, match=r"a class has 53 examples; watching a dataset takes 54 of each$"):
-        dataset_probe(jax.random.key(0), jnp.zeros((159, 16)), labels, SPEC)
+        dataset_probe(jax.random.key(0), jnp.zeros((159, 16)), labels, GROUP, **PROBED)
     text = xr.Dataset(attrs={"name": "mail", "modality": "text"})
     with pytest.raises(InputError, match=r"^held_out.datasets: mail has no images; only image"):
         small_images(text, 4)
@@ -344,6 +345,6 @@ def test_held_out_accuracy_is_perfect_where_classes_are_far_apart() -> None:
     labels = jnp.repeat(jnp.arange(3), 80)
     centres = 10 * jax.nn.one_hot(labels, 16)
     inputs = centres + 0.01 * jax.random.normal(jax.random.key(1), centres.shape)
-    probe = dataset_probe(jax.random.key(0), inputs, labels, SPEC)
+    probe = dataset_probe(jax.random.key(0), inputs, labels, GROUP, **PROBED)
     accuracy = held_out_accuracy(RULE, probe, classes=3, ridge=0.1)
     assert float(accuracy.mean()) > 0.95

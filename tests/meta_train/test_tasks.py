@@ -8,17 +8,17 @@ import xarray as xr
 from metaplastic.datasets.schema import image_dataset
 from metaplastic.datasets.sources.letters import ABOUT
 from metaplastic.io.errors import InputError
-from metaplastic.meta_train.data import held_out_sources, image_pool, task_sources
-from metaplastic.meta_train.estimators.truncated_backprop import sample_window
+from metaplastic.meta_train.data import image_pool, task_sources
+from metaplastic.meta_train.run import group, task_setting
 from metaplastic.meta_train.spec import MetaTrain
 from metaplastic.meta_train.tasks import strokes
+from metaplastic.meta_train.tasks.appearance import jittered, redrawn, toned
 from metaplastic.meta_train.tasks.images import Images
-from metaplastic.meta_train.tasks.jitter import jittered
-from metaplastic.meta_train.tasks.look import redrawn, toned
 from metaplastic.meta_train.tasks.mixture import every_class, regression_targets, shares, show
-from metaplastic.meta_train.tasks.spec import Jitter, Tasks, Variety
+from metaplastic.meta_train.tasks.source import Jitter, Setting, Source, Variety
+from metaplastic.meta_train.tasks.spec import Tasks
 from metaplastic.meta_train.tasks.words import poisson
-from metaplastic.meta_train.window import staggered_tasks
+from metaplastic.meta_train.window import Totals, sample_window, staggered_tasks
 
 STILL = {"rotation": 0.0, "scale": 0.0, "shift": 0.0, "shear": 0.0}
 SOURCES = {
@@ -32,6 +32,14 @@ SOURCES = {
 
 def tasks(**keys: Any) -> Tasks:
     return Tasks.model_validate({"side": 6, "classes": 3, "sources": SOURCES, **keys})
+
+
+def setting(spec: Tasks) -> Setting:
+    return task_setting(spec, spec.side)
+
+
+def sources_of(spec: Tasks) -> dict[str, Source]:
+    return task_sources(spec.sources, spec, {"letters": dataset()})
 
 
 def dataset(side: int = 12, classes: int = 5, per_class: int = 40) -> xr.Dataset:
@@ -72,11 +80,11 @@ def readout_accuracy(x: np.ndarray, y: np.ndarray) -> float:
 @pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("varied", [False, True])
 def test_every_source_shows_finite_inputs_whose_classes_can_be_told_apart(name: str, varied: bool):
-    everything = dict.fromkeys(Variety.model_fields, 0.2)
+    everything = dict.fromkeys(Variety._fields, 0.2)
     spec = tasks(variety=everything, jitter={"elastic": 0.02, "least": 0.2}) if varied else tasks()
-    source = task_sources(spec, {"letters": dataset()})[name]
-    classes = every_class(60, spec)
-    draw = jax.jit(jax.vmap(lambda key, task: show(key, task, source, classes, spec)))
+    source = sources_of(spec)[name]
+    classes = every_class(60, setting(spec))
+    draw = jax.jit(jax.vmap(lambda key, task: show(key, task, source, classes, setting(spec))))
     task = jax.random.split(jax.random.key(0), 8)
     shown = draw(jax.random.split(jax.random.key(1), 8), task)
     assert shown.inputs.shape == (8, 180, 36)
@@ -98,9 +106,9 @@ def test_without_jitter_and_variety_a_task_shows_permuted_images_of_its_classes(
         count=jnp.full(5, 6),
     )
     small = np.asarray(pool.pixels, np.float64).reshape(30, 6, 2, 6, 2).mean((2, 4)).reshape(30, 36) / 255
-    classes, orders = every_class(10, spec), set()
+    classes, orders = every_class(10, setting(spec)), set()
     for seed in range(5):
-        x = np.asarray(show(jax.random.key(9), jax.random.key(seed), pool, classes, spec).inputs)
+        x = np.asarray(show(jax.random.key(9), jax.random.key(seed), pool, classes, setting(spec)).inputs)
         # Sorted, images can be told apart, whatever the order of their pixels.
         distance = np.abs(np.sort(x, 1)[:, None] - np.sort(small, 1)).max(2)
         assert distance.min(1).max() < 1e-5
@@ -116,10 +124,10 @@ def test_without_jitter_and_variety_a_task_shows_permuted_images_of_its_classes(
 
 def test_a_task_keeps_what_is_its_own_and_tasks_differ():
     spec = tasks(jitter=STILL, variety={"dropped": 0.9, "inverted": 0.5, "gain": 0.5, "offset": 1.0, "scale": 1.0})
-    source = task_sources(spec, {"letters": dataset()})["letters"]
-    classes = every_class(20, spec)
+    source = sources_of(spec)["letters"]
+    classes = every_class(20, setting(spec))
     one, two, three = (
-        np.asarray(show(jax.random.key(key), jax.random.key(task), source, classes, spec).inputs)
+        np.asarray(show(jax.random.key(key), jax.random.key(task), source, classes, setting(spec)).inputs)
         for key, task in ((0, 0), (1, 0), (0, 1))
     )
     dropped = (one == 0).all(0)
@@ -133,7 +141,7 @@ def test_a_task_keeps_what_is_its_own_and_tasks_differ():
 def test_each_kind_of_jitter_moves_ink_but_keeps_most_of_it(kind: str):
     image = jnp.zeros((16, 16)).at[4:12, 6:10].set(1.0)
     size = {"rotation": 20.0, "scale": 0.2, "shift": 0.1, "shear": 0.2, "elastic": 0.1}[kind]
-    jitter = Jitter.model_validate({**STILL, kind: size})
+    jitter = Jitter(**{**STILL, kind: size})
     shown, coefficients = jittered(jax.random.key(0), jnp.broadcast_to(image, (64, 16, 16)), jitter)
     shown, still = np.asarray(shown), np.asarray(image).reshape(8, 2, 8, 2).mean((1, 3))
     assert shown.std(0).max() > 0.02
@@ -149,7 +157,7 @@ def test_coefficients_are_the_jitter_that_was_applied():
     images, row = jnp.broadcast_to(image, (50, 32, 32)), np.arange(16) - 7.5
 
     def centre_and_size(jitter: dict[str, float], share: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        spec = Jitter.model_validate({**STILL, **jitter})
+        spec = Jitter(**{**STILL, **jitter})
         shown, coefficients = map(np.asarray, jittered(jax.random.key(0), images, spec, share=share))
         ink = shown.sum((1, 2))
         centre = np.stack([(shown.sum(2) * row).sum(1), (shown.sum(1) * row).sum(1)], 1) / ink[:, None]
@@ -166,8 +174,8 @@ def test_coefficients_are_the_jitter_that_was_applied():
 
 def test_targets_hold_coefficients_only_where_these_have_a_weight():
     classes, coefficients = jnp.array([0, 2]), jnp.ones((2, 5))
-    assert regression_targets(classes, coefficients, tasks()).tolist() == [[1, 0, 0], [0, 0, 1]]
-    weighted = regression_targets(classes, coefficients, tasks(coefficient_weight=0.5))
+    assert regression_targets(classes, coefficients, setting(tasks())).tolist() == [[1, 0, 0], [0, 0, 1]]
+    weighted = regression_targets(classes, coefficients, setting(tasks(coefficient_weight=0.5)))
     assert weighted.tolist() == [[1, 0, 0, *[0.5] * 5], [0, 0, 1, *[0.5] * 5]]
 
 
@@ -240,10 +248,10 @@ def test_sources_share_the_tasks_by_weight(weights: list[float], count: int, exp
 
 def test_every_meta_step_has_the_same_number_of_tasks_of_each_source_without_compiling_again():
     spec = run(tasks(coefficient_weight=1.0))
-    sources = task_sources(spec.tasks, {"letters": dataset()})
-    draw = jax.jit(lambda key, states: sample_window(key, states, sources, spec))
+    sources, like = sources_of(spec.tasks), group(spec, spec.base_models[0])
+    draw = jax.jit(lambda key, states: sample_window(key, states, sources, like, truncation=2))
     for seed in range(3):
-        states = staggered_tasks(jax.random.key(seed), spec.base_models[0], spec)
+        states = staggered_tasks(jax.random.key(seed), like, Totals(shortest=2, longest=4))
         window = draw(jax.random.key(seed), states)
         assert window.unlabelled.shape == (10, 2, 4, 36)
         assert window.images.shape == (10, 2, 9, 36)
@@ -261,7 +269,7 @@ def test_held_out_images_are_those_of_the_test_split():
     pools = [image_pool(letters, spec, held_out=held_out) for held_out in (False, True)]
     assert [pool.count.tolist() for pool in pools] == [[4] * 5, [1] * 5]
     assert pools[1].pixels.tolist() == letters["image"].values[::5, ..., 0].tolist()
-    assert list(held_out_sources(spec.sources, spec, {"letters": letters})) == ["letters", "projections"]
+    assert list(task_sources(spec.sources, spec, {"letters": letters}, held_out=True)) == ["letters", "projections"]
 
 
 @pytest.mark.parametrize(
@@ -273,5 +281,5 @@ def test_held_out_images_are_those_of_the_test_split():
 )
 def test_a_dataset_that_is_too_small_is_one_line(keys: dict[str, int], message: str):
     with pytest.raises(InputError) as caught:
-        task_sources(tasks(**keys), {"letters": dataset()})
+        sources_of(tasks(**keys))
     assert str(caught.value) == message

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from metaplastic.meta_train.estimators.truncated_backprop import Window, window_loss
+from metaplastic.meta_train.window import Window, window_loss
 from metaplastic.network import initial_base_model
 from metaplastic.update_rules.learned import NeuronLocalRule
 from metaplastic.update_rules.spec import Compact, Published

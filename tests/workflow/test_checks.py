@@ -12,8 +12,8 @@ from known import known
 from metaplastic.config import checks as data_checks
 from metaplastic.config.load import check_files, load
 from metaplastic.config.study import Config
+from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.sources import digits, letters, mnist_5k
-from metaplastic.datasets.sources.fetch import Fetch
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train import held_out
 from metaplastic.update_rules.spec import Compact, MetaTrained
@@ -112,12 +112,13 @@ def test_what_is_known_of_data_is_true(tmp_path: Path):
         spec = whole.datasets[name]
         dataset = module.prepare(spec, fetch)
         assert spec.class_count == len(dataset.class_names)
-        assert spec.side == dataset.sizes["row"]
+        assert spec.side == spec.side_known == dataset.sizes["row"]
         counts = [(dataset.label.values == label).sum() for label in range(spec.class_count)]
         train = [((dataset.label.values == label) & (dataset.split.values == 0)).sum() for label in range(10)]
         if spec.smallest:
             assert min(counts) == spec.smallest
             assert min(train) == spec.training_examples
+            assert spec.smallest == spec.smallest_class
     assert spec.task_classes == int(dataset.held_out_character.sum())
 
 

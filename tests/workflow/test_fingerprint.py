@@ -97,6 +97,18 @@ def test_a_string_that_is_a_value_counts(package: Path):
     assert both(package)[1] != plot
 
 
+def test_the_text_of_a_caption_does_not_count(package: Path):
+    with (package / "drawing.py").open("a") as stream:
+        stream.write("CAPTION = 'Bars are means.'\nNAME = 'bars'\n")
+    _, plot = both(package)
+    edit(package / "drawing.py", "Bars are means", "Bars show means")
+    assert both(package)[1] == plot
+    edit(package / "drawing.py", "'bars'", "'marks'")
+    assert both(package)[1] != plot
+    edit(package / "drawing.py", "CAPTION = 'Bars", "CAPTION = colour + 'Bars")
+    assert both(package)[1] != plot
+
+
 def test_renaming_a_module_counts(package: Path):
     train, plot = both(package)
     (package / "helpers.py").rename(package / "tools.py")

@@ -1,10 +1,8 @@
 rule partition:
     """Cluster an embedding into the classes of pseudo-tasks."""
     input:
-        features="<results>/features/{representation}/{dataset}.zarr",
-        features_manifest="<results>/features/{representation}/{dataset}.manifest.json",
-        dataset="<results>/datasets/{dataset}.zarr",
-        dataset_manifest="<results>/datasets/{dataset}.manifest.json",
+        data="<results>/features/{representation}/{dataset}.zarr",
+        data_manifest="<results>/features/{representation}/{dataset}.manifest.json",
     output:
         store=directory(
             "<results>/partitions/{representation}/{partition}/{dataset}.zarr"
@@ -24,19 +22,18 @@ rule partition:
     params:
         spec=lambda wildcards: canonical_json(settings.partitions[wildcards.partition]),
         code=lambda wildcards: code("partition"),
-        features=lambda wildcards, input: ["--features", input.features],
     shell:
         """
         python -m metaplastic.stages.partition --name {wildcards.partition} --spec {params.spec:q} --code {params.code} \
-            --dataset {input.dataset:q} {params.features:q} --output {output.store:q} 2>&1 | tee {log:q}
+            --data {input.data:q} --output {output.store:q} 2>&1 | tee {log:q}
         """
 
 
 use rule partition as partition_dataset with:
     # Of kinds that look at no features.
     input:
-        dataset="<results>/datasets/{dataset}.zarr",
-        dataset_manifest="<results>/datasets/{dataset}.manifest.json",
+        data="<results>/datasets/{dataset}.zarr",
+        data_manifest="<results>/datasets/{dataset}.manifest.json",
     output:
         store=directory("<results>/partitions/{partition}/{dataset}.zarr"),
         manifest="<results>/partitions/{partition}/{dataset}.manifest.json",
@@ -46,12 +43,10 @@ use rule partition as partition_dataset with:
         "<benchmarks>/partition/{partition}/{dataset}.tsv"
     wildcard_constraints:
         partition=one_of(
-            name for name, spec in settings.partitions.items() if not spec.needs_features
+            name
+            for name, spec in settings.partitions.items()
+            if not spec.needs_features
         ),
-    params:
-        spec=lambda wildcards: canonical_json(settings.partitions[wildcards.partition]),
-        code=lambda wildcards: code("partition"),
-        features=[],
 
 
 rule meta_learn:
@@ -86,7 +81,8 @@ rule meta_learn:
             settings.learners[plan.learners[wildcards.learner_run]]
         ),
         code=lambda wildcards: code(
-            "meta_learn", settings.learners[plan.learners[wildcards.learner_run]].module
+            "meta_learn",
+            settings.learners[plan.learners[wildcards.learner_run]].module,
         ),
         trained_by=lambda wildcards: planned(
             source.of_state,
@@ -104,8 +100,8 @@ rule meta_learn:
 rule evaluate_on_images:
     """Accuracy on episodes of a learner that takes images and is not trained before."""
     input:
-        dataset="<results>/datasets/{dataset}.zarr",
-        dataset_manifest="<results>/datasets/{dataset}.manifest.json",
+        data="<results>/datasets/{dataset}.zarr",
+        data_manifest="<results>/datasets/{dataset}.manifest.json",
     output:
         "<results>/studies/{study}/episodes/{learner}/{dataset}.nc",
     log:
@@ -125,21 +121,21 @@ rule evaluate_on_images:
         code=lambda wildcards: code(
             "evaluate_episodes", settings.learners[wildcards.learner].module
         ),
-        learned=[],
+        snapshots=lambda wildcards, input: [
+            f"--snapshots={folder}" for folder in [input.get("snapshots")] if folder
+        ],
     shell:
         """
         python -m metaplastic.stages.evaluate_episodes --name {wildcards.learner} --learner {params.learner:q} \
-            --spec {params.spec:q} --code {params.code} --dataset {input.dataset:q} {params.learned:q} \
+            --spec {params.spec:q} --code {params.code} --data {input.data:q} {params.snapshots:q} \
             --output {output:q} 2>&1 | tee {log:q}
         """
 
 
 use rule evaluate_on_images as evaluate_on_features with:
     input:
-        dataset="<results>/datasets/{dataset}.zarr",
-        dataset_manifest="<results>/datasets/{dataset}.manifest.json",
-        features="<results>/features/{representation}/{dataset}.zarr",
-        features_manifest="<results>/features/{representation}/{dataset}.manifest.json",
+        data="<results>/features/{representation}/{dataset}.zarr",
+        data_manifest="<results>/features/{representation}/{dataset}.manifest.json",
     output:
         "<results>/studies/{study}/episodes/{learner}/{representation}/{dataset}.nc",
     log:
@@ -148,21 +144,12 @@ use rule evaluate_on_images as evaluate_on_features with:
         "<benchmarks>/evaluate_episodes/{study}/{learner}/{representation}/{dataset}.tsv"
     wildcard_constraints:
         learner=one_of(plan.learners_of(meta_learned=False, takes_images=False)),
-    params:
-        learner=lambda wildcards: canonical_json(settings.learners[wildcards.learner]),
-        spec=lambda wildcards: canonical_json(
-            plan.study(wildcards.study).episodes or settings.episodes
-        ),
-        code=lambda wildcards: code(
-            "evaluate_episodes", settings.learners[wildcards.learner].module
-        ),
-        learned=lambda wildcards, input: ["--features", input.features],
 
 
 use rule evaluate_on_images as evaluate_meta_learned with:
     input:
-        dataset="<results>/datasets/{dataset}.zarr",
-        dataset_manifest="<results>/datasets/{dataset}.manifest.json",
+        data="<results>/datasets/{dataset}.zarr",
+        data_manifest="<results>/datasets/{dataset}.manifest.json",
         snapshots=lambda wildcards: plan.snapshots(**wildcards),
         snapshots_manifest=lambda wildcards: manifests([plan.snapshots(**wildcards)]),
     output:
@@ -173,15 +160,6 @@ use rule evaluate_on_images as evaluate_meta_learned with:
         "<benchmarks>/evaluate_episodes/{study}/{learner}/{partitioned}/{dataset}.tsv"
     wildcard_constraints:
         learner=one_of(plan.learners_of(meta_learned=True)),
-    params:
-        learner=lambda wildcards: canonical_json(settings.learners[wildcards.learner]),
-        spec=lambda wildcards: canonical_json(
-            plan.study(wildcards.study).episodes or settings.episodes
-        ),
-        code=lambda wildcards: code(
-            "evaluate_episodes", settings.learners[wildcards.learner].module
-        ),
-        learned=lambda wildcards, input: ["--snapshots", input.snapshots],
 
 
 rule summarise_episodes:

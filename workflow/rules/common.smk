@@ -22,6 +22,7 @@ from workflow.resources import (
     cores,
     growing,
     meta_training,
+    threads_of,
 )
 
 

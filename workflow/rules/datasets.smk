@@ -4,9 +4,7 @@ rule prepare_dataset:
     Before anything else, so that what is wrong with data is said before hours of meta-training.
     """
     input:
-        lambda wildcards: planned(
-            check_own_files, settings, wildcards.dataset
-        ),
+        lambda wildcards: planned(check_own_files, settings, wildcards.dataset),
     output:
         store=directory("<results>/datasets/{dataset}.zarr"),
         manifest="<results>/datasets/{dataset}.manifest.json",

@@ -3,8 +3,6 @@ rule evaluate_few_shot:
     input:
         features="<results>/features/{representation}/{dataset}.zarr",
         features_manifest="<results>/features/{representation}/{dataset}.manifest.json",
-        dataset="<results>/datasets/{dataset}.zarr",
-        dataset_manifest="<results>/datasets/{dataset}.manifest.json",
     output:
         "<results>/studies/{study}/evaluate/{representation}/{dataset}.nc",
     log:
@@ -22,7 +20,7 @@ rule evaluate_few_shot:
     shell:
         """
         python -m metaplastic.stages.evaluate_few_shot --spec {params.spec:q} --code {params.code} \
-            --features {input.features:q} --dataset {input.dataset:q} --output {output:q} 2>&1 | tee {log:q}
+            --features {input.features:q} --output {output:q} 2>&1 | tee {log:q}
         """
 
 

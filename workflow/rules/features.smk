@@ -16,10 +16,14 @@ rule apply_rule:
         method=one_of(name for name, spec in settings.rules.items() if spec.learned),
     resources:
         mem_mb=growing(
-            lambda w: applying_of(settings, w.base_model, w.method, w.dataset)["mem_mb"]
+            lambda w: applying_of(settings, w.base_model, w.method, w.dataset)[
+                "mem_mb"
+            ]
         ),
         runtime=growing(
-            lambda w: applying_of(settings, w.base_model, w.method, w.dataset)["runtime"]
+            lambda w: applying_of(settings, w.base_model, w.method, w.dataset)[
+                "runtime"
+            ]
         ),
     params:
         rule=lambda wildcards: canonical_json(settings.rules[wildcards.method]),
@@ -41,9 +45,7 @@ rule apply_rule:
 use rule apply_rule as apply_hand_made_rule with:
     # A rule of its own, so that profiles can spare it a GPU.
     wildcard_constraints:
-        method=one_of(
-            name for name, spec in settings.rules.items() if not spec.learned
-        ),
+        method=one_of(name for name, spec in settings.rules.items() if not spec.learned),
 
 
 rule embed:

@@ -34,6 +34,10 @@ rule draw_figure:
             for name in figure_inputs(wildcards)
             for path in input[name]
         ],
+        # Only the report shows it; a function of `threads` has no part in rerun decisions.
+        caption=lambda wildcards, threads: planned(
+            declared, package, wildcards.figure
+        ).caption,
     shell:
         """
         python -m metaplastic.stages.draw_figure --figure {wildcards.figure} \

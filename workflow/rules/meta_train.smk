@@ -5,9 +5,7 @@ rule meta_train_rule:
     """
     input:
         datasets=lambda wildcards: planned(plan.run_datasets, wildcards.run),
-        manifests=lambda wildcards: manifests(
-            planned(plan.run_datasets, wildcards.run)
-        ),
+        manifests=lambda wildcards: manifests(planned(plan.run_datasets, wildcards.run)),
         start=lambda wildcards: planned(plan.start, wildcards.run),
     output:
         theta="<results>/meta_train/{run}/theta.safetensors",
@@ -22,10 +20,7 @@ rule meta_train_rule:
         "<benchmarks>/meta_train_rule/{run}.tsv"
     wildcard_constraints:
         run=one_of(plan.together(several=False)),
-    threads: lambda wildcards: (
-        plan.runs[wildcards.run].spec.processes
-        * cores(settings, plan.runs[wildcards.run].name)
-    )
+    threads: lambda wildcards: threads_of(settings, plan.runs[wildcards.run].name)
     resources:
         mem_mb=growing(lambda w: meta_training(plan.runs[w.run].spec)["mem_mb"]),
         runtime=growing(lambda w: meta_training(plan.runs[w.run].spec)["runtime"]),
@@ -73,9 +68,7 @@ use rule meta_train_rule as meta_train_together with:
         mpi="srun",
         tasks_per_gpu=1,
         tasks=lambda wildcards: plan.runs[wildcards.run].spec.processes,
-        cpus_per_task=lambda wildcards: cores(
-            settings, plan.runs[wildcards.run].name
-        ),
+        cpus_per_task=lambda wildcards: cores(settings, plan.runs[wildcards.run].name),
 
 
 rule meta_train:

@@ -60,18 +60,18 @@ def check_run(config: Config, name: str) -> None:
     """
     run, place = config.meta_train[name], f"meta_train.{name}"
     for source in run.tasks.sources.values():
-        if source.shows is None:
+        if source.dataset is None:
             continue
-        dataset, least = config.datasets[source.shows], 2 * run.tasks.side
+        dataset, least = config.datasets[source.dataset], 2 * run.tasks.side
         side, classes = dataset.side_known, dataset.task_classes
         if side is not None and side < least:
             raise InputError(
                 f"{place}.tasks.side: {run.tasks.side} takes images of at least {least} x {least} pixels, "
-                f"{source.shows!r} has {side} x {side}"
+                f"{source.dataset!r} has {side} x {side}"
             )
         if classes is not None and classes < run.tasks.classes:
             raise InputError(
-                f"{place}.tasks.classes: {run.tasks.classes} exceeds the {classes} classes that {source.shows!r} has "
+                f"{place}.tasks.classes: {run.tasks.classes} exceeds the {classes} classes that {source.dataset!r} has "
                 "for training or holds out"
             )
     shown = run.side_of(run.base_models[0])

@@ -206,8 +206,8 @@ def _check_tasks(learner: str, spec: MetaLearned, partition: str, partitions: Pa
 def _datasets_named(run: MetaTrain) -> Iterator[tuple[str, str]]:
     """Yield each key of a run that names a dataset, and the name."""
     for name, source in run.tasks.sources.items():
-        if source.shows is not None:
-            yield f"tasks.sources.{name}.dataset", source.shows
+        if source.dataset is not None:
+            yield f"tasks.sources.{name}.dataset", source.dataset
     yield from (("held_out.datasets", name) for name in run.held_out.datasets)
 
 

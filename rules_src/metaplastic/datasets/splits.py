@@ -1,13 +1,13 @@
-"""Train/test splits of sources that come without one."""
+"""Train/test splits of sources that come without one, and what is fitted to the training split."""
 
 import numpy as np
-from jaxtyping import Bool, Integer
+from jaxtyping import Bool, Float64, Integer
 
 from metaplastic.io.errors import InputError
 
 
 def rounded_share(fraction: float, count: int) -> int:
-    """`fraction` of `count`, rounded, halves up."""
+    """Return `fraction` of `count`, rounded, halves up."""
     return int(np.floor(fraction * count + 0.5))
 
 
@@ -30,3 +30,14 @@ def stratified_test_mask(
             raise InputError(f"test_fraction: {test_fraction} leaves class {label} no training example; give less")
         test[members[:n_test]] = True
     return test
+
+
+def standardised(
+    values: Float64[np.ndarray, "example column"], train: Bool[np.ndarray, " example"]
+) -> Float64[np.ndarray, "example column"]:
+    """Scale columns to mean 0 and variance 1 over the training split; only centre those that are constant there."""
+    fitted = values[train]
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviation = np.where(np.ptp(fitted, 0) > 0, fitted.std(0), 1.0)
+        scaled: np.ndarray = (values - fitted.mean(0)) / deviation
+    return scaled

@@ -9,7 +9,8 @@ from metaplastic.embeddings.base import Embedded, Unlabelled, image_of
 from metaplastic.embeddings.networks import ConvolutionalEncoder, Image, Perceptron, of_unit_length
 from metaplastic.embeddings.neural import Family, Objective, embed_by
 from metaplastic.embeddings.spec import Contrastive
-from metaplastic.meta_train.tasks.augmentation import augmented
+from metaplastic.meta_train.tasks.appearance import augmented
+from metaplastic.meta_train.tasks.source import Jitter
 from metaplastic.training.loop import Folder
 
 
@@ -37,7 +38,7 @@ def family(spec: Contrastive, image: Image) -> Family:
         return Projecting(encoder, Perceptron(key_projection, [spec.features, spec.features, spec.projected], "relu"))
 
     def loss(model: Projecting, key: PRNGKeyArray, batch: Float[Array, "batch input"]) -> Objective:
-        views = augmented(key, jnp.tile(batch.reshape(-1, *image), (2, 1, 1, 1)), spec.jitter)
+        views = augmented(key, jnp.tile(batch.reshape(-1, *image), (2, 1, 1, 1)), Jitter(**dict(spec.jitter)))
         projected = model.projection(jax.nn.relu(model.encoder(views.reshape(len(views), -1))))
         return contrast(projected, spec.temperature)
 

@@ -21,7 +21,8 @@ from metaplastic.embeddings.networks import ConvolutionalEncoder, Image, of_unit
 from metaplastic.embeddings.neural import Family, Objective, PseudoLabels, embed_by
 from metaplastic.embeddings.spec import DeepCluster
 from metaplastic.io.errors import InputError
-from metaplastic.meta_train.tasks.augmentation import augmented
+from metaplastic.meta_train.tasks.appearance import augmented
+from metaplastic.meta_train.tasks.source import Jitter
 from metaplastic.training.loop import Folder
 
 ITERATIONS = 20
@@ -62,7 +63,7 @@ def family(spec: DeepCluster, image: Image) -> Family:
         model: Classifying, key: PRNGKeyArray, batch: tuple[Float[Array, "batch input"], Int[Array, " batch"]]
     ) -> Objective:
         images, classes = batch
-        seen = augmented(key, images.reshape(-1, *image), spec.jitter).reshape(len(images), -1)
+        seen = augmented(key, images.reshape(-1, *image), Jitter(**dict(spec.jitter))).reshape(len(images), -1)
         scores = jax.nn.relu(model.encoder(seen)) @ model.weights + model.bias
         told = (scores.argmax(1) == classes).mean()
         return optax.softmax_cross_entropy_with_integer_labels(scores, classes).mean(), {"told": told}

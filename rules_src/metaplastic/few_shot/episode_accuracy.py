@@ -1,4 +1,4 @@
-"""Accuracy of few-shot learners on episodes of true labels, drawn once and shared by all of them (Hsu et al. 2019)."""
+"""Accuracy of few-shot learners on episodes of true labels, drawn once and shared by all learners (Hsu et al. 2019)."""
 
 import jax
 import numpy as np
@@ -11,17 +11,17 @@ from metaplastic.few_shot.learners.base import Learner
 from metaplastic.few_shot.spec import Episodes, Shape
 
 TOGETHER = 50
-"""Episodes that a learner is given at once."""
+"""Episodes that a learner predicts in one call."""
 
 
 def evaluate(
     learner: Learner, inputs: Float32[np.ndarray, "example input"], data: Inputs, spec: Episodes
 ) -> xr.Dataset:
-    """Accuracy of every way, number of shots and episode.
+    """Return the accuracy on every episode of every way and number of shots.
 
     Args:
-        learner: any.
-        inputs: what it takes of every example: images, or features scaled as in `few_shot.scale`.
+        learner: any learner.
+        inputs: the learner's input for every example: images, or features scaled as by `readout_accuracy.scale`.
         data: labels and split of the same examples.
         spec: the episodes.
 
@@ -43,7 +43,7 @@ def evaluate(
 
 
 def shared_episodes(data: Inputs, spec: Episodes, way: int, shots: int) -> Episode:
-    """The episodes of a way and a number of shots.
+    """Draw the episodes of a way and a number of shots.
 
     Raises:
         InputError: as for `true_pool`.

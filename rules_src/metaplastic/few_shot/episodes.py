@@ -1,7 +1,7 @@
-"""N-way K-shot episodes: for pseudo-tasks drawn while a learner trains, and for evaluation.
+"""Sampling N-way K-shot episodes, both as pseudo-tasks that train a learner and for evaluation.
 
-Pseudo-tasks come from many partitions of the examples at once, evaluation episodes from one, the labels, or from those
-that attributes make. Either way an episode follows from its key alone.
+Pseudo-tasks come from many partitions of the examples, evaluation episodes from the labels or from partitions by
+attributes. The key alone determines an episode.
 """
 
 from functools import partial
@@ -20,7 +20,7 @@ from metaplastic.few_shot.spec import Episodes, Shape
 from metaplastic.io.errors import InputError
 
 SPLITS = {"test": TEST, "validation": VALIDATION}
-"""That evaluation episodes may be of."""
+"""Splits that evaluation episodes may come from."""
 
 
 class Episode(NamedTuple):
@@ -31,14 +31,14 @@ class Episode(NamedTuple):
 
 
 class Pool(eqx.Module):
-    """Members of every cluster of every partition, those of a cluster one after another."""
+    """The members of every cluster of every partition."""
 
     order: Int[Array, "partition member"]
     """Indices of examples, cluster after cluster."""
     start: Int[Array, "partition cluster"]
-    """Where in `order` a cluster begins."""
+    """First place of a cluster in `order`."""
     count: Int[Array, "partition cluster"]
-    """How many members it has; partitions of fewer clusters than others end with empty ones."""
+    """Members of each cluster; partitions of fewer clusters than others end with empty ones."""
     largest: int = eqx.field(static=True)
     """Members of the largest cluster."""
 
@@ -51,34 +51,30 @@ def pool(
     place: str,
     what: str = "partition",
 ) -> Pool:
-    """What episodes of `shape` are drawn from: the eligible examples of each cluster; label -1 is none.
+    """Collect the eligible examples of each cluster for episodes of `shape`; label -1 belongs to no cluster.
 
     Raises:
         InputError: a partition has fewer clusters than the shape has ways, or a cluster fewer members than shots and
-            queries together. `place` is the key that says the shape, `what` a partition is called.
+            queries together. The message names the config key `place` of the shape, and calls a partition `what`.
     """
     orders, counts = [], []
     for number, labels in enumerate(partitions):
         where = what if len(partitions) == 1 else f"{what} {number}"
         chosen = np.flatnonzero(eligible & (labels >= 0))
-        clusters, of_cluster = np.unique(labels[chosen], return_counts=True)
+        clusters, members = np.unique(labels[chosen], return_counts=True)
         if len(clusters) < shape.way:
             raise InputError(f"{place}.way: {shape.way} classes asked for, but {where} has {len(clusters)}")
-        small = of_cluster.argmin()
-        if of_cluster[small] < (needed := shape.shots + shape.queries):
+        small = members.argmin()
+        if members[small] < (needed := shape.shots + shape.queries):
             raise InputError(
                 f"{place}: {shape.shots} shots and {shape.queries} queries take {needed} examples a class, but class "
-                f"{clusters[small]} of {where} has {of_cluster[small]}"
+                f"{clusters[small]} of {where} has {members[small]}"
             )
         orders.append(chosen[np.argsort(labels[chosen], kind="stable")])
-        counts.append(of_cluster)
-    count = _padded(counts)
-    return Pool(
-        jnp.asarray(_padded(orders)),
-        jnp.asarray(np.cumsum(count, 1, dtype=np.int32) - count),
-        jnp.asarray(count),
-        int(count.max()),
-    )
+        counts.append(members)
+    order, count = _padded(orders), _padded(counts)
+    start = np.cumsum(count, 1, dtype=np.int32) - count
+    return Pool(jnp.asarray(order), jnp.asarray(start), jnp.asarray(count), int(count.max()))
 
 
 def true_pool(
@@ -89,21 +85,12 @@ def true_pool(
     way: int,
     shots: int,
 ) -> Pool:
-    """What evaluation episodes are drawn from: one partition by labels, or many by attributes.
-
-    Args:
-        labels: true classes.
-        attributes: what there is instead, if anything.
-        split: codes of the schema.
-        spec: split and queries.
-        way: classes an episode.
-        shots: labelled examples a class.
+    """Collect the examples that evaluation episodes show: one partition by labels, or many by attributes if given.
 
     Raises:
         InputError: the split has too few classes, a class of it too few examples, or no contrast enough of them.
     """
-    shape, what = Shape(way=way, shots=shots, queries=spec.queries), f"split {spec.split}"
-    code = SPLITS[spec.split]
+    shape, what, code = Shape(way=way, shots=shots, queries=spec.queries), f"split {spec.split}", SPLITS[spec.split]
     eligible = split == code
     if attributes is None:
         return pool(labels[None], eligible, shape, place="episodes", what=what)
@@ -118,7 +105,7 @@ def true_pool(
 
 
 def draw(key: PRNGKeyArray, pool: Pool, shape: Shape) -> Episode:
-    """One episode: a partition, `way` of its clusters, members of each; all uniformly, none twice (Hsu et al. 2019).
+    """Draw a partition, `way` of its clusters, and members of each; all uniformly, none twice (Hsu et al. 2019).
 
     The clusters come in random order, so that a class of an episode says nothing about its cluster.
     """
@@ -137,17 +124,15 @@ def draw(key: PRNGKeyArray, pool: Pool, shape: Shape) -> Episode:
 
 @partial(jax.jit, static_argnames=("count", "shape"))
 def draw_many(key: PRNGKeyArray, pool: Pool, shape: Shape, count: int) -> Episode:
-    """`count` episodes, the first of which are those of a smaller count."""
+    """Draw `count` episodes; a larger count begins with the same episodes."""
     return jax.vmap(lambda i: draw(jax.random.fold_in(key, i), pool, shape))(jnp.arange(count))
 
 
 def _without_replacement(key: PRNGKeyArray, available: Bool[Array, " place"], number: int) -> Int[Array, "{number}"]:
-    """Some of the available places, at least so many, in random order."""
     return jax.lax.top_k(jnp.where(available, jax.random.uniform(key, available.shape), -1.0), number)[1]
 
 
 def _padded(rows: list[np.ndarray]) -> Int[np.ndarray, "row most"]:
-    """Rows of integers, zeros after the shorter ones."""
     padded = np.zeros((len(rows), max(map(len, rows))), np.int32)
     for target, row in zip(padded, rows, strict=True):
         target[: len(row)] = row

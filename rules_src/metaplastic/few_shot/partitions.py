@@ -1,11 +1,10 @@
-"""Features to label vectors: the clusters that pseudo-tasks take for classes (Hsu et al. 2019, Algorithm 1).
+"""From features to label vectors: the clusters that pseudo-tasks take for classes (Hsu et al. 2019, Algorithm 1).
 
-Every kind is a generator of partitions, so that whoever asks can say how far it is.
+Every kind is a generator of partitions, so that the caller can report progress.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
-from itertools import islice
 from math import ceil, log2
 from typing import Any
 
@@ -15,37 +14,38 @@ from sklearn.cluster import KMeans
 
 from metaplastic.datasets.arrays import Attributes
 from metaplastic.datasets.schema import TRAIN
-from metaplastic.few_shot.attributes import attributes_of, contrasts, sides
+from metaplastic.few_shot.attributes import Values, attributes_of, contrasts, sides
 from metaplastic.few_shot.spec import Clusters, Hyperplanes, Labels, Partition, Random
 from metaplastic.io.errors import InputError
 
 ITERATIONS = 3000
-"""At most, of one k-means."""
-
+"""Most iterations of one k-means."""
 NONE = -1
-"""Label of what is in no cluster."""
+"""Label of examples in no cluster."""
 
+Features = Float32[np.ndarray, "example feature"]
 Assignment = Int32[np.ndarray, " example"]
+AnyAssignment = Integer[np.ndarray, " example"]
 
 
 def partitions(
     spec: Partition,
     train: Bool[np.ndarray, " example"],
     *,
-    features: Float32[np.ndarray, "example feature"] | None = None,
-    labels: Integer[np.ndarray, " example"] | None = None,
+    features: Features | None = None,
+    labels: AnyAssignment | None = None,
     attributes: Attributes | None = None,
 ) -> Iterator[Assignment]:
-    """One label vector after another; -1 for examples that are in no cluster, those outside the training split too.
+    """Generate label vectors; examples in no cluster or outside the training split have label -1.
 
     Clusters of fewer than `spec.members` are dropped.
 
     Args:
-        spec: kind, sizes and seed. The partitions of one seed are the first of more partitions.
+        spec: kind, sizes and seed. More partitions of one seed begin with the same partitions.
         train: the training split.
-        features: an embedding of all examples, for kinds that partition one.
-        labels: true labels, for the oracle alone.
-        attributes: what there is in place of labels, if anything.
+        features: an embedding of all examples, for kinds that partition features.
+        labels: true labels, for the oracle only.
+        attributes: attributes in place of labels, if the dataset has them.
 
     Raises:
         InputError: more clusters than examples, attributes that part too few of them, features that are not finite,
@@ -54,52 +54,43 @@ def partitions(
     """
     if features is not None and not np.isfinite(features).all():
         raise InputError("features that are not finite; their embedding may have diverged")
-    for clusters in _of_training_examples(spec, train, features, labels, attributes):
+    found: Iterator[AnyAssignment]
+    if isinstance(spec, Labels) and attributes is not None:
+        found = _by_attributes(attributes_of(attributes, TRAIN)[train], spec)
+    elif isinstance(spec, Labels):
+        assert labels is not None  # noqa: S101 (the caller's, not the user's)
+        found = iter([labels[train]])
+    elif isinstance(spec, Random):
+        found = _random(int(train.sum()), spec)
+    else:
+        assert features is not None  # noqa: S101
+        assert isinstance(spec, Clusters | Hyperplanes)  # noqa: S101
+        found = _clusters(features[train], spec) if isinstance(spec, Clusters) else _zones(features[train], spec)
+    for clusters in found:
         everywhere = np.full(len(train), NONE, np.int32)
         everywhere[train] = without_small(clusters, spec.members)
         yield everywhere
 
 
 def number_of_partitions(spec: Partition, attributes: Attributes | None = None) -> int:
-    """How many there will be; of attributes, at most."""
-    return 1 if isinstance(spec, Labels) and attributes is None else spec.partitions
+    """Return the number of partitions; from attributes, the most there can be."""
+    return 1 if spec.true_labels and attributes is None else spec.partitions
 
 
-def without_small(clusters: Integer[np.ndarray, " example"], members: int) -> Assignment:
-    """Clusters of fewer than so many members become -1; the others keep their numbers."""
+def without_small(clusters: AnyAssignment, members: int) -> Assignment:
+    """Set clusters of fewer than `members` to -1; the others keep their numbers."""
     counts = np.bincount(clusters[clusters >= 0], minlength=1)
     large = (clusters >= 0) & (counts[clusters] >= members)
     return np.where(large, clusters, NONE).astype(np.int32)
 
 
-def _of_training_examples(
-    spec: Partition,
-    train: Bool[np.ndarray, " example"],
-    features: Float32[np.ndarray, "example feature"] | None,
-    labels: Integer[np.ndarray, " example"] | None,
-    attributes: Attributes | None,
-) -> Iterator[Integer[np.ndarray, " train_example"]]:
-    if isinstance(spec, Labels) and attributes is not None:
-        yield from _by_attributes(attributes_of(attributes, TRAIN)[train], spec)
-    elif isinstance(spec, Labels):
-        assert labels is not None  # noqa: S101 (the caller's, not the user's)
-        yield labels[train]
-    elif isinstance(spec, Random):
-        _enough(spec.clusters, int(train.sum()))
-        for number in range(spec.partitions):
-            yield np.random.default_rng([spec.seed, number]).integers(spec.clusters, size=train.sum())
-    else:
-        assert features is not None  # noqa: S101
-        fitted = features[train]
-        if isinstance(spec, Clusters):
-            yield from _clusters(fitted, spec)
-        elif isinstance(spec, Hyperplanes):
-            yield from _zones(fitted, spec)
+def _random(examples: int, spec: Random) -> Iterator[AnyAssignment]:
+    _check_enough(spec.clusters, examples)
+    for number in range(spec.partitions):
+        yield np.random.default_rng([spec.seed, number]).integers(spec.clusters, size=examples)
 
 
-def _by_attributes(
-    values: Bool[np.ndarray, "example attribute"], spec: Labels
-) -> Iterator[Integer[np.ndarray, " example"]]:
+def _by_attributes(values: Values, spec: Labels) -> Iterator[AnyAssignment]:
     found = contrasts(values, spec.members)
     if not found:
         raise InputError(
@@ -109,15 +100,14 @@ def _by_attributes(
     yield from (sides(values, found[number]) for number in chosen)
 
 
-def _clusters(x: Float32[np.ndarray, "example feature"], spec: Clusters) -> Iterator[Assignment]:
-    _enough(spec.clusters, len(x))
-    cluster = _faiss(spec) if spec.library == "faiss" else _scikit_learn(spec)
+def _clusters(x: Features, spec: Clusters) -> Iterator[Assignment]:
+    _check_enough(spec.clusters, len(x))
     for number in range(spec.partitions):
         rng = np.random.default_rng([spec.seed, number])
         # A random diagonal metric; the first partition has that of the embedding.
         scaled = x if number == 0 else x * rng.random(x.shape[1], dtype=np.float32)
         for _ in range(spec.attempts):
-            assigned = cluster(scaled, int(rng.integers(2**31 - 1)))
+            assigned = _k_means(scaled, spec, int(rng.integers(2**31 - 1)))
             share = (np.bincount(assigned, minlength=spec.clusters) >= spec.members).mean()
             if share >= spec.accepted:
                 break
@@ -129,32 +119,23 @@ def _clusters(x: Float32[np.ndarray, "example feature"], spec: Clusters) -> Iter
         yield assigned
 
 
-def _scikit_learn(spec: Clusters) -> Callable[[np.ndarray, int], Assignment]:
-    def cluster(x: np.ndarray, seed: int) -> np.ndarray:
+def _k_means(x: Features, spec: Clusters, seed: int) -> Assignment:
+    if spec.library == "scikit-learn":
         model = KMeans(spec.clusters, n_init=spec.restarts, max_iter=ITERATIONS, random_state=seed)
         return np.asarray(model.fit(x).labels_)
-
-    return cluster
-
-
-def _faiss(spec: Clusters) -> Callable[[np.ndarray, int], Assignment]:
     try:
         faiss: Any = import_module("faiss")
     except ImportError as error:
         raise InputError("library: faiss is not installed; install faiss-cpu or choose scikit-learn") from error
-
-    def cluster(x: np.ndarray, seed: int) -> np.ndarray:
-        model = faiss.Kmeans(
-            x.shape[1], spec.clusters, niter=100, nredo=spec.restarts, seed=seed, max_points_per_centroid=len(x)
-        )
-        model.train(np.ascontiguousarray(x))
-        return np.asarray(model.index.search(np.ascontiguousarray(x), 1)[1][:, 0], np.int32)
-
-    return cluster
+    model = faiss.Kmeans(
+        x.shape[1], spec.clusters, niter=100, nredo=spec.restarts, seed=seed, max_points_per_centroid=len(x)
+    )
+    model.train(np.ascontiguousarray(x))
+    return np.asarray(model.index.search(np.ascontiguousarray(x), 1)[1][:, 0], np.int32)
 
 
-def _zones(x: Float32[np.ndarray, "example feature"], spec: Hyperplanes) -> Iterator[Assignment]:
-    """Which side of each of some planes an example is on, as the digits of a binary number."""
+def _zones(x: Features, spec: Hyperplanes) -> Iterator[Assignment]:
+    """Generate zones: the sides of some planes that an example is on, as the digits of a binary number."""
     rng = np.random.default_rng(spec.seed)
     distances = _planes(x, spec, rng)
     planes = ceil(log2(spec.way))
@@ -163,13 +144,7 @@ def _zones(x: Float32[np.ndarray, "example feature"], spec: Hyperplanes) -> Iter
             f"margin: only {len(distances)} of {spec.candidates} planes have {spec.side * spec.members} examples "
             f"beyond a margin of {spec.margin} on either side, {planes} are needed for {spec.way} zones; give less"
         )
-    yield from islice(_large_zones(distances, planes, spec, rng), spec.partitions)
-
-
-def _large_zones(
-    distances: Float[np.ndarray, "plane example"], planes: int, spec: Hyperplanes, rng: np.random.Generator
-) -> Iterator[Assignment]:
-    while True:
+    for _ in range(spec.partitions):
         for _ in range(spec.attempts):
             chosen = distances[rng.choice(len(distances), planes, replace=False)]
             zone = 2 ** np.arange(planes) @ (chosen > 0)
@@ -185,10 +160,8 @@ def _large_zones(
         yield kept
 
 
-def _planes(
-    x: Float32[np.ndarray, "example feature"], spec: Hyperplanes, rng: np.random.Generator
-) -> Float[np.ndarray, "plane example"]:
-    """Signed distances to those candidates that have enough examples beyond the margin on either side."""
+def _planes(x: Features, spec: Hyperplanes, rng: np.random.Generator) -> Float[np.ndarray, "plane example"]:
+    """Return signed distances to those candidates that have enough examples beyond the margin on either side."""
     width = x.shape[1]
     normals = rng.uniform(-1, 1, (spec.candidates, width))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
@@ -199,6 +172,6 @@ def _planes(
     return distances[both]
 
 
-def _enough(clusters: int, examples: int) -> None:
+def _check_enough(clusters: int, examples: int) -> None:
     if clusters > examples:
         raise InputError(f"clusters: {clusters} are more than the {examples} training examples; give fewer")

@@ -1,6 +1,6 @@
-"""The few-shot protocol: a readout on frozen features from K labels a class, scored on the whole test split."""
+"""The few-shot protocol: a readout on frozen features from K labels per class, scored on the whole test split."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
@@ -8,19 +8,21 @@ from jaxtyping import Bool, Float32, Int
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from metaplastic.datasets.arrays import Inputs
-from metaplastic.few_shot.readouts import Readouts, logistic_regression, predict, ridge
+from metaplastic.few_shot.readouts import logistic_regression, predict, ridge
 from metaplastic.few_shot.spec import FewShot
 from metaplastic.io.errors import InputError
 
 READOUTS = ("logistic-regression", "ridge")
 
+Features = Float32[np.ndarray, "example feature"]
+
 
 def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
-    """Accuracy of every readout, number of shots, seed and draw of labelled examples.
+    """Score every readout, number of shots, seed and draw of labelled examples.
 
     Args:
-        features: `(..., inner_step, example, feature)` of one method; what comes before are its random levels, `seed`
-            the last of them.
+        features: `(..., inner_step, example, feature)` of one method; the first dimensions are its random levels, with
+            `seed` as the last.
         data: labels and split of the same examples.
         spec: the protocol.
 
@@ -37,14 +39,11 @@ def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
     if not np.isfinite(features.values).all():
         raise InputError("features that are not finite; the update rule may have diverged")
     classes, labels = np.unique(data.labels, return_inverse=True)
-    draws_over_steps = spec.draws_over_inner_steps or spec.draws
-    most = max(spec.shots)
+    draws_over_steps, most = spec.draws_over_inner_steps or spec.draws, max(spec.shots)
     chosen = draw_labelled(labels, data.train, shots=most, draws=max(spec.draws, draws_over_steps), seed=spec.seed)
 
-    def accuracies(
-        inner_step: int, shots: Sequence[int], draws: int
-    ) -> Float32[np.ndarray, "readout shots *level draw"]:
-        of_step = features.values[..., inner_step, :, :].reshape(-1, *features.shape[-2:])
+    def accuracies(step: int, shots: Sequence[int], draws: int) -> Float32[np.ndarray, "readout shots *level draw"]:
+        of_step = features.values[..., step, :, :].reshape(-1, *features.shape[-2:])
         scaled = (scale(values, data.train) for values in of_step)
         found = [_accuracies(values, labels, data.test, chosen[:draws], shots, spec) for values in scaled]
         stacked: np.ndarray = np.stack(found, 2).reshape(len(READOUTS), len(shots), *features.shape[:-3], draws)
@@ -55,14 +54,11 @@ def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
         final = accuracies(-1, spec.shots, spec.draws)
         early = [accuracies(step, [most], draws_over_steps)[:, 0] for step in range(features.sizes["inner_step"])]
     levels, units = features.dims[:-3], {"units": "1"}
+    over_steps = ("readout", "inner_step", *levels, "draw_over_inner_steps")
     return xr.Dataset(
         {
             "accuracy": (("readout", "shots", *levels, "draw"), final, units),
-            "accuracy_over_inner_steps": (
-                ("readout", "inner_step", *levels, "draw_over_inner_steps"),
-                np.stack(early, 1),
-                units,
-            ),
+            "accuracy_over_inner_steps": (over_steps, np.stack(early, 1), units),
         },
         coords={
             "readout": np.array(READOUTS, dtype=object),
@@ -84,7 +80,7 @@ def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
 def draw_labelled(
     labels: Int[np.ndarray, " example"], train: Bool[np.ndarray, " example"], *, shots: int, draws: int, seed: int
 ) -> Int[np.ndarray, "{draws} class {shots}"]:
-    """Indices of the labelled examples of each draw: `[d, c, :k]` are those of class c for k shots.
+    """Draw indices of labelled examples: `[d, c, :k]` are those of draw d and class c for k shots.
 
     Draw d depends on labels, split and seed alone, so it is the same for every method, and fewer shots are the first of
     more.
@@ -103,9 +99,7 @@ def draw_labelled(
     return np.array([[rng.permutation(of_class)[:shots] for of_class in members] for rng in rngs])
 
 
-def scale(
-    features: Float32[np.ndarray, "example feature"], train: Bool[np.ndarray, " example"]
-) -> Float32[np.ndarray, "example feature"]:
+def scale(features: Features, train: Bool[np.ndarray, " example"]) -> Features:
     """Centre features and divide all by one number, so that they have unit variance on average.
 
     Statistics are those of the unlabelled training split. One number gives the readouts' penalties the same meaning
@@ -121,22 +115,18 @@ def scale(
 
 
 def _accuracies(
-    features: Float32[np.ndarray, "example feature"],
+    features: Features,
     labels: Int[np.ndarray, " example"],
     test: Bool[np.ndarray, " example"],
     chosen: Int[np.ndarray, "draw class most"],
     shots: Sequence[int],
     spec: FewShot,
 ) -> Float32[np.ndarray, "readout shots draw"]:
-    fits: list[Callable[[np.ndarray, np.ndarray], Readouts]] = [
-        lambda x, y: logistic_regression(x, y, c=spec.logistic_c),
-        lambda x, y: ridge(x, y, penalty=spec.ridge),
-    ]
     scored, answers = features[test], labels[test]
-    accuracy = np.empty((len(fits), len(shots), len(chosen)), np.float32)
+    accuracy = np.empty((len(READOUTS), len(shots), len(chosen)), np.float32)
     for column, k in enumerate(shots):
         x = features[chosen[:, :, :k].reshape(len(chosen), -1)].astype(np.float64)
         y = np.repeat(np.arange(chosen.shape[1]), k)
-        for row, fit in enumerate(fits):
-            accuracy[row, column] = (predict(fit(x, y), scored) == answers).mean(1)
+        fitted = logistic_regression(x, y, c=spec.logistic_c), ridge(x, y, penalty=spec.ridge)
+        accuracy[:, column] = [(predict(readouts, scored) == answers).mean(1) for readouts in fitted]
     return accuracy

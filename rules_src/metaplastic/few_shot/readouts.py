@@ -1,4 +1,4 @@
-"""Linear classifiers fitted on a few labelled examples, many draws of them at once."""
+"""Linear classifiers fitted on a few labelled examples, for many draws of them at once."""
 
 from typing import NamedTuple
 
@@ -8,21 +8,20 @@ from sklearn.linear_model import LogisticRegression
 
 MAX_ITERATIONS = 5000
 
+Labelled = Float[np.ndarray, "draw labelled feature"]
+Labels = Integer[np.ndarray, " labelled"]
+"""Classes of the labelled examples, 0 to classes - 1, the same for each draw."""
+
 
 class Readouts(NamedTuple):
-    """One linear classifier a draw: the class of the largest score is predicted."""
+    """One linear classifier for each draw; it predicts the class with the largest score."""
 
     weights: Float[np.ndarray, "draw feature class"]
     bias: Float[np.ndarray, "draw class"]
 
 
-def logistic_regression(
-    features: Float[np.ndarray, "draw labelled feature"], labels: Integer[np.ndarray, " labelled"], *, c: float
-) -> Readouts:
-    """Multinomial logistic regression with an L2 penalty of inverse strength `c` and an unpenalised bias.
-
-    `labels` are 0 to classes - 1, the same for each draw.
-    """
+def logistic_regression(features: Labelled, labels: Labels, *, c: float) -> Readouts:
+    """Fit multinomial logistic regression with an L2 penalty of inverse strength `c` and an unpenalised bias."""
     classifiers = [LogisticRegression(C=c, max_iter=MAX_ITERATIONS).fit(draw, labels) for draw in features]
     weights = np.stack([classifier.coef_.T for classifier in classifiers])
     bias = np.stack([classifier.intercept_ for classifier in classifiers])
@@ -31,13 +30,10 @@ def logistic_regression(
     return Readouts(weights, bias)
 
 
-def ridge(
-    features: Float[np.ndarray, "draw labelled feature"], labels: Integer[np.ndarray, " labelled"], *, penalty: float
-) -> Readouts:
-    """Ridge regression of one-hot labels minus their mean, with an unpenalised bias: the meta-objective's readout.
+def ridge(features: Labelled, labels: Labels, *, penalty: float) -> Readouts:
+    """Fit ridge regression of one-hot labels minus their mean, with an unpenalised bias: the meta-objective's readout.
 
     The meta-objective also scales the targets, which changes no prediction (Metz et al. 2019, Eq. 2).
-    `labels` are 0 to classes - 1, the same for each draw.
     """
     targets = np.eye(labels.max() + 1)[labels]
     targets -= targets.mean()
@@ -51,7 +47,7 @@ def ridge(
 
 
 def predict(readouts: Readouts, features: Float32[np.ndarray, "example feature"]) -> Int[np.ndarray, "draw example"]:
-    """Class that each draw's classifier predicts for each example."""
+    """Return the class that each draw's classifier predicts for each example."""
     draws, width, classes = readouts.weights.shape
     # One product for all draws: the weights side by side.
     weights = readouts.weights.astype(np.float32).transpose(1, 0, 2).reshape(width, draws * classes)

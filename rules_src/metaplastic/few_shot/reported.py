@@ -1,4 +1,4 @@
-"""Accuracies that Hsu et al. 2019 report on Omniglot, to stand beside ours: their tables 8 and 9 and the poster."""
+"""Accuracies that Hsu et al. 2019 report on Omniglot, for comparison with ours: tables 8 and 9 and the poster."""
 
 SETTINGS = ((5, 1), (5, 5), (20, 1), (20, 5))
 """Way and shots of the columns below."""
@@ -17,21 +17,21 @@ WITH_EMBEDDING = {
     ("acai", "maml"): (68.84, 87.78, 48.09, 73.36),
     ("acai", "protonets"): (68.12, 83.58, 47.75, 66.27),
 }
-"""Percent, by kinds of embedding and learner."""
+"""Percent, by kind of embedding and kind of learner."""
 
 WITHOUT = {
     "from-scratch": (52.50, 74.78, 24.91, 47.62),
     "oracle-maml": (94.46, 98.83, 84.60, 96.29),
     "oracle-protonets": (98.35, 99.58, 95.31, 98.81),
 }
-"""The same of what needs no embedding."""
+"""Percent, by learners that need no embedding."""
 
 DATASET = "omniglot"
-"""Name in the config of the dataset that they are of."""
+"""Name of the dataset in the config."""
 
 
 def reported(dataset: str, embedding: str, learner: str, way: int, shots: int) -> float | None:
-    """What the paper reports, in [0, 1]; none where it does not."""
+    """Return the accuracy in the paper, in [0, 1], or None if it reports none."""
     row = WITHOUT.get(learner) or WITH_EMBEDDING.get((embedding, learner))
     if dataset != DATASET or row is None or (way, shots) not in SETTINGS:
         return None

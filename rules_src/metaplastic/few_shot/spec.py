@@ -64,6 +64,8 @@ class Partition(Kind):
     """Whether the classes are clusters found in the features."""
     true_labels: ClassVar[bool] = False
     """Whether the classes are those of the dataset."""
+    classes: ClassVar[str] = ""
+    """Config key that limits the classes of a task; empty if the dataset limits them."""
     kind: str
     partitions: PositiveInt
     """Number of partitions; from attributes, at most this many."""
@@ -78,14 +80,15 @@ class Partition(Kind):
 
     @property
     def task_classes(self) -> tuple[str, int] | None:
-        """The config key that limits the classes of a task, and their number; None if the dataset decides."""
-        return None
+        """The config key that limits the classes of a task, and their number; None if the dataset limits them."""
+        return (self.classes, getattr(self, self.classes)) if self.classes else None
 
 
 class Clusters(Partition):
     """k-means clusters of an embedding; all partitions but the first scale each feature by a random factor."""
 
     found_clusters: ClassVar[bool] = True
+    classes: ClassVar[str] = "clusters"
     kind: Literal["k-means"]
     clusters: Annotated[int, Field(ge=2)] = 500
     """Clusters per partition, before small ones are dropped."""
@@ -104,15 +107,11 @@ class Clusters(Partition):
         """One per cluster, and enough members for the accepted share of clusters."""
         return max(self.clusters, ceil(self.accepted * self.clusters * self.members))
 
-    @property
-    def task_classes(self) -> tuple[str, int]:
-        """The clusters."""
-        return "clusters", self.clusters
-
 
 class Hyperplanes(Partition):
     """Zones between random hyperplanes through an embedding."""
 
+    classes: ClassVar[str] = "way"
     kind: Literal["hyperplanes"]
     way: Annotated[int, Field(ge=2)] = 20
     """Classes per task; there are as many planes as this number of zones takes."""
@@ -128,16 +127,12 @@ class Hyperplanes(Partition):
     attempts: PositiveInt = 100
     """Draws of planes with too few zones before that becomes an error."""
 
-    @property
-    def task_classes(self) -> tuple[str, int]:
-        """The zones."""
-        return "way", self.way
-
 
 class Random(Partition):
     """Random clusters: shows what tasks without any similarity are worth."""
 
     needs_features: ClassVar[bool] = False
+    classes: ClassVar[str] = "clusters"
     kind: Literal["random"]
     clusters: Annotated[int, Field(ge=2)] = 500
     partitions: PositiveInt = 100
@@ -146,11 +141,6 @@ class Random(Partition):
     def fewest_examples(self) -> int:
         """One per cluster."""
         return self.clusters
-
-    @property
-    def task_classes(self) -> tuple[str, int]:
-        """The clusters."""
-        return "clusters", self.clusters
 
 
 class Labels(Partition):

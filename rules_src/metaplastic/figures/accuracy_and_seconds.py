@@ -6,15 +6,26 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from metaplastic.figures import style
-from metaplastic.figures.few_shot_bars import bars, legend_entries, method_rows
+from metaplastic.figures.few_shot_bars import bars, legend, method_rows
 from metaplastic.io.storage import read_netcdf
 
+INPUTS = {"summary": "summary"}
+NEEDS = ("few-shot methods", "several methods")
+ON_REQUEST = True
+CAPTION = """\
+One row per dataset. Left: test accuracy (%) of a logistic regression on a few labelled examples per class. Bars show
+the accuracy with the most labels and marks the accuracy with fewer, with 95% intervals over seeds and draws of labels;
+the dotted line is the accuracy of guessing. Right, on a logarithmic axis: the wall-clock seconds that each method took
+on this machine to learn from the unlabelled examples and to embed all examples, for all seeds together. Compilation is
+included, meta-training is not.
+"""
+
 SHORTEST = 0.01
-"""Seconds at which the axis begins: stores say no more digits."""
+"""Seconds at which the axis begins, since stores hold no more digits."""
 
 
 def draw(summary: list[Path]) -> Figure:
-    """One row a dataset: accuracies with 95% intervals as in `few_shot_bars`, and seconds on a logarithmic axis.
+    """Draw one row per dataset: accuracies as in `few_shot_bars`, and seconds on a logarithmic axis.
 
     Args:
         summary: the summary of a study; of several base models the first one.
@@ -30,14 +41,8 @@ def draw(summary: list[Path]) -> Figure:
             seconds = float(cell["seconds"].sel(representation=method))
             if np.isfinite(seconds):
                 right.barh(place, max(seconds, SHORTEST), 0.72, color=look.colour, alpha=0.75, zorder=2)
-                right.annotate(
-                    f"{seconds:.2g}" if seconds < 100 else f"{seconds:.0f}",
-                    (max(seconds, SHORTEST), place),
-                    xytext=(4, 0),
-                    textcoords="offset points",
-                    va="center",
-                    fontsize="small",
-                )
+                text, at = f"{seconds:.2g}" if seconds < 100 else f"{seconds:.0f}", (max(seconds, SHORTEST), place)
+                right.annotate(text, at, xytext=(4, 0), textcoords="offset points", va="center", fontsize="small")
         method_rows(right, looks)
         right.set_yticklabels([])
         left.set_title(dataset)
@@ -45,6 +50,5 @@ def draw(summary: list[Path]) -> Figure:
     panels[-1, 0].set(xlabel="test accuracy (%)", xlim=(0, min(1.0, 1.05 * highest)))
     panels[-1, 1].set(xlabel="seconds to learn and to embed, all seeds", xscale="log")
     panels[-1, 1].set_xlim(SHORTEST, 4 * max(1.0, float(results["seconds"].max())))
-    entries = legend_entries(results["shots"].values.tolist())
-    figure.legend(handles=entries, loc="outside upper center", ncols=len(entries), frameon=False, handlelength=2.0)
+    legend(figure, results["shots"].values.tolist())
     return figure

@@ -5,35 +5,34 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from metaplastic.figures import style
 from metaplastic.io.storage import read_netcdf
 from metaplastic.results.episode_summary import of_embeddings
 
-PAPER: dict[str, Any] = {
-    "marker": "D",
-    "markersize": 5.0,
-    "markerfacecolor": "white",
-    "color": "#202020",
-    "linestyle": "none",
-}
+INPUTS = {"summary": "summary"}
+NEEDS = ("learners",)
+CAPTION = """\
+Accuracy (%) of few-shot learners on test episodes, whose classes no learner was trained on. Each group of bars is a
+learner and each bar an embedding: its clusters are the classes of the tasks that train the learner, or the learner
+works on its features. Black lines are 95% intervals over episodes, which are the same for every learner. Diamonds are
+the accuracies that the paper reports, and the dotted line is the accuracy of guessing.
+"""
+
+PAPER: dict[str, Any] = {"marker": "D", "markersize": 5.0, "markerfacecolor": "white", "color": "#202020"}
 """Look of what Hsu et al. 2019 report."""
 
 
 def draw(summary: list[Path]) -> Figure:
-    """A row of panels a dataset, a column a way and number of shots; a group of bars a learner, a bar an embedding.
+    """Draw a row of panels per dataset, a column per way and shots, a group of bars per learner, a bar per embedding.
 
     Args:
         summary: the summary of a study of learners.
     """
     results = read_netcdf(summary[0])
-    datasets, settings = (
-        results["dataset"].values.tolist(),
-        list(product(results["way"].values, results["shots"].values)),
-    )
+    settings = list(product(results["way"].values, results["shots"].values))
     looks = style.embeddings(results)
-    learners = results["learner"].values.tolist()
+    datasets, learners = results["dataset"].values.tolist(), results["learner"].values.tolist()
     bars = {(d, name): of_embeddings(results.sel(dataset=d, learner=name)) for d, name in product(datasets, learners)}
     used = [name for name in looks if any(name in of_learner for of_learner in bars.values())]
     height = sum(0.28 * max(len(bars[d, name]) for d in datasets) + 0.25 for name in learners)
@@ -45,13 +44,8 @@ def draw(summary: list[Path]) -> Figure:
             begin = place
             for embedding, of_embedding in bars[dataset, learner].items():
                 cell = of_embedding.sel(way=way, shots=shots)
-                error: dict[str, Any] = {
-                    "xerr": float(cell["interval"]),
-                    "ecolor": "#202020",
-                    "error_kw": {"elinewidth": 1.0},
-                }
-                axes.barh(place, float(cell["accuracy"]), 0.8, color=looks[embedding].colour, zorder=2, **error)
-                axes.plot(float(cell["reported"]), place, zorder=3, **PAPER)
+                style.bar(axes, place, cell, 0.8, color=looks[embedding].colour, zorder=2)
+                axes.plot(float(cell["reported"]), place, linestyle="none", zorder=3, **PAPER)
                 place += 1
             ticks.append((begin + place - 1) / 2)
             place += 0.7
@@ -64,10 +58,10 @@ def draw(summary: list[Path]) -> Figure:
         axes.set_xlim(0, 1)
     for axes in panels[-1]:
         axes.set_xlabel("accuracy (%)")
-    entries = [Line2D([], [], linewidth=8, color=looks[name].colour, label=looks[name].label) for name in used]
+    entries = [style.entry(looks[name].label, linewidth=8, color=looks[name].colour) for name in used]
     if results["reported"].notnull().any():
-        entries.append(Line2D([], [], label="Hsu et al. 2019", **PAPER))
-    entries.append(Line2D([], [], label="chance", **style.CHANCE))
+        entries.append(style.entry("Hsu et al. 2019", linestyle="none", **PAPER))
+    entries.append(style.entry("chance", **style.CHANCE))
     columns = min(len(entries), 2 * len(settings))
     figure.legend(handles=entries, loc="outside upper center", ncols=columns, frameon=False, handlelength=2.0)
     return figure

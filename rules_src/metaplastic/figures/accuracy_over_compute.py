@@ -3,22 +3,30 @@
 from functools import reduce
 from pathlib import Path
 
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from metaplastic.figures import style
 from metaplastic.figures.meta_training_curves import accuracy_axis, below, by_run, held_out_curve
 from metaplastic.io.errors import InputError
-from metaplastic.meta_train.work import teraflop
+
+INPUTS = {"histories": "meta-training histories"}
+NEEDS = ("several runs",)
+CAPTION = """\
+Each curve is one meta-training run, and each panel one kind of data that all runs watch. The vertical axis is the
+accuracy (%) of a ridge readout on the features that the run's rule learns, as the mean and its standard error over
+seeds, or over tasks where there is only one seed. The horizontal axis is the arithmetic of all inner steps so far, in
+10^9 (GFLOP) or 10^12 (TFLOP) floating-point operations, from XLA's count of their forward passes.
+"""
 
 
 def draw(histories: list[Path]) -> Figure:
-    """One panel for each kind of data that every run watches, one curve a run, with standard errors.
-
-    Args:
-        histories: history stores.
+    """Draw one panel per kind of data that every run watches, and one curve per run with standard errors.
 
     Raises:
-        InputError: the runs watch nothing in common.
+        InputError: the runs watch no kind of data in common.
     """
     runs = by_run(histories)
     watched = [history["dataset"].values.tolist() for history in runs.values()]
@@ -36,3 +44,12 @@ def draw(histories: list[Path]) -> Figure:
     below(figure, f"{unit} of inner steps", runs)
     style.legend_above(figure, panels[0], columns=len(runs))
     return figure
+
+
+def teraflop(history: xr.Dataset, gflop_per_inner_step: float) -> Float[np.ndarray, " evaluation"]:
+    """Return the arithmetic of the inner steps before each evaluation, forward passes alone, in 1e12 operations."""
+    # Seeds of a run may draw different truncations; their mean is the cost of one seed.
+    truncation = history["truncation"].mean([dim for dim in history["truncation"].dims if dim != "meta_step"])
+    inner_steps = np.concatenate([[0.0], np.cumsum(truncation.values)])
+    spent: np.ndarray = inner_steps[history["evaluation_step"].values] * gflop_per_inner_step / 1e3
+    return spent

@@ -5,17 +5,26 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
 from metaplastic.figures import style
 from metaplastic.io.storage import read_netcdf
+
+INPUTS = {"summary": "summary"}
+NEEDS = ("few-shot methods", "rules")
+CAPTION = """\
+Test accuracy (%) of a logistic regression on features after more and more inner steps on unlabelled data, one panel per
+dataset. Each update rule has a curve with its 95% band, each baseline a dashed level, and the dotted line is the
+accuracy of guessing. An embedding that was recorded during its training has a curve over its gradient steps. Readout,
+draws of labels and seeds are those of the table, so the curves end at its numbers. The axis of inner steps is linear up
+to the first mark after 0 and logarithmic beyond.
+"""
 
 DASH = 3.0
 """Length of the dashes of a baseline, and of the gaps between them, in line widths."""
 
 
 def draw(summary: list[Path]) -> Figure:
-    """Means and 95% bands over inner steps; one column of panels a dataset, one row a base model.
+    """Draw means and 95% bands over inner steps: one column of panels per dataset, one row per base model.
 
     Args:
         summary: the summary of a study.
@@ -25,7 +34,7 @@ def draw(summary: list[Path]) -> Figure:
     datasets, base_models = results["dataset"].values.tolist(), results["base_model"].values.tolist()
     known_steps = results["accuracy_over_inner_steps"].notnull().any(("dataset", "base_model"))
     baselines = [method for method in methods if known_steps.sel(representation=method).sum() == 1]
-    # Those of curves; a level may have been reached after any number.
+    # Only curves give the axis its steps; a level may have been reached after any number of them.
     shown = known_steps.drop_sel(representation=baselines).any("representation").values
     steps, shots = results["inner_step"].values[shown], int(results["shots"].max())
     figure = Figure(figsize=(1.0 + 4 * len(datasets), 1.2 + 3.6 * len(base_models)), layout="constrained")
@@ -33,8 +42,7 @@ def draw(summary: list[Path]) -> Figure:
     for (row, base_model), (column, dataset) in product(enumerate(base_models), enumerate(datasets)):
         axes, cell = panels[row, column], results.sel(dataset=dataset, base_model=base_model)
         for method, (label, colour) in methods.items():
-            names = [f"accuracy_over_inner_steps{end}" for end in ("", "_low", "_high")]
-            mean, low, high = (cell[name].sel(representation=method).values for name in names)
+            mean, low, high = style.ends(cell.sel(representation=method), "accuracy_over_inner_steps")
             known = np.isfinite(mean)
             look = {"color": colour, "label": label, "linewidth": 2}
             if method in baselines:
@@ -43,16 +51,13 @@ def draw(summary: list[Path]) -> Figure:
                 axes.axhline(mean[known][0] if known.any() else np.nan, linestyle=dashes, **(look | {"label": None}))
                 axes.plot([], [], linestyle=(0, (DASH, DASH)), **look)
             else:
-                at = results["inner_step"].values[known]
-                axes.plot(at, mean[known], marker="o", markersize=4, **look)
-                axes.fill_between(at, low[known], high[known], color=colour, alpha=0.12, linewidth=0)
+                band = mean[known], low[known], high[known]
+                style.curve(
+                    axes, results["inner_step"].values[known], *band, alpha=0.12, marker="o", markersize=4, **look
+                )
         style.chance_line(axes, float(cell["chance"]))
         axes.set_title(dataset if len(base_models) == 1 else f"{dataset}, base model {base_model}")
-        if steps[-1] > 0:
-            # Steps grow roughly geometrically after 0, which a logarithm cannot show.
-            axes.set_xscale("symlog", linthresh=float(steps[steps > 0][0]))
-        axes.set_xticks(steps, [f"{step:,}" for step in steps], rotation=45)
-        axes.xaxis.set_minor_locator(NullLocator())
+        style.steps_axis(axes, steps, rotation=45)
     for axes in panels.flat:
         style.percent_axis(axes)
     for axes in panels[-1]:

@@ -7,7 +7,6 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from metaplastic.figures import style
@@ -15,15 +14,25 @@ from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf
 from metaplastic.results.summary import REFERENCE
 
+INPUTS = {"summary": "summary"}
+NEEDS = ("few-shot methods", "snapshots")
+CAPTION = """\
+Snapshots of a meta-training run's rule, each applied to every dataset. The curves show the test accuracy (%) of a
+logistic regression over the meta-steps, one curve per dataset, with 95% bands over meta-training seeds, seeds and draws
+of labels. A dashed line in the same colour is the accuracy of the randomly initialised network, and a dotted line the
+accuracy of guessing. Readout, labels and inner steps are those of the table. What meta-training itself watches is
+measured in another way and has a figure of its own.
+"""
+
 
 def draw(summary: list[Path]) -> Figure:
-    """Accuracy with the most labelled examples over meta-steps: a panel a run and base model, a curve a dataset.
+    """Draw accuracy at the most labelled examples over meta-steps: a panel per run and base model, a curve per dataset.
 
     Args:
         summary: the summary of a study that has snapshots among its rules.
 
     Raises:
-        InputError: it has none.
+        InputError: the summary has no snapshot.
     """
     results = read_netcdf(summary[0]).sel(readout=style.READOUT)
     if "meta_step" not in results.coords:
@@ -50,20 +59,17 @@ def draw(summary: list[Path]) -> Figure:
         axes.set_xlabel("meta-step")
     for axes in panels[:, 0]:
         axes.set_ylabel(f"test accuracy with {int(results['shots'])} labels per class (%)")
-    entries = [Line2D([], [], label=name, linewidth=2, markersize=4, **looks[name]) for name in datasets]
-    entries.append(Line2D([], [], color="#303030", linestyle="--", label="random initialisation"))
-    entries.append(Line2D([], [], label="chance", **style.CHANCE))
+    entries = [style.entry(name, linewidth=2, markersize=4, **looks[name]) for name in datasets]
+    entries.append(style.entry("random initialisation", color=style.DARK, linestyle="--"))
+    entries.append(style.entry("chance", **style.CHANCE))
     panels[0, -1].legend(handles=entries, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
 def _curve(axes: Axes, of_run: xr.Dataset, drawn: xr.Dataset, dataset: str, look: dict[str, Any]) -> None:
-    """One dataset's accuracy after each snapshot, and that of the network as it was drawn, where it was measured."""
-    steps = of_run["meta_step"].values
-    mean, low, high = (of_run[f"accuracy{end}"].values for end in ("", "_low", "_high"))
-    known = np.isfinite(mean)
-    axes.plot(steps[known], mean[known], linewidth=2, markersize=4, label=dataset, **look)
-    axes.fill_between(steps[known], low[known], high[known], color=look["color"], alpha=0.15, linewidth=0)
+    """Draw the accuracy after each snapshot, and that of the randomly initialised network where it was measured."""
+    known = of_run.isel(representation=np.flatnonzero(np.isfinite(of_run["accuracy"].values)))
+    style.curve(axes, known["meta_step"].values, *style.ends(known), linewidth=2, markersize=4, label=dataset, **look)
     for level in drawn["accuracy"].values:
         axes.axhline(level, color=look["color"], linestyle="--", linewidth=1.2)
     axes.axhline(float(of_run["chance"]), **style.CHANCE)

@@ -7,23 +7,29 @@ from typing import Any
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
 
+INPUTS = {"summary": "summary"}
+NEEDS = ("learners", "numbers of clusters")
+CAPTION = """\
+How many partitions and clusters learners need, one row per dataset and number of ways. The vertical axis is the
+accuracy (%) on test episodes of learners whose training tasks come from more and more partitions (left), or from
+partitions into more and more clusters (right), on logarithmic axes; all else is equal, as the titles say. Colours are
+embeddings and marks numbers of shots. Black lines are 95% intervals over episodes for one training each. The dotted
+line is the accuracy of guessing.
+"""
+
 FEWEST = 3
-"""Numbers that make a curve."""
-
+"""Points that make a curve."""
 AXES = {"partitions": "partitions", "clusters": "clusters in each partition"}
-"""What varies, panel by panel."""
-
-DARK = "#303030"
+"""What varies in each panel."""
 
 
 def draw(summary: list[Path]) -> Figure:
-    """A row a dataset and way; a curve an embedding, learner and number of shots.
+    """Draw a row of panels per dataset and way, and a curve per embedding, learner and number of shots.
 
     Args:
         summary: the summary of a study of learners that different numbers of clusters train.
@@ -59,20 +65,21 @@ def draw(summary: list[Path]) -> Figure:
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         axes.xaxis.set_minor_locator(NullLocator())
     embeddings = results["embedding"].values.tolist()
-    entries = [Line2D([], [], linewidth=6, color=looks[name].colour, label=looks[name].label) for name in embeddings]
-    entries += [Line2D([], [], color=DARK, label=name, linestyle=look["linestyle"]) for name, look in learners.items()]
-    entries += [Line2D([], [], color=DARK, label=name, linestyle="", marker=mark) for name, mark in marks.items()]
-    entries.append(Line2D([], [], label="chance", **style.CHANCE))
+    dark = style.DARK
+    entries = [style.entry(looks[name].label, linewidth=6, color=looks[name].colour) for name in embeddings]
+    entries += [style.entry(name, color=dark, linestyle=look["linestyle"]) for name, look in learners.items()]
+    entries += [style.entry(name, color=dark, linestyle="", marker=mark) for name, mark in marks.items()]
+    entries.append(style.entry("chance", **style.CHANCE))
     style.entries_above(figure, entries, columns=min(6, len(entries)))
     return figure
 
 
 def _alike(results: xr.Dataset, varied: str) -> list[Any]:
-    """Of each learner of the config the longest table of those that differ in one number alone, in its order."""
+    """Return each learner's longest table of results that differ in `varied` alone, in its order."""
     columns = ["learner_key", "on_embedding", *AXES]
     table = results[columns].reset_coords()[columns].to_dataframe()
     fixed = [name for name in columns if name != varied]
-    # One of that number, whatever else tells them apart.
+    # Results that differ in nothing listed here count once.
     trained = table[table["on_embedding"] & (table["clusters"] > 0)].drop_duplicates()
     of_learners = (
         of_learner.groupby(fixed, sort=False) for _, of_learner in trained.groupby("learner_key", sort=False)
@@ -86,7 +93,7 @@ def _key(table: Any) -> str:
 
 
 def _fixed(tables: list[Any], varied: str) -> str:
-    """What does not vary in a panel."""
+    """Say what does not vary in a panel."""
     (other,) = (name for name in AXES if name != varied)
     numbers = dict.fromkeys(int(table[other].iloc[0]) for table in tables)
     return f"{' or '.join(f'{number:,}' for number in numbers)} {other}"

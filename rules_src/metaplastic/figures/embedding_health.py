@@ -1,4 +1,4 @@
-"""Whether a trained embedding is sound: its losses, how many dimensions it uses, what it takes for alike."""
+"""Whether a trained embedding is sound: its losses, the dimensions that it uses, the images that it puts together."""
 
 from pathlib import Path
 
@@ -9,42 +9,50 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaplastic.datasets.schema import TEST
-from metaplastic.features import identity_of, read_features
+from metaplastic.features import identity_of
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
-from metaplastic.io.storage import read_zarr
 from metaplastic.results.components import components, effective_rank
 
+INPUTS = {"features": "network features", "datasets": "training datasets"}
+NEEDS = ()
+ON_REQUEST = True
+CAPTION = """\
+Whether networks that were trained without labels are sound, one row per embedding and dataset, for the first seed.
+Left: the loss and its parts, by the names under which they are stored, averaged over the last 100 gradient steps. The
+loss of adversaries is a sum of two losses and need not fall. Centre: the share of the variance of all features that
+each principal component explains, on a logarithmic axis that ends at a millionth. The effective rank is the exponential
+of the entropy of the singular values (Roy and Vetterli 2007); it is near 1 where features have collapsed. Right: to the
+left of the line test images, and beside each the nearest other test images by Euclidean distance of their features. All
+rows of a dataset show the same images.
+"""
+
 WINDOW = 100
-"""Gradient steps that losses are averaged over."""
-
+"""Gradient steps over which losses are averaged."""
 SMALLEST = 1e-6
-"""Share of the variance at the end of the axis: less than this is rounding."""
-
+"""Share of the variance at the end of the axis; smaller ones are rounding."""
 IMAGES, NEIGHBOURS, SEED = 6, 4, 0
-"""Test images, drawn at random, and the nearest ones that are shown of each."""
+"""Number of test images, drawn at random, and of the nearest ones that are shown beside each."""
 
 
 def draw(features: list[Path], datasets: list[Path]) -> Figure:
-    """One row an embedding and dataset: training losses, variance of principal components, and nearest neighbours.
+    """Draw per embedding and dataset a row: training losses, variance of principal components, nearest neighbours.
 
     Args:
-        features: features stores of embeddings that were trained on image datasets, of which the first seed is shown.
+        features: features stores of embeddings that were trained on image datasets. The first seed is shown.
         datasets: stores of those datasets.
 
     Raises:
-        InputError: a store has no history of a training, or is of a dataset that is not there.
+        InputError: a store has no training loss, or its dataset is not among those given.
     """
-    shown = {str(store.attrs["name"]): store for store in map(read_zarr, datasets)}
+    shown = style.by_name(datasets)
     figure = Figure(figsize=(14.5, 0.4 + 3.6 * len(features)), layout="constrained")
     panels = figure.subplots(len(features), 3, squeeze=False, width_ratios=(5, 5, 4))
     for path, (left, centre, right) in zip(features, panels, strict=True):
-        store = read_features(path)
+        store = style.features_with(path, "training_loss", "an embedding that is trained")
         identity = identity_of(store)
         if identity.dataset not in shown:
             raise InputError(f"{path}: of dataset {identity.dataset!r}, which is not among those given")
-        if "training_loss" not in store:
-            raise InputError(f"{path}: holds no training_loss; give the features of an embedding that is trained")
         look = style.look(identity.method, identity.kind)
         codes = store["features"].isel(seed=0, inner_step=-1).values
         _losses(left, store.isel(seed=0), look)
@@ -54,7 +62,7 @@ def draw(features: list[Path], datasets: list[Path]) -> Figure:
         rows = list(test[_nearest(codes[test])])
         sheet = style.sheet(dataset["image"].values, rows, columns=1 + NEIGHBOURS)
         right.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-        # Between what neighbours are of, and them.
+        # The line stands between an image and its neighbours.
         right.axvline(dataset["image"].shape[2], color=look.colour, linewidth=2)
         right.set_axis_off()
         left.set_title(f"{look.label} on {identity.dataset}, losses")
@@ -67,7 +75,7 @@ def draw(features: list[Path], datasets: list[Path]) -> Figure:
 
 
 def _losses(axes: Axes, store: xr.Dataset, look: style.Look) -> None:
-    """The objective in the colour of the method, and its parts by their names."""
+    """Draw the objective in the colour of the method, and its parts by their names."""
     parts = [str(name) for name in store.data_vars if str(name).startswith("training_")]
     parts.sort(key=lambda name: name != "training_loss")
     for name, part_look in style.of_runs(parts).items():
@@ -89,7 +97,7 @@ def _variance(axes: Axes, codes: Float[np.ndarray, "example feature"], look: sty
 
 
 def _nearest(codes: Float[np.ndarray, "example feature"]) -> Integer[np.ndarray, "image neighbour"]:
-    """Of some examples, the same for any codes of as many, each with those that lie nearest to it."""
+    """Return some examples, each with those nearest to it. The choice depends on the number of examples alone."""
     chosen = np.random.default_rng(SEED).permutation(len(codes))[:IMAGES]
     distances = np.stack([((codes - codes[index]) ** 2).sum(1) for index in chosen])
     distances[np.arange(len(chosen)), chosen] = -1

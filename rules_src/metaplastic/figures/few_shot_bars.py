@@ -8,19 +8,26 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from metaplastic.figures import style
 from metaplastic.io.storage import read_netcdf
 
-MARKS = "osD^v"
-"""Of fewer labelled examples than the most, from few to many."""
+INPUTS = {"summary": "summary"}
+NEEDS = ("few-shot methods",)
+CAPTION = """\
+Test accuracy (%) of a logistic regression that learns from a few labelled examples per class. Each column is a dataset
+and each bar a method: update rules first, then embeddings that no update rule trains. The bar shows the accuracy with
+the most labels, the marks the accuracy with fewer. Black lines are 95% intervals over seeds and draws of labelled
+examples, and over meta-training seeds where a rule is meta-trained here. The dotted line is the accuracy of guessing.
+"""
 
+MARKS = "osD^v"
+"""Marks of all but the largest number of labelled examples, from few to many."""
 MARK: dict[str, Any] = {"markersize": 4.5, "color": "#202020", "markerfacecolor": "white"}
 
 
 def draw(summary: list[Path]) -> Figure:
-    """Bars at the most labelled examples, marks at fewer, 95% intervals on all; one column of panels a dataset.
+    """Draw bars at the most labelled examples and marks at fewer, with 95% intervals; one column of panels per dataset.
 
     Args:
         summary: the summary of a study; base models are rows of panels.
@@ -38,8 +45,7 @@ def draw(summary: list[Path]) -> Figure:
         axes.set_xlim(0, min(1.0, 1.05 * float(results["accuracy_high"].max())))
     for axes in panels[-1]:
         axes.set_xlabel("test accuracy (%)")
-    entries = legend_entries(results["shots"].values.tolist())
-    figure.legend(handles=entries, loc="outside upper center", ncols=len(entries), frameon=False, handlelength=2.0)
+    legend(figure, results["shots"].values.tolist())
     return figure
 
 
@@ -48,40 +54,28 @@ def bars(axes: Axes, cell: xr.Dataset, looks: dict[str, style.Look]) -> None:
     fewer = cell["shots"].values[:-1]
     for place, (method, look) in enumerate(looks.items()):
         of_method = cell.sel(representation=method)
-        mean, low, high = (of_method[f"accuracy{end}"].values for end in ("", "_low", "_high"))
+        mean, low, high = style.ends(of_method)
         errors = np.stack([mean - low, high - mean])
         bar: dict[str, Any] = {"xerr": errors[:, -1:], "ecolor": "#202020", "error_kw": {"elinewidth": 1.0}}
         axes.barh(place, mean[-1], 0.72, color=look.colour, alpha=0.75, zorder=2, **bar)
         for index in range(len(fewer)):
-            axes.errorbar(
-                mean[index],
-                place,
-                xerr=errors[:, index : index + 1],
-                marker=MARKS[index % len(MARKS)],
-                elinewidth=1.0,
-                zorder=3,
-                **MARK,
-            )
+            mark: dict[str, Any] = {"marker": MARKS[index % len(MARKS)], **MARK}
+            axes.errorbar(mean[index], place, xerr=errors[:, index : index + 1], elinewidth=1.0, zorder=3, **mark)
     style.chance_line(axes, float(cell["chance"]), vertical=True)
     method_rows(axes, looks)
     style.percent_axis(axes, vertical=False)
 
 
 def method_rows(axes: Axes, looks: dict[str, style.Look]) -> None:
-    """One row of a panel for each method, the first on top."""
+    """Give each method a row of a panel, the first on top."""
     axes.grid(visible=False, axis="y")
     axes.set_yticks(range(len(looks)), [look.label for look in looks.values()])
     axes.set_ylim(len(looks) - 0.4, -0.6)
 
 
-def legend_entries(shots: list[int]) -> list[Line2D]:
-    """What bars, marks and the dotted line are."""
-    *fewer, most = shots
-    entries = [Line2D([], [], linewidth=8, color="#9a9a9a", label=_per_class(most))]
-    for number, mark in zip(fewer, MARKS, strict=False):
-        entries.append(Line2D([], [], label=_per_class(number), marker=mark, linewidth=1.0, **MARK))
-    return [*entries, Line2D([], [], label="chance", **style.CHANCE)]
-
-
-def _per_class(shots: int) -> str:
-    return f"{shots} label{'' if shots == 1 else 's'} per class"
+def legend(figure: Figure, shots: list[int]) -> None:
+    """Say above the panels what bars, marks and the dotted line are."""
+    *fewer, most = [f"{number} label{'' if number == 1 else 's'} per class" for number in shots]
+    marks = [style.entry(label, marker=mark, linewidth=1.0, **MARK) for label, mark in zip(fewer, MARKS, strict=False)]
+    entries = [style.entry(most, linewidth=8, color="#9a9a9a"), *marks, style.entry("chance", **style.CHANCE)]
+    figure.legend(handles=entries, loc="outside upper center", ncols=len(entries), frameon=False, handlelength=2.0)

@@ -9,27 +9,34 @@ from jaxtyping import Float, Integer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from metaplastic.features import identity_of, read_features
+from metaplastic.features import identity_of
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
 
-UNITS, ROW = 16, 8
-SEED = 0
+INPUTS = {"features": "learned features of images"}
+NEEDS = ()
+CAPTION = """\
+First-layer weights of one seed, one row per dataset: before learning on the left, then after each rule was applied.
+Each square holds the incoming weights of one unit, put back in the order of the pixels and averaged over colour
+channels. The colours of a panel span 95% of its weights, so scales differ between panels and all weights beyond the
+ends are equally dark.
+"""
 
+UNITS, ROW, SEED = 16, 8, 0
 PERCENTILE = 95
-"""Of a panel's absolute weights: the limit of its colours, which single large weights would make pale."""
+"""Percentile of a panel's absolute weights at which its colours end, since single large weights would make it pale."""
 
 
 def draw(features: list[Path]) -> Figure:
-    """The first units of one seed: a row of panels a dataset, as they were drawn on the left, then after each rule.
+    """Draw the first units of one seed: a row of panels per dataset, before learning on the left, then after each rule.
 
     Args:
         features: features stores of image datasets.
 
     Raises:
-        InputError: a store has no weights, or they do not belong to square images.
+        InputError: a store has no weights, or their inputs do not form a square image.
     """
-    stores = {path: read_features(path) for path in features}
+    stores = {path: style.features_with(path, "first_layer_weights", "an update rule") for path in features}
     identities = {path: identity_of(store) for path, store in stores.items()}
     looks = style.looks({identity.method: identity.kind for identity in identities.values()})
     datasets = list(dict.fromkeys(identity.dataset for identity in identities.values()))
@@ -40,8 +47,6 @@ def draw(features: list[Path]) -> Figure:
     for axes in panels.flat:
         axes.set_axis_off()
     for path, store in stores.items():
-        if "first_layer_weights" not in store:
-            raise InputError(f"{path}: holds no first_layer_weights; give the features of an update rule")
         identity = identities[path]
         row, column = datasets.index(identity.dataset), 1 + list(looks).index(identity.method)
         # Every rule starts from the same weights.
@@ -52,7 +57,7 @@ def draw(features: list[Path]) -> Figure:
 
 
 def _show(axes: Axes, store: xr.Dataset, step: int, place: str, path: Path) -> None:
-    """The weights of a store at one of its inner steps; of several meta-training seeds those of the first one."""
+    """Show the weights of a store at one of its inner steps, from the first of its meta-training seeds."""
     if axes.images:
         return
     first = {"meta_seed": 0, "seed": SEED, "inner_step": step}
@@ -73,12 +78,12 @@ def _show(axes: Axes, store: xr.Dataset, step: int, place: str, path: Path) -> N
 def filter_images(
     weights: Float[np.ndarray, "input unit"], permutation: Integer[np.ndarray, " input"], path: Path
 ) -> Float[np.ndarray, "unit side side"]:
-    """Weights put back into pixel order, averaged over colour channels.
+    """Put weights back into pixel order and average them over colour channels.
 
     Base-model input j is the dataset's input `permutation[j]`.
 
     Raises:
-        InputError: the inputs are no square image of one or three channels; `path` names them.
+        InputError: the inputs, of the store at `path`, do not form a square image of one or three channels.
     """
     inputs = len(weights)
     channels = next((c for c in (1, 3) if c * isqrt(inputs // c) ** 2 == inputs), None)
@@ -92,7 +97,7 @@ def filter_images(
 
 
 def montage(images: Float[np.ndarray, "unit side side"]) -> Float[np.ndarray, "height width"]:
-    """Images in rows of eight, NaN in the gaps of one pixel between them."""
+    """Lay out images in rows of eight, with NaN in the gaps of one pixel between them."""
     _, side, _ = images.shape
     cell, rows = side + 1, -(-len(images) // ROW)
     sheet = np.full((rows * cell - 1, ROW * cell - 1), np.nan)

@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from metaplastic.figures import style
@@ -16,22 +15,33 @@ from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_zarr
 from metaplastic.results.tables import NONE
 
-WINDOW = 50
-"""Gradient steps that are averaged over."""
+INPUTS = {"histories": "learner histories", "summary": "summary"}
+NEEDS = ("learners",)
+ON_REQUEST = True
+CAPTION = """\
+How tasks have trained few-shot learners, one row per dataset. Colours are embeddings; line styles and marks are
+learners. Left, on a logarithmic axis: the loss on the queries of training tasks, averaged over the last 50 gradient
+steps. Centre: the accuracy (%) on them. The classes of these tasks are clusters, or true classes for an oracle, so a
+higher curve may mean easier tasks as well as a better learner. Right, on the same axis as the centre: the accuracy of
+the trained learner on test episodes, with 95% intervals over episodes, which often lie within the mark. The dotted line
+is the accuracy of guessing.
+"""
 
+WINDOW = 50
+"""Gradient steps over which curves are averaged."""
 SPREAD, APART = 0.7, 0.12
-"""Widths, in units of that between two settings: over which learners lie side by side, and at most between two."""
+"""Width over which learners lie side by side, and the most between two of them, in distances between settings."""
 
 
 def draw(histories: list[Path], summary: list[Path]) -> Figure:
-    """One row a dataset: loss and accuracy on training tasks, and at the right end accuracy on episodes.
+    """Draw one row per dataset: loss and accuracy on training tasks, and on the right accuracy on episodes.
 
     Args:
         histories: history stores of a study's trained learners.
         summary: the summary of the study.
 
     Raises:
-        InputError: the summary has no such learner, or as for `style.of_trained`.
+        InputError: the summary lacks one of the learners, or as for `style.of_trained`.
     """
     results = style.of_trained(summary[0])
     looks = style.embeddings(results)
@@ -70,29 +80,26 @@ def draw(histories: list[Path], summary: list[Path]) -> Figure:
     for axes in panels[-1, :2]:
         axes.set_xlabel("gradient steps")
     used = {history.attrs.get("embedding", NONE) for history, _ in arms}
-    entries = [
-        Line2D([], [], linewidth=6, color=look.colour, label=look.label) for e, look in looks.items() if e in used
-    ]
-    entries += [Line2D([], [], color="#303030", label=name, **look) for name, look in dashes.items()]
-    entries.append(Line2D([], [], label="chance", **style.CHANCE))
+    entries = [style.entry(look.label, linewidth=6, color=look.colour) for e, look in looks.items() if e in used]
+    entries += [style.entry(name, color=style.DARK, **look) for name, look in dashes.items()]
+    entries.append(style.entry("chance", **style.CHANCE))
     style.entries_above(figure, entries, columns=min(6, len(entries)), length=4.5)
     return figure
 
 
 def _evaluated(path: Path, history: xr.Dataset, results: xr.Dataset) -> xr.Dataset:
-    """What the summary says of the learner of a history."""
-    told = [history.attrs.get(name) for name in ("learner", "partition", "dataset")]
-    names = results["learner"].values[
-        (results["learner_key"].values == told[0]) & (results["partition"].values == told[1])
-    ]
-    if not len(names) or told[2] not in results["dataset"].values:
+    """Select what the summary says of the learner of a history."""
+    learner, partition, dataset = (history.attrs.get(name) for name in ("learner", "partition", "dataset"))
+    same = (results["learner_key"].values == learner) & (results["partition"].values == partition)
+    names = results["learner"].values[same]
+    if not len(names) or dataset not in results["dataset"].values:
         raise InputError(f"{path}: of a learner or a dataset that the summary has not; run the study again")
     embedding = history.attrs.get("embedding", results["embedding"].values[0])
-    return results.sel(learner=names[0], dataset=told[2], embedding=embedding)
+    return results.sel(learner=names[0], dataset=dataset, embedding=embedding)
 
 
 def _dots(axes: Axes, cell: xr.Dataset, settings: list[tuple[int, int]], place: float, **look: Any) -> None:
-    """Accuracies on episodes with their intervals, a little beside those of other learners."""
+    """Draw accuracies on episodes with their intervals, a little beside those of other learners."""
     means, halves = ([float(cell[name].sel(way=w, shots=k)) for w, k in settings] for name in ("accuracy", "interval"))
     error: dict[str, Any] = {"yerr": halves, "ecolor": "#202020", "elinewidth": 1.0, "linestyle": "none"}
     axes.errorbar(np.arange(len(settings)) + place, means, markersize=5, **error, **look)

@@ -13,21 +13,28 @@ from matplotlib.figure import Figure
 from metaplastic.figures import style
 from metaplastic.io.storage import read_zarr
 
-WINDOW = 20
-"""Meta-steps that the smoothed meta-loss averages over."""
-FAINT: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.3}
-"""Look of what a smoothed or averaged curve is made from."""
+INPUTS = {"histories": "meta-training histories"}
+NEEDS = ()
+CAPTION = """\
+Each curve is one meta-training run, drawn as far as the run has come. The first panel shows the meta-loss, averaged
+over the last 20 meta-steps and over seeds; the faint lines are the averages of single seeds, or every meta-step where
+there is only one seed. Each other panel shows one kind of data that a run watches: the accuracy (%) of a ridge readout
+on the features that the rule learns at that meta-step, as the mean and its standard error over seeds, or over tasks
+where there is only one seed. "letters (training)" are characters and faces that meta-training uses; it does not use
+"letters (held out)" and the datasets. The line below the panels names the readout, labels, inputs and inner steps. They
+differ from those of the table, so the two accuracies cannot be compared.
+"""
 
+WINDOW = 20
+"""Meta-steps over which the meta-loss is averaged."""
+FAINT: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.3}
+"""Look of the curves that an averaged one is made from."""
 NAMES = {"letters": "letters (training)", "held-out letters": "letters (held out)"}
-"""Watched tasks of characters and faces that meta-training uses, and of those that it does not."""
+"""Titles of tasks from characters and faces that meta-training uses, and from those that it does not use."""
 
 
 def draw(histories: list[Path]) -> Figure:
-    """One panel for the meta-loss, one for each kind of data that a run watches; one curve a run, as far as it goes.
-
-    Args:
-        histories: history stores.
-    """
+    """Draw one panel for the meta-loss and one per kind of data that a run watches, with one curve per run."""
     runs = by_run(histories)
     watched = list(dict.fromkeys(name for history in runs.values() for name in history["dataset"].values.tolist()))
     figure, (losses, *panels) = style.panels(1 + len(watched))
@@ -47,7 +54,7 @@ def draw(histories: list[Path]) -> Figure:
 
 
 def _losses(axes: Axes, steps: np.ndarray, losses: Float[np.ndarray, "seed step"], *, label: str, **look: Any) -> None:
-    """The smoothed mean over seeds, on each seed's; on every meta-step where there is one seed."""
+    """Draw the averaged mean over seeds, on the average of each seed, or on every meta-step of a single one."""
     for loss in losses:
         shown = loss if len(losses) == 1 else style.running_mean(loss, WINDOW)
         axes.plot(steps, shown, **{**look, "linestyle": "-"}, **FAINT)
@@ -55,7 +62,7 @@ def _losses(axes: Axes, steps: np.ndarray, losses: Float[np.ndarray, "seed step"
 
 
 def by_run(histories: Sequence[Path]) -> dict[str, xr.Dataset]:
-    """Histories by the name of their run, those of its seeds along the axis `meta_seed`, in the order given."""
+    """Return histories by the name of their run, joined along `meta_seed` in the order given."""
     runs: dict[str, list[xr.Dataset]] = {}
     for path in histories:
         history = read_zarr(path)
@@ -64,26 +71,26 @@ def by_run(histories: Sequence[Path]) -> dict[str, xr.Dataset]:
 
 
 def held_out_curve(axes: Axes, history: xr.Dataset, at: np.ndarray, *, label: str, **look: Any) -> None:
-    """Accuracy on one kind of data at `at`, which has an entry for each evaluation.
+    """Draw accuracy on one kind of data, with an entry of `at` for each evaluation.
 
-    The band is the standard error over meta-training seeds; of a single one, over the tasks of its probe.
+    The band is the standard error over meta-training seeds, or over tasks where there is a single seed.
     """
     accuracy = history["held_out_accuracy"].values
     seeds = len(accuracy)
     error = accuracy.std(0, ddof=1) / seeds**0.5 if seeds > 1 else history["held_out_sem"].values[0]
     mean = accuracy.mean(0)
-    axes.plot(at, mean, marker="o", markersize=4, linewidth=2, label=label, **look)
-    axes.fill_between(at, mean - error, mean + error, color=look["color"], alpha=0.15, linewidth=0)
+    band = mean - error, mean + error
+    style.curve(axes, at, mean, *band, marker="o", markersize=4, linewidth=2, label=label, **look)
 
 
 def accuracy_axis(axes: Axes, name: str) -> None:
-    """Title and axis of a panel of such curves; `name` is of the data."""
+    """Set the title and axis of a panel of accuracies on the data of this name."""
     axes.set(title=NAMES.get(name, name), ylabel="accuracy (%)")
     style.percent_axis(axes)
 
 
 def below(figure: Figure, across: str, runs: dict[str, xr.Dataset]) -> None:
-    """What all panels have across, and how accuracies were measured, which is not how the table's are."""
+    """Write below the panels what lies across, and how accuracies were measured, which differs from the table."""
     protocols: dict[str, list[str]] = {}
     for run, history in runs.items():
         protocols.setdefault(_protocol(history), []).append(run)

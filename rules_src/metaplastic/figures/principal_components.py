@@ -1,4 +1,4 @@
-"""Where a rule puts data: principal components of its features, before and after (Metz et al. 2019, Figure 6)."""
+"""Principal components of features before and after a rule was applied (Metz et al. 2019, Figure 6)."""
 
 from pathlib import Path
 from typing import Any
@@ -8,32 +8,40 @@ import seaborn as sns
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from metaplastic.datasets.schema import TEST
 from metaplastic.features import Identity, identity_of, read_features
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
-from metaplastic.io.storage import read_zarr
 from metaplastic.results.components import Components, components
 from metaplastic.results.intervals import crossed_interval
 
+INPUTS = {"features": "learned features", "datasets": "datasets"}
+NEEDS = ()
+ON_REQUEST = True
+CAPTION = """\
+One row per dataset. Left and centre: up to 1,000 test examples, placed by the first three principal components of the
+features of one seed, before and after the rule was applied. Colours are classes, which the rule never sees, and each
+axis names its share of the variance. Right: the share of the variance (%) that the first components explain together,
+as the mean and 95% band over seeds. A curve that rises late belongs to features that use many dimensions.
+"""
+
 SEED, SHOWN = 0, 1000
-"""Base model, and test examples at most, whose components are shown."""
+"""Seed whose components are shown, and the most test examples."""
 
 
 def draw(features: list[Path], datasets: list[Path]) -> Figure:
-    """One row a dataset: test examples by three components before and after, and cumulative variance of all features.
+    """Draw per dataset a row of test examples by three components, before and after, and the cumulative variance.
 
     Args:
         features: features stores of one rule.
         datasets: stores of the datasets that they are of.
 
     Raises:
-        InputError: a store is of a dataset that is not there.
+        InputError: the dataset of a store is not among those given.
     """
-    labelled = {str(store.attrs["name"]): store for store in map(read_zarr, datasets)}
+    labelled = style.by_name(datasets)
     stores = [read_features(path) for path in features]
     for path, store in zip(features, stores, strict=True):
         if identity_of(store).dataset not in labelled:
@@ -42,7 +50,7 @@ def draw(features: list[Path], datasets: list[Path]) -> Figure:
     for row, store in enumerate(stores):
         identity, of_first = identity_of(store), store["features"].isel(meta_seed=0, missing_dims="ignore")
         dataset = labelled[identity.dataset]
-        # Evenly spread, since stores may be in the order of their classes.
+        # Spread evenly, since a store may be in the order of its classes.
         test = np.flatnonzero(dataset["split"].values == TEST)
         test = test[:: -(-len(test) // SHOWN)]
         labels = dataset["label"].values[test]
@@ -52,19 +60,13 @@ def draw(features: list[Path], datasets: list[Path]) -> Figure:
             axes: Any = figure.add_subplot(len(stores), 3, 3 * row + column + 1, projection="3d")
             found = components(of_first.isel(seed=SEED).sel(inner_step=step).values)
             _scatter(axes, found, test, colours[labels])
-            axes.set_title(f"{_after(step)}\n{identity.dataset}" if column == 0 else f"{_after(step)}\n{_of(identity)}")
+            axes.set_title(f"{_after(step)}\n{_of(identity) if column else identity.dataset}")
         classes = [
-            Line2D([], [], linestyle="", marker="o", color=colours[k], label=name)
+            style.entry(name, linestyle="", marker="o", color=colours[k])
             for k, name in enumerate(dataset.attrs["class_names"][:10])
         ]
-        axes.legend(
-            handles=classes,
-            title="class",
-            frameon=False,
-            loc="center left",
-            bbox_to_anchor=(1.12, 0.5),
-            fontsize="small",
-        )
+        beside: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.12, 0.5), "frameon": False}
+        axes.legend(handles=classes, title="class", fontsize="small", **beside)
         _variance(figure.add_subplot(len(stores), 3, 3 * row + 3), of_first, steps, identity)
     return figure
 
@@ -88,7 +90,7 @@ def _scatter(axes: Any, found: Components, shown: np.ndarray, colours: np.ndarra
 
 
 def _variance(axes: Axes, features: xr.DataArray, steps: list[int], identity: Identity) -> None:
-    """Cumulative shares of variance, mean and 95% band over seeds, before and after."""
+    """Draw cumulative shares of variance before and after, as mean and 95% band over seeds."""
     colours = ("#8f8f8f", style.look(identity.method, identity.kind).colour)
     for step, colour, mark in zip(steps, colours, "so", strict=True):
         of_seeds = features.sel(inner_step=step).values

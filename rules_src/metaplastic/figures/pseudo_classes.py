@@ -1,4 +1,4 @@
-"""What pseudo-tasks take for classes: images of some clusters of a partition (Hsu et al. 2019, Figure 3)."""
+"""The classes of pseudo-labelled tasks: images of some clusters of a partition (Hsu et al. 2019, Figure 3)."""
 
 from pathlib import Path
 
@@ -10,24 +10,30 @@ from metaplastic.figures import style
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_zarr
 
-CLUSTERS, MEMBERS, SEED = 10, 10, 0
-"""Shown, drawn at random."""
+INPUTS = {"partitions": "clusters", "datasets": "image datasets"}
+NEEDS = ()
+CAPTION = """\
+The classes that learners are trained to tell apart. Each row shows images of one cluster of the first partition;
+clusters and images are drawn at random.
+"""
 
+CLUSTERS, MEMBERS, SEED = 10, 10, 0
+"""Number of clusters and of their members that are shown, both drawn at random."""
 PANELS = 4
-"""In a row."""
+"""Panels in a row."""
 
 
 def draw(partitions: list[Path], datasets: list[Path]) -> Figure:
-    """A panel an embedding and dataset: a row of images a cluster of the first partition.
+    """Draw a panel per embedding and dataset, and in it a row of images per cluster of the first partition.
 
     Args:
         partitions: partitions of image datasets.
         datasets: those datasets.
 
     Raises:
-        InputError: partitions of another dataset.
+        InputError: the dataset of a partition is not among those given.
     """
-    images = {str(store.attrs["name"]): store["image"].values for store in map(read_zarr, datasets)}
+    images = {name: store["image"].values for name, store in style.by_name(datasets).items()}
     rows = -(-len(partitions) // PANELS)
     figure = Figure(figsize=(3.3 * min(len(partitions), PANELS), 0.5 + 3.7 * rows), layout="constrained")
     panels = figure.subplots(rows, min(len(partitions), PANELS), squeeze=False)
@@ -46,7 +52,7 @@ def draw(partitions: list[Path], datasets: list[Path]) -> Figure:
 
 
 def _members(clusters: np.ndarray) -> list[Integer[np.ndarray, " member"]]:
-    """Of some clusters, some of their members."""
+    """Draw some clusters, and some members of each."""
     rng = np.random.default_rng(SEED)
     known = np.unique(clusters[clusters >= 0])
     chosen = rng.permutation(known)[:CLUSTERS]

@@ -1,4 +1,4 @@
-"""What all figures share: theme, how methods look, percent axes, files that are equal when the data are."""
+"""The theme, looks of methods, axes and legends of all figures, and files that are equal when the data are."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,17 +14,19 @@ from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
+from metaplastic.features import read_features
 from metaplastic.io.errors import InputError
-from metaplastic.io.storage import read_netcdf, write_whole
+from metaplastic.io.storage import read_netcdf, read_zarr, write_whole
 from metaplastic.results.tables import NONE
 
 _BLUE, _ORANGE, _GREEN, _RED, _PINK, _BROWN, _ROSE, _GREY, _YELLOW, _SKY = sns.color_palette("colorblind", 10).as_hex()
 
 
 class Look(NamedTuple):
-    """How a method is shown."""
+    """Label and colour of a method."""
 
     label: str
     colour: str
@@ -52,33 +54,27 @@ _LOOKS = {
     "infogan": Look("InfoGAN", "#8f5f7f"),
     "contrastive": Look("contrastive", "#3a9a8a"),
 }
-"""By kind, so that a method looks alike whatever a user calls it."""
-
+"""Looks by kind, so that a method looks the same whatever a user calls it."""
 _MARKS: Sequence[str] = "osD^vP"
 _DASHES: Sequence[Any] = ("-", "--", "-.", ":", (0, (8, 2, 1, 2, 1, 2)), (0, (10, 4)))
-
 _OTHER = "#8f8f3f"
 """Colour of kinds that have no look of their own."""
-
 PALER = 0.35
-"""By how much of the way to white each further method of a kind is paler than the one before it."""
-
+"""Each further method of a kind goes this share of the way to white."""
+DARK = "#303030"
 CHANCE: dict[str, Any] = {"color": "#555555", "linestyle": ":", "linewidth": 1.5}
 """Look of the accuracy of guessing."""
-
 READOUT = "logistic-regression"
-"""Readout that the figures show."""
-
+"""The readout that figures show."""
 WIDEST = 3
-"""Panels in a row."""
-
+"""Most panels in a row."""
 NARROWEST = 0.1
-"""Smallest range of an accuracy axis: over less, differences that mean nothing look large."""
+"""Smallest range of an accuracy axis. A smaller one would make differences that mean nothing look large."""
 
 
 @contextmanager
 def theme() -> Iterator[None]:
-    """The settings that figures are made and saved under."""
+    """Apply the settings under which figures are drawn and saved."""
     settings = {
         **sns.axes_style("whitegrid"),
         **sns.plotting_context("notebook", font_scale=0.9),
@@ -112,7 +108,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def looks(kinds: Mapping[str, str]) -> dict[str, Look]:
-    """How each method is shown, given its kind: the first of a kind in full colour, with names where there are more."""
+    """Return the look of each method from its kind. Further methods of a kind are paler, and labels then name them."""
     of_kind: dict[str, list[str]] = {}
     for method, kind in kinds.items():
         of_kind.setdefault(kind, []).append(method)
@@ -128,22 +124,22 @@ def looks(kinds: Mapping[str, str]) -> dict[str, Look]:
 
 
 def look(method: str, kind: str) -> Look:
-    """How a method is shown alone."""
+    """Return the look of a method that is shown alone."""
     return looks({method: kind})[method]
 
 
 def of_data(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """How curves of what a run watches are shown: colours and marks that no method has."""
+    """Return looks for datasets: colours and marks that no method has."""
     return _told_apart(names, "viridis", "marker", _MARKS)
 
 
 def of_runs(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """How curves of meta-training runs are shown: colours and dashes that no method has."""
+    """Return looks for meta-training runs: colours and dashes that no method has."""
     return _told_apart(names, "rocket", "linestyle", _DASHES)
 
 
 def of_learners(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """How learners are told apart where colours are those of embeddings: by dashes and marks."""
+    """Return looks for learners: dashes and marks, where colours are those of embeddings."""
     looks = zip(dict.fromkeys(names), cycle(_DASHES), cycle(_MARKS), strict=False)
     return {name: {"linestyle": dashes, "marker": mark} for name, dashes, mark in looks}
 
@@ -155,21 +151,21 @@ def _told_apart(names: Sequence[str], palette: str, key: str, marks: Sequence[An
 
 
 def panels(count: int) -> tuple[Figure, Sequence[Axes]]:
-    """A figure of so many panels, `WIDEST` in a row, that have one range across."""
+    """Make a figure of `count` panels that share their horizontal range."""
     columns = 2 if count == 4 else min(WIDEST, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(0.5 + 4 * columns, 0.9 + 3.2 * rows), layout="constrained")
     all_panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel().tolist()
     for axes in all_panels[count:]:
         axes.set_visible(False)
-    # Each shows its numbers, since the lowest of a column may be one that is left out.
+    # Each panel shows its numbers, since the lowest one of a column may be hidden.
     for axes in all_panels:
         axes.tick_params(labelbottom=True)
     return figure, all_panels[:count]
 
 
 def percent_axis(axes: Axes, *, vertical: bool = True) -> None:
-    """Shares on an axis, at least `NARROWEST` of them, labelled in whole percents, each at most once."""
+    """Label shares on an axis in whole percents, over a range of at least `NARROWEST`."""
     axis, limits, limit = (
         (axes.yaxis, axes.get_ylim(), axes.set_ylim) if vertical else (axes.xaxis, axes.get_xlim(), axes.set_xlim)
     )
@@ -181,18 +177,50 @@ def percent_axis(axes: Axes, *, vertical: bool = True) -> None:
 
 
 def chance_line(axes: Axes, chance: float, *, vertical: bool = False) -> None:
-    """The accuracy of guessing."""
+    """Draw the accuracy of guessing."""
     line = axes.axvline if vertical else axes.axhline
     line(chance, label="chance", zorder=2.5, **CHANCE)
 
 
+def steps_axis(axes: Axes, steps: np.ndarray, **labels: Any) -> None:
+    """Mark inner steps, on a logarithmic axis that is linear up to the first step after 0."""
+    if steps[-1] > 0:
+        # Steps grow roughly geometrically after 0, which a logarithm cannot show.
+        axes.set_xscale("symlog", linthresh=float(steps[steps > 0][0]))
+    axes.set_xticks(steps, [f"{step:,}" for step in steps], **labels)
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def ends(results: xr.Dataset, name: str = "accuracy") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the mean and both ends of the interval of a result."""
+    mean, low, high = (results[f"{name}{end}"].values for end in ("", "_low", "_high"))
+    return mean, low, high
+
+
+def curve(axes: Axes, across: Any, mean: Any, low: Any, high: Any, *, alpha: float = 0.15, **look: Any) -> None:
+    """Draw a curve of means with the band of its intervals."""
+    axes.plot(across, mean, **look)
+    axes.fill_between(across, low, high, color=look["color"], alpha=alpha, linewidth=0)
+
+
+def bar(axes: Axes, place: float, cell: xr.Dataset, height: float, *, thickness: float = 1.0, **look: Any) -> None:
+    """Draw the accuracy of a learner on episodes as a bar with its interval."""
+    look = {"ecolor": "#202020", **look, "error_kw": {"elinewidth": thickness}}
+    axes.barh(place, float(cell["accuracy"]), height, xerr=float(cell["interval"]), **look)
+
+
+def entry(label: str, **look: Any) -> Line2D:
+    """Make an entry of a legend."""
+    return Line2D([], [], label=label, **look)
+
+
 def legend_above(figure: Figure, axes: Axes, *, columns: int) -> None:
-    """One legend for all panels, above them, of what is in one of them."""
+    """Put one legend for all panels above them, with what one of the panels shows."""
     entries_above(figure, axes.get_legend_handles_labels()[0], columns=columns)
 
 
 def entries_above(figure: Figure, entries: Sequence[Any], *, columns: int, length: float = 2.6) -> None:
-    """A legend above all panels: row by row in the order given, the line of chance last; lines are so many letters."""
+    """Put a legend above all panels, row by row, chance last. `length` is that of its lines, in letters."""
     ordered = sorted(entries, key=lambda entry: entry.get_label() == "chance")
     # Matplotlib fills a legend column by column.
     handles = [entry for column in range(columns) for entry in ordered[column::columns]]
@@ -202,7 +230,7 @@ def entries_above(figure: Figure, entries: Sequence[Any], *, columns: int, lengt
 def sheet(
     images: UInt8[np.ndarray, "example height width channel"], rows: Sequence[np.ndarray], *, columns: int
 ) -> Float[np.ndarray, "tall wide *colour"]:
-    """The images of each row's indices, of at most so many columns, a pixel between them; shares of the brightest."""
+    """Lay out images by their indices in rows, with a pixel between them, as shares of the greatest brightness."""
     height, width, channels = images.shape[1:]
     tiles = np.zeros((len(rows), columns, height + 1, width + 1, channels))
     for tile, shown in zip(tiles, rows, strict=True):
@@ -212,21 +240,21 @@ def sheet(
 
 
 def methods(summary: xr.Dataset) -> dict[str, Look]:
-    """How each representation of a summary is shown, in its order."""
+    """Return the look of each representation of a summary, in its order."""
     return looks(dict(zip(summary["representation"].values.tolist(), summary["kind"].values.tolist(), strict=True)))
 
 
 def embeddings(summary: xr.Dataset) -> dict[str, Look]:
-    """How each embedding of a summary of learners is shown, in its order, and what needs none."""
+    """Return the look of each embedding of a summary of learners, in its order, and of learners that take none."""
     kinds = dict(zip(summary["embedding"].values.tolist(), summary["embedding_kind"].values.tolist(), strict=True))
     return {**looks(kinds), NONE: Look("no embedding", "#c8c8c8")}
 
 
 def of_trained(path: Path) -> xr.Dataset:
-    """A summary of learners that says what has trained them.
+    """Read a summary of learners that says what has trained them.
 
     Raises:
-        InputError: it does not.
+        InputError: the summary does not say it.
     """
     results = read_netcdf(path)
     if "learner_key" not in results.coords:
@@ -234,8 +262,25 @@ def of_trained(path: Path) -> xr.Dataset:
     return results
 
 
+def features_with(path: Path, variable: str, give: str) -> xr.Dataset:
+    """Read a features store that holds a variable.
+
+    Raises:
+        InputError: the store lacks the variable; `give` names the features to give instead.
+    """
+    store = read_features(path)
+    if variable not in store:
+        raise InputError(f"{path}: holds no {variable}; give the features of {give}")
+    return store
+
+
+def by_name(paths: Sequence[Path]) -> dict[str, xr.Dataset]:
+    """Read datasets, by their names."""
+    return {str(store.attrs["name"]): store for store in map(read_zarr, paths)}
+
+
 def running_mean(values: Float[np.ndarray, " step"], window: int) -> Float[np.ndarray, " step"]:
-    """Mean of the last `window` values up to each step, of fewer at the start."""
+    """Return the mean of the last `window` values up to each step, or of fewer at the start."""
     sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(0, ends - window)

@@ -7,7 +7,6 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from metaplastic.figures import style
@@ -16,35 +15,39 @@ from metaplastic.io.storage import read_netcdf
 from metaplastic.results.networks import SHAPE, alike
 from metaplastic.results.summary import REFERENCE
 
+INPUTS = {"summary": "summary"}
+NEEDS = ("few-shot methods", "rules", "several networks")
+CAPTION = """\
+Networks that the rule was not meta-trained on, two rows per dataset. Above: test accuracy (%) of a logistic regression
+over the number of hidden layers (left), over the units in each layer on a logarithmic axis (centre; the line style
+gives the number of layers) and for each activation (right). Intervals are 95% over seeds and draws of labels, and over
+meta-training seeds where a rule is meta-trained here. The dotted line is the accuracy of guessing. Below: the accuracy
+of the same networks while the first learned rule trains them. The axis of inner steps is linear up to the first mark
+after 0 and logarithmic beyond.
+"""
+
 LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
-"""Of widths in one hidden layer, and in more of them."""
+"""Line styles of networks over their width, by their number of hidden layers."""
 NAMES = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "elu": "ELU"}
 
 
 def draw(summary: list[Path]) -> Figure:
-    """Two rows of panels a dataset, one column a way to vary the network, at the most labelled examples.
+    """Draw two rows of panels per dataset, and a column for depth, width and activation, at the most labelled examples.
 
-    Above every method with 95% intervals, below the first one that learns while it trains.
+    The upper row shows every method with 95% intervals, the lower one the first method that learns while it trains.
 
     Args:
         summary: the summary of a study of several base models.
 
     Raises:
-        InputError: it does not say what they are.
+        InputError: the summary does not say what they are.
     """
     results = read_netcdf(summary[0]).sel(readout=style.READOUT)
     if not set(SHAPE) <= set(results.coords):
         raise InputError(f"{summary[0]}: says no depth, width and activation of base models; run its study again")
-    kinds = results["kind"].values.tolist()
-    trained = next(
-        (name for name, kind in zip(results["representation"].values, kinds, strict=True) if kind != REFERENCE)
-    )
+    trained = results["representation"].values[results["kind"].values != REFERENCE][0]
     datasets = results["dataset"].values.tolist()
-    columns = {
-        "depth": alike(results, "depth")[:1],
-        "width": alike(results, "width"),
-        "activation": alike(results, "activation")[:1],
-    }
+    columns = {varied: alike(results, varied)[: None if varied == "width" else 1] for varied in SHAPE}
     figure = Figure(figsize=(14.5, 0.8 + 8.2 * len(datasets)))
     figure.set_layout_engine("constrained", wspace=0.05, hspace=0.05)
     panels = figure.subplots(2 * len(datasets), 3, squeeze=False)
@@ -62,18 +65,18 @@ def draw(summary: list[Path]) -> Figure:
     shots = int(results["shots"].max())
     for axes in panels[:, 0]:
         axes.set_ylabel(f"test accuracy with {shots} labels per class (%)")
-    entries = [Line2D([], [], color=look.colour, marker="o", linewidth=2, label=look.label) for look in looks.values()]
+    entries = [style.entry(look.label, color=look.colour, marker="o", linewidth=2) for look in looks.values()]
     if len(columns["width"]) > 1:
-        for line, group in zip(LINES, columns["width"], strict=False):
-            label = _layers(group["depth"].tolist()[:1])
-            entries.append(Line2D([], [], color="#303030", linestyle=line, linewidth=2, label=label))
-    entries.append(Line2D([], [], label="chance", **style.CHANCE))
+        layers = [_layers(group["depth"].tolist()[:1]) for group in columns["width"]]
+        drawn = zip(layers, LINES, strict=False)
+        entries += [style.entry(label, color=style.DARK, linestyle=line, linewidth=2) for label, line in drawn]
+    entries.append(style.entry("chance", **style.CHANCE))
     figure.legend(handles=entries, loc="outside upper center", ncols=len(entries), frameon=False)
     return figure
 
 
 def _fixed(groups: list[Any], varied: str) -> str:
-    """What does not vary in a panel."""
+    """Say what does not vary in a panel."""
     width, activation = groups[0]["width"].iloc[0], _named(groups[0]["activation"].iloc[0])
     layers = _layers([group["depth"].tolist()[0] for group in groups])
     return {
@@ -94,9 +97,9 @@ def _named(activation: str) -> str:
 def _sizes(axes: Axes, results: xr.Dataset, looks: dict[str, style.Look], groups: list[Any], varied: str) -> None:
     for method, look in looks.items():
         for group, line in zip(groups, LINES, strict=False):
-            mean, low, high = _ends(results.sel(representation=method, base_model=group.index.values))
-            axes.plot(group[varied], mean, marker="o", markersize=4, linewidth=2, color=look.colour, linestyle=line)
-            axes.fill_between(group[varied], low, high, color=look.colour, alpha=0.15, linewidth=0)
+            band = _ends(results.sel(representation=method, base_model=group.index.values))
+            marked: dict[str, Any] = {"marker": "o", "markersize": 4, "linestyle": line}
+            style.curve(axes, group[varied], *band, linewidth=2, color=look.colour, **marked)
     ticks = sorted({int(value) for group in groups for value in group[varied]})
     if varied == "width":
         axes.set_xscale("log")
@@ -130,16 +133,10 @@ def _over_inner_steps(axes: Axes, results: xr.Dataset, group: Any, varied: str) 
     for base_model, value in zip(group.index, values, strict=True):
         of_model = results.sel(base_model=base_model)
         known = of_model["accuracy_over_inner_steps"].notnull().values
-        ends = (of_model[f"accuracy_over_inner_steps{end}"].values[known] for end in ("", "_low", "_high"))
-        mean, low, high = ends
-        steps = results["inner_step"].values[known]
-        axes.plot(steps, mean, markersize=4, linewidth=1.8, label=value, **looks[value])
-        axes.fill_between(steps, low, high, color=looks[value]["color"], alpha=0.1, linewidth=0)
-    shown = results["inner_step"].values
-    if shown[-1] > 0:
-        axes.set_xscale("symlog", linthresh=float(shown[shown > 0][0]))
-    axes.set_xticks(shown, [f"{step:,}" for step in shown])
-    axes.xaxis.set_minor_locator(NullLocator())
+        band = (values[known] for values in style.ends(of_model, "accuracy_over_inner_steps"))
+        marked: dict[str, Any] = {"markersize": 4, "linewidth": 1.8, "label": value, **looks[value]}
+        style.curve(axes, results["inner_step"].values[known], *band, alpha=0.1, **marked)
+    style.steps_axis(axes, results["inner_step"].values)
     axes.set_xlabel("inner steps")
     title = {"depth": "hidden layers", "width": "units a layer", "activation": "activation"}[varied]
     axes.legend(title=title, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -147,16 +144,13 @@ def _over_inner_steps(axes: Axes, results: xr.Dataset, group: Any, varied: str) 
 
 
 def _ends(results: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and ends of the interval with the most labelled examples."""
-    final = results.sel(shots=results["shots"].max())
-    mean, low, high = (final[f"accuracy{end}"].values for end in ("", "_low", "_high"))
-    return mean, low, high
+    """Return the mean and both ends of the interval at the most labelled examples."""
+    return style.ends(results.sel(shots=results["shots"].max()))
 
 
 def _share_heights(panels: list[Axes], results: xr.Dataset) -> None:
-    """One range of accuracies for all panels that have it upright."""
-    names = ("accuracy_high", "accuracy_over_inner_steps_high")
-    highest = max(float(results[name].max()) for name in names)
+    """Give all panels whose accuracies run upwards the same range."""
+    highest = max(float(results[f"{name}_high"].max()) for name in ("accuracy", "accuracy_over_inner_steps"))
     for axes in panels:
         axes.set_ylim(0, min(1.0, 1.05 * highest))
         style.percent_axis(axes)

@@ -11,46 +11,33 @@ from jaxtyping import Array, Float, Int
 from metaplastic.datasets.arrays import grey_pixels, unit_range
 from metaplastic.datasets.schema import TEST, TRAIN
 from metaplastic.io.errors import InputError
-from metaplastic.meta_train.tasks import spec as config
 from metaplastic.meta_train.tasks.images import Images
 from metaplastic.meta_train.tasks.source import Source
-from metaplastic.meta_train.tasks.spec import Tasks
+from metaplastic.meta_train.tasks.spec import Tasks, TaskSource
 
 
-def task_sources(tasks: Tasks, datasets: Mapping[str, xr.Dataset]) -> dict[str, Source]:
-    """Every source of `tasks`, made of the training parts of `datasets`.
-
-    Raises:
-        InputError: as for `image_pool`.
-    """
-    return {name: _source(spec, tasks, datasets, held_out=False) for name, spec in tasks.sources.items()}
-
-
-def held_out_sources(
-    sources: Mapping[str, config.TaskSource], tasks: Tasks, datasets: Mapping[str, xr.Dataset]
+def task_sources(
+    sources: Mapping[str, TaskSource], tasks: Tasks, datasets: Mapping[str, xr.Dataset], *, held_out: bool = False
 ) -> dict[str, Source]:
-    """Those of `sources` that show a dataset, made of its held-out part.
+    """Build sources from the training part of `datasets`, or those that show a dataset from its held-out part.
 
     Raises:
         InputError: as for `image_pool`.
     """
-    return {
-        name: _source(spec, tasks, datasets, held_out=True)
-        for name, spec in sources.items()
-        if isinstance(spec, config.Images | config.Projections)
-    }
 
+    def built(spec: TaskSource) -> Source:
+        def pool() -> Images:
+            return image_pool(datasets[str(spec.dataset)], tasks, held_out=held_out)
 
-def _source(spec: config.TaskSource, tasks: Tasks, datasets: Mapping[str, xr.Dataset], *, held_out: bool) -> Source:
-    # Imported by name, and declared to the workflow's fingerprints as a root of its own.
-    module = import_module(spec.module)
-    name = getattr(spec, "dataset", "")
-    source: Source = module.build(spec, lambda: image_pool(datasets[name], tasks, held_out=held_out))
-    return source
+        # Imported by name; the workflow's fingerprints take the module as a root of its own.
+        source: Source = import_module(spec.module).build(spec, pool)
+        return source
+
+    return {name: built(spec) for name, spec in sources.items() if spec.dataset or not held_out}
 
 
 def image_pool(dataset: xr.Dataset, tasks: Tasks, *, held_out: bool) -> Images:
-    """Images of the training split, or held-out ones: of the test split and, of letters, of held-out characters.
+    """Return images of the training split, or held-out ones: the test split and, of letters, held-out characters.
 
     Raises:
         InputError: the images are smaller than twice the tasks' side, or have fewer classes than a task.
@@ -72,10 +59,10 @@ def image_pool(dataset: xr.Dataset, tasks: Tasks, *, held_out: bool) -> Images:
 
 
 def small_images(dataset: xr.Dataset, side: int) -> tuple[Float[Array, "example input"], Int[Array, " example"]]:
-    """All images of a dataset as grey `side` x `side` rows in [0, 1], and their labels.
+    """Return all images of a dataset as grey `side` x `side` rows in [0, 1], and their labels.
 
     Raises:
-        InputError: the dataset has no images, or smaller ones.
+        InputError: the dataset has no images, or its images are smaller.
     """
     name = dataset.attrs["name"]
     if dataset.attrs["modality"] != "image":

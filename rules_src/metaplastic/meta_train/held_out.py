@@ -1,4 +1,4 @@
-"""Accuracy on fixed probes, of training tasks and of data never trained on; a run itself chooses nothing by it."""
+"""Accuracy on fixed probes, both of training tasks and of data never trained on; the run itself does not use it."""
 
 import math
 from typing import NamedTuple
@@ -6,22 +6,18 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import xarray as xr
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from metaplastic.io.errors import InputError
-from metaplastic.meta_train.data import small_images
-from metaplastic.meta_train.estimators.truncated_backprop import unroll
 from metaplastic.meta_train.objective import normalised_targets, ridge_readout, with_ones
-from metaplastic.meta_train.spec import MetaTrain
 from metaplastic.meta_train.tasks.mixture import every_class, random_classes, show
 from metaplastic.meta_train.tasks.source import Source
-from metaplastic.meta_train.window import fresh_base_model
-from metaplastic.network import BaseModel
+from metaplastic.meta_train.window import Group, unroll
+from metaplastic.network import BaseModel, initial_base_model
 from metaplastic.update_rules.base import UpdateRule
 
 SCORED = 50
-"""Examples a class on which a readout is scored."""
+"""Examples per class on which a readout is scored."""
 
 
 class Probe(NamedTuple):
@@ -35,32 +31,38 @@ class Probe(NamedTuple):
     score_y: Int[Array, "task score"]
 
 
-def source_probe(key: PRNGKeyArray, source: Source, spec: MetaTrain) -> Probe:
-    """Tasks like those of meta-training, made of `source`."""
-    shape, tasks = (spec.held_out.inner_steps, spec.batch), spec.tasks
-    fit, score = every_class(spec.labelled, tasks), every_class(SCORED, tasks)
+def source_probe(key: PRNGKeyArray, source: Source, group: Group, *, tasks: int, inner_steps: int) -> Probe:
+    """Draw tasks like those of a group in meta-training, all from `source`."""
+    shape, setting = (inner_steps, group.batch), group.setting
+    fit, score = every_class(group.labelled, setting), every_class(SCORED, setting)
 
     def sample(key: PRNGKeyArray) -> Probe:
         key_task, key_phi, key_classes, key_show = jax.random.split(key, 4)
-        unlabelled = random_classes(key_classes, math.prod(shape), tasks)
-        shown = show(key_show, key_task, source, jnp.concatenate([unlabelled, fit, score]), tasks)
+        unlabelled = random_classes(key_classes, math.prod(shape), setting)
+        shown = show(key_show, key_task, source, jnp.concatenate([unlabelled, fit, score]), setting)
         batches, fit_x, score_x = jnp.split(shown.inputs, [len(unlabelled), len(unlabelled) + len(fit)])
-        phi = fresh_base_model(key_phi, spec.base_models[0], spec.tasks.side)
+        phi = initial_base_model(key_phi, group.widths, group.activation)
         return Probe(phi, batches.reshape(*shape, -1), fit_x, fit, score_x, score)
 
-    return eqx.filter_jit(eqx.filter_vmap(sample))(jax.random.split(key, spec.held_out.tasks))
+    return eqx.filter_jit(eqx.filter_vmap(sample))(jax.random.split(key, tasks))
 
 
 def dataset_probe(
-    key: PRNGKeyArray, inputs: Float[Array, "example input"], labels: Int[Array, " example"], spec: MetaTrain
+    key: PRNGKeyArray,
+    inputs: Float[Array, "example input"],
+    labels: Int[Array, " example"],
+    group: Group,
+    *,
+    tasks: int,
+    inner_steps: int,
 ) -> Probe:
-    """All classes of a dataset, its inputs permuted; labelled and scored examples do not overlap.
+    """Draw tasks of all classes of a dataset, its inputs permuted; labelled and scored examples do not overlap.
 
     Raises:
         InputError: a class has too few examples for both.
     """
     classes = int(labels.max()) + 1
-    needed, fewest = spec.labelled + SCORED, int(jnp.bincount(labels).min())
+    needed, fewest = group.labelled + SCORED, int(jnp.bincount(labels).min())
     if fewest < needed:
         raise InputError(f"held_out.datasets: a class has {fewest} examples; watching a dataset takes {needed} of each")
 
@@ -71,36 +73,20 @@ def dataset_probe(
         # Examples sorted by class and, within a class, in random order: row c of `by_class` holds those of class c.
         by_class = order[jnp.argsort(labels[order], stable=True)]
         starts = jnp.searchsorted(labels[by_class], jnp.arange(classes))
-        fit = by_class[(starts[:, None] + jnp.arange(spec.labelled)).reshape(-1)]
-        score = by_class[(starts[:, None] + spec.labelled + jnp.arange(SCORED)).reshape(-1)]
-        shape = (spec.held_out.inner_steps, spec.batch)
-        return Probe(
-            fresh_base_model(key_phi, spec.base_models[0], spec.tasks.side),
-            x[jax.random.randint(key_batches, shape, 0, len(x))],
-            x[fit],
-            labels[fit],
-            x[score],
-            labels[score],
-        )
+        fit = by_class[(starts[:, None] + jnp.arange(group.labelled)).reshape(-1)]
+        score = by_class[(starts[:, None] + group.labelled + jnp.arange(SCORED)).reshape(-1)]
+        phi = initial_base_model(key_phi, group.widths, group.activation)
+        unlabelled = x[jax.random.randint(key_batches, (inner_steps, group.batch), 0, len(x))]
+        return Probe(phi, unlabelled, x[fit], labels[fit], x[score], labels[score])
 
-    # The dataset is an argument and no constant of the program, which may be much larger than the sample.
+    # The dataset is an argument, not a constant of the program: it may be much larger than the sample.
     sampled = eqx.filter_vmap(sample, in_axes=(0, None, None))
-    return eqx.filter_jit(sampled)(jax.random.split(key, spec.held_out.tasks), inputs, labels)
-
-
-def watched(key: PRNGKeyArray, dataset: xr.Dataset, spec: MetaTrain) -> tuple[Probe, int]:
-    """The probe of an image dataset at the side of the run's tasks, and its number of classes.
-
-    Raises:
-        InputError: as for `small_images` and `dataset_probe`.
-    """
-    inputs, labels = small_images(dataset, spec.tasks.side)
-    return dataset_probe(key, inputs, labels, spec), len(dataset.attrs["class_names"])
+    return eqx.filter_jit(sampled)(jax.random.split(key, tasks), inputs, labels)
 
 
 @eqx.filter_jit
 def held_out_accuracy(rule: UpdateRule, probe: Probe, *, classes: int, ridge: float) -> Float[Array, " task"]:
-    """Accuracy of a ridge readout on features after the probe's inner steps, a share of 1 for each task."""
+    """Return the accuracy of a ridge readout of features after the probe's inner steps, from 0 to 1 for each task."""
 
     def accuracy(probe: Probe) -> Float[Array, ""]:
         phi = unroll(rule, probe.phi, probe.unlabelled)

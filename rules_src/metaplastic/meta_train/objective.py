@@ -1,4 +1,4 @@
-"""How good features are: a ridge readout fitted on one batch and scored on another (Metz et al. 2019, Eq. 2)."""
+"""Meta-objective: a ridge readout of features, fitted on one batch and scored on another (Metz et al. 2019, Eq. 2)."""
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +8,9 @@ from jaxtyping import Array, Float
 def ridge_readout(
     features: Float[Array, "example feature"], targets: Float[Array, "example target"], *, ridge: float
 ) -> Float[Array, "feature_and_one target"]:
-    """Weights of a ridge regression of targets on features; the last row is the bias, which is not penalised.
+    """Return the weights of a ridge regression of targets on features; the last row is the bias, without a penalty.
 
-    A solve of the normal equations: any `ridge` > 0 keeps them positive definite, dead or repeated features included.
+    This solves the normal equations. Any `ridge` > 0 keeps them positive definite, even for dead or repeated features.
     """
     augmented = with_ones(features)
     penalty = jnp.full(augmented.shape[1], ridge).at[-1].set(0.0)
@@ -24,7 +24,7 @@ def with_ones(features: Float[Array, "example feature"]) -> Float[Array, "exampl
 
 
 def normalised_targets(targets: Float[Array, "example target"]) -> Float[Array, "example target"]:
-    """Subtract the mean of all entries; scale to a mean squared row norm of one."""
+    """Subtract the mean of all entries, then scale to a mean squared row norm of one."""
     centred = targets - targets.mean()
     return centred * jax.lax.rsqrt((centred**2).sum(1).mean())
 
@@ -37,10 +37,10 @@ def meta_objective(
     *,
     ridge: float = 0.1,
 ) -> Float[Array, ""]:
-    """Loss of a readout fitted on batch a and scored on batch b, with the released code's conventions.
+    """Return the loss of a readout fitted on batch a and scored on batch b, with the released code's conventions.
 
     Targets are normalised within each batch and predictions on b to unit row norm, so the squared error is a cosine
-    distance up to constants; the penalty on the readout's weights is part of the loss.
+    distance up to constants. The penalty on the readout's weights is part of the loss.
     """
     targets_a, targets_b = normalised_targets(targets_a), normalised_targets(targets_b)
     weights = ridge_readout(features_a, targets_a, ridge=ridge)

@@ -1,25 +1,33 @@
-"""Meta-training as a resumable run: what it leaves in its folder is a history of what it watched, and thetas."""
+"""Meta-training as a resumable run: its folder receives thetas and a history of what was measured."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import xarray as xr
 from jaxtyping import Float, PRNGKeyArray
 
 from metaplastic.config.base import canonical_json
 from metaplastic.io.errors import InputError
 from metaplastic.io.memory import check_memory, numbers
-from metaplastic.meta_train.allotment import of_shape, tasks_each, trained_sources
-from metaplastic.meta_train.data import held_out_sources, task_sources
-from metaplastic.meta_train.held_out import Probe, source_probe, watched
-from metaplastic.meta_train.outer import MetaState, Metrics, Progress, initial_state, meta_train
-from metaplastic.meta_train.spec import MetaTrain
-from metaplastic.meta_train.tasks.source import Source
+from metaplastic.meta_train.data import small_images, task_sources
+from metaplastic.meta_train.held_out import Probe, dataset_probe, source_probe
+from metaplastic.meta_train.outer import Hyperparameters, MetaState, Metrics, Progress, initial_state, meta_train
+from metaplastic.meta_train.spec import Adam, MetaTrain, TaskShape
+from metaplastic.meta_train.tasks import spec as config
+from metaplastic.meta_train.tasks.mixture import shares
+from metaplastic.meta_train.tasks.source import Jitter, Setting, Source, Variety
+from metaplastic.meta_train.window import Group, Totals, window_loss
+from metaplastic.network import initial_base_model, layer_widths
 from metaplastic.training.checkpoint import save_state, state_path
 from metaplastic.training.loop import Folder
-from metaplastic.update_rules.base import MetaTrainable
+from metaplastic.update_rules.base import MetaTrainable, UpdateRule
 from metaplastic.update_rules.theta import built_rule, first_keys, save_theta, trained_rule
 
 LONG_NAMES = {
@@ -37,16 +45,58 @@ LONG_NAMES = {
 }
 
 
-class MetaTraining:
-    """A `Run` of `meta_train`.
+def hyperparameters(spec: MetaTrain) -> Hyperparameters:
+    """Turn a section of the config into the plain numbers and functions of the algorithm."""
+    # Imported by name; the workflow's fingerprints take the module as a root of its own.
+    module, unroll = import_module(spec.gradient.module), spec.unroll
+    loss = partial(window_loss, ridge=spec.ridge, objective_every=unroll.objective_every)
+    return Hyperparameters(
+        groups=[group(spec, shape) for shape in spec.base_models],
+        totals=Totals(unroll.shortest, unroll.longest, unroll.longest_at_first, unroll.growth),
+        truncations=unroll.lengths,
+        microbatches=spec.microbatches,
+        estimator=module.build(spec.gradient, loss),
+        optimiser=adam(spec.optimiser, spec.meta_steps),
+        clip=spec.optimiser.clip,
+        average=spec.average,
+        fault_window=spec.faults.window,
+        ridge=spec.ridge,
+        precision=spec.precision,
+        meta_steps=spec.meta_steps,
+        dispatch=spec.held_out.every,
+        seed=spec.seed,
+    )
 
-    Args:
-        rule: the rule at its initial theta.
-        sources: what tasks are made of, by name.
-        spec: the run.
-        probes: held-out data and its number of classes, by name.
-        folder: where it lies; a state that ends the run is kept there.
-    """
+
+def group(spec: MetaTrain, shape: TaskShape) -> Group:
+    """Describe the parallel tasks of one base model."""
+    setting = task_setting(spec.tasks, spec.side_of(shape))
+    weights = {name: source.weight for name, source in spec.trained_sources.items()}
+    return Group(
+        widths=layer_widths(shape, setting.side**2),
+        activation=shape.activation,
+        setting=setting,
+        batch=spec.batch_of(shape),
+        labelled=spec.labelled,
+        shares=shares(weights, spec.tasks_each),
+    )
+
+
+def task_setting(tasks: config.Tasks, side: int) -> Setting:
+    """Describe what all sources of tasks have in common."""
+    jitter, variety = Jitter(**dict(tasks.jitter)), Variety(**dict(tasks.variety))
+    return Setting(side, tasks.classes, jitter, variety, tasks.coefficient_weight)
+
+
+def adam(spec: Adam, meta_steps: int) -> optax.GradientTransformation:
+    """Adam with clipping by global norm, linear warm-up and cosine decay to zero."""
+    warmup = min(spec.warmup, meta_steps // 2)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, spec.learning_rate, warmup, decay_steps=meta_steps)
+    return optax.chain(optax.clip_by_global_norm(spec.clip), optax.adam(schedule))
+
+
+class MetaTraining:
+    """A `Run` of `meta_train`, with its arguments; a state with too many faults is kept in `folder`."""
 
     unit = "meta-steps"
     growing: Mapping[str, str] = {"meta_step": "meta_step", "evaluation": "evaluation_step"}
@@ -60,24 +110,25 @@ class MetaTraining:
         folder: Folder,
     ) -> None:
         self.rule, self.sources, self.spec, self.probes, self.folder = rule, sources, spec, probes, folder
-        self.steps, self.dispatch = spec.meta_steps, spec.held_out.every
+        self.hyper = hyperparameters(spec)
+        self.steps, self.dispatch = self.hyper.meta_steps, self.hyper.dispatch
 
     def initial(self) -> MetaState:
-        """The state before the first meta-step."""
-        return initial_state(self.rule, self.spec)
+        """Return the state before the first meta-step."""
+        return initial_state(self.rule, self.hyper)
 
     def items(self, start: MetaState | None) -> Iterator[Progress]:
-        """`meta_train`; raises `InputError` where too many tasks have not been finite."""
-        for item in meta_train(self.rule, self.sources, self.spec, self.probes, start=start):
+        """Yield the items of `meta_train`; raise `InputError` where too many tasks have not been finite."""
+        for item in meta_train(self.rule, self.sources, self.hyper, self.probes, start=start):
             self._stop_if_faulty(item.state)
             yield item
 
     def step(self, state: MetaState) -> int:
-        """Updates of theta so far."""
+        """Return the updates of theta so far."""
         return int(state.meta_step)
 
     def history(self, item: Progress) -> xr.Dataset:
-        """Metrics of a dispatch's meta-steps, and the held-out accuracy after it."""
+        """Return the metrics of a dispatch's meta-steps, and the held-out accuracy after it."""
         done = self.step(item.state)
         metrics = {name: ("meta_step", np.asarray(getattr(item.metrics, name))) for name in Metrics._fields}
         mean, error = mean_and_standard_error(np.stack(list(item.held_out.values())))
@@ -95,7 +146,7 @@ class MetaTraining:
             attrs={
                 "inner_steps": self.spec.held_out.inner_steps,
                 "labelled_per_class": self.spec.labelled,
-                "side": of_shape(self.spec, self.spec.base_models[0]).tasks.side,
+                "side": self.hyper.groups[0].setting.side,
             },
         )
         for name, long_name in LONG_NAMES.items():
@@ -103,11 +154,11 @@ class MetaTraining:
         return history
 
     def snapshot(self, item: Progress, path: Path) -> None:
-        """The average of theta, as a theta file."""
+        """Write the average of theta as a theta file."""
         save_theta(item.state.average, path, spec=self.spec.rule.model_dump(mode="json"))
 
     def summary(self, item: Progress) -> str:
-        """The latest meta-loss and every held-out accuracy, as far as there are any."""
+        """Report the latest meta-loss, if there is one, and every held-out accuracy."""
         loss = item.metrics.meta_loss
         parts = [f"meta-loss {float(loss.mean()):.3f}"] if loss.size else []
         return ", ".join([*parts, *(f"{name} {values.mean():.1%}" for name, values in item.held_out.items())])
@@ -126,13 +177,13 @@ class MetaTraining:
 def meta_training(
     spec: MetaTrain, datasets: Mapping[str, xr.Dataset], start: Path | None, folder: Folder
 ) -> MetaTraining:
-    """The run that a section of the config describes.
+    """Build the run that a section of the config describes.
 
     Args:
         spec: the section.
-        datasets: those that it names, prepared.
+        datasets: the prepared datasets that it names.
         start: the theta file that its `start` names, if it names one.
-        folder: where the run lies.
+        folder: the run's folder.
 
     Raises:
         InputError: there is too little memory, or as for `task_sources`, `watched` and `first_rule`.
@@ -140,23 +191,29 @@ def meta_training(
     key_theta, key_probe = first_keys(spec.seed)
     rule = first_rule(spec, start, key_theta)
     _check_size(rule, spec)
-    sources = task_sources(spec.tasks, datasets)
-    training = {name: sources[name] for name in trained_sources(spec)}
-    probes = _probes(key_probe, sources, spec, datasets)
-    return MetaTraining(rule, training, spec, probes, folder)
+    sources = task_sources(spec.tasks.sources, spec.tasks, datasets)
+    held_out = task_sources(spec.trained_sources, spec.tasks, datasets, held_out=True)
+    shown = {**sources, **{f"held-out {name}": source for name, source in held_out.items()}}
+    like, of_probes = group(spec, spec.base_models[0]), _of_probes(spec)
+    probes = {
+        **{
+            name: (source_probe(key_probe, source, like, **of_probes), like.setting.classes)
+            for name, source in shown.items()
+        },
+        **{name: watched(key_probe, datasets[name], spec) for name in spec.held_out.datasets},
+    }
+    return MetaTraining(rule, {name: sources[name] for name in spec.trained_sources}, spec, probes, folder)
 
 
 def _check_size(rule: MetaTrainable, spec: MetaTrain) -> None:
-    labelled = spec.tasks.classes * spec.labelled
-    length = max(spec.unroll.truncations or [spec.unroll.truncation])
-    shapes = [of_shape(spec, shape) for shape in spec.base_models]
-    windows = [(tasks_each(spec), length * seen.batch + 2 * labelled, seen.tasks.side**2) for seen in shapes]
-    first = shapes[0]
-    probe = spec.held_out.tasks, spec.held_out.inner_steps * first.batch + labelled, first.tasks.side**2
+    hyper, labelled = hyperparameters(spec), spec.tasks.classes * spec.labelled
+    longest, first = max(hyper.truncations), hyper.groups[0]
+    windows = [(each.tasks, longest * each.batch + 2 * labelled, each.setting.side**2) for each in hyper.groups]
+    probe = spec.held_out.tasks, spec.held_out.inner_steps * first.batch + labelled, first.setting.side**2
     check_memory(
         "base_models, parallel_tasks, tasks.side, batch, labelled, held_out",
         {
-            "tasks and the optimiser": jax.eval_shape(lambda: initial_state(rule, spec)),
+            "tasks and the optimiser": jax.eval_shape(lambda: initial_state(rule, hyper)),
             "a meta-step's data": [numbers(*window) for window in windows],
             "a probe's": numbers(*probe),
         },
@@ -164,7 +221,7 @@ def _check_size(rule: MetaTrainable, spec: MetaTrain) -> None:
 
 
 def first_rule(spec: MetaTrain, start: Path | None, key: PRNGKeyArray) -> MetaTrainable:
-    """The rule at the theta that a run starts from.
+    """Return the rule at the theta that a run starts from.
 
     Raises:
         InputError: `start` is missing, is given though the spec names none, or holds a rule of another config.
@@ -179,20 +236,36 @@ def first_rule(spec: MetaTrain, start: Path | None, key: PRNGKeyArray) -> MetaTr
     return rule
 
 
-def _probes(
-    key: PRNGKeyArray, sources: Mapping[str, Source], spec: MetaTrain, datasets: Mapping[str, xr.Dataset]
-) -> dict[str, tuple[Probe, int]]:
-    """What is watched, and its number of classes: the sources, held-out parts of those trained on, other datasets."""
-    held_out = held_out_sources(trained_sources(spec), spec.tasks, datasets)
-    spec = of_shape(spec, spec.base_models[0])
-    shown = {**sources, **{f"held-out {name}": source for name, source in held_out.items()}}
-    probes = {name: (source_probe(key, source, spec), spec.tasks.classes) for name, source in shown.items()}
-    return probes | {name: watched(key, datasets[name], spec) for name in spec.held_out.datasets}
+def watched(key: PRNGKeyArray, dataset: xr.Dataset, spec: MetaTrain) -> tuple[Probe, int]:
+    """Return the probe of an image dataset at the side of the run's first base model, and its number of classes.
+
+    Raises:
+        InputError: as for `small_images` and `dataset_probe`.
+    """
+    like = group(spec, spec.base_models[0])
+    inputs, labels = small_images(dataset, like.setting.side)
+    return dataset_probe(key, inputs, labels, like, **_of_probes(spec)), len(dataset.attrs["class_names"])
+
+
+def _of_probes(spec: MetaTrain) -> dict[str, int]:
+    return {"tasks": spec.held_out.tasks, "inner_steps": spec.held_out.inner_steps}
+
+
+def inner_step_flops(rule: UpdateRule, spec: MetaTrain) -> float:
+    """Count the floating-point operations of an inner step of all parallel tasks, as XLA does before optimisation."""
+
+    def cost(group: Group) -> float:
+        phi = initial_base_model(jax.random.key(0), group.widths, group.activation)
+        step = jax.jit(lambda rule, phi, x: rule.update(phi, x))
+        counted: Any = step.lower(rule, phi, jnp.zeros((group.batch, group.widths[0]))).cost_analysis()
+        return float(counted["flops"])
+
+    return spec.tasks_each * sum(cost(group(spec, shape)) for shape in spec.base_models)
 
 
 def mean_and_standard_error(
     accuracy: Float[np.ndarray, "*dataset task"],
 ) -> tuple[Float[np.ndarray, "*dataset"], Float[np.ndarray, "*dataset"]]:
-    """Over a probe's tasks; the error of one task alone is zero."""
+    """Return both over a probe's tasks; the error of a single task is zero."""
     tasks = accuracy.shape[-1]
     return accuracy.mean(-1), accuracy.std(-1, ddof=1 if tasks > 1 else 0) * tasks**-0.5

@@ -1,4 +1,4 @@
-"""Config of a meta-training run: the rule, its task distribution, the outer loop."""
+"""Config of a meta-training run: the rule, the task distribution and the outer loop."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -16,37 +16,41 @@ from metaplastic.config.base import (
     Section,
     Seed,
 )
-from metaplastic.meta_train.tasks.spec import Tasks
+from metaplastic.meta_train.tasks.spec import Tasks, TaskSource
 from metaplastic.training.spec import Keep
 from metaplastic.update_rules.spec import BaseModel, Learned, Polynomial, Precision, Published
 
 
 class Unroll(Section):
-    """Truncated unrolls: each task is carried `truncation` inner steps a meta-step, until its own total is reached."""
+    """Truncated unrolls: each meta-step continues each task for `truncation` inner steps, until the task's total."""
 
     truncation: PositiveInt = 10
-    """Inner steps that a meta-gradient sees."""
+    """Inner steps per meta-gradient."""
     truncations: list[PositiveInt] = []
-    """Lengths that every dispatch draws its own truncation from, in place of the one above; each is compiled once."""
+    """Lengths from which every dispatch draws its truncation, in place of `truncation`; each is compiled once."""
     objective_every: PositiveInt | None = None
-    """Inner steps between meta-objectives, averaged over the window; by default there is one, at its end."""
+    """Inner steps between meta-objectives, which are averaged over the window; by default only one, at its end."""
     shortest: PositiveInt = 20
     """Smallest total of inner steps before a task restarts."""
     longest: PositiveInt = 200
     """Largest total; totals are drawn log-uniformly."""
     longest_at_first: PositiveInt | None = None
-    """Largest total at the first meta-step, from which it grows geometrically; by default it is always `longest`."""
+    """Largest total at the first meta-step, from where it grows geometrically; by default it is always `longest`."""
     growth: PositiveInt = 1000
     """Meta-steps until a growing largest total has become `longest`."""
 
+    @property
+    def lengths(self) -> list[int]:
+        """All truncations that may be drawn."""
+        return self.truncations or [self.truncation]
+
     @model_validator(mode="after")
     def _ordered(self) -> "Unroll":
-        lengths = [*self.truncations] or [self.truncation]
-        if not max(lengths) <= self.shortest <= self.longest:
+        if not max(self.lengths) <= self.shortest <= self.longest:
             raise ValueError("truncation <= shortest <= longest has to hold")
         if self.longest_at_first and not self.shortest <= self.longest_at_first < self.longest:
             raise ValueError("shortest <= longest_at_first < longest has to hold")
-        for length in lengths:
+        for length in self.lengths:
             if self.objective_every and length % self.objective_every:
                 raise ValueError(f"objective_every: {self.objective_every} does not divide a truncation of {length}")
         return self
@@ -60,15 +64,17 @@ class Estimator(Kind):
 
 
 class TruncatedBackprop(Estimator):
-    """Backpropagation through each window; what was before it counts as constant."""
+    """Backpropagation through each window; everything before it counts as constant."""
 
     kind: Literal["truncated-backprop"]
     rematerialise: bool = True
-    """Whether the backward pass computes each inner step anew, which takes time, or keeps it, which takes memory."""
+    """Whether the backward pass repeats each inner step, which takes time, or stores it, which takes memory."""
 
 
 class Evolution(Estimator):
-    """What evolution strategies share: antithetic Gaussian perturbations of theta, one pair a task."""
+    """Evolution strategies: antithetic Gaussian perturbations of theta, one pair per task."""
+
+    module: ClassVar[str] = "metaplastic.meta_train.estimators.evolution"
 
     sigma: PositiveFloat = 0.01
     """Standard deviation of the perturbations."""
@@ -77,14 +83,14 @@ class Evolution(Estimator):
 class Pes(Evolution):
     """Persistent evolution strategies (Vicol et al. 2021): a new perturbation every window, summed over the unroll."""
 
-    module: ClassVar[str] = "metaplastic.meta_train.estimators.evolution"
+    module: ClassVar[str] = Evolution.module
     kind: Literal["pes"]
 
 
 class Nres(Evolution):
     """Noise-reuse evolution strategies (Li et al. 2023): one perturbation for a task's whole unroll."""
 
-    module: ClassVar[str] = "metaplastic.meta_train.estimators.evolution"
+    module: ClassVar[str] = Evolution.module
     kind: Literal["nres"]
 
 
@@ -100,40 +106,40 @@ class Adam(Section):
 
 
 class HeldOut(Section):
-    """Accuracy watched while meta-training; the run itself chooses nothing by it."""
+    """Accuracy measured while meta-training; it does not influence the run."""
 
     every: PositiveInt = 25
     """Meta-steps between measurements."""
     inner_steps: PositiveInt = 100
-    """Inner steps from a fresh base model before it is scored."""
+    """Inner steps of a fresh base model before it is scored."""
     tasks: PositiveInt = 8
-    """Base models averaged for each dataset."""
+    """Base models averaged per dataset."""
     datasets: Annotated[list[Name], Distinct] = []
-    """Further image datasets, resized to the tasks' side, that are watched besides the tasks' own sources."""
+    """Image datasets, resized to the tasks' side, on which accuracy is measured besides the tasks' own sources."""
     kinds: Annotated[list[Name], Distinct] = []
-    """Keys of `tasks.sources` that are only watched, never trained on."""
+    """Keys of `tasks.sources` on which accuracy is only measured, never trained."""
 
 
 class Faults(Section):
-    """When tasks that turn out non-finite end a run; such a task is left out, replaced and counted in any case."""
+    """When tasks that are not finite end a run; every such task is left out, replaced and counted."""
 
     share: PositiveFraction = 0.1
-    """Largest share of tasks, averaged over about `window` meta-steps."""
+    """Largest share of such tasks, averaged over about `window` meta-steps."""
     window: PositiveInt = 50
-    """Meta-steps after which a fault counts e times less."""
+    """Meta-steps after which such a task counts e times less."""
 
 
 class TaskShape(BaseModel):
-    """A network that the rule is to learn for, and what it learns from where that is not as in all the run."""
+    """A network that the rule learns to train, with settings of its own tasks where these differ from the run's."""
 
     side: PositiveInt | None = None
-    """Height and width of the images that its tasks show, at most `tasks.side`, which is the default."""
+    """Height and width of the images that its tasks show; at most `tasks.side`, which is the default."""
     batch: PositiveInt | None = None
-    """Unlabelled examples an inner step, in place of the run's `batch`."""
+    """Unlabelled examples per inner step, in place of the run's `batch`."""
 
 
 EXECUTION = ("keep", "processes")
-"""Keys of a run on which no result of it depends."""
+"""Keys of a run that do not affect its results."""
 
 
 class MetaTrain(Section):
@@ -143,37 +149,37 @@ class MetaTrain(Section):
     start: Name | None = None
     """Rule in `data/pretrained`, of equal config, whose theta the run starts from; by default it is drawn at random."""
     base_models: Annotated[list[TaskShape], Field(min_length=1)]
-    """Shapes of network that the rule is to learn for; each has as many tasks, and the first one is watched."""
+    """Networks that the rule learns to train, with equally many tasks each; accuracy is measured with the first one."""
     tasks: Tasks = Tasks()
     parallel_tasks: PositiveInt = 8
-    """Tasks that share each meta-step."""
+    """Tasks per meta-step."""
     microbatches: PositiveInt = 1
-    """Parts that these are done in, one after another, where memory is short."""
+    """Parts into which they are divided, one done after another, where memory is short."""
     batch: PositiveInt = 16
-    """Unlabelled examples an inner step."""
+    """Unlabelled examples per inner step."""
     labelled: PositiveInt = 10
-    """Labelled examples a class in each of the meta-objective's two batches."""
+    """Labelled examples per class in each of the meta-objective's two batches."""
     ridge: PositiveFloat = 0.1
     """Penalty of the meta-objective's ridge readout."""
     unroll: Unroll = Unroll()
     gradient: Estimator = TruncatedBackprop(kind="truncated-backprop")
     """How the meta-gradient is estimated."""
     precision: Precision = "float32"
-    """Of the rule's update network while it is meta-trained; all else, and what is watched, is in float32."""
+    """Precision of the rule's update network in meta-training; all else, measurements included, is in float32."""
     optimiser: Adam = Adam()
     average: Decay = 0.0
-    """Decay a meta-step of the moving average of theta that is watched and saved; 0 averages nothing."""
+    """Decay per meta-step of the moving average of theta that is measured and saved; 0 turns averaging off."""
     meta_steps: PositiveInt
     """Updates of theta."""
     faults: Faults = Faults()
     held_out: HeldOut = HeldOut()
     keep: Keep = Keep()
     processes: PositiveInt = 1
-    """Processes that share out the tasks, each with devices of its own; under Slurm the tasks of one job."""
+    """Processes that share the tasks, each with its own devices; under Slurm they are the tasks of one job."""
     seed: Seed = 0
     """Seed of everything random: theta, tasks, data, probes."""
     seeds: PositiveInt = 1
-    """Runs that differ in nothing but the seed, from `seed` up: jobs side by side, and a level of every interval."""
+    """Runs that differ only in the seed, counted up from `seed`: parallel jobs, and a level of every interval."""
 
     @property
     def tasks_each(self) -> int:
@@ -181,27 +187,31 @@ class MetaTrain(Section):
         return self.parallel_tasks // len(self.base_models)
 
     @property
+    def trained_sources(self) -> dict[str, TaskSource]:
+        """The sources of `tasks` that are not held out."""
+        return {name: source for name, source in self.tasks.sources.items() if name not in self.held_out.kinds}
+
+    @property
     def longest_window(self) -> int:
         """Inner steps of the longest window."""
-        return max(self.unroll.truncations or [self.unroll.truncation])
+        return max(self.unroll.lengths)
 
     @property
     def datasets(self) -> list[str]:
-        """Names of all datasets that the run reads."""
-        shown = {source.shows for source in self.tasks.sources.values() if source.shows}
-        return sorted({*shown, *self.held_out.datasets})
+        """Names of all datasets that the run reads, sorted."""
+        shown = {source.dataset for source in self.tasks.sources.values() if source.dataset}
+        return sorted(shown | {*self.held_out.datasets})
 
     @property
     def snapshot_steps(self) -> list[int]:
         """Meta-steps after which the run keeps its theta for good."""
         if not self.keep.snapshots:
             return []
-        apart = self.held_out.every * self.keep.snapshots
-        return sorted({*range(0, self.meta_steps, apart), self.meta_steps})
+        return sorted({*range(0, self.meta_steps, self.held_out.every * self.keep.snapshots), self.meta_steps})
 
     @property
     def modules(self) -> list[str]:
-        """Modules that it imports by name: its rule's, its estimator's and its sources'."""
+        """Dotted names of the modules that a run imports by name: its rule's, its estimator's and its sources'."""
         sources = dict.fromkeys(source.module for source in self.tasks.sources.values())
         return [self.rule.module, self.gradient.module, *sources]
 
@@ -228,7 +238,7 @@ class MetaTrain(Section):
                 f"processes: {self.processes} cannot share out {each // self.microbatches} tasks of a base model "
                 "that are done at once"
             )
-        trained = len(self.tasks.sources.keys() - self.held_out.kinds)
+        trained = len(self.trained_sources)
         if not trained:
             raise ValueError("held_out.kinds: no source is left to train on; list fewer")
         if trained > each:

@@ -1,24 +1,61 @@
-"""Tasks in progress: each is carried a window of inner steps at a time until its own total, then replaced."""
+"""Windows of the inner loop: tasks in progress, what they see in a window, and their loss over it.
 
-from typing import Any, NamedTuple
+A task sees one window of inner steps (the truncation) at a time until it reaches its own total; then it is replaced.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from metaplastic.meta_train.allotment import of_shape, tasks_each
-from metaplastic.meta_train.spec import MetaTrain, TaskShape, Unroll
-from metaplastic.network import BaseModel, initial_base_model, layer_widths
-from metaplastic.update_rules import spec as config
+from metaplastic.meta_train.objective import meta_objective
+from metaplastic.meta_train.tasks.mixture import every_class, random_classes, regression_targets, show
+from metaplastic.meta_train.tasks.source import Setting, Source
+from metaplastic.network import BaseModel, initial_base_model
 from metaplastic.update_rules.base import UpdateRule
+
+
+class Totals(NamedTuple):
+    """Bounds of the inner steps after which a task is replaced."""
+
+    shortest: int
+    longest: int
+    longest_at_first: int | None = None
+    """Upper bound at the first meta-step, if it grows."""
+    growth: int = 1000
+    """Meta-steps until it has become `longest`."""
+
+
+class Group(NamedTuple):
+    """What the parallel tasks of one base model have in common."""
+
+    widths: list[int]
+    """Units of the input and of every layer above it."""
+    activation: str
+    setting: Setting
+    batch: int
+    """Unlabelled examples per inner step."""
+    labelled: int
+    """Labelled examples per class in each of the meta-objective's two batches."""
+    shares: Mapping[str, int]
+    """Parallel tasks from each source."""
+
+    @property
+    def tasks(self) -> int:
+        """Number of parallel tasks."""
+        return sum(self.shares.values())
 
 
 class TaskState(NamedTuple):
     """One task and the base model that is learning it."""
 
     task: PRNGKeyArray
-    """What everything that stays the same within the task is drawn from."""
+    """Key from which everything that stays the same within the task is drawn."""
     phi: BaseModel
     age: Int[Array, ""]
     """Inner steps done."""
@@ -26,87 +63,131 @@ class TaskState(NamedTuple):
     """Inner steps after which the task is replaced."""
 
 
-def fresh_base_model(key: PRNGKeyArray, shape: config.BaseModel, side: int) -> BaseModel:
-    """A randomly initialised base model for `side` x `side` inputs."""
-    return initial_base_model(key, layer_widths(shape, side**2), shape.activation)
+class Window(NamedTuple):
+    """Data that a batch of tasks sees in one window."""
+
+    unlabelled: Float[Array, "task step batch input"]
+    images: Float[Array, "task 2 example input"]
+    """Labelled examples for fitting and for scoring the readout."""
+    targets: Float[Array, "task 2 example target"]
 
 
-def new_task(key: PRNGKeyArray, shape: config.BaseModel, spec: MetaTrain) -> TaskState:
-    """A fresh task with a randomly initialised base model of that shape."""
+WindowLoss = Callable[[UpdateRule, BaseModel, Window], tuple[Float[Array, ""], BaseModel]]
+"""Returns one task's loss over a window, and its base model at the window's end."""
+
+
+def new_task(key: PRNGKeyArray, group: Group, totals: Totals) -> TaskState:
+    """Draw a fresh task with a randomly initialised base model."""
     key_task, key_phi, key_total = jax.random.split(key, 3)
     return TaskState(
         task=key_task,
-        phi=fresh_base_model(key_phi, shape, spec.tasks.side),
+        phi=initial_base_model(key_phi, group.widths, group.activation),
         age=jnp.zeros((), jnp.int32),
-        total=sample_total(key_total, spec.unroll),
+        total=sample_total(key_total, totals),
     )
 
 
-def inner_step_flops(rule: UpdateRule, spec: MetaTrain) -> float:
-    """Floating-point operations of one inner step of all parallel tasks, by XLA's count before optimisation."""
-
-    def cost(shape: TaskShape) -> float:
-        seen = of_shape(spec, shape)
-        phi = fresh_base_model(jax.random.key(0), shape, seen.tasks.side)
-        step = jax.jit(lambda rule, phi, x: rule.update(phi, x))
-        counted: Any = step.lower(rule, phi, jnp.zeros((seen.batch, seen.tasks.side**2))).cost_analysis()
-        return float(counted["flops"])
-
-    return tasks_each(spec) * sum(map(cost, spec.base_models))
-
-
-def sample_total(key: PRNGKeyArray, unroll: Unroll) -> Int[Array, ""]:
-    """A total of inner steps, log-uniform between the shortest and the longest."""
-    low, high = jnp.log(unroll.shortest), jnp.log(unroll.longest)
+def sample_total(key: PRNGKeyArray, totals: Totals) -> Int[Array, ""]:
+    """Draw a total of inner steps, log-uniform between the shortest and the longest."""
+    low, high = jnp.log(totals.shortest), jnp.log(totals.longest)
     return jnp.round(jnp.exp(jax.random.uniform(key, minval=low, maxval=high))).astype(jnp.int32)
 
 
-def largest_total(meta_step: Int[Array, ""], unroll: Unroll) -> Float[Array, ""]:
-    """The upper end of totals at a meta-step: grown geometrically from `longest_at_first`, or always `longest`."""
-    first = unroll.longest_at_first or unroll.longest
-    progress = jnp.minimum(meta_step / unroll.growth, 1.0)
-    return first * (unroll.longest / first) ** progress
+def largest_total(meta_step: Int[Array, ""], totals: Totals) -> Float[Array, ""]:
+    """Return the upper bound at a meta-step: grown geometrically from `longest_at_first`, or always `longest`."""
+    first = totals.longest_at_first or totals.longest
+    progress = jnp.minimum(meta_step / totals.growth, 1.0)
+    return first * (totals.longest / first) ** progress
 
 
-def shortened(total: Int[Array, "*task"], longest: Float[Array, ""], unroll: Unroll) -> Int[Array, "*task"]:
-    """Totals log-uniform up to `unroll.longest`, made log-uniform up to `longest`."""
-    if unroll.longest_at_first is None:
+def shortened(total: Int[Array, "*task"], longest: Float[Array, ""], totals: Totals) -> Int[Array, "*task"]:
+    """Make totals that are log-uniform up to `totals.longest` log-uniform up to `longest`."""
+    if totals.longest_at_first is None:
         return total
-    share = jnp.log(total / unroll.shortest) / jnp.log(unroll.longest / unroll.shortest)
-    return jnp.round(unroll.shortest * (longest / unroll.shortest) ** share).astype(jnp.int32)
+    share = jnp.log(total / totals.shortest) / jnp.log(totals.longest / totals.shortest)
+    return jnp.round(totals.shortest * (longest / totals.shortest) ** share).astype(jnp.int32)
 
 
-def sample_truncation(spec: MetaTrain, meta_step: int) -> int:
-    """The truncation of the dispatch that starts after `meta_step` updates of theta; a resumed run draws it again."""
-    lengths = spec.unroll.truncations or [spec.unroll.truncation]
-    key = jax.random.fold_in(jax.random.key(spec.seed), meta_step)
-    return lengths[int(jax.random.randint(key, (), 0, len(lengths)))]
-
-
-def with_truncation(spec: MetaTrain, truncation: int) -> MetaTrain:
-    """The run with this truncation alone."""
-    unroll = spec.unroll.model_copy(update={"truncation": truncation, "truncations": []})
-    return spec.model_copy(update={"unroll": unroll})
-
-
-def staggered_tasks(key: PRNGKeyArray, shape: config.BaseModel, spec: MetaTrain) -> TaskState:
-    """A base model's share of fresh tasks, replaced at different times: their ages are offset at random."""
+def staggered_tasks(key: PRNGKeyArray, group: Group, totals: Totals) -> TaskState:
+    """Draw the tasks of a group, at random ages, so that they are replaced at different times."""
     key_task, key_age = jax.random.split(key)
-    states = eqx.filter_vmap(lambda k: new_task(k, shape, spec))(jax.random.split(key_task, tasks_each(spec)))
-    total = shortened(states.total, largest_total(jnp.zeros((), jnp.int32), spec.unroll), spec.unroll)
-    ages = jax.random.uniform(key_age, (tasks_each(spec),)) * total
+    states = eqx.filter_vmap(lambda k: new_task(k, group, totals))(jax.random.split(key_task, group.tasks))
+    total = shortened(states.total, largest_total(jnp.zeros((), jnp.int32), totals), totals)
+    ages = jax.random.uniform(key_age, (group.tasks,)) * total
     return states._replace(age=ages.astype(jnp.int32), total=total)
 
 
 def replace_finished(
-    key: PRNGKeyArray, states: TaskState, shape: config.BaseModel, spec: MetaTrain, longest: Float[Array, ""]
+    key: PRNGKeyArray, states: TaskState, group: Group, totals: Totals, longest: Float[Array, ""]
 ) -> TaskState:
     """Replace every task that has reached its total by a fresh one, whose own total is at most `longest`."""
-    fresh = eqx.filter_vmap(lambda k: new_task(k, shape, spec))(jax.random.split(key, tasks_each(spec)))
-    fresh = fresh._replace(total=shortened(fresh.total, longest, spec.unroll))
+    fresh = eqx.filter_vmap(lambda k: new_task(k, group, totals))(jax.random.split(key, group.tasks))
+    fresh = fresh._replace(total=shortened(fresh.total, longest, totals))
     finished = states.age >= states.total
 
     def choose(new: Array, old: Array) -> Array:
         return jnp.where(finished.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
 
     return jax.tree.map(choose, fresh, states)
+
+
+def sample_window(
+    key: PRNGKeyArray, states: TaskState, sources: Mapping[str, Source], group: Group, truncation: int
+) -> Window:
+    """Draw fresh data for every task of a group; neighbouring tasks are from one source."""
+    shape, setting = (truncation, group.batch), group.setting
+    labelled = jnp.tile(every_class(group.labelled, setting), 2)
+
+    def sample(source: Source, key: PRNGKeyArray, task: PRNGKeyArray) -> Window:
+        key_classes, key_show = jax.random.split(key)
+        unlabelled = random_classes(key_classes, math.prod(shape), setting)
+        shown = show(key_show, task, source, jnp.concatenate([unlabelled, labelled]), setting)
+        batches, images = jnp.split(shown.inputs, [len(unlabelled)])
+        targets = regression_targets(labelled, shown.coefficients[len(unlabelled) :], setting)
+        return Window(batches.reshape(*shape, -1), *(a.reshape(2, -1, a.shape[1]) for a in (images, targets)))
+
+    keys, first, windows = jax.random.split(key, group.tasks), 0, []
+    for name, count in group.shares.items():
+        slots = slice(first, first + count)
+        windows.append(jax.vmap(partial(sample, sources[name]))(keys[slots], states.task[slots]))
+        first += count
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *windows)
+
+
+def window_loss(*, ridge: float, objective_every: int | None = None, rematerialise: bool = True) -> WindowLoss:
+    """Take the meta-objective at the window's end, or its mean over every `objective_every`-th inner step."""
+
+    def objective(phi: BaseModel, window: Window) -> Float[Array, ""]:
+        # One pass over both batches, so that they share their batch-norm statistics.
+        features_a, features_b = jnp.split(phi.features(jnp.concatenate(list(window.images))), 2)
+        return meta_objective(features_a, window.targets[0], features_b, window.targets[1], ridge=ridge)
+
+    def loss(rule: UpdateRule, phi: BaseModel, window: Window) -> tuple[Float[Array, ""], BaseModel]:
+        def stretch(phi: BaseModel, batches: Array) -> tuple[BaseModel, Array]:
+            phi = unroll(rule, phi, batches, rematerialise=rematerialise)
+            return phi, objective(phi, window)
+
+        steps = len(window.unlabelled)
+        every = objective_every or steps
+        if every == steps:
+            phi, last = stretch(phi, window.unlabelled)
+            return last, phi
+        stretches = window.unlabelled.reshape(steps // every, every, *window.unlabelled.shape[1:])
+        phi, losses = jax.lax.scan(stretch, phi, stretches)
+        return losses.mean(), phi
+
+    return loss
+
+
+def unroll(
+    rule: UpdateRule, phi: BaseModel, batches: Float[Array, "step batch input"], *, rematerialise: bool = True
+) -> BaseModel:
+    """Apply the rule to one batch after another.
+
+    With `rematerialise`, backpropagation stores only the base models in between.
+    """
+
+    def inner_step(phi: BaseModel, x: Array) -> tuple[BaseModel, None]:
+        return rule.update(phi, x), None
+
+    return jax.lax.scan(jax.checkpoint(inner_step) if rematerialise else inner_step, phi, batches)[0]

@@ -344,3 +344,17 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("6 centre", "how-it-learns", "Classes come apart without labels", _comes_apart),
     Claim("6 right", "how-it-learns", "Of two moons few dimensions are used, of digits many", _dimensions),
 )
+
+
+def needs_of(experiment: str) -> tuple[str, ...]:
+    """Temporary."""
+    return {
+        "objective-mismatch": ("training curve",),
+        "permuted-inputs": ("permuted inputs", "meta-learned learner", "trained rule"),
+        "over-meta-training": ("snapshots", "images"),
+        "unseen-datasets": ("trained rule", "random initialisation", "images"),
+        "supervised": ("linear and mlp", "trained rule", "raw input"),
+        "unseen-modality": ("trained rule", "random initialisation", "text"),
+        "unseen-architectures": ("trained rule", "random initialisation", "several networks"),
+        "how-it-learns": ("trained rule", "several datasets", "principal components"),
+    }[experiment]

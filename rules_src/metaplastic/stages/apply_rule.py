@@ -2,9 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
-from operator import attrgetter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -36,52 +34,44 @@ def apply(
     dataset: Annotated[Path, Option(help="Store of the dataset.")],
     output: Annotated[Path, Option(help="Zarr store to write.")],
     theta: Annotated[
-        list[Path] | None,
-        Option(
-            help="Theta of a meta-trained or pretrained rule, or a run's folder of snapshots; one for each meta-seed."
-        ),
+        list[Path] | None, Option(help="Theta file or snapshots of a trained rule, one per meta-seed.")
     ] = None,
 ) -> None:
     """Train base models on the dataset's unlabelled training examples with the rule."""
-    section = parse_spec(Apply, spec)
-    network = parse_spec(BaseModel, base_model, "--base-model")
-    kind = parse_spec(Rule, rule, "--rule")
-    described, update_rules = _rules(kind, theta or [])
+    section, network = parse_spec(Apply, spec), parse_spec(BaseModel, base_model, "--base-model")
+    kind, thetas = parse_spec(Rule, rule, "--rule"), theta or []
+    described, update_rules = _rules(kind, thetas)
     if len(update_rules) > 1 and section.seeds_a_theta:
         section = section.model_copy(update={"seeds": section.seeds_a_theta})
     check_fit(described, network)
     stored = read_zarr(dataset)
     data = load_inputs(stored)
-    probe = np.flatnonzero(data.test)[: section.probe]
+    train, probe = np.flatnonzero(data.train), np.flatnonzero(data.test)[: section.probe]
     begin = time.monotonic()
     recordings = [
-        apply_rule(
-            update_rule,
-            data.inputs,
-            train=np.flatnonzero(data.train),
-            probe=probe,
-            base_model=network,
-            spec=section,
-        )
-        for update_rule in update_rules
+        apply_rule(each, data.inputs, train=train, probe=probe, base_model=network, spec=section)
+        for each in update_rules
     ]
     seconds = time.monotonic() - begin
-    meta_seeds = isinstance(kind, MetaTrained | Untrained)
-    features = _dataset(recordings, section, probe, data.inputs.shape[1], meta_seeds=meta_seeds)
-    # A run's first snapshot is the rule before meta-training.
-    untrained = isinstance(kind, Untrained) or (isinstance(kind, MetaTrained) and kind.meta_step == 0)
-    what = described.kind if untrained else kind.kind
+    meta_trained = isinstance(kind, MetaTrained)
+    several = meta_trained or isinstance(kind, Untrained)
+    features = _features(recordings, section, stored, probe, meta_seeds=several)
+    # The first snapshot of a run is the rule before meta-training.
+    untrained = isinstance(kind, Untrained) or (meta_trained and kind.meta_step == 0)
     shape = len(network.hidden), max(network.hidden, default=0), network.activation
+    what = described.kind if untrained else kind.kind
     identity = Identity(method, what, stored.attrs["name"], base_model_name, *shape)
-    if isinstance(kind, MetaTrained):
-        identity = identity._replace(run=kind.run, meta_step=_meta_step(kind, theta or []))
+    if meta_trained:
+        steps = kind.meta_step
+        steps = int(check_manifest(thetas[0])["spec"]["meta_steps"]) if steps is None else steps
+        identity = identity._replace(run=kind.run, meta_step=steps)
     specs = {"rule": json.loads(rule), "base_model": json.loads(base_model), "apply": json.loads(spec)}
     device = jax.devices()[0].device_kind
     write_features(features, output, identity=identity, spec=specs, code=code, seconds=seconds, device=device)
 
 
 def _rules(spec: Rule, thetas: Sequence[Path]) -> tuple[Initial, list[UpdateRule]]:
-    """What the rules are, and each of them."""
+    """Return the section that describes the rules, and one rule for each theta."""
     if isinstance(spec, Untrained):
         return spec.rule, untrained_rules(spec)
     if isinstance(spec, Initial):
@@ -97,11 +87,6 @@ def _rules(spec: Rule, thetas: Sequence[Path]) -> tuple[Initial, list[UpdateRule
     return described[0], list(rules)
 
 
-def _meta_step(spec: MetaTrained, thetas: Sequence[Path]) -> int:
-    """Updates of theta: those asked for, or all of the run."""
-    return int(check_manifest(thetas[0])["spec"]["meta_steps"]) if spec.meta_step is None else spec.meta_step
-
-
 def _snapshot(folder: Path, meta_step: int) -> Path:
     path = state_path(folder, meta_step)
     if not path.is_file():
@@ -110,36 +95,32 @@ def _snapshot(folder: Path, meta_step: int) -> Path:
     return path
 
 
-def _dataset(
-    recordings: list[list[Recording]], spec: Apply, probe: np.ndarray, inputs: int, *, meta_seeds: bool
+def _features(
+    recordings: list[list[Recording]], spec: Apply, dataset: xr.Dataset, probe: np.ndarray, *, meta_seeds: bool
 ) -> xr.Dataset:
-    """The recordings of each theta at each inner step, with an axis for thetas where `meta_seeds`."""
+    """Gather the recordings of each theta at each inner step, with an axis for thetas if `meta_seeds`."""
 
-    def stacked(part: Callable[[Recording], np.ndarray]) -> np.ndarray:
-        arrays = np.array([np.stack([part(recording) for recording in of_theta], 1) for of_theta in recordings])
-        return arrays if meta_seeds else arrays[0]
+    def gathered(arrays: list[list[np.ndarray]], *axes: str) -> tuple[list[str], np.ndarray]:
+        values, levels = np.array([np.stack(of_theta, 1) for of_theta in arrays]), ["meta_seed", "seed", "inner_step"]
+        if not meta_seeds:
+            values, levels = values[0], levels[1:]
+        # Of seeds that are trained one after another only the first keeps its weights and activations.
+        if values.shape[levels.index("seed")] < spec.seeds:
+            values = values.squeeze(levels.index("seed"))
+            levels.remove("seed")
+        return [*levels, *axes], values
 
-    weights = stacked(attrgetter("first_layer_weights"))
-    axes = (*(["meta_seed"] if meta_seeds else []), "seed", "inner_step")
-    of_first = weights.shape[len(axes) - 2] < spec.seeds
-    if of_first:
-        axes = tuple(axis for axis in axes if axis != "seed")
-
-    def kept(values: np.ndarray) -> np.ndarray:
-        return values.squeeze(len(axes) - 1) if of_first else values
-
+    _, features = gathered([[at.features for at in of_theta] for of_theta in recordings], "example", "feature")
+    axes, weights = gathered([[at.first_layer_weights for at in of_theta] for of_theta in recordings], "input", "unit")
+    permutations = np.asarray(input_permutations(seed_keys(spec.seeds), weights.shape[-2]))
     variables: dict[str, tuple[Sequence[str], np.ndarray]] = {
-        "first_layer_weights": ((*axes, "input", "unit"), kept(weights)),
-        "input_permutation": (("seed", "input"), np.asarray(input_permutations(seed_keys(spec.seeds), inputs))),
+        "first_layer_weights": (axes, weights),
+        "input_permutation": (("seed", "input"), permutations),
     }
-    for number in range(1, 1 + len(recordings[0][0].activations)):
-        layer = stacked(partial(_activation, number=number))
-        variables[f"activation_{number}"] = ((*axes, "probe", f"unit_{number}"), kept(layer))
-    return features_dataset(stacked(attrgetter("features")), spec.inner_steps, variables, {"probe": probe})
-
-
-def _activation(recording: Recording, *, number: int) -> np.ndarray:
-    return recording.activations[number - 1]
+    for layer in range(len(recordings[0][0].activations)):
+        activations = [[at.activations[layer] for at in of_theta] for of_theta in recordings]
+        variables[f"activation_{layer + 1}"] = gathered(activations, "probe", f"unit_{layer + 1}")
+    return features_dataset(features, spec.inner_steps, dataset, variables, {"probe": probe})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Stage: one figure, in as many formats as outputs are named."""
+"""Stage: draw one figure in every format that an output names."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,13 +14,13 @@ from metaplastic.stages.command import named_paths, run
 
 def draw_figure(
     input_: Annotated[
-        list[str], Option("--input", help="NAME=PATH of results that the figure takes under that name; repeatable.")
+        list[str], Option("--input", help="NAME=PATH: results for the argument NAME of the figure; repeatable.")
     ],
     figure: Annotated[str, Option(help="A module of `metaplastic.figures`.")],
     output: Annotated[list[Path], Option(help="File to write, `.svg` or `.png`; may be given several times.")],
 ) -> None:
     """Draw a figure from results."""
-    # Imported by name, and declared to the workflow's fingerprint as a root of its own: each figure redraws alone.
+    # The workflow gives this module to the fingerprint by name, so that each figure is redrawn alone.
     name = f"metaplastic.figures.{figure}"
     draw = getattr(import_module(name), "draw", None) if figure.isidentifier() and find_spec(name) else None
     if draw is None:

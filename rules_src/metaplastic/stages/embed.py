@@ -1,4 +1,4 @@
-"""Stage: features of a dataset that an embedding, no update rule, makes without its labels."""
+"""Stage: embed a dataset without its labels."""
 
 import json
 import time
@@ -23,19 +23,19 @@ from metaplastic.training.loop import Folder, spent
 def embed(
     method: Annotated[str, Option(help="Key of the embedding in the config.")],
     spec: Annotated[str, Option(help="The embedding's section of the config, as JSON.")],
-    seeds: Annotated[int, Option(min=1, help="Seeds, where the embedding is random.")],
+    seeds: Annotated[int, Option(min=1, help="Number of seeds, if the embedding is random.")],
     code: Annotated[str, Option(help="Fingerprint of the source code.")],
-    trained_by: Annotated[str, Option(help="Fingerprint of the part of it that a state depends on.")],
+    trained_by: Annotated[str, Option(help="Fingerprint of the source that saved states depend on.")],
     dataset: Annotated[Path, Option(help="Store of the dataset.")],
-    output: Annotated[Path, Option(help="Zarr store to write; `state` beside it is what a stopped training leaves.")],
+    output: Annotated[Path, Option(help="Zarr store to write; a stopped training leaves a folder `state` beside it.")],
 ) -> None:
     """Fit the embedding on the dataset's unlabelled training examples and embed all examples."""
     section = parse_spec(Embedding, spec)
-    # Imported by name, and declared to the rule's fingerprint as a root of its own: editing k-means embeds k-means.
+    # Imported by name and declared as a root of the rule's fingerprint, so that editing k-means reruns k-means alone.
     module: Any = import_module(section.module)
     stored, manifest = read_with_manifest(dataset)
     begin = time.monotonic()
-    # Only what was made by the same code from the same data for the same section is gone on from.
+    # A training resumes only from states of the same code, data and section.
     data = short_hash(manifest["content_sha256"], str(seeds), canonical_json(section, defaults=False))
     record = {"config": canonical_json(section), "code": trained_by, "data": data, **versions()}
     state = output.parent / "state" / output.stem / f"{trained_by}-{data}"
@@ -43,9 +43,8 @@ def embed(
     before = spent(folder)
     embedded = module.embed(unlabelled(load_inputs(stored)), section, seeds=seeds, folder=folder)
     seconds = before + time.monotonic() - begin
-
     history = {f"training_{name}": (("seed", "update"), values) for name, values in embedded.history.items()}
-    features = features_dataset(embedded.features, embedded.steps, history)
+    features = features_dataset(embedded.features, embedded.steps, stored, history)
     identity = Identity(method, section.kind, stored.attrs["name"])
     specs = {"embedding": json.loads(spec), "seeds": seeds}
     write_features(features, output, identity=identity, spec=specs, code=code, seconds=seconds)

@@ -8,16 +8,15 @@ import xarray as xr
 from typer import Option
 
 from metaplastic.config.base import parse_spec
-from metaplastic.datasets.arrays import load_inputs
 from metaplastic.embeddings.base import image_of, unlabelled
+from metaplastic.features import read_examples
 from metaplastic.few_shot.episode_accuracy import evaluate
 from metaplastic.few_shot.learners.meta_learning import recorded
-from metaplastic.few_shot.learners.spec import Learner, MetaLearned
+from metaplastic.few_shot.learners.spec import Learner
 from metaplastic.few_shot.readout_accuracy import scale
 from metaplastic.few_shot.spec import Episodes
-from metaplastic.io.storage import check_manifest, read_zarr, write_netcdf
+from metaplastic.io.storage import check_manifest, write_netcdf
 from metaplastic.stages.command import run
-from metaplastic.stages.stores import read_embedding
 
 
 def evaluate_episodes(
@@ -25,36 +24,32 @@ def evaluate_episodes(
     learner: Annotated[str, Option(help="The learner's section of the config, as JSON.")],
     spec: Annotated[str, Option(help="The section `episodes` of the config, as JSON.")],
     code: Annotated[str, Option(help="Fingerprint of the source code.")],
-    dataset: Annotated[Path, Option(help="Store of the dataset.")],
+    data: Annotated[Path, Option(help="Store of the features that the learner takes, or of the dataset.")],
     output: Annotated[Path, Option(help="netCDF file to write.")],
-    features: Annotated[Path | None, Option(help="Store of the features that the learner takes, if any.")] = None,
-    snapshots: Annotated[Path | None, Option(help="Folder of the trained learner, of one that is trained.")] = None,
+    snapshots: Annotated[Path | None, Option(help="Folder of the trained learner, if the learner is trained.")] = None,
 ) -> None:
-    """Have the learner label the queries of every episode; on features of several seeds, of each of them."""
+    """Have the learner label the queries of every episode, on each seed of the features."""
     section, episodes = parse_spec(Learner, learner), parse_spec(Episodes, spec)
     module: Any = import_module(section.module)
-    stored = read_zarr(dataset)
-    data = load_inputs(stored)
-    seen = unlabelled(data)
-    shown, attributes = [seen], dict[str, str | int]()
-    if features:
-        embedding = read_embedding(features, stored)
-        # At one scale whatever their units.
-        shown = [seen._replace(inputs=scale(values, data.train), image=None) for values in embedding.values]
-        attributes |= embedding.attributes
-    if isinstance(section, MetaLearned):
-        assert snapshots is not None  # noqa: S101 (the workflow's, not the user's)
+    examples = read_examples(data)
+    attributes: dict[str, str | int] = {**examples.embedding}
+    seeds = examples.seeds
+    if examples.embedding:
+        # Learners see features at one scale, whatever their units.
+        seeds = [inputs._replace(inputs=scale(inputs.inputs, inputs.train)) for inputs in seeds]
+    if snapshots:
         attributes |= check_manifest(snapshots)["of"]
         attributes["trained_on"] = attributes["dataset"]
-        able = recorded(module.initial, section, image_of(seen), snapshots, section.steps[-1])
-        accuracy = evaluate(able, seen.inputs, data, episodes)
+        image = image_of(unlabelled(seeds[0]))
+        learners = [recorded(module.initial, section, image, snapshots, section.steps[-1])]
     else:
-        of_seeds = [evaluate(module.fit(section, seen), seen.inputs, data, episodes) for seen in shown]
-        accuracy = xr.concat(of_seeds, "seed") if len(of_seeds) > 1 else of_seeds[0]
-    attributes |= {"dataset": stored.attrs["name"], "permuted": int("permuted" in stored.attrs)}
-    write_netcdf(
-        accuracy.assign_attrs({**attributes, "learner": name, "learner_kind": section.kind, "code": code}), output
-    )
+        learners = [module.fit(section, unlabelled(inputs)) for inputs in seeds]
+    pairs = zip(learners, seeds, strict=True)
+    of_seeds = [evaluate(fitted, inputs.inputs, inputs, episodes) for fitted, inputs in pairs]
+    accuracy = xr.concat(of_seeds, "seed") if len(of_seeds) > 1 else of_seeds[0]
+    attributes |= {"dataset": examples.dataset, "permuted": int(examples.permuted)}
+    attributes |= {"learner": name, "learner_kind": section.kind, "code": code}
+    write_netcdf(accuracy.assign_attrs(attributes), output)
 
 
 if __name__ == "__main__":

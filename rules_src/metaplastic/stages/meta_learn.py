@@ -17,9 +17,9 @@ from metaplastic.embeddings.base import image_of, unlabelled
 from metaplastic.few_shot.episodes import pool
 from metaplastic.few_shot.learners.meta_learning import MetaLearning
 from metaplastic.few_shot.learners.spec import Learner
+from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_with_manifest, write_manifest, write_whole, write_zarr
 from metaplastic.stages.command import run
-from metaplastic.stages.stores import check_same_dataset
 from metaplastic.training import history as run_history
 from metaplastic.training.checkpoint import versions
 from metaplastic.training.loop import HISTORY, SNAPSHOTS, Folder, spent
@@ -40,7 +40,8 @@ def learn(
     # Imported by name, and declared to the rule's fingerprint as a root of its own: editing MAML trains MAML.
     module: Any = import_module(section.module)
     (stored, made), (clusters, drawn) = read_with_manifest(dataset), read_with_manifest(partitions)
-    check_same_dataset(partitions, clusters, stored)
+    if clusters.attrs["dataset"] != stored.attrs["name"]:
+        raise InputError(f"{partitions}: of dataset {clusters.attrs['dataset']!r}, not {stored.attrs['name']!r}")
     seen = unlabelled(load_inputs(stored))
     labels = clusters["cluster"].values
     # Only what was made by the same code from the same data for the same section is gone on from.

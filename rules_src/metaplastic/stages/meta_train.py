@@ -1,4 +1,4 @@
-"""Stage: meta-train a rule on tasks of several sources, going on where an earlier attempt was stopped."""
+"""Stage: meta-train a rule on tasks of several sources; continue where an earlier attempt was stopped."""
 
 import json
 import shutil
@@ -11,9 +11,8 @@ from typer import Option
 
 from metaplastic.config.base import canonical_json, parse_spec, same_section, short_hash
 from metaplastic.io.storage import check_manifest, content_hash, read_zarr, write_manifest, write_whole, write_zarr
-from metaplastic.meta_train.run import meta_training
+from metaplastic.meta_train.run import inner_step_flops, meta_training
 from metaplastic.meta_train.spec import EXECUTION, MetaTrain
-from metaplastic.meta_train.window import inner_step_flops
 from metaplastic.stages.command import named_stores, run
 from metaplastic.training import history as run_history
 from metaplastic.training.checkpoint import versions
@@ -39,7 +38,7 @@ def train(
     devices: Annotated[int, Option(help="Devices that a CPU is divided into; no other device is.", min=1)] = 1,
     processes: Annotated[int, Option(help="Processes that share out the tasks, each with its own devices.", min=1)] = 1,
 ) -> None:
-    """Meta-train the rule of `spec`; write its theta, the thetas on the way and the history of the run."""
+    """Meta-train the rule of `spec`; write its theta, its snapshots and the history of the run."""
     if devices > 1:
         jax.config.update("jax_num_cpu_devices", devices)  # type: ignore[no-untyped-call]
     if not join() and processes > 1:
@@ -49,14 +48,14 @@ def train(
     stores = named_stores("--dataset", dataset or [])
     contents = [check_manifest(store)["content_sha256"] for store in stores.values()]
     data = short_hash(*contents, *([content_hash(start)] if start else []))
-    # Only what was made by the same code from the same data is gone on from.
+    # A run continues only from a state that the same code made from the same data.
     record = {"config": canonical_json(section, without=EXECUTION), "code": trained_by, "data": data, **versions()}
     folder = Folder(theta.parent / "state" / f"{trained_by}-{data}", record, partial(same_section, MetaTrain))
     datasets = {name: read_zarr(store) for name, store in stores.items()}
     with together():
         check_equal(record)
         training = meta_training(section, datasets, start, folder)
-    # Until the outputs are written, since they are made of what lies in the folder.
+    # The lock holds until the outputs are written, since they are made from the folder's content.
     with together(), locked(folder.path):
         for item in shown(resumed(training, folder, parse_spec(Keep, keep, "--keep")), training):
             state = item.state

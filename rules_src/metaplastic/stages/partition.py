@@ -1,4 +1,4 @@
-"""Stage: an embedding, or nothing but a dataset, to the partitions that pseudo-tasks take for classes."""
+"""Stage: partition a dataset, or features of it, into the classes of pseudo-tasks."""
 
 import json
 import sys
@@ -12,12 +12,11 @@ from tqdm import tqdm
 from typer import Option
 
 from metaplastic.config.base import parse_spec
-from metaplastic.datasets.arrays import load_inputs
+from metaplastic.features import read_examples
 from metaplastic.few_shot.partitions import number_of_partitions, partitions
 from metaplastic.few_shot.spec import Partition
-from metaplastic.io.storage import read_zarr, write_zarr
+from metaplastic.io.storage import write_zarr
 from metaplastic.stages.command import run
-from metaplastic.stages.stores import read_embedding
 
 ATTRIBUTES = {"long_name": "cluster of each example, -1 for none", "units": "1"}
 
@@ -26,24 +25,17 @@ def partition(
     name: Annotated[str, Option(help="Key of the partitions in the config.")],
     spec: Annotated[str, Option(help="Their section of the config, as JSON.")],
     code: Annotated[str, Option(help="Fingerprint of the source code.")],
-    dataset: Annotated[Path, Option(help="Store of the dataset.")],
+    data: Annotated[Path, Option(help="Store of the features, or of the dataset for kinds that need no features.")],
     output: Annotated[Path, Option(help="Zarr store to write.")],
-    features: Annotated[Path | None, Option(help="Store of the features, where the kind partitions them.")] = None,
 ) -> None:
-    """Partition the training examples of a dataset; say how many partitions there are so far."""
-    section = parse_spec(Partition, spec)
-    stored = read_zarr(dataset)
-    data = load_inputs(stored)
-    embedding = read_embedding(features, stored) if features else None
-    begin = time.monotonic()
-    values = embedding.values[0] if embedding else None
-    found = partitions(section, data.train, features=values, labels=data.labels, attributes=data.attributes)
-    shown = tqdm(
-        found, total=number_of_partitions(section, data.attributes), unit="partition", file=sys.stderr, mininterval=10
-    )
-    clusters = np.stack(list(shown))
-    attributes = {"dataset": stored.attrs["name"], "partition": name, "partition_kind": section.kind}
-    attributes |= embedding.attributes if embedding else {}
+    """Partition the training examples and report how many partitions are done."""
+    section, examples = parse_spec(Partition, spec), read_examples(data)
+    begin, first = time.monotonic(), examples.seeds[0]
+    features = first.inputs if section.needs_features else None
+    found = partitions(section, first.train, features=features, labels=first.labels, attributes=first.attributes)
+    total = number_of_partitions(section, first.attributes)
+    clusters = np.stack(list(tqdm(found, total=total, unit="partition", file=sys.stderr, mininterval=10)))
+    attributes = {"dataset": examples.dataset, "partition": name, "partition_kind": section.kind} | examples.embedding
     write_zarr(
         xr.Dataset({"cluster": (("partition", "example"), clusters, ATTRIBUTES)}, attrs=attributes),
         output,

@@ -1,4 +1,4 @@
-"""Stage: one dataset from its source into the schema that everything downstream reads."""
+"""Stage: bring one dataset from its source into the schema that everything downstream reads."""
 
 import json
 from importlib import import_module
@@ -6,14 +6,14 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated
 
+import xarray as xr
 from typer import Option
 
 from metaplastic.config.base import parse_spec
 from metaplastic.datasets.arrays import attributes_of_dataset
+from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.schema import check_examples, check_shots, permuted
-from metaplastic.datasets.sources.fetch import Fetch
 from metaplastic.datasets.spec import Dataset
-from metaplastic.few_shot.episodes import true_pool
 from metaplastic.few_shot.spec import Episodes
 from metaplastic.io.storage import write_zarr
 from metaplastic.stages.command import run
@@ -25,25 +25,30 @@ def prepare_dataset(
     code: Annotated[str, Option(help="Fingerprint of the source code.")],
     cache: Annotated[Path, Option(help="Folder for raw downloads.")],
     output: Annotated[Path, Option(help="Zarr store to write.")],
-    shots: Annotated[int, Option(help="Training examples that each class has to have.", min=0)] = 0,
-    examples: Annotated[int, Option(help="Training examples that there have to be.", min=0)] = 0,
-    episodes: Annotated[list[str] | None, Option(help="A section `episodes` that is to be drawn, as JSON.")] = None,
-    mirror: Annotated[Path | None, Option(help="Folder of raw files tried before the network.")] = None,
+    shots: Annotated[int, Option(help="Training examples that each class must have.", min=0)] = 0,
+    examples: Annotated[int, Option(help="Training examples that the dataset must have.", min=0)] = 0,
+    episodes: Annotated[list[str] | None, Option(help="A section `episodes` to draw later, as JSON.")] = None,
+    mirror: Annotated[Path | None, Option(help="Folder of raw files to try before the network.")] = None,
 ) -> None:
-    """Prepare the dataset that `spec` describes and write it to `output`, if it has enough for what is asked of it."""
+    """Prepare the dataset that `spec` describes and write it to `output`, if it has enough examples for the studies."""
     section = parse_spec(Dataset, spec)
-    # Imported by name, and declared to the rule's fingerprint as a root of its own: editing letters reruns letters.
-    module = import_module(section.module)
-    dataset = module.prepare(section, Fetch(cache, mirror)).assign_attrs(name=name)
+    # The rule's fingerprint names this module beside the stage, so that editing letters reruns letters alone.
+    dataset = import_module(section.module).prepare(section, Fetch(cache, mirror)).assign_attrs(name=name)
     dataset = dataset if section.permuted is None else permuted(dataset, section.permuted)
     check_shots(dataset, shots)
     check_examples(dataset, examples)
-    attributes = attributes_of_dataset(dataset)
     for text in episodes or []:
-        asked = parse_spec(Episodes, text, "--episodes")
-        for way, support in product(asked.ways, asked.shots):
-            true_pool(dataset["label"].values, attributes, dataset["split"].values, asked, way, support)
+        _check_episodes(dataset, parse_spec(Episodes, text, "--episodes"))
     write_zarr(dataset, output, spec=json.loads(spec), code=code)
+
+
+def _check_episodes(dataset: xr.Dataset, asked: Episodes) -> None:
+    # Only this check needs the sampler, and only of studies of few-shot learning.
+    from metaplastic.few_shot.episodes import true_pool
+
+    attributes = attributes_of_dataset(dataset)
+    for way, support in product(asked.ways, asked.shots):
+        true_pool(dataset["label"].values, attributes, dataset["split"].values, asked, way, support)
 
 
 if __name__ == "__main__":

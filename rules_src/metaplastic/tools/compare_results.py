@@ -79,10 +79,8 @@ def _of_datasets(first: xr.Dataset, second: xr.Dataset, skipped: Set[str]) -> It
             yield "values", f"{name}: {one.dims} {one.dtype}{one.shape}, then {other.dims} {other.dtype}{other.shape}"
         elif not one.identical(other.assign_attrs(one.attrs)):
             far = f" by at most {float(abs(one - other).max()):g}" if one.dtype.kind == "f" else ""
-            yield (
-                "values",
-                f"{name}: {int(((one != other) & (one.notnull() | other.notnull())).sum())} of {one.size} values differ{far}",
-            )
+            different = int(((one != other) & (one.notnull() | other.notnull())).sum())
+            yield "values", f"{name}: {different} of {one.size} values differ{far}"
         yield from _of_attributes(f"{name}: ", one.attrs, other.attrs, skipped)
     yield from _of_attributes("", first.attrs, second.attrs, skipped)
 

@@ -12,14 +12,12 @@ import yaml
 from typer import Option
 
 from metaplastic.config.base import parse_spec
+from metaplastic.figures.accuracy_over_compute import teraflop
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_zarr, write_whole
-from metaplastic.meta_train.allotment import of_shape, trained_sources
-from metaplastic.meta_train.held_out import held_out_accuracy, watched
-from metaplastic.meta_train.run import mean_and_standard_error
+from metaplastic.meta_train.held_out import held_out_accuracy
+from metaplastic.meta_train.run import inner_step_flops, mean_and_standard_error, watched
 from metaplastic.meta_train.spec import MetaTrain
-from metaplastic.meta_train.window import inner_step_flops
-from metaplastic.meta_train.work import teraflop
 from metaplastic.results.tables import percent
 from metaplastic.stages.command import named_stores, run
 from metaplastic.training.checkpoint import state_path
@@ -43,9 +41,9 @@ features = LearnedRule.from_pretrained("{name}").fit_transform(X)
 | | |
 |---|---|
 | theta | {numbers:,} numbers, {name}.safetensors |
-| meta-trained on | {sources}; {section.tasks.side} x {section.tasks.side} permuted inputs |
-| snapshot | after {chosen:,} of {section.meta_steps:,} meta-steps of {section.parallel_tasks} tasks x {section.unroll.truncation} inner steps |
-| chosen by | mean accuracy on {validation}, {section.labelled} labels per class |
+| meta-trained on | {sources}; {run.tasks.side} x {run.tasks.side} permuted inputs |
+| snapshot | after {chosen:,} of {run.meta_steps:,} meta-steps of {tasks} tasks x {run.unroll.truncation} inner steps |
+| chosen by | mean accuracy on {validation}, {run.labelled} labels per class |
 | cost | {cost} |
 | licence | Apache-2.0 |
 
@@ -60,16 +58,16 @@ No task of the datasets and kinds that it was chosen by was trained on.
 
 ## While it was meta-trained
 
-Accuracy in percent of a ridge regression on {section.labelled} labels per class of {section.tasks.side} x {section.tasks.side} inputs, {section.held_out.inner_steps} inner
-steps from a fresh base model; mean and standard error over {section.held_out.tasks} base models. TFLOP counts the forward passes of the
-inner steps.{measured}
+Accuracy in percent of a ridge regression on {run.labelled} labels per class of {run.tasks.side} x {run.tasks.side}
+inputs, {run.held_out.inner_steps} inner steps from a fresh base model; mean and standard error over
+{run.held_out.tasks} base models. TFLOP counts the forward passes of the inner steps.{measured}
 
 {curve}
 
 ## Limits
 
 - It has seen only these tasks. On data of another kind compare it with the raw inputs first.
-- It was meta-trained for up to {section.unroll.longest} inner steps; features may get worse after that.
+- It was meta-trained for up to {run.unroll.longest} inner steps; features may get worse after that.
 - Batch norm takes its statistics from the data it is fitted on, so give it at least a few dozen rows.
 
 ## Config
@@ -95,7 +93,7 @@ def ship(
     section = parse_spec(MetaTrain, spec)
     stores = named_stores("--measure", measure or [])
     history = _history_of_snapshots(state)
-    allowed = [name for name in history["dataset"].values.tolist() if name not in trained_sources(section)]
+    allowed = [name for name in history["dataset"].values.tolist() if name not in section.trained_sources]
     for held_out in by:
         if held_out not in allowed:
             raise InputError(f"--by: {held_out!r} is nothing that the run held out; valid: {', '.join(allowed)}")
@@ -107,8 +105,9 @@ def ship(
     card = CARD.format(
         name=name,
         numbers=sum(leaf.size for leaf in jax.tree.leaves(rule)),
-        section=section,
-        sources=", ".join(trained_sources(section)),
+        run=section,
+        sources=", ".join(section.trained_sources),
+        tasks=section.parallel_tasks,
         chosen=meta_step,
         validation=", ".join(f"{held_out} ({float(best.sel(dataset=held_out)):.1%})" for held_out in by),
         measured=f" On {', '.join(stores)} it was measured after the choice." if stores else "",
@@ -142,9 +141,9 @@ def _curve(history: xr.Dataset, section: MetaTrain, state: Path, stores: Mapping
     for name in history["dataset"].values.tolist():
         of_name = history.sel(dataset=name)
         columns[name] = of_name["held_out_accuracy"].values, of_name["held_out_sem"].values
-    key, shape = jax.random.key(section.seed), of_shape(section, section.base_models[0])
+    key = jax.random.key(section.seed)
     for name, store in stores.items():
-        probe, classes = watched(key, read_zarr(store), shape)
+        probe, classes = watched(key, read_zarr(store), section)
         accuracy = [held_out_accuracy(rule, probe, classes=classes, ridge=section.ridge) for rule in rules]
         columns[name] = mean_and_standard_error(np.stack(accuracy))
     lines = [["meta-steps", "TFLOP", *columns], ["---:"] * (2 + len(columns))]

@@ -10,10 +10,10 @@ import numpy as np
 import xarray as xr
 from jaxtyping import UInt8
 
+from metaplastic.datasets.archives import read_tar
+from metaplastic.datasets.fetch import Fetch, RemoteFile, sha256, verify
 from metaplastic.datasets.images import resize
 from metaplastic.datasets.schema import About, image_dataset
-from metaplastic.datasets.sources.archives import read_compressed, read_tar
-from metaplastic.datasets.sources.fetch import Fetch, RemoteFile, checksum_line, sha256, verify
 from metaplastic.datasets.spec import Cifar10
 from metaplastic.io.errors import InputError
 
@@ -40,7 +40,7 @@ MEMBERS = {
 }
 
 BATCH_LIMIT = 1 << 25
-"""Bytes that a batch may have; it has 31 million."""
+"""Bytes unpacked for a batch at most; it has 31 million."""
 
 CLASS_NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
@@ -53,7 +53,7 @@ class Files(NamedTuple):
 
 
 def prepare(spec: Cifar10, fetch: Fetch, files: Files = Files()) -> xr.Dataset:  # noqa: B008 (immutable)
-    """CIFAR-10 in the schema, `image (60000, side, side, 3)`.
+    """Return CIFAR-10 in the schema, `image (60000, side, side, 3)`.
 
     A mirror may hold the official archive, or the batches `data_batch_1` .. `test_batch`, as they are or as `.xz`.
 
@@ -78,7 +78,7 @@ def prepare(spec: Cifar10, fetch: Fetch, files: Files = Files()) -> xr.Dataset: 
 def decode_batch(
     pickled: bytes, name: str
 ) -> tuple[UInt8[np.ndarray, "example 32 32 3"], UInt8[np.ndarray, " example"]]:
-    """Images and labels of a batch, unpickled with numpy arrays as the only objects allowed.
+    """Unpickle images and labels of a batch, with numpy arrays as the only objects allowed.
 
     Raises:
         InputError: the pickle holds anything else, or no batch.
@@ -111,25 +111,30 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _batches(fetch: Fetch, files: Files) -> tuple[dict[str, bytes], list[str], str]:
-    """Batches by name, lines of checksums and what these are of."""
+    """Return batches by name, lines of checksums and what the checksums are of."""
     source, archive = ABOUT.source, files.archive
     if fetch.mirrored(source, archive.name) is None:
         mirrored = {name: _mirrored_batch(fetch, name, checksum) for name, checksum in files.members.items()}
         batches = {name: batch for name, batch in mirrored.items() if batch is not None}
         if len(batches) == len(files.members):
             return batches, [f"{sha256(batch)}  {name}" for name, batch in batches.items()], "members"
-    path = fetch(source, archive)
+    raw = fetch(source, archive)
     paths = {f"cifar-10-batches-py/{name}": name for name in files.members}
-    batches = {paths[name]: content for name, content in read_tar(path, paths.__contains__, place=path)}
-    if missing := files.members.keys() - batches.keys():
-        raise InputError(f"{path}: lacks {min(missing)}; replace the archive")
-    return batches, [checksum_line(archive.name, path)], "official files"
+    batches = {paths[name]: content for name, content in read_tar(raw.content, paths.__contains__).items()}
+    return batches, [raw.checksum_line], "official files"
 
 
 def _mirrored_batch(fetch: Fetch, name: str, checksum: str) -> bytes | None:
     path = fetch.mirrored(ABOUT.source, name) or fetch.mirrored(ABOUT.source, f"{name}.xz")
     if path is None:
         return None
-    batch = read_compressed(path, lzma.LZMAFile, limit=BATCH_LIMIT) if path.suffix else path.read_bytes()
+    try:
+        if path.suffix:
+            with lzma.open(path) as file:
+                batch = file.read(BATCH_LIMIT)
+        else:
+            batch = path.read_bytes()
+    except (lzma.LZMAError, EOFError) as error:
+        raise InputError(f"{path}: truncated or not compressed as its name says ({error}); replace the file") from error
     verify(batch, checksum, path)
     return batch

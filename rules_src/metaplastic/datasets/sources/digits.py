@@ -4,8 +4,8 @@ import numpy as np
 import xarray as xr
 from sklearn.datasets import load_digits
 
+from metaplastic.datasets.fetch import Fetch, package_file, read_raw
 from metaplastic.datasets.schema import About, image_dataset
-from metaplastic.datasets.sources.fetch import Fetch, checksum_line, package_file
 from metaplastic.datasets.spec import Digits
 from metaplastic.datasets.splits import stratified_test_mask
 
@@ -21,7 +21,7 @@ WHITE = 16
 
 
 def prepare(spec: Digits, fetch: Fetch) -> xr.Dataset:
-    """The digits in the schema, `image (1797, 8, 8, 1)` scaled from 0..16 to 0..255; nothing is fetched.
+    """Return the digits in the schema, `image (1797, 8, 8, 1)` scaled from 0..16 to 0..255; nothing is fetched.
 
     Raises:
         InputError: the split leaves a class without a training example.
@@ -34,6 +34,6 @@ def prepare(spec: Digits, fetch: Fetch) -> xr.Dataset:
         stratified_test_mask(label, spec.test_fraction, spec.split_seed),
         ABOUT,
         class_names=[str(digit) for digit in range(10)],
-        checksum=[checksum_line("digits.csv.gz", package_file("sklearn", "datasets", "data", "digits.csv.gz"))],
+        checksum=[read_raw(package_file("sklearn", "datasets", "data", "digits.csv.gz")).checksum_line],
         checksum_kind="installed package's file",
     )

@@ -2,9 +2,9 @@
 
 import xarray as xr
 
+from metaplastic.datasets.fetch import Fetch, RemoteFile
 from metaplastic.datasets.schema import About
-from metaplastic.datasets.sources.fetch import Fetch, RemoteFile
-from metaplastic.datasets.sources.idx import IdxFiles, prepare_idx
+from metaplastic.datasets.sources.mnist import IdxFiles, prepare_idx
 from metaplastic.datasets.spec import FashionMnist
 
 ABOUT = About(
@@ -33,7 +33,7 @@ FILES = IdxFiles(
 
 
 def prepare(spec: FashionMnist, fetch: Fetch, files: IdxFiles = FILES) -> xr.Dataset:
-    """Fashion-MNIST in the schema, `image (70000, side, side, 1)`.
+    """Return Fashion-MNIST in the schema, `image (70000, side, side, 1)`.
 
     Raises:
         InputError: see `prepare_idx`.

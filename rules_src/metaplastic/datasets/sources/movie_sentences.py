@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from metaplastic.datasets.archives import read_tar
+from metaplastic.datasets.fetch import Fetch, RawFile, by_mirror, read_raw, verify
 from metaplastic.datasets.schema import About, feature_dataset
-from metaplastic.datasets.sources.archives import read_tar
-from metaplastic.datasets.sources.fetch import Fetch, by_mirror, checksum_line, verify
+from metaplastic.datasets.sources.text import bag_of_words
 from metaplastic.datasets.spec import MovieSentences
 from metaplastic.datasets.splits import stratified_test_mask
-from metaplastic.datasets.text import bag_of_words
 from metaplastic.io.errors import InputError
 
 ABOUT = About(
@@ -31,13 +31,14 @@ SENTENCES = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
 
 
 def prepare(spec: MovieSentences, fetch: Fetch) -> xr.Dataset:
-    """Bags of words of the 10,568 sentences rated other than zero: `feature (10568, vocabulary)`, label 1 if positive.
+    """Count words of the 10,568 sentences not rated zero, `feature (10568, vocabulary)`; label 1 is positive.
 
     Raises:
-        InputError: the archive cannot be had or is broken, or the vocabulary is larger than the training texts have.
+        InputError: the archive cannot be had or has the wrong checksum, or the training texts have fewer words than
+            the vocabulary.
     """
-    path = _source_distribution(fetch)
-    sentences = [sentence for sentence in read_sentences(path) if sentence.rating != 0]
+    raw = _source_distribution(fetch)
+    sentences = [sentence for sentence in read_sentences(raw.content) if sentence.rating != 0]
     label = np.array([sentence.rating > 0 for sentence in sentences], np.int32)
     test = stratified_test_mask(label, spec.test_fraction, spec.split_seed)
     bag = bag_of_words([sentence.text for sentence in sentences], test, spec.vocabulary)
@@ -48,7 +49,7 @@ def prepare(spec: MovieSentences, fetch: Fetch) -> xr.Dataset:
         ABOUT,
         class_names=["negative", "positive"],
         words=bag.words,
-        checksum=[checksum_line(ARCHIVE, path)],
+        checksum=[raw.checksum_line],
         checksum_kind="official files",
     )
 
@@ -60,29 +61,26 @@ class Sentence(NamedTuple):
     text: str
 
 
-def read_sentences(path: Path) -> list[Sentence]:
-    """All rated sentences in the source distribution at `path`, zeros included.
-
-    Raises:
-        InputError: the archive is broken.
-    """
-    inner = dict(read_tar(path, INNER_ARCHIVE.__eq__, place=path))[INNER_ARCHIVE]
-    content = dict(read_tar(inner, SENTENCES.__eq__, place=f"{path}: {INNER_ARCHIVE}"))[SENTENCES]
+def read_sentences(archive: bytes) -> list[Sentence]:
+    """Return all rated sentences in the source distribution, zeros included."""
+    inner = read_tar(archive, INNER_ARCHIVE.__eq__)[INNER_ARCHIVE]
+    content = read_tar(inner, SENTENCES.__eq__)[SENTENCES]
     lines = (line.decode().split("\t", 2) for line in content.splitlines())
     return [Sentence(float(rating), text) for _, rating, text in lines]
 
 
-def _source_distribution(fetch: Fetch) -> Path:
+def _source_distribution(fetch: Fetch) -> RawFile:
     path = fetch.mirrored(ABOUT.source, ARCHIVE) or fetch.cache / ABOUT.source / ARCHIVE
     if not path.exists():
         _download(path)
-    verify(path.read_bytes(), f"sha256:{SHA256}", path)
-    return path
+    raw = read_raw(path)
+    verify(raw.content, f"sha256:{SHA256}", path)
+    return raw
 
 
 def _download(path: Path) -> None:
-    # By pip, so that its configured index serves. For a source distribution pip asks the build script for metadata,
-    # in a process and environment of its own, after it has checked the hash; the package is not installed.
+    # pip uses the package index that the user has configured. It checks the hash, then asks the build script for
+    # metadata in a process and environment of its own; it does not install the package.
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         requirement = Path(folder, "requirement.txt")

@@ -10,10 +10,10 @@ import xarray as xr
 from jaxtyping import UInt8
 from PIL import Image
 
+from metaplastic.datasets.archives import read_zip
+from metaplastic.datasets.fetch import Fetch, RemoteFile, members_digest, read_raw
 from metaplastic.datasets.images import BATCH, resize
 from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, Split, image_dataset
-from metaplastic.datasets.sources.archives import read_zip
-from metaplastic.datasets.sources.fetch import Fetch, RemoteFile, checksum_line, members_digest
 from metaplastic.datasets.spec import Omniglot
 from metaplastic.io.errors import InputError
 
@@ -30,7 +30,7 @@ MEMBER_LIMIT = 1 << 16
 TOTAL_LIMIT = 1 << 26
 """Bytes that the drawings of an archive may have together; those of the larger one have 5 million."""
 DRAWN_TRAIN, DRAWN_VALIDATION = 1100, 100
-"""Characters, where they are drawn; all others test."""
+"""Characters of two splits that are drawn at random; all others test."""
 
 
 class Part(NamedTuple):
@@ -58,7 +58,7 @@ EVALUATION = _part(
 
 
 def prepare(spec: Omniglot, fetch: Fetch, train: Part = BACKGROUND, test: Part = EVALUATION) -> xr.Dataset:
-    """Omniglot in the schema, `image (32460, side, side, 1)`, ink white on black as in the other sources.
+    """Return Omniglot in the schema, `image (32460, side, side, 1)`, ink white on black as in the other sources.
 
     The label is the character, and no class is in two splits. By alphabets the background characters are the training
     split and the evaluation characters the test split; by characters all 1,623 are drawn into three (Hsu et al. 2019).
@@ -98,19 +98,25 @@ def _split_of_character(spec: Omniglot, background: int, characters: int) -> Spl
 
 
 def _drawings(fetch: Fetch, part: Part) -> tuple[dict[str, bytes], str, str]:
-    """Drawings by name in alphabetical order, the line of checksum and what it is of."""
+    """Return drawings by name in alphabetical order, the line of their checksum and what the checksum is of."""
     archive = part.archive
-    path = fetch.mirrored(ABOUT.source, archive.name) or fetch(ABOUT.source, archive)
-    limits = {"limit": MEMBER_LIMIT, "total": TOTAL_LIMIT}
-    drawings = dict(sorted(read_zip(path, lambda name: DRAWING.fullmatch(name) is not None, place=path, **limits)))
-    if f"md5:{hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()}" == archive.checksum:
-        return drawings, checksum_line(archive.name, path), "official files"
+    mirrored = fetch.mirrored(ABOUT.source, archive.name)
+    # The mirror's archive may be packed anew, so it is read before anyone knows whether its members are right.
+    raw = read_raw(mirrored) if mirrored else fetch(ABOUT.source, archive)
+    members = read_zip(io.BytesIO(raw.content), _is_drawing, place=raw.path, limit=MEMBER_LIMIT, total=TOTAL_LIMIT)
+    drawings = dict(sorted(members))
+    if f"md5:{hashlib.md5(raw.content, usedforsecurity=False).hexdigest()}" == archive.checksum:
+        return drawings, raw.checksum_line, "official files"
     if (got := members_digest(drawings.items())) != part.members:
         raise InputError(
-            f"{path}: wrong checksum, expected {archive.checksum} or members of sha256:{part.members}, "
+            f"{raw.path}: wrong checksum, expected {archive.checksum} or members of sha256:{part.members}, "
             f"got members of sha256:{got}; replace the file"
         )
     return drawings, f"{got}  {archive.name}", "members"
+
+
+def _is_drawing(name: str) -> bool:
+    return DRAWING.fullmatch(name) is not None
 
 
 def _character(name: str) -> str:

@@ -7,21 +7,20 @@ import numpy as np
 import xarray as xr
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 
-from metaplastic.datasets.scaling import standardised
+from metaplastic.datasets.fetch import Fetch, package_file, read_raw
 from metaplastic.datasets.schema import About, table_dataset
-from metaplastic.datasets.sources.fetch import Fetch, checksum_line, package_file
 from metaplastic.datasets.spec import PackagedTable
-from metaplastic.datasets.splits import stratified_test_mask
+from metaplastic.datasets.splits import standardised, stratified_test_mask
 
 LICENCE = "CC-BY-4.0 (UCI); packaged with scikit-learn, BSD-3-Clause"
 
 
 class Packaged(NamedTuple):
-    """A table, and what is known of it."""
+    """How to load a table, and what describes it."""
 
     load: Callable[[], Any]
     file: str
-    """In scikit-learn's folder of data."""
+    """Its name in scikit-learn's folder of data."""
     title: str
     citation: str
 
@@ -49,7 +48,7 @@ TABLES = {
 
 
 def prepare(spec: PackagedTable, fetch: Fetch) -> xr.Dataset:
-    """The table in the schema, `feature (example, column)` of mean 0 and variance 1; nothing is fetched.
+    """Return the table in the schema, `feature (example, column)` of mean 0 and variance 1; nothing is fetched.
 
     Raises:
         InputError: the split leaves a class without a training or a test example.
@@ -65,6 +64,6 @@ def prepare(spec: PackagedTable, fetch: Fetch) -> xr.Dataset:
         columns=list(table.feature_names),
         class_names=[str(name) for name in table.target_names],
         standardised=True,
-        checksum=[checksum_line(packaged.file, package_file("sklearn", "datasets", "data", packaged.file))],
+        checksum=[read_raw(package_file("sklearn", "datasets", "data", packaged.file)).checksum_line],
         checksum_kind="installed package's file",
     )

@@ -1,16 +1,16 @@
 """Patches of the two photographs that come with scikit-learn; the class is the region that a patch is from."""
 
+import io
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import xarray as xr
 from jaxtyping import UInt8
 
+from metaplastic.datasets.fetch import Fetch, RawFile, package_file, read_raw
 from metaplastic.datasets.images import resize
 from metaplastic.datasets.schema import About, image_dataset
-from metaplastic.datasets.sources.fetch import Fetch, checksum_line, package_file
 from metaplastic.datasets.spec import Patches
 from metaplastic.datasets.splits import rounded_share
 from metaplastic.io.errors import InputError
@@ -25,11 +25,11 @@ ABOUT = About(
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")
 
 ROWS, COLUMNS = 3, 4
-"""Regions that a photograph is cut into."""
+"""Grid of regions in a photograph."""
 
 
 def prepare(spec: Patches, fetch: Fetch) -> xr.Dataset:
-    """Patches in the schema, `image (24 * per_class, side, side, 3)`, `label` the region; nothing is fetched.
+    """Return patches in the schema, `image (24 * per_class, side, side, 3)`, `label` the region; nothing is fetched.
 
     Training patches are from the left part of a region and test patches from the rest, so they share no pixel.
 
@@ -40,13 +40,13 @@ def prepare(spec: Patches, fetch: Fetch) -> xr.Dataset:
     n_test = rounded_share(spec.test_fraction, spec.per_class)
     if not 0 < n_test < spec.per_class:
         raise InputError(f"test_fraction: {spec.test_fraction} leaves one split without patches; give another")
-    files = [package_file("sklearn", "datasets", "images", name) for name in PHOTOGRAPHS]
+    files = [read_raw(package_file("sklearn", "datasets", "images", name)) for name in PHOTOGRAPHS]
     patches = []
     for region in (region for file in files for region in regions(file)):
         border = region.shape[1] - rounded_share(spec.test_fraction, region.shape[1])
         patches.append(draw(region[:, :border], spec.per_class - n_test, spec.patch, rng))
         patches.append(draw(region[:, border:], n_test, spec.patch, rng))
-    names = [f"{file.stem} {row}, {column}" for file, row, column in product(files, range(ROWS), range(COLUMNS))]
+    names = [f"{file.path.stem} {row}, {column}" for file, row, column in product(files, range(ROWS), range(COLUMNS))]
     index = np.arange(len(names) * spec.per_class)
     return image_dataset(
         resize(np.concatenate(patches), spec.side, source=spec.source),
@@ -54,14 +54,14 @@ def prepare(spec: Patches, fetch: Fetch) -> xr.Dataset:
         index % spec.per_class >= spec.per_class - n_test,
         ABOUT,
         class_names=names,
-        checksum=[checksum_line(file.name, file) for file in files],
+        checksum=[file.checksum_line for file in files],
         checksum_kind="installed package's files",
     )
 
 
-def regions(file: Path) -> list[UInt8[np.ndarray, "row column 3"]]:
-    """The photograph in `file`, cut into `ROWS` x `COLUMNS` equal parts, row by row; what is left over is dropped."""
-    with PIL.Image.open(file) as image:
+def regions(file: RawFile) -> list[UInt8[np.ndarray, "row column 3"]]:
+    """Cut the photograph in `file` into `ROWS` x `COLUMNS` equal parts, row by row, and drop what is left over."""
+    with PIL.Image.open(io.BytesIO(file.content)) as image:
         photograph = np.asarray(image.convert("RGB"))
     height, width = photograph.shape[0] // ROWS, photograph.shape[1] // COLUMNS
     return [
@@ -73,7 +73,7 @@ def regions(file: Path) -> list[UInt8[np.ndarray, "row column 3"]]:
 def draw(
     image: UInt8[np.ndarray, "row column 3"], count: int, side: int, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "{count} {side} {side} 3"]:
-    """Square patches at random places of an image.
+    """Draw square patches at random places of an image.
 
     Raises:
         InputError: the image is smaller than a patch.

@@ -4,8 +4,8 @@ import numpy as np
 import xarray as xr
 from sklearn.datasets import make_moons
 
+from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.schema import About, table_dataset
-from metaplastic.datasets.sources.fetch import Fetch
 from metaplastic.datasets.spec import TwoMoons
 from metaplastic.datasets.splits import stratified_test_mask
 
@@ -18,7 +18,7 @@ ABOUT = About(
 
 
 def prepare(spec: TwoMoons, fetch: Fetch) -> xr.Dataset:
-    """Points in the schema, `feature (2 per_class, 2)`, each coordinate with mean 0 and variance 1; nothing is fetched.
+    """Return points in the schema, `feature (2 per_class, 2)`, each coordinate of mean 0 and variance 1; fetch nothing.
 
     Raises:
         InputError: the split leaves a class without a training or a test example.

@@ -1,4 +1,4 @@
-"""CelebA (Liu et al. 2015): faces and what 40 attributes say of each; from a folder, since nobody may pass it on."""
+"""CelebA (Liu et al. 2015), faces with 40 attributes each, from a folder, since its licence forbids passing it on."""
 
 from collections.abc import Set
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from metaplastic.datasets.fetch import Fetch, RawFile, read_raw
 from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, image_dataset, with_attributes
-from metaplastic.datasets.sources.fetch import Fetch, checksum_line
 from metaplastic.datasets.spec import Celeba
 from metaplastic.datasets.user.image_files import image_files, read_images
 from metaplastic.io.errors import InputError
@@ -20,15 +20,15 @@ ABOUT = About(
 )
 
 OFFICIAL = (TRAIN, VALIDATION, TEST)
-"""Splits by the number that the list of the partition has for them."""
+"""Splits by their number in the list of the partition."""
 SPLIT_OF_ATTRIBUTE = np.repeat(np.array([TRAIN, VALIDATION, TEST], np.uint8), [20, 10, 10])
-"""In the order of the list, so that no two splits have tasks of the same attribute (Hsu et al. 2019)."""
+"""In the order of the list; no two splits have tasks of the same attribute (Hsu et al. 2019)."""
 LIMIT = 1 << 27
-"""Bytes that a list may have; the longer one has 27 million."""
+"""Most bytes of a list; the longer one has 27 million."""
 
 
 def prepare(spec: Celeba, fetch: Fetch) -> xr.Dataset:
-    """The faces in the schema, with attributes in place of classes; nothing is fetched.
+    """Return the faces in the schema, with attributes in place of classes; fetch nothing.
 
     Raises:
         InputError: a list is broken or disagrees with the images, a split has none, or as for `read_images`; the
@@ -36,8 +36,9 @@ def prepare(spec: Celeba, fetch: Fetch) -> xr.Dataset:
     """
     root = Path(spec.path)
     images, attributes, partition = (root / name for name in spec.files)
-    names, answers = _attributes(attributes)
-    parts = _rows(partition, _lines(partition), 1, {"0", "1", "2"}, first=1)
+    lists = [_read_list(attributes), _read_list(partition)]
+    names, answers = _attributes(lists[0])
+    parts = _rows(partition, _lines(lists[1]), 1, {"0", "1", "2"}, first=1)
     paths = image_files(images)
     for path, listed in ((attributes, answers), (partition, parts)):
         _check_same(path, listed.keys(), images, {path.name for path in paths})
@@ -47,18 +48,15 @@ def prepare(spec: Celeba, fetch: Fetch) -> xr.Dataset:
         if code not in split:
             raise InputError(f"{partition}: no {name} image; give some")
     pictures = read_images(paths, root, side=spec.side, colour=True)
-    checksum = [
-        f"{pictures.digest}  {images.name}",
-        *(checksum_line(path.name, path) for path in (attributes, partition)),
-    ]
+    checksum = [f"{pictures.digest}  {images.name}", *(listed.checksum_line for listed in lists)]
     described = {"class_names": ["face"], "checksum": checksum, "checksum_kind": "members of the folder, lists"}
     dataset = image_dataset(pictures.pixels, np.zeros(len(paths), np.int32), split, ABOUT, **described)
     return with_attributes(dataset, values, SPLIT_OF_ATTRIBUTE, names)
 
 
-def _attributes(path: Path) -> tuple[list[str], dict[str, list[str]]]:
-    """Names of the attributes, and what each image has of them, 1 or -1."""
-    lines = _lines(path)
+def _attributes(listed: RawFile) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the names of the attributes, and 1 or -1 for each attribute of each image."""
+    path, lines = listed.path, _lines(listed)
     count, header, lines = "".join(lines[:1]).strip(), "".join(lines[1:2]), lines[2:]
     names = header.split()
     if len(set(names)) != len(SPLIT_OF_ATTRIBUTE):
@@ -70,18 +68,22 @@ def _attributes(path: Path) -> tuple[list[str], dict[str, list[str]]]:
     return names, _rows(path, lines, len(names), {"1", "-1"}, first=3)
 
 
-def _lines(path: Path) -> list[str]:
+def _read_list(path: Path) -> RawFile:
     size = path.stat().st_size
     if size > LIMIT:
         raise InputError(f"{path}: {size} bytes, more than the {LIMIT} that are read; give the list of CelebA")
+    return read_raw(path)
+
+
+def _lines(listed: RawFile) -> list[str]:
     try:
-        return path.read_text(encoding="ascii").splitlines()
+        return listed.content.decode("ascii").splitlines()
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is no ASCII; give the list of CelebA") from error
+        raise InputError(f"{listed.path}: byte {error.start} is no ASCII; give the list of CelebA") from error
 
 
 def _rows(path: Path, lines: list[str], width: int, valid: Set[str], *, first: int) -> dict[str, list[str]]:
-    """By the name of the image, the values after it."""
+    """Return the values of each image by its name."""
     rows: dict[str, list[str]] = {}
     for number, line in enumerate(lines, start=first):
         name, *values = line.split() or [""]

@@ -1,4 +1,4 @@
-"""A file of your own: arrays of a `.npz`, or columns of a `.csv` or `.parquet`."""
+"""A file of a user: arrays of a `.npz`, or columns of a `.csv` or `.parquet`."""
 
 import reprlib
 from collections.abc import Sequence
@@ -10,42 +10,40 @@ import pyarrow as pa
 import xarray as xr
 from jaxtyping import Float32, Float64
 
+from metaplastic.datasets.fetch import Fetch, read_raw
 from metaplastic.datasets.images import resize
-from metaplastic.datasets.scaling import standardised
 from metaplastic.datasets.schema import TRAIN, About, image_dataset, table_dataset
-from metaplastic.datasets.sources.fetch import Fetch, checksum_line
 from metaplastic.datasets.spec import File
+from metaplastic.datasets.splits import standardised
 from metaplastic.datasets.user.labels import check_names, check_split, draw_split, read_classes, read_split
 from metaplastic.datasets.user.npz import listed, read_npz
 from metaplastic.datasets.user.tables import column_names, read_columns, value_type
 from metaplastic.io.errors import InputError
 
 LIMIT = 1 << 29
-"""Bytes that the file may have, and what is read of it."""
+"""Most bytes of the file, and of what is read from it."""
 EXAMPLES = 1 << 24
-"""Examples that are read; counting labels takes some 50 bytes each."""
+"""Most examples; counting labels takes some 50 bytes for each."""
 VALUES = 1 << 27
-"""Numbers that are read; scaling them takes some 24 bytes each. Pixels do not count."""
-
+"""Most numbers, pixels aside; scaling takes some 24 bytes for each."""
 LARGEST = 1e15
-"""Value: single precision has to hold sums of squares of such."""
-
+"""Largest value: single precision has to hold sums of its squares."""
 CHANNELS = (1, 3)
 
 
 class Content(NamedTuple):
-    """What a file holds."""
+    """Values, labels and split of a file."""
 
     values: np.ndarray
     """Images, uint8 [example, row, column, channel], or numbers, float64 [example, column]."""
     columns: list[str]
-    """Names of the columns; none for arrays."""
+    """Names of the columns; empty for arrays."""
     label: pa.Array | pa.ChunkedArray
     split: pa.Array | pa.ChunkedArray | None
 
 
 def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
-    """The file in the schema, `image` or `feature (example, column)`; nothing is fetched.
+    """Return the file in the schema, `image` or `feature (example, column)`; fetch nothing.
 
     Raises:
         InputError: the file is missing, too large or broken, or its labels, features or split are not what they should
@@ -53,7 +51,7 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
     """
     path = Path(spec.path)
     check_file(path)
-    checksum = checksum_line(path.name, path)
+    checksum = read_raw(path).checksum_line
     kind, read = ("array", _read_arrays) if path.suffix == ".npz" else ("column", _read_columns)
     content = read(path, spec)
     place = f"{path}: {kind} {spec.label!r}"
@@ -67,7 +65,7 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
         split = read_split(content.split, place)
         check_split(split, classes, place)
     check_names(classes.names, f"{path}: {kind} {spec.label!r}")
-    if checksum != checksum_line(path.name, path):
+    if checksum != read_raw(path).checksum_line:
         raise InputError(f"{path}: changed while it was read; run again")
     about = About(spec.source, path.name, licence="not stated", citation="not stated")
     described: dict[str, Any] = {
@@ -91,10 +89,10 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
 
 
 def check_file(path: Path) -> None:
-    """Refuse a path that is no file, or an empty or too large one.
+    """Check that a path leads to a file that is neither empty nor too large.
 
     Raises:
-        InputError: it is.
+        InputError: it does not.
     """
     if path.is_dir():
         raise InputError(f"{path}: a folder; give a file")
@@ -123,7 +121,7 @@ def _read_arrays(path: Path, spec: File) -> Content:
         raise InputError(f"{place}: shape {values.shape} holds nothing; give examples with features")
     if len(values) > EXAMPLES:
         raise InputError(f"{place}: {len(values)} examples, more than the {EXAMPLES} that are read; give fewer")
-    # Labels of floating point are refused later, in the words for columns.
+    # Labels of floating point are refused later, with the message for columns.
     columns = {
         name: pa.array(array.astype(np.float64) if array.dtype.kind == "f" else array) for name, array in arrays.items()
     }
@@ -132,7 +130,7 @@ def _read_arrays(path: Path, spec: File) -> Content:
 
 
 def _numbers(values: np.ndarray, spec: File, place: str) -> np.ndarray:
-    """Images with a channel axis where values are images, else rows of finite float64."""
+    """Return images with a channel axis where values are images, else rows of finite float64."""
     if values.dtype == np.uint8 and values.ndim in (3, 4):
         images = values.reshape(*values.shape[:3], -1)
         if images.shape[3] not in CHANNELS:
@@ -157,19 +155,19 @@ def _read_columns(path: Path, spec: File) -> Content:
 
 
 class Numbers(NamedTuple):
-    """What is read of a table."""
+    """Features and other columns of a table."""
 
     values: Float64[np.ndarray, "example column"]
     columns: list[str]
-    """Their names."""
+    """Names of the columns."""
     others: pa.Table
-    """The columns that are none of them; of a CSV, as texts."""
+    """The other columns asked for; from a CSV, as texts."""
 
 
 def read_numbers(path: Path, features: Sequence[str], others: Sequence[str], *, instead: str = "") -> Numbers:
     """Read a `.csv` or `.parquet`: the columns in `features`, by default all but `others`, as finite numbers.
 
-    `instead` says what to do about a column that is none of them, if it is not to list the others in `features`.
+    `instead` replaces the advice in errors about a column that is not numeric, which is to list others in `features`.
 
     Raises:
         InputError: a column is missing or not what it should be, or the file is too large or broken.

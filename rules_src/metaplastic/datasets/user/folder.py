@@ -1,25 +1,23 @@
-"""Images of your own, `<folder>/<split>/<class>/<image>`, for few-shot learning: no class is in two splits."""
+"""Images of a user, `<folder>/<split>/<class>/<image>`, for few-shot learning: no class is in two splits."""
 
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, image_dataset
-from metaplastic.datasets.sources.fetch import Fetch
 from metaplastic.datasets.spec import ImageFolder
 from metaplastic.datasets.user.image_files import entries, image_files, read_images
 from metaplastic.datasets.user.labels import check_names
 from metaplastic.io.errors import InputError
 
 SPLITS = {"train": TRAIN, "val": VALIDATION, "validation": VALIDATION, "test": TEST}
-"""By the name of their folder."""
+"""Codes of the splits by the name of their folder."""
 
 
 def prepare(spec: ImageFolder, fetch: Fetch) -> xr.Dataset:
-    """The images in the schema; nothing is fetched.
-
-    Classes are named as their folders, in the order of splits and names.
+    """Return the images in the schema, classes named after their folders, in the order of splits and names.
 
     Raises:
         InputError: a folder is missing, empty or holds what does not belong there, a class is in two splits, or as for
@@ -48,7 +46,7 @@ def prepare(spec: ImageFolder, fetch: Fetch) -> xr.Dataset:
 
 
 def _splits(root: Path) -> list[Path]:
-    """Folders of the splits, each of which has classes."""
+    """Return the folders of the splits, each of which has classes."""
     folders = entries(root)
     for folder in folders:
         if folder.name not in SPLITS:

@@ -1,4 +1,4 @@
-"""Folders of PNG and JPEG files of a user's own: nothing in them is trusted, and sizes are checked before decoding."""
+"""Read folders of PNG and JPEG files of a user: trust nothing in them, and check sizes before decoding."""
 
 import io
 import sys
@@ -12,34 +12,34 @@ from jaxtyping import UInt8
 from PIL import Image
 from tqdm import tqdm
 
+from metaplastic.datasets.fetch import members_digest
 from metaplastic.datasets.images import resize
-from metaplastic.datasets.sources.fetch import members_digest
 from metaplastic.io.errors import InputError
 from metaplastic.io.memory import check_memory, numbers
 
 FORMATS = ("PNG", "JPEG")
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MODES = ("1", "L", "P", "RGB", "CMYK", "YCbCr")
-"""How pixels may be stored: 8 bits a channel at most."""
+"""Allowed modes: at most 8 bits per channel."""
 FILE_LIMIT = 1 << 26
-"""Bytes that a file may have."""
+"""Most bytes of a file."""
 PIXELS = 1 << 26
-"""Pixels that an image may have; decoding it takes some 12 bytes each."""
+"""Most pixels of an image; decoding takes some 12 bytes for each."""
 
 
 class Images(NamedTuple):
-    """What was read of some files."""
+    """Pixels and checksum of image files."""
 
     pixels: UInt8[np.ndarray, "example row column channel"]
     digest: str
-    """As `fetch.members_digest`."""
+    """See `fetch.members_digest`."""
 
 
 def entries(folder: Path) -> list[Path]:
-    """What is in a folder, hidden files left out, in the order of the names.
+    """Return the content of a folder in the order of names, without hidden files.
 
     Raises:
-        InputError: there is no such folder, or a link in it: what it leads to may lie outside, or be there twice.
+        InputError: there is no such folder, or it has a link, which may lead outside or to a file that is there twice.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: {'a file; give a folder' if folder.exists() else 'no such folder'}")
@@ -53,10 +53,10 @@ def entries(folder: Path) -> list[Path]:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The images in a folder, in the order of their names.
+    """Return the images in a folder in the order of their names.
 
     Raises:
-        InputError: there is none, or something else, or as for `entries`.
+        InputError: the folder has no image or something else, or as for `entries`.
     """
     found = entries(folder)
     for path in found:
@@ -70,22 +70,21 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def read_images(paths: Sequence[Path], root: Path, *, side: int | None, colour: bool) -> Images:
-    """Decode files below `root`, one after another, and say how far it is.
-
-    With a `side` images may be of any sizes that are not smaller, and are resized whole, whatever their proportions.
+    """Decode files one after another and show the progress.
 
     Args:
         paths: the files.
-        root: which their names in the digest start at.
-        side: rows and columns after area resizing; without it all images have to be of one size.
-        colour: whether to have three channels, or the one of luminance.
+        root: the folder from which their names in the digest start.
+        side: rows and columns after area resizing of whole images of any proportions; without it all images must have
+            one size.
+        colour: whether to return three channels, or the one of luminance.
 
     Raises:
         InputError: a file is empty, too large, broken, transparent, or of more pixels or another size than allowed; the
             message names it.
     """
     first = _decoded(paths[0], _content(paths[0]), side, colour)
-    # As methods take them, in single precision.
+    # Methods take images in single precision.
     check_memory(f"{root}: side", {"images": numbers(len(paths), *first.shape)})
     pixels = np.empty((len(paths), *first.shape), np.uint8)
 
@@ -99,7 +98,7 @@ def read_images(paths: Sequence[Path], root: Path, *, side: int | None, colour: 
             pixels[number] = image
             yield path.relative_to(root).as_posix(), content
 
-    digest = members_digest(members())
+    digest = members_digest(members())  # fills `pixels`
     return Images(pixels, digest)
 
 
@@ -124,7 +123,7 @@ def _decoded(path: Path, content: bytes, side: int | None, colour: bool) -> UInt
         raise
     except Image.DecompressionBombError as error:
         raise InputError(f"{path}: more than the {PIXELS} pixels that are read; give a smaller image") from error
-    except Exception as error:  # what decoders raise on broken files is anything
+    except Exception as error:  # decoders may raise anything on broken files
         raise InputError(f"{path}: broken, or no PNG or JPEG; replace or remove it") from error
     shaped = pixels.reshape(*pixels.shape[:2], -1)
     return resize(shaped[None], side, source=str(path))[0] if side else shaped

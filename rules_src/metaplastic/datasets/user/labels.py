@@ -1,4 +1,4 @@
-"""From a column of integers or texts to classes, and to the split that a file brings along."""
+"""Turn a column of integers or texts into classes, and a column of splits into codes of the schema."""
 
 import re
 import unicodedata
@@ -15,15 +15,13 @@ from metaplastic.io.errors import InputError
 
 INTEGER = re.compile("-?[0-9]{1,18}")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
-
 CLASSES = 1 << 16
-"""Classes that a file may have."""
-
+"""Most classes of a file."""
 SPLITS = {"train": TRAIN, "0": TRAIN, "test": TEST, "1": TEST, "validation": VALIDATION}
 
 
 class Classes(NamedTuple):
-    """Labels 0, 1, ... and the names that they stand for: integers in order of size, other names in that of text."""
+    """Labels 0, 1, ... and the names of the classes: integers in numerical order, other names in alphabetical order."""
 
     label: Int32[np.ndarray, " example"]
     names: list[str]
@@ -33,17 +31,19 @@ def read_classes(column: pa.Array | pa.ChunkedArray, place: str) -> Classes:
     """Number the distinct values of a column of integers, booleans or texts.
 
     Raises:
-        InputError: the column holds something else, misses values or has too many; `place` names it.
+        InputError: the column holds something else, lacks values or has too many different ones; `place` names it.
     """
     kind = value_type(column)
     if not (pa.types.is_integer(kind) or pa.types.is_boolean(kind) or is_text(kind)):
         raise InputError(f"{place}: values of type {kind}; give integers or text")
-    encoded = _encoded(column)
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.unify_dictionaries().combine_chunks()
     if len(encoded.dictionary) > CLASSES:
         raise InputError(
             f"{place}: {len(encoded.dictionary)} different labels, more than {CLASSES}; give the column of the classes"
         )
-    # An empty text is a missing one; the last entry is for nulls, whose index is -1.
+    # An empty text counts as missing; the last entry is for nulls, whose index is -1.
     texts = ["" if value is None else str(value) for value in [*encoded.dictionary.to_pylist(), None]]
     indices = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
     used, counts = np.unique(indices, return_counts=True)
@@ -57,10 +57,10 @@ def read_classes(column: pa.Array | pa.ChunkedArray, place: str) -> Classes:
 
 
 def check_names(names: list[str], place: str) -> None:
-    """Refuse names of classes that were hardly meant as they are.
+    """Refuse names of classes that are probably mistakes.
 
     Raises:
-        InputError: two are written differently but read alike, or all are numbers and some no integers.
+        InputError: two names are written differently but read alike, or all are numbers but not all are integers.
     """
     alike: dict[object, str] = {}
     for name in names:
@@ -75,16 +75,8 @@ def check_names(names: list[str], place: str) -> None:
         raise InputError(f"{place}: {broken[0]!r} is a number, but no integer; give integers or text as labels")
 
 
-def _encoded(column: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    if isinstance(column, pa.ChunkedArray):
-        column = column.unify_dictionaries().combine_chunks()
-    return column
-
-
 def read_split(column: pa.Array | pa.ChunkedArray, place: str) -> Split:
-    """Codes of the schema, from a column of `train`, `test` and perhaps `validation`, or of 0 and 1.
+    """Return codes of the schema for a column of `train`, `test` and perhaps `validation`, or of 0 and 1.
 
     Raises:
         InputError: the column holds something else; `place` names it.
@@ -112,7 +104,7 @@ def check_split(split: Split, classes: Classes, place: str) -> None:
 
 
 def draw_split(classes: Classes, test_fraction: float, seed: int, place: str) -> Split:
-    """Codes of the schema by `stratified_test_mask`, with classes named in its errors.
+    """Draw codes of the schema by `stratified_test_mask`; errors name the class.
 
     Raises:
         InputError: a class would be left without a training or a test example.

@@ -1,4 +1,4 @@
-"""Columns of a `.csv` or `.parquet`, read by Arrow, which refuses rows of unequal length."""
+"""Read columns of a `.csv` or `.parquet` by Arrow, which refuses rows of unequal length."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,19 +12,16 @@ from pyarrow import csv, parquet
 from metaplastic.io.errors import InputError
 
 BROKEN = (pa.ArrowException, OSError, ValueError)
-
 BLOCK = 1 << 24
 """Bytes of a CSV that are parsed at once; no row may be longer."""
-
 BATCH = 1024
 """Rows of a Parquet file that are unpacked at once."""
-
 COLUMNS = 1 << 17
-"""Columns that a file may have; Arrow takes about a kilobyte for each."""
+"""Most columns of a file; Arrow takes about a kilobyte for each."""
 
 
 def column_names(path: Path) -> list[str]:
-    """Names of the columns in order, without the index that pandas may have stored.
+    """Return the names of the columns in order, without the index that pandas may have stored.
 
     Raises:
         InputError: the file is broken, or two columns have the same name.
@@ -38,7 +35,9 @@ def column_names(path: Path) -> list[str]:
         else:
             schema = parquet.read_schema(path)
             _check_count(path, "columns", len(schema), COLUMNS)
-            names = _without_index(schema)
+            stored = schema.pandas_metadata
+            index = stored.get("index_columns", []) if isinstance(stored, dict) else []
+            names = [name for name in schema.names if name not in index]
     name, uses = Counter(names).most_common(1)[0] if names else ("", 0)
     if uses > 1:
         raise InputError(f"{path}: {uses} columns are named {name!r}; rename them")
@@ -46,7 +45,7 @@ def column_names(path: Path) -> list[str]:
 
 
 def read_columns(path: Path, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
-    """Read the named columns; those in `texts` stay texts in a CSV, whatever they look like.
+    """Read the named columns; those in `texts` stay texts in a CSV even if they look like numbers.
 
     Raises:
         InputError: the file is broken, unpacks to more than `limit` bytes or has more rows than `examples`.
@@ -63,12 +62,12 @@ def read_columns(path: Path, names: Sequence[str], texts: Sequence[str], *, limi
 
 
 def value_type(column: pa.Array | pa.ChunkedArray) -> pa.DataType:
-    """Type of the values, also of those that are stored once and referred to."""
+    """Return the type of the values, also for a column that is encoded by a dictionary."""
     return column.type.value_type if pa.types.is_dictionary(column.type) else column.type
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Whether values are strings, of one layout or another."""
+    """Return whether values are strings, in any of Arrow's layouts."""
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
@@ -82,7 +81,7 @@ def _blamed_on(path: Path) -> Iterator[None]:
 
 
 def _options() -> dict[str, object]:
-    # One thread, because only then errors tell the row.
+    # With one thread, errors name the row.
     return {
         "read_options": csv.ReadOptions(block_size=BLOCK, use_threads=False),
         "parse_options": csv.ParseOptions(newlines_in_values=True),
@@ -91,7 +90,7 @@ def _options() -> dict[str, object]:
 
 def _read_csv(path: Path, names: Sequence[str], texts: Sequence[str]) -> pa.Table:
     if path.read_bytes().count(b'"') % 2:
-        # Arrow would take all that follows for one value.
+        # Arrow would read the rest of the file as one value.
         raise ValueError("a quotation mark is never closed")
     convert = csv.ConvertOptions(include_columns=names, column_types={name: pa.string() for name in texts})
     return csv.read_csv(path, **_options(), convert_options=convert)
@@ -120,9 +119,3 @@ def _check_size(path: Path, size: int, limit: int) -> None:
 def _check_count(path: Path, what: str, count: int, limit: int) -> None:
     if count > limit:
         raise InputError(f"{path}: {count} {what}, more than the {limit} that are read; give fewer")
-
-
-def _without_index(schema: pa.Schema) -> list[str]:
-    stored = schema.pandas_metadata
-    index = stored.get("index_columns", []) if isinstance(stored, dict) else []
-    return [name for name in schema.names if name not in index]

@@ -1,9 +1,10 @@
-"""The interface of few-shot learners: anything that maps support and query to predictions.
+"""The interface of few-shot learners and their common parts.
 
-Examples lie along the axis `way` of their class, so an episode has no further labels. A module of this folder has
-`fit(spec, data) -> Learner`, or, where many tasks train it, `initial(spec, key, image) -> Trainable`.
+Examples lie along the axis `way` of their class, so an episode needs no labels. Each kind has a module in this folder
+with `fit(spec, data) -> Learner` or, if many tasks train it, `initial(spec, key, image) -> Trainable`.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
@@ -11,35 +12,63 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+Supports = Float32[np.ndarray, "episode way shots input"]
+Queries = Float32[np.ndarray, "episode way queries input"]
+Predictions = Int[np.ndarray, "episode way queries"]
+
+Support = Float[Array, "way shots input"]
+Query = Float[Array, "way queries input"]
+Scores = Float[Array, "way queries way"]
+"""Scores of every class for every query example of one episode; the largest is predicted."""
 
 
 @runtime_checkable
 class Learner(Protocol):
-    """What is evaluated on episodes."""
+    """Anything that can be evaluated on episodes."""
 
-    def predict(
-        self,
-        support: Float32[np.ndarray, "episode way shots input"],
-        query: Float32[np.ndarray, "episode way queries input"],
-    ) -> Int[np.ndarray, "episode way queries"]:
-        """The class, 0 to `way` - 1, of every query example."""
+    def predict(self, support: Supports, query: Queries) -> Predictions:
+        """Return the class of every query example, 0 to `way` - 1."""
+
+
+class EachEpisode(NamedTuple):
+    """A `Learner` that is fitted anew on the support of each episode."""
+
+    fit_and_predict: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+    """Takes labelled examples, their classes and other examples; returns the classes of the latter."""
+
+    def predict(self, support: Supports, query: Queries) -> Predictions:
+        """Return the class of every query example."""
+        _, way, shots, width = support.shape
+        classes = np.repeat(np.arange(way), shots)
+        # The matrices are too small to share between threads.
+        with threadpool_limits(1):
+            predicted = [
+                self.fit_and_predict(s.reshape(-1, width), classes, q.reshape(-1, width))
+                for s, q in zip(support, query, strict=True)
+            ]
+        return np.stack(predicted).reshape(query.shape[:3])
+
+
+def refitted(classifier: Callable[[int], Any]) -> EachEpisode:
+    """Return a learner that fits a scikit-learn classifier, made for this many support examples, in each episode."""
+
+    def fit_and_predict(support: np.ndarray, classes: np.ndarray, query: np.ndarray) -> np.ndarray:
+        return np.asarray(classifier(len(support)).fit(support, classes).predict(query))
+
+    return EachEpisode(fit_and_predict)
 
 
 class Scoring(eqx.Module):
-    """A learner in JAX, one episode after another: each is a batch large enough."""
+    """A `Learner` in JAX, which takes one episode after another: each is a large enough batch."""
 
-    def scores(
-        self, support: Float[Array, "way shots input"], query: Float[Array, "way queries input"]
-    ) -> Float[Array, "way queries way"]:
-        """Of every class for every query example of one episode; the largest is predicted."""
+    def scores(self, support: Support, query: Query) -> Scores:
+        """Return the scores of one episode."""
         raise NotImplementedError
 
-    def predict(
-        self,
-        support: Float32[np.ndarray, "episode way shots input"],
-        query: Float32[np.ndarray, "episode way queries input"],
-    ) -> Int[np.ndarray, "episode way queries"]:
-        """As `Learner.predict`."""
+    def predict(self, support: Supports, query: Queries) -> Predictions:
+        """Return the class of every query example."""
         return np.asarray(_predicted(self, jnp.asarray(support), jnp.asarray(query)))
 
 
@@ -49,21 +78,32 @@ def _predicted(learner: Scoring, support: Array, query: Array) -> Int[Array, "ep
 
 
 class Outcome(NamedTuple):
-    """What a learner makes of one training task."""
+    """The result of one training task."""
 
     loss: Float[Array, ""]
     accuracy: Float[Array, ""]
     seen: Any = ()
-    """What `Trainable.settled` takes, if anything."""
+    """Statistics for `Trainable.settled`."""
 
 
 class Trainable(Scoring):
     """A learner that gradient descent on many tasks trains."""
 
-    def outcome(self, support: Float[Array, "way shots input"], query: Float[Array, "way queries input"]) -> Outcome:
-        """Loss and accuracy on the query of one training task."""
+    def outcome(self, support: Support, query: Query) -> Outcome:
+        """Return loss and accuracy on the query of one training task."""
         raise NotImplementedError
 
     def settled(self, seen: Any) -> "Trainable":
-        """The learner after a gradient step, with what is no gradient's business; `seen` is the mean over its tasks."""
+        """Return the learner after a gradient step with its statistics updated; `seen` is the mean over the tasks."""
         return self
+
+
+def cross_entropy(scores: Float[Array, "way example class_"]) -> Float[Array, "way example"]:
+    """Return each example's cross-entropy; the first axis is the true class."""
+    true = jnp.arange(len(scores))[:, None, None]
+    return -jnp.take_along_axis(jax.nn.log_softmax(scores), true, axis=2)[..., 0]
+
+
+def accuracy(scores: Float[Array, "way example class_"]) -> Float[Array, ""]:
+    """Return the share of examples whose own class has the largest score."""
+    return (scores.argmax(2) == jnp.arange(len(scores))[:, None]).mean()

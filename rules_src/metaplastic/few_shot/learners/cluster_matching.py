@@ -5,16 +5,16 @@ from jaxtyping import Float32, Int
 from sklearn.cluster import KMeans
 
 from metaplastic.embeddings.base import Unlabelled
-from metaplastic.few_shot.learners.each_episode import EachEpisode
+from metaplastic.few_shot.learners.base import EachEpisode
 from metaplastic.few_shot.learners.spec import ClusterMatching
 from metaplastic.io.errors import InputError
 
 ITERATIONS = 3000
-"""At most, of k-means."""
+"""Most iterations of k-means."""
 
 
 def fit(spec: ClusterMatching, data: Unlabelled) -> EachEpisode:
-    """k-means clusters of the training examples' features, to be matched with classes in each episode.
+    """Cluster the features of the training examples, so that each episode can match clusters with its classes.
 
     Raises:
         InputError: more clusters than training examples.
@@ -24,11 +24,7 @@ def fit(spec: ClusterMatching, data: Unlabelled) -> EachEpisode:
         raise InputError(f"clusters: {spec.clusters} are more than the {len(x)} training examples; give fewer")
     clusters = KMeans(spec.clusters, n_init=spec.restarts, max_iter=ITERATIONS, random_state=spec.seed).fit(x)
     centroids = clusters.cluster_centers_.astype(np.float32)
-
-    def fit_and_predict(support: np.ndarray, classes: np.ndarray, query: np.ndarray) -> np.ndarray:
-        return matched(centroids, support, classes, query)
-
-    return EachEpisode(fit_and_predict)
+    return EachEpisode(lambda support, classes, query: matched(centroids, support, classes, query))
 
 
 def matched(
@@ -37,15 +33,13 @@ def matched(
     classes: Int[np.ndarray, " example"],
     query: Float32[np.ndarray, "query feature"],
 ) -> Int[np.ndarray, " query"]:
-    """The class of the nearest centroid that has one: the most frequent in its cluster, the first of several."""
+    """Return the class of the nearest labelled centroid: the most frequent in its cluster, the first of several."""
     votes = np.zeros((len(centroids), classes.max() + 1), int)
     np.add.at(votes, (_nearest(support, centroids), classes), 1)
     labelled = votes.sum(1) > 0
     return votes[labelled].argmax(1)[_nearest(query, centroids[labelled])]
 
 
-def _nearest(
-    x: Float32[np.ndarray, "example feature"], centroids: Float32[np.ndarray, "cluster feature"]
-) -> Int[np.ndarray, " example"]:
+def _nearest(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     # The example's own norm is the same for each centroid.
     return ((centroids**2).sum(1) - 2 * x @ centroids.T).argmin(1)

@@ -2,10 +2,9 @@
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float
 
 from metaplastic.embeddings.base import Unlabelled, image_of
-from metaplastic.few_shot.learners.base import Scoring
+from metaplastic.few_shot.learners.base import Query, Scores, Scoring, Support
 from metaplastic.few_shot.learners.maml import Inner, random_network
 from metaplastic.few_shot.learners.spec import FromScratch
 
@@ -16,20 +15,18 @@ class Untrained(Scoring):
     spec: FromScratch = eqx.field(static=True)
     image: tuple[int, int, int] = eqx.field(static=True)
 
-    def scores(
-        self, support: Float[Array, "way shots input"], query: Float[Array, "way queries input"]
-    ) -> Float[Array, "way queries way"]:
-        """Logits of the query, which shares its batch norm, after the steps on the support."""
-        steps = self.spec.steps
-        inner = Inner(self.spec.rate, steps, steps, first_order=True)
-        network = random_network(jax.random.key(self.spec.seed), self.image, self.spec.filters, len(support), inner)
+    def scores(self, support: Support, query: Query) -> Scores:
+        """Return the query's logits after the steps on the support; the query shares its batch norm."""
+        spec = self.spec
+        inner = Inner(spec.rate, spec.steps, spec.steps, first_order=True)
+        network = random_network(jax.random.key(spec.seed), self.image, spec.filters, len(support), inner)
         return network.scores(support, query)
 
 
 def fit(spec: FromScratch, data: Unlabelled) -> Untrained:
-    """Nothing is learned from `data`, whose images the episodes are of.
+    """Return the learner for images of this size; it learns nothing from `data`.
 
     Raises:
-        InputError: they are no images.
+        InputError: the data are not images.
     """
     return Untrained(spec, image_of(data))

@@ -1,4 +1,4 @@
-"""Model-agnostic meta-learning (Finn et al. 2017), as CACTUs has it (Hsu et al. 2019, Table 5)."""
+"""Model-agnostic meta-learning (Finn et al. 2017), as in CACTUs (Hsu et al. 2019, Table 5)."""
 
 from typing import NamedTuple
 
@@ -7,22 +7,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.few_shot.learners.base import Outcome, Trainable
-from metaplastic.few_shot.learners.losses import accuracy, cross_entropy
+from metaplastic.few_shot.learners.base import Outcome, Query, Scores, Support, Trainable, accuracy, cross_entropy
 from metaplastic.few_shot.learners.networks import Network
 from metaplastic.few_shot.learners.spec import Maml
 
-
-class Fast(NamedTuple):
-    """What is adapted to a task."""
-
-    kernels: tuple[Float[Array, "3 3 below above"], ...]
-    weights: Float[Array, "filter way"]
-    bias: Float[Array, " way"]
+Fast = tuple[tuple[Array, ...], Array, Array]
+"""The kernels, weights and bias that adapt to a task."""
 
 
 class Inner(NamedTuple):
-    """How it is adapted, the same for every task."""
+    """How a network adapts, the same for every task."""
 
     rate: float
     steps: int
@@ -31,9 +25,9 @@ class Inner(NamedTuple):
 
 
 class AdaptedNetwork(Trainable):
-    """A network that a few steps of gradient descent on the support adapt; batch norm is always that of the batch.
+    """A network that adapts by a few steps of gradient descent on the support; batch norm is always that of the batch.
 
-    The shifts of the batch norm are meta-learned, but not adapted. An evaluation of fewer ways uses the first outputs.
+    The shifts of the batch norm are meta-learned but not adapted. An evaluation of fewer ways uses the first outputs.
     """
 
     network: Network
@@ -41,19 +35,17 @@ class AdaptedNetwork(Trainable):
     bias: Float[Array, " way"]
     inner: Inner = eqx.field(static=True)
 
-    def outcome(self, support: Float[Array, "way shots input"], query: Float[Array, "way queries input"]) -> Outcome:
-        """On the query after the inner steps, so that gradients are of second order."""
+    def outcome(self, support: Support, query: Query) -> Outcome:
+        """Return loss and accuracy on the query after the inner steps, so that gradients are of second order."""
         scores = self.adapted(support, self.inner.steps).logits(query)
         return Outcome(cross_entropy(scores).mean(), accuracy(scores))
 
-    def scores(
-        self, support: Float[Array, "way shots input"], query: Float[Array, "way queries input"]
-    ) -> Float[Array, "way queries way"]:
-        """Logits of the query after the inner steps of an evaluation; query examples share their batch norm."""
+    def scores(self, support: Support, query: Query) -> Scores:
+        """Return the query's logits after the inner steps of an evaluation; query examples share their batch norm."""
         return self.adapted(support, self.inner.test_steps).logits(query)
 
-    def adapted(self, support: Float[Array, "way shots input"], steps: int) -> "AdaptedNetwork":
-        """After so many steps on the support.
+    def adapted(self, support: Support, steps: int) -> "AdaptedNetwork":
+        """Return the network after this many steps on the support.
 
         The loss is summed over classes and averaged over shots, as in the released code, whose inner rate of 0.05 is
         one of 0.05 x way for a mean over all examples.
@@ -69,20 +61,20 @@ class AdaptedNetwork(Trainable):
             return jax.tree.map(lambda value, slope: value - self.inner.rate * slope, fast, gradient), None
 
         way = len(support)
-        first = Fast(self.network.kernels, self.weights[:, :way], self.bias[:way])
+        first = (self.network.kernels, self.weights[:, :way], self.bias[:way])
         return self._with(jax.lax.scan(step, first, length=steps)[0])
 
     def logits(self, examples: Float[Array, "way examples input"]) -> Float[Array, "way examples class_"]:
-        """Of the network as it is."""
+        """Return the logits of the network as it is."""
         features, _ = self.network.features(examples.reshape(-1, examples.shape[2]))
         return (features @ self.weights + self.bias).reshape(*examples.shape[:2], -1)
 
     def _with(self, fast: Fast) -> "AdaptedNetwork":
-        return eqx.tree_at(lambda model: (model.network.kernels, model.weights, model.bias), self, tuple(fast))
+        return eqx.tree_at(lambda model: (model.network.kernels, model.weights, model.bias), self, fast)
 
 
 def initial(spec: Maml, key: PRNGKeyArray, image: tuple[int, int, int]) -> AdaptedNetwork:
-    """Before the first step."""
+    """Return the learner before the first step."""
     inner = Inner(spec.inner_rate, spec.inner_steps, spec.test_inner_steps, spec.first_order)
     return random_network(key, image, spec.filters, spec.tasks.way, inner, head=spec.head)
 
@@ -90,7 +82,7 @@ def initial(spec: Maml, key: PRNGKeyArray, image: tuple[int, int, int]) -> Adapt
 def random_network(
     key: PRNGKeyArray, image: tuple[int, int, int], filters: int, way: int, inner: Inner, *, head: float = 1.0
 ) -> AdaptedNetwork:
-    """At random weights, those of the last layer from a normal distribution of standard deviation `head`."""
+    """Return a network at random weights; those of the last layer are normal with standard deviation `head`."""
     key_network, key_weights = jax.random.split(key)
     weights = head * jax.random.normal(key_weights, (filters, way))
     return AdaptedNetwork(Network(key_network, image, filters, "strided"), weights, jnp.zeros(way), inner)

@@ -1,4 +1,4 @@
-"""Learners trained on pseudo-tasks drawn on the fly, on the one resumable loop."""
+"""Train a learner on pseudo-tasks drawn on the fly, in the one resumable loop."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, Float32, Int, Key, PRNGKeyArray
 from metaplastic.few_shot.episodes import Pool, draw
 from metaplastic.few_shot.learners.base import Outcome, Trainable
 from metaplastic.few_shot.learners.spec import MetaLearned
-from metaplastic.meta_train.tasks.augmentation import augmented
+from metaplastic.meta_train.tasks.appearance import augmented
+from metaplastic.meta_train.tasks.source import Jitter
 from metaplastic.training.checkpoint import load_state, state_path
 from metaplastic.training.descent import Descent, Metrics
 from metaplastic.training.loop import Folder
@@ -31,14 +32,14 @@ class State(NamedTuple):
 
 
 class Tasks(NamedTuple):
-    """What pseudo-tasks are made of."""
+    """The data that pseudo-tasks are drawn from."""
 
     inputs: Float[Array, "example input"]
     pool: Pool
 
 
 class MetaLearning(Descent):
-    """Adam on batches of tasks, all of which follow from the seed and the step."""
+    """Adam on batches of tasks; the seed and the step determine them."""
 
     spec: MetaLearned
 
@@ -56,13 +57,13 @@ class MetaLearning(Descent):
         self.adam = optax.adam(spec.learning_rate)
 
     def initial(self) -> State:
-        """As `Descent.initial`."""
+        """Return the state before the first gradient step."""
         key = jax.random.key(self.spec.seed)
         learner = self.make(self.spec, jax.random.fold_in(key, 0), self.image)
         return State(learner, self.adam.init(learner), key, jnp.zeros((), jnp.int32))
 
     def updated(self, state: State, data: Tasks) -> tuple[State, Metrics]:
-        """As `Descent.updated`: loss and accuracy on the queries, means over the batch of tasks."""
+        """Return the next state, and loss and accuracy on the queries as means over the batch of tasks."""
         key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
 
         def of_task(key: PRNGKeyArray) -> tuple[Trainable, Outcome]:
@@ -72,27 +73,25 @@ class MetaLearning(Descent):
                 outcome = learner.outcome(support, query)
                 return outcome.loss, outcome
 
-            gradient, outcome = jax.grad(loss, has_aux=True)(state.learner)
-            return gradient, outcome
+            return jax.grad(loss, has_aux=True)(state.learner)
 
-        # One task after another: each is a batch large enough, and adapted networks have weights of their own.
+        # One task after another, since each is a large enough batch and adapted networks have weights of their own.
         gradients, outcomes = jax.lax.map(of_task, jax.random.split(key, self.spec.task_batch))
         gradient, outcome = jax.tree.map(lambda values: values.mean(0), (gradients, outcomes))
         updates, optimiser = self.adam.update(gradient, state.optimiser)
         learner = optax.apply_updates(state.learner, updates).settled(outcome.seen)
-        metrics = {"loss": outcome.loss, "accuracy": outcome.accuracy}
-        return State(learner, optimiser, state.key, state.step + 1), metrics
+        new = State(learner, optimiser, state.key, state.step + 1)
+        return new, {"loss": outcome.loss, "accuracy": outcome.accuracy}
 
     def network(self, state: State) -> Trainable:
-        """As `Descent.network`."""
+        """Return the part of a state that is recorded."""
         return state.learner
 
     def no_metrics(self, state: State) -> Metrics:
-        """As `Descent.no_metrics`."""
+        """Return the metrics of no step at all."""
         return {"loss": jnp.zeros(0), "accuracy": jnp.zeros(0)}
 
     def _shown(self, key: PRNGKeyArray, data: Tasks) -> tuple[Array, Array]:
-        """The images of a task's support and query."""
         key_draw, key_support, key_query = jax.random.split(key, 3)
         episode, jitter = draw(key_draw, data.pool, self.spec.tasks), self.spec.jitter
         support, query = data.inputs[episode.support], data.inputs[episode.query]
@@ -100,15 +99,15 @@ class MetaLearning(Descent):
             return support, query
 
         def jittered(key: PRNGKeyArray, images: Array) -> Array:
-            return augmented(key, images.reshape(-1, *self.image), jitter).reshape(images.shape)
+            return augmented(key, images.reshape(-1, *self.image), Jitter(**dict(jitter))).reshape(images.shape)
 
         return jittered(key_support, support), jittered(key_query, query)
 
 
 def recorded(initial: Initial, spec: MetaLearned, image: tuple[int, int, int], snapshots: Path, step: int) -> Trainable:
-    """The learner as a training has recorded it in its folder of snapshots after so many steps.
+    """Load the learner that a training recorded after this many steps in its folder of snapshots.
 
     Raises:
-        InputError: as for `training.state.load_state`.
+        InputError: as for `training.checkpoint.load_state`.
     """
     return load_state(state_path(snapshots, step), jax.eval_shape(lambda: initial(spec, jax.random.key(0), image)))

@@ -7,22 +7,19 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metaplastic.embeddings.base import Unlabelled
 from metaplastic.embeddings.networks import Perceptron
-from metaplastic.few_shot.learners.base import Scoring
-from metaplastic.few_shot.learners.losses import cross_entropy
+from metaplastic.few_shot.learners.base import Query, Scores, Scoring, Support, cross_entropy
 from metaplastic.few_shot.learners.spec import Mlp
 
 Trained = tuple[Perceptron, optax.OptState]
 
 
 class EachPerceptron(Scoring):
-    """A fresh network for every episode, at the same random weights wherever the sizes are the same."""
+    """A fresh network for every episode; equal sizes give equal initial weights."""
 
     spec: Mlp = eqx.field(static=True)
 
-    def scores(
-        self, support: Float[Array, "way shots input"], query: Float[Array, "way queries input"]
-    ) -> Float[Array, "way queries way"]:
-        """Logits after full-batch Adam on the support, without dropout."""
+    def scores(self, support: Support, query: Query) -> Scores:
+        """Return logits without dropout, after full-batch Adam on the support."""
         way, _, width = support.shape
         key = jax.random.key(self.spec.seed)
         network = Perceptron(jax.random.fold_in(key, 0), [width, self.spec.hidden, way], "relu")
@@ -43,7 +40,6 @@ class EachPerceptron(Scoring):
     def _logits(
         self, network: Perceptron, examples: Float[Array, "way example input"], key: PRNGKeyArray | None = None
     ) -> Float[Array, "way example class_"]:
-        """With some hidden units left out where there is a key."""
         first, last = network.layers
         hidden = jax.nn.relu(jax.vmap(jax.vmap(first))(examples))
         if key is not None:
@@ -53,5 +49,5 @@ class EachPerceptron(Scoring):
 
 
 def fit(spec: Mlp, data: Unlabelled) -> EachPerceptron:
-    """Nothing is learned from `data`."""
+    """Return the learner; it learns nothing from `data`."""
     return EachPerceptron(spec)

@@ -15,17 +15,17 @@ EPSILON = 1e-5
 
 
 class Statistics(NamedTuple):
-    """What the batch norm of one block divides by."""
+    """Statistics of the batch norm of one block."""
 
     mean: Float[Array, " filter"]
     variance: Float[Array, " filter"]
 
 
 class Network(eqx.Module):
-    """Images to features.
+    """A network from images to features.
 
-    Of MAML blocks are `strided`, without scales of the batch norm, and features are means over positions; of ProtoNets
-    they are `pooled`, and features are those of all positions.
+    MAML takes `strided` blocks without scales of the batch norm, and means over positions as features. ProtoNets take
+    `pooled` blocks and the features of all positions.
     """
 
     kernels: tuple[Float[Array, "3 3 below above"], ...]
@@ -35,7 +35,7 @@ class Network(eqx.Module):
     blocks: Literal["strided", "pooled"] = eqx.field(static=True)
 
     def __init__(self, key: PRNGKeyArray, image: Image, filters: int, blocks: Literal["strided", "pooled"]) -> None:
-        """Glorot's weights, on images of these rows, columns and channels."""
+        """Draw Glorot's weights for images of these rows, columns and channels."""
         glorot = jax.nn.initializers.glorot_uniform()
         channels = [image[2], *[filters] * BLOCKS]
         keys = jax.random.split(key, BLOCKS)
@@ -48,14 +48,14 @@ class Network(eqx.Module):
     def features(
         self, inputs: Float[Array, "batch input"], known: tuple[Statistics, ...] | None = None
     ) -> tuple[Float[Array, "batch feature"], tuple[Statistics, ...]]:
-        """Features of flattened images, and each block's statistics: `known` ones, by default those of the batch."""
+        """Return features of flattened images, and each block's statistics: `known`, by default those of the batch."""
         x, used = inputs.reshape(-1, *self.image), []
         for block, kernel in enumerate(self.kernels):
             x = convolved(x, kernel, stride=2 if self.blocks == "strided" else 1)
             statistics = known[block] if known else _statistics(x)
             gain = jax.lax.rsqrt(statistics.variance + EPSILON)
             gain = gain if self.scales is None else gain * self.scales[block]
-            # What comes after is monotone in every filter, so that a quarter of it suffices.
+            # The rest of the block is monotone in every filter, so pooling first saves three quarters of it.
             x = x if self.blocks == "strided" else _pooled(x, gain > 0)
             mean, gain, shift = (_each(len(x), value) for value in (statistics.mean, gain, self.shifts[block]))
             x = jax.nn.relu((x - mean) * gain + shift)
@@ -65,13 +65,13 @@ class Network(eqx.Module):
 
 
 def _statistics(x: Float[Array, "batch row column filter"]) -> Statistics:
-    # Image by image: XLA on CPU sums over everything in an order that depends on the number of threads.
+    # Image by image, since XLA on CPU sums over everything in an order that depends on the number of threads.
     mean = x.mean((1, 2)).mean(0)
     return Statistics(mean, ((x - _each(len(x), mean)) ** 2).mean((1, 2)).mean(0))
 
 
 def _each(batch: int, value: Float[Array, " filter"]) -> Float[Array, "batch 1 1 filter"]:
-    """The same for every image; its gradient is a sum image by image, which XLA would merge without the barrier."""
+    """Repeat a value for every image; without the barrier XLA would merge the gradient's sum over the images."""
     each = jnp.broadcast_to(value, (batch, 1, 1, len(value)))
     return jax.lax.optimization_barrier(each)  # type: ignore[no-untyped-call]
 
@@ -79,16 +79,14 @@ def _each(batch: int, value: Float[Array, " filter"]) -> Float[Array, "batch 1 1
 def _pooled(
     x: Float[Array, "batch row column filter"], rising: Bool[Array, " filter"]
 ) -> Float[Array, "batch _row _column filter"]:
-    """Maxima of 2x2 positions, of filters that are not `rising` minima; a last odd row or column is dropped."""
+    """Take maxima of 2x2 positions, or minima where filters are not `rising`; drop a last odd row or column."""
     rows, columns = x.shape[1] // 2, x.shape[2] // 2
     x = x[:, : 2 * rows, : 2 * columns].reshape(len(x), rows, 2, columns, 2, -1)
     x = _extreme(x[:, :, 0], x[:, :, 1], rising)
     return _extreme(x[:, :, :, 0], x[:, :, :, 1], rising)
 
 
-def _extreme(
-    a: Float[Array, "*shape filter"], b: Float[Array, "*shape filter"], rising: Bool[Array, " filter"]
-) -> Float[Array, "*shape filter"]:
-    # The derivative of a maximum looks for it among its operands, perhaps computed anew, and divides by how many it
-    # finds: where rounding has changed them, by zero. A comparison is remembered.
+def _extreme(a: Array, b: Array, rising: Bool[Array, " filter"]) -> Array:
+    # A maximum's derivative searches the operands, which XLA may compute anew, and divides by the number of matches:
+    # zero if rounding has changed them. The result of a comparison is kept.
     return jnp.where((a > b) == rising, a, b)

@@ -1,28 +1,27 @@
-"""Prototypical networks (Snell et al. 2017), as CACTUs has them (Hsu et al. 2019, Table 6)."""
+"""Prototypical networks (Snell et al. 2017), as in CACTUs (Hsu et al. 2019, Table 6)."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.few_shot.learners.base import Outcome, Trainable
-from metaplastic.few_shot.learners.losses import accuracy, cross_entropy
+from metaplastic.few_shot.learners.base import Outcome, Query, Scores, Support, Trainable, accuracy, cross_entropy
 from metaplastic.few_shot.learners.networks import BLOCKS, Network, Statistics
 from metaplastic.few_shot.learners.spec import ProtoNets
 from metaplastic.io.errors import InputError
 
 MOMENTUM = 0.1
-"""Share of a step's statistics in the running ones."""
+"""Weight of a step's statistics in the running ones."""
 
 
 class PrototypicalNetwork(Trainable):
-    """A query example is of the class whose prototype, the mean of its support's features, is nearest."""
+    """A query example belongs to the class with the nearest prototype, the mean of the class's support features."""
 
     network: Network
     running: tuple[Statistics, ...]
-    """Running statistics of the batch norm, used at evaluation, so that no query sees another one."""
+    """Running statistics of the batch norm for evaluation, so that no query depends on another one."""
 
-    def outcome(self, support: Float[Array, "way shots input"], query: Float[Array, "way queries input"]) -> Outcome:
-        """With the batch norm of the whole task's images."""
+    def outcome(self, support: Support, query: Query) -> Outcome:
+        """Return loss and accuracy with the batch norm of all the task's images."""
         way, shots, _ = support.shape
         images = jnp.concatenate([support.reshape(way * shots, -1), query.reshape(way * query.shape[1], -1)])
         features, seen = self.network.features(images)
@@ -31,14 +30,12 @@ class PrototypicalNetwork(Trainable):
         return Outcome(cross_entropy(scores).mean(), accuracy(scores), seen)
 
     def settled(self, seen: tuple[Statistics, ...]) -> "PrototypicalNetwork":
-        """With running statistics moved towards those of the step."""
+        """Move the running statistics towards those of the step."""
         running = jax.tree.map(lambda old, new: old + MOMENTUM * (new - old), self.running, seen)
         return PrototypicalNetwork(self.network, running)
 
-    def scores(
-        self, support: Float[Array, "way shots input"], query: Float[Array, "way queries input"]
-    ) -> Float[Array, "way queries way"]:
-        """Minus squared distances to the prototypes."""
+    def scores(self, support: Support, query: Query) -> Scores:
+        """Return minus squared distances to the prototypes, up to a constant of each query example."""
         (way, shots, _), queries = support.shape, query.shape[1]
         prototyped, _ = self.network.features(support.reshape(way * shots, -1), self.running)
         queried, _ = self.network.features(query.reshape(way * queries, -1), self.running)
@@ -54,10 +51,10 @@ def _scores(
 
 
 def initial(spec: ProtoNets, key: PRNGKeyArray, image: tuple[int, int, int]) -> PrototypicalNetwork:
-    """Before the first step.
+    """Return the learner before the first step.
 
     Raises:
-        InputError: pooling leaves nothing of such images.
+        InputError: the images are so small that pooling leaves nothing.
     """
     if min(image[:2]) < spec.smallest:
         raise InputError(

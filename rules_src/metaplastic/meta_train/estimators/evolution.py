@@ -1,27 +1,27 @@
 """Evolution strategies: the meta-gradient from pairs of unrolls with perturbed thetas, however long the unroll.
 
-Each task is learned by two base models, one with theta + delta, one with theta - delta; the first is the task's own.
-A window's estimate is score / (2 sigma^2) * (loss of the one - loss of the other).
+Two base models learn each task, one with theta + delta, the other with theta - delta; the first is the task's own. A
+window's estimate is score / (2 sigma^2) * (loss of the first - loss of the second).
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
-from metaplastic.meta_train.estimators.truncated_backprop import GradientEstimator, TaskEstimate, Window, WindowLoss
+from metaplastic.meta_train.estimators.base import GradientEstimator, TaskEstimate
 from metaplastic.meta_train.spec import Nres, Pes
-from metaplastic.meta_train.window import TaskState
+from metaplastic.meta_train.window import TaskState, Window, WindowLoss
 from metaplastic.network import BaseModel
 from metaplastic.update_rules.base import UpdateRule
 
 
 class Pair(NamedTuple):
-    """What is carried from window to window, besides the base model at theta + delta."""
+    """What goes from window to window besides the base model at theta + delta."""
 
     noise: UpdateRule
     """Shaped like the rule."""
@@ -49,9 +49,8 @@ def pes(loss: WindowLoss, sigma: float) -> GradientEstimator:
 
 
 def build(spec: Pes | Nres, loss: Callable[[], WindowLoss]) -> GradientEstimator:
-    """The estimator that a section of the config describes; `loss` is `window_loss` with its arguments."""
-    strategy = pes if isinstance(spec, Pes) else nres
-    return strategy(loss(), spec.sigma)
+    """Build the estimator that a section of the config describes; `loss` is `window_loss` with its arguments."""
+    return {"pes": pes, "nres": nres}[spec.kind](loss(), spec.sigma)
 
 
 def _antithetic(
@@ -60,7 +59,7 @@ def _antithetic(
     begin: Callable[[PRNGKeyArray, UpdateRule], UpdateRule],
     step: Callable[[PRNGKeyArray, UpdateRule, UpdateRule], tuple[UpdateRule, UpdateRule]],
 ) -> GradientEstimator:
-    """An estimator whose `step` turns the noise so far into this window's delta and the noise that scores it."""
+    """Make an estimator whose `step` turns the noise so far into this window's delta and the noise that scores it."""
 
     def start(key: PRNGKeyArray, rule: UpdateRule, phi: BaseModel) -> Pair:
         return Pair(begin(key, rule), phi)
@@ -68,7 +67,8 @@ def _antithetic(
     def estimate(key: PRNGKeyArray, rule: UpdateRule, state: TaskState, carry: Pair, window: Window) -> TaskEstimate:
         key_begin, key_step = jax.random.split(key)
         # A task of age 0 has just replaced another.
-        carry = _select(state.age == 0, start(key_begin, rule, state.phi), carry)
+        fresh = state.age == 0
+        carry = jax.tree.map(lambda a, b: jnp.where(fresh, a, b), start(key_begin, rule, state.phi), carry)
         delta, score = step(key_step, rule, carry.noise)
         rules = jax.tree.map(lambda a, d: jnp.stack([a + d, a - d]), rule, delta)
         phis = jax.tree.map(lambda a, b: jnp.stack([a, b]), state.phi, carry.minus)
@@ -82,7 +82,3 @@ def _antithetic(
 
 def _gaussian(key: PRNGKeyArray, like: UpdateRule, sigma: float) -> UpdateRule:
     return jax.tree.map(lambda a: sigma * a, optax.tree.random_like(key, like, sampler=jax.random.normal))
-
-
-def _select(condition: Array, new: Any, old: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)

@@ -1,14 +1,13 @@
-"""Tasks of images behind a random layer: classes and structure of real data, inputs that look like no image."""
+"""Tasks of images behind a random layer: classes and structure of real data in inputs that do not look like images."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
+from metaplastic.meta_train.tasks import spec as config
 from metaplastic.meta_train.tasks.images import Images, Pool
-from metaplastic.meta_train.tasks.source import Shown
-from metaplastic.meta_train.tasks.spec import Projections as ProjectionsSpec
-from metaplastic.meta_train.tasks.spec import Tasks
+from metaplastic.meta_train.tasks.source import Setting, Shown
 
 
 class Projections(eqx.Module):
@@ -17,10 +16,10 @@ class Projections(eqx.Module):
     images: Images
     bend: float = eqx.field(static=True)
 
-    def show(self, key: PRNGKeyArray, task: PRNGKeyArray, classes: Int[Array, " example"], spec: Tasks) -> Shown:
-        """Images times a random matrix, through tanh, times another one: of about unit variance."""
+    def show(self, key: PRNGKeyArray, task: PRNGKeyArray, classes: Int[Array, " example"], setting: Setting) -> Shown:
+        """Send images through a random matrix, tanh and another matrix; the result has about unit variance."""
         task_images, key_in, key_out, key_bend = jax.random.split(task, 4)
-        shown = self.images.show(key, task_images, classes, spec)
+        shown = self.images.show(key, task_images, classes, setting)
         inputs = shown.inputs.shape[1]
         matrix_in, matrix_out = (jax.random.normal(k, (inputs, inputs)) * inputs**-0.5 for k in (key_in, key_out))
         # As the gain goes to zero, tanh(gain u) / gain goes to u.
@@ -29,6 +28,6 @@ class Projections(eqx.Module):
         return shown._replace(inputs=hidden @ matrix_out)
 
 
-def build(spec: ProjectionsSpec, pool: Pool) -> Projections:
-    """The source that a section of the config describes."""
+def build(spec: config.Projections, pool: Pool) -> Projections:
+    """Build the source that a section of the config describes."""
     return Projections(pool(), spec.bend)

@@ -1,6 +1,6 @@
 """Config of the tasks that meta-training learns on: sources of data, jitter of images, variety between tasks."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,36 +14,39 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 class TaskSource(Kind):
     """Where tasks come from."""
 
+    dataset: ClassVar[str | None]
+    """Key into `datasets` of the dataset that the source shows, if it shows one."""
     kind: str
     weight: PositiveFloat = 1.0
-    """Share of the parallel tasks, relative to the other sources'."""
+    """Share of the parallel tasks, relative to the other sources."""
 
-    @property
-    def shows(self) -> str | None:
-        """The dataset that its tasks show, if any."""
-        return getattr(self, "dataset", None)
+
+class Generated(TaskSource):
+    """A source that needs no dataset."""
+
+    dataset: ClassVar[None] = None
 
 
 class Images(TaskSource):
-    """Training images of a dataset, jittered; of letters those of the characters that are not held out."""
+    """Jittered training images of a dataset; of letters, only characters that are not held out."""
 
     kind: Literal["images"]
-    dataset: Name
-    """Key into `datasets`; it has to hold images of at least twice the tasks' side."""
+    dataset: Name  # type: ignore[misc]
+    """Key into `datasets`; its images have to be at least twice as large as the tasks' side."""
 
 
 class Projections(TaskSource):
-    """Images of a dataset, jittered, behind a random layer of each task's own: data that look like no image."""
+    """Jittered images of a dataset behind a random layer that each task draws: data that do not look like images."""
 
     kind: Literal["projections"]
-    dataset: Name
+    dataset: Name  # type: ignore[misc]
     """Key into `datasets`, as for `images`."""
     bend: NonNegative = 3.0
-    """Largest gain into the layer's tanh; a task draws its own, and at zero the layer is linear."""
+    """Largest gain into the layer's tanh; each task draws its own, and at zero the layer is linear."""
 
 
-class Gaussians(TaskSource):
-    """One Gaussian a class: means of each task's own, and directions along which examples of all its classes vary."""
+class Gaussians(Generated):
+    """One Gaussian per class: each task draws the means, and the directions along which all examples vary."""
 
     kind: Literal["gaussians"]
     separation: PositiveFloat = 5.0
@@ -51,33 +54,33 @@ class Gaussians(TaskSource):
     rank: PositiveInt = 8
     """Number of directions along which examples vary."""
     spread: NonNegative = 3.0
-    """Largest standard deviation along such a direction, in the same unit; a task draws its own from zero up."""
+    """Largest standard deviation along such a direction, in the same unit; each task draws its own, from zero up."""
 
 
-class Words(TaskSource):
+class Words(Generated):
     """Counts of words in short texts: few words are frequent, and each class has its own preferences."""
 
     kind: Literal["words"]
     length: PositiveFloat = 20.0
-    """Words that a text of median length counts."""
+    """Number of words in a text of median length."""
     topicality: PositiveFloat = 1.0
     """Standard deviation of the logarithm of a word's frequency between classes."""
 
 
-class Strokes(TaskSource):
-    """Characters drawn on the fly: smooth strokes of each class's own, which wobble from example to example."""
+class Strokes(Generated):
+    """Characters drawn on the fly: each class has its own smooth strokes, which wobble from example to example."""
 
     kind: Literal["strokes"]
     strokes: PositiveInt = 2
     """Largest number of strokes of a character."""
     wobble: NonNegative = 0.15
-    """Largest standard deviation of a stroke's control points, as a share of the image side; a task draws its own."""
+    """Largest standard deviation of a stroke's control points, a share of the image side; each task draws its own."""
     pen: PositiveFloat = 0.05
     """Median radius of the pen, as a share of the image side."""
 
 
 class Jitter(Section):
-    """Jitter of each image, drawn uniformly between minus and plus these."""
+    """Jitter of each image, drawn uniformly between minus and plus these bounds."""
 
     rotation: NonNegative = 8.0
     """Degrees."""
@@ -90,43 +93,43 @@ class Jitter(Section):
     elastic: NonNegative = 0.0
     """Smooth displacement of each part of an image, as a share of the image side."""
     least: Probability = 1.0
-    """Smallest share of all of the above that a task may draw for itself; at 1 all tasks jitter alike."""
+    """Smallest share of all these bounds that a task may draw for itself; at 1 all tasks jitter alike."""
 
 
 class Variety(Section):
-    """What differs between tasks and stays the same within one; all off by default."""
+    """Differences between tasks, constant within a task; all are off by default."""
 
     inverted: Probability = 0.0
-    """Probability that bright and dark are swapped; images alone."""
+    """Probability that bright and dark are swapped; images only."""
     gamma: Exponent = 0.0
-    """Pixel values are raised to exp of a number in +-this; images alone."""
+    """Pixel values are raised to exp of a number between minus and plus this; images only."""
     stroke: Probability = 0.0
-    """Strokes are thickened or thinned by up to this share of half a pixel on each side; images alone."""
+    """Strokes get thicker or thinner by up to this share of half a pixel on each side; images only."""
     blur: NonNegative = 0.0
-    """Largest standard deviation in pixels of a Gaussian blur; images alone."""
+    """Largest standard deviation of a Gaussian blur, in pixels; images only."""
     gain: Exponent = 0.0
     """Standard deviation of a log-normal gain per input."""
     noise: NonNegative = 0.0
-    """Largest standard deviation of Gaussian noise of each input."""
+    """Largest standard deviation of Gaussian noise on each input."""
     dropped: Probability = 0.0
-    """Largest share of inputs held at zero, so that tasks differ in how many inputs they have."""
+    """Largest share of inputs held at zero, so that tasks differ in their number of inputs."""
     offset: NonNegative = 0.0
     """Largest standard deviation of an offset per input."""
     scale: Exponent = 0.0
-    """All inputs are multiplied by exp of a number in +-this."""
+    """All inputs are multiplied by exp of a number between minus and plus this."""
 
 
 class Tasks(Section):
-    """The task distribution: random classes of one source a task, seen through a permutation of its inputs."""
+    """The task distribution: each task shows random classes of one source through a permutation of its inputs."""
 
     side: PositiveInt = 7
-    """Height and width of the images that a task shows; every source has its square of inputs."""
+    """Height and width of the images that a task shows; tasks of every source have the square of it as inputs."""
     classes: Annotated[Int, Field(ge=2)] = 10
-    """Classes a task."""
+    """Classes per task."""
     sources: Annotated[dict[Name, TaskSource], Field(min_length=1)] = {
         "letters": Images(kind="images", dataset="letters")
     }
-    """Where tasks come from; every meta-step has the same number of tasks of each."""
+    """Where tasks come from; every meta-step has the same number of tasks from each."""
     coefficient_weight: NonNegative = 0.0
     """Weight of an image's jitter as further regression targets beside its class, each of unit variance; 0 for none."""
     jitter: Jitter = Jitter()

@@ -1,4 +1,4 @@
-"""Tasks of characters that nobody has written yet: each class has smooth strokes of its own, each example a wobble."""
+"""Tasks of invented characters: each class has its own smooth strokes, and each example of it wobbles."""
 
 import equinox as eqx
 import jax
@@ -7,47 +7,46 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from scipy.interpolate import BSpline
 
+from metaplastic.meta_train.tasks import spec as config
+from metaplastic.meta_train.tasks.appearance import seen
 from metaplastic.meta_train.tasks.images import Pool
-from metaplastic.meta_train.tasks.look import seen
-from metaplastic.meta_train.tasks.source import Shown
-from metaplastic.meta_train.tasks.spec import Strokes as StrokesSpec
-from metaplastic.meta_train.tasks.spec import Tasks
+from metaplastic.meta_train.tasks.source import Setting, Shown
 
 KNOTS = 5
 """Control points of a stroke."""
-
 POINTS = 24
 """Places along a stroke where the pen leaves ink."""
-
 SIZE = 0.7
-"""Height or width, whichever is greater, of a character, as a share of the image side."""
+"""Height or width of a character, whichever is greater, as a share of the image side."""
 
 
 class Strokes(eqx.Module):
-    """Nothing but its config."""
+    """The numbers of the config's section."""
 
-    spec: StrokesSpec = eqx.field(static=True)
+    strokes: int = eqx.field(static=True)
+    wobble: float = eqx.field(static=True)
+    pen: float = eqx.field(static=True)
 
-    def show(self, key: PRNGKeyArray, task: PRNGKeyArray, classes: Int[Array, " example"], spec: Tasks) -> Shown:
-        """Characters of the task's alphabet, each written anew and jittered, in [0, 1]."""
+    def show(self, key: PRNGKeyArray, task: PRNGKeyArray, classes: Int[Array, " example"], setting: Setting) -> Shown:
+        """Write characters of the task's alphabet anew and jitter each; pixels are in [0, 1]."""
         key_wobble, key_pen, key_seen = jax.random.split(key, 3)
         task_alphabet, task_wobble, task_pen, task_seen = jax.random.split(task, 4)
-        points, inked = alphabet(task_alphabet, spec.classes, self.spec.strokes)
-        wobble = self.spec.wobble * jax.random.uniform(task_wobble, minval=0.3, maxval=1.0)
+        points, inked = alphabet(task_alphabet, setting.classes, self.strokes)
+        wobble = self.wobble * jax.random.uniform(task_wobble, minval=0.3, maxval=1.0)
         shape = (len(classes), *points.shape[1:])
         written = points[classes] + wobble * jax.random.normal(key_wobble, shape)
-        # Of the task, and of the example: a pen is kept through a text, pressed more or less.
+        # A writer keeps one pen for a text but presses it more or less.
         pressure = 0.3 * jax.random.normal(task_pen) + 0.15 * jax.random.normal(key_pen, (len(classes),))
-        images = drawn(written, inked[classes], self.spec.pen * jnp.exp(pressure), 2 * spec.side)
-        return seen(key_seen, task_seen, images, spec)
+        images = drawn(written, inked[classes], self.pen * jnp.exp(pressure), 2 * setting.side)
+        return seen(key_seen, task_seen, images, setting)
 
 
 def alphabet(
     key: PRNGKeyArray, characters: int, strokes: int
 ) -> tuple[Float[Array, "{characters} {strokes} knot 2"], Float[Array, "{characters} {strokes}"]]:
-    """Control points of the strokes of each character, and whether a stroke leaves ink; the first one does.
+    """Draw the control points of each character's strokes, and whether a stroke leaves ink; the first one does.
 
-    Coordinates are shares of the image side, zero its middle, which is the middle of each character too.
+    Coordinates are shares of the image side, with zero in the middle of the image and of each character.
     """
     key_points, key_count = jax.random.split(key)
     points = jax.random.uniform(key_points, (characters, strokes, KNOTS, 2), minval=-1.0, maxval=1.0)
@@ -63,7 +62,7 @@ def alphabet(
 
 
 def spline() -> Float[np.ndarray, "point knot"]:
-    """Weights of the control points of a clamped cubic B-spline at equal steps of its parameter."""
+    """Return the weights of a clamped cubic B-spline's control points at equal steps of its parameter."""
     degree = 3
     inner = np.linspace(0, 1, KNOTS - degree + 1)
     knots = np.concatenate([np.zeros(degree), inner, np.ones(degree)])
@@ -77,17 +76,17 @@ def drawn(
     pen: Float[Array, " example"],
     side: int,
 ) -> Float[Array, "example {side} {side}"]:
-    """What a round pen leaves along strokes, white on black in [0, 1]; `pen` is its radius as a share of the side."""
+    """Draw strokes with a round pen, white on black in [0, 1]; `pen` is its radius as a share of the side."""
     path = spline() @ points
     pixels = (jnp.arange(side) + 0.5) / side - 0.5
     # A Gaussian pen is separable: rows times columns, summed over the points along all strokes.
     distance = (path[..., None] - pixels) / pen[:, None, None, None, None]
     row, column = jnp.moveaxis(jnp.exp(-0.5 * distance**2), 3, 0)
     ink = jnp.einsum("espr,espc->erc", row * inked[..., None, None], column)
-    # The fewer of a pen's widths lie between points, the more often it passes a place.
+    # The fewer pen widths lie between two points, the more often the pen passes a place.
     return 1 - jnp.exp(-ink * (SIZE / POINTS) / pen[:, None, None])
 
 
-def build(spec: StrokesSpec, pool: Pool) -> Strokes:
-    """The source that a section of the config describes; it has no use for a pool of images."""
-    return Strokes(spec)
+def build(spec: config.Strokes, pool: Pool) -> Strokes:
+    """Build the source that a section of the config describes; it needs no images."""
+    return Strokes(spec.strokes, spec.wobble, spec.pen)

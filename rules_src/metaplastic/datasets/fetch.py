@@ -12,7 +12,7 @@ import pooch  # type: ignore[import-untyped]
 from metaplastic.io.errors import InputError
 
 RETRIES = 2
-"""Further attempts at a download that fails, a second and two after the one before."""
+"""Further attempts at a failed download, after a pause of one second and then of two."""
 
 
 class RemoteFile(NamedTuple):
@@ -24,12 +24,24 @@ class RemoteFile(NamedTuple):
     """`sha256:<hex>` or `md5:<hex>`."""
 
 
+class RawFile(NamedTuple):
+    """A file and its content, so that nobody reads it twice."""
+
+    path: Path
+    content: bytes
+
+    @property
+    def checksum_line(self) -> str:
+        """`<sha256>  <name>`, as `sha256sum` prints it: an entry of a dataset's attribute `checksum`."""
+        return f"{sha256(self.content)}  {self.path.name}"
+
+
 @dataclass(frozen=True)
 class Fetch:
-    """Finds raw files: `<mirror>/<source>/<file>` if it is there, else `<cache>/<source>/<file>`, else the network.
+    """Find raw files: `<mirror>/<source>/<file>` if it is there, else `<cache>/<source>/<file>`, else the network.
 
     Raises:
-        InputError: a mirror is given and is no folder.
+        InputError: the mirror is not a folder.
     """
 
     cache: Path
@@ -40,7 +52,7 @@ class Fetch:
             raise InputError(f"--mirror {self.mirror}: no such folder; correct or drop the option")
 
     def mirrored(self, source: str, name: str) -> Path | None:
-        """Path of a file in the mirror, unverified; None where the mirror lacks it.
+        """Return the path of a file in the mirror, unverified, or None if the mirror lacks it.
 
         Raises:
             InputError: there is a folder in its place.
@@ -50,41 +62,38 @@ class Fetch:
             raise InputError(f"{path}: a folder where the mirror should have a file; replace or remove it")
         return path if path is not None and path.is_file() else None
 
-    def __call__(self, source: str, file: RemoteFile) -> Path:
-        """Path of a verified copy of `file`.
+    def __call__(self, source: str, file: RemoteFile) -> RawFile:
+        """Return a verified copy of `file`.
 
         Raises:
             InputError: the mirror's copy has another checksum, or the download fails or has another checksum.
         """
         if mirrored := self.mirrored(source, file.name):
-            verify(mirrored.read_bytes(), file.checksum, mirrored)
-            return mirrored
-        download = pooch.create(
-            self.cache / source,
-            base_url="",
-            registry={file.name: file.checksum},
-            urls={file.name: file.url},
-            retry_if_failed=RETRIES,
-        )
+            raw = read_raw(mirrored)
+            verify(raw.content, file.checksum, mirrored)
+            return raw
+        registry, urls = {file.name: file.checksum}, {file.name: file.url}
+        download = pooch.create(self.cache / source, base_url="", registry=registry, urls=urls, retry_if_failed=RETRIES)
         try:
-            return Path(download.fetch(file.name))
+            return read_raw(Path(download.fetch(file.name)))
         except (OSError, ValueError) as error:  # requests' errors are OSErrors; pooch's checksum error is a ValueError
-            raise InputError(f"{file.url}: {_one_line(error)}; {by_mirror(source, file.name)}") from error
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise InputError(f"{file.url}: {reason}; {by_mirror(source, file.name)}") from error
+
+
+def read_raw(path: Path) -> RawFile:
+    """Read a file."""
+    return RawFile(path, path.read_bytes())
 
 
 def by_mirror(source: str, name: str) -> str:
-    """Advice for a file that cannot be had: the last part of an error message."""
+    """Return the advice that ends an error message about a file that cannot be had."""
     return f"try again later, or put the file at <mirror>/{source}/{name} and set data.mirror (--mirror)"
 
 
 def sha256(data: bytes) -> str:
-    """SHA-256 in hexadecimal."""
+    """Return the SHA-256 in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
-
-
-def checksum_line(name: str, path: Path) -> str:
-    """`<sha256>  <name>` of a file, as `sha256sum` prints it: an entry of a dataset's attribute `checksum`."""
-    return f"{sha256(path.read_bytes())}  {name}"
 
 
 def verify(data: bytes, checksum: str, place: Path | str) -> None:
@@ -100,13 +109,13 @@ def verify(data: bytes, checksum: str, place: Path | str) -> None:
 
 
 def members_digest(members: Iterable[tuple[str, bytes]]) -> str:
-    """SHA-256 over the sorted names and SHA-256s of an archive's members: independent of how they were packed."""
+    """Return the SHA-256 over sorted names and SHA-256s of files: however an archive packs them, it is the same."""
     lines = sorted(f"{name}\0{sha256(data)}\n" for name, data in members)
     return sha256("".join(lines).encode())
 
 
 def package_file(package: str, *parts: str) -> Path:
-    """Path of a data file or folder inside an installed package, which is not imported.
+    """Return the path of a data file or folder inside an installed package, without importing the package.
 
     Raises:
         InputError: the package is not installed or lacks the file.
@@ -117,7 +126,3 @@ def package_file(package: str, *parts: str) -> Path:
         if path.exists():
             return path
     raise InputError(f"{'/'.join((package, *parts))}: not found; install {package} again")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")

@@ -24,14 +24,12 @@ class BagOfWords(NamedTuple):
 
 
 def tokens(text: str) -> list[str]:
-    """Words of a text in lower case; markup is dropped, an apostrophe joins (`don't` is one word)."""
+    """Return the words of a text in lower case, without markup; an apostrophe joins (`don't` is one word)."""
     return WORD.findall(MARKUP.sub(" ", text.lower()))
 
 
 def bag_of_words(texts: Sequence[str], test: Bool[np.ndarray, " example"], vocabulary: int) -> BagOfWords:
-    """Count the `vocabulary` words most frequent in the training texts, ties in alphabetical order.
-
-    Counts saturate at 255.
+    """Count the `vocabulary` words most frequent in the training texts, ties in alphabetical order, up to 255 each.
 
     Raises:
         InputError: the training texts hold fewer words than `vocabulary`, or none.

@@ -1,16 +1,16 @@
-"""How a task shows its inputs, whatever they are: in an order of its own, some dropped, each with gain and offset."""
+"""How a task shows inputs of any kind: in its own order, some dropped, each with its own gain, noise and offset."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.meta_train.tasks.spec import Variety
+from metaplastic.meta_train.tasks.source import Variety
 
 
-def viewed(
+def varied(
     key: PRNGKeyArray, task: PRNGKeyArray, x: Float[Array, "example input"], variety: Variety
 ) -> Float[Array, "example input"]:
-    """The inputs as the task shows them; `key` draws the noise, `task` all that the examples share."""
+    """Permute and vary the inputs; `key` draws the noise, `task` all that the examples share."""
     inputs = x.shape[1]
     order, gain, dropped, kept, noise, offset, scale = jax.random.split(task, 7)
     x = x[:, jax.random.permutation(order, inputs)]

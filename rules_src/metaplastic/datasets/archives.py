@@ -1,0 +1,76 @@
+"""Archives read in memory, member by member: nothing is unpacked to disk."""
+
+import io
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, Literal
+
+from metaplastic.io.errors import InputError
+
+MEMBER_LIMIT, TOTAL = 1 << 28, 1 << 30
+"""Bytes that one member of a zip file may have, and all wanted members together."""
+
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, IndexError, RuntimeError, ValueError)
+
+
+def read_tar(archive: bytes, wanted: Callable[[str], bool], *, mode: Literal["r:*", "r:"] = "r:*") -> dict[str, bytes]:
+    """Return the content of the wanted members by name, in the archive's order.
+
+    Only for an archive of known checksum or bounded size: nothing here guards against a small file that unpacks to a
+    huge one. With `mode` "r:" it must not be compressed.
+    """
+    with tarfile.open(fileobj=io.BytesIO(archive), mode=mode) as tar:
+        members = (member for member in tar if member.isreg() and not member.issparse() and wanted(member.name))
+        return {member.name: (tar.extractfile(member) or io.BytesIO()).read() for member in members}
+
+
+def read_zip(
+    archive: Path | IO[bytes],
+    wanted: Callable[[str], bool],
+    *,
+    place: Path | str,
+    limit: int = MEMBER_LIMIT,
+    total: int = TOTAL,
+) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of the wanted members of a zip file that nobody vouches for.
+
+    Args:
+        archive: its path, or the open file.
+        wanted: says by its name whether to read a member.
+        place: the name of the archive in error messages.
+        limit: greatest size of a wanted member in bytes.
+        total: greatest size of all wanted members together in bytes.
+
+    Raises:
+        InputError: the archive is broken or holds a path that leads out of it, a link, or too large members.
+    """
+    size = 0
+    try:
+        with zipfile.ZipFile(archive) as file:
+            for member in file.infolist():
+                name = member.filename
+                path = PurePosixPath(name.replace("\\", "/"))
+                if path.is_absolute() or ".." in path.parts or ":" in name.partition("/")[0]:
+                    raise InputError(f"{place}: member {name!r} leads out of the archive; replace the archive")
+                if member.is_dir():
+                    continue
+                if stat.S_ISLNK(member.external_attr >> 16):
+                    raise InputError(f"{place}: member {name!r} is a link; replace the archive")
+                if not wanted(name):
+                    continue
+                if member.file_size > limit:
+                    raise InputError(f"{place}: member {name!r} has more than {limit} bytes; replace the file")
+                size += member.file_size
+                if size > total:
+                    raise InputError(f"{place}: unpacks to more than {total} bytes; replace the file")
+                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise NotImplementedError(f"{name!r} is neither stored nor deflated")
+                with file.open(member) as content:
+                    # No more memory than the size that the archive states, which may be a lie.
+                    yield name, content.read(member.file_size)
+    except BROKEN as error:
+        raise InputError(f"{place}: truncated or no zip archive ({error}); replace the file") from error
