@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from metaplastic.training.history import read
+from metaplastic.training.checkpoint import read_history
 from safetensors.numpy import load_file
 
 PROGRAM = Path(__file__).with_name("toy_run.py")
@@ -47,5 +47,5 @@ class Runs:
             assert names == {path.relative_to(second) for path in second.glob(pattern)}
             for file in names:
                 assert (first / file).read_bytes() == (second / file).read_bytes(), file
-        assert read(first / "history.zarr").identical(read(second / "history.zarr"))
+        assert read_history(first / "history.zarr").identical(read_history(second / "history.zarr"))
         assert not list(second.rglob("*.tmp"))

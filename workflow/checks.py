@@ -9,8 +9,7 @@ from pathlib import Path
 from metaplastic.config.base import parse_spec
 from metaplastic.config.load import check_files
 from metaplastic.config.study import Config
-from metaplastic.io.errors import InputError
-from metaplastic.io.folders import check_writable
+from metaplastic.io.errors import InputError, check_writable
 from metaplastic.meta_train.spec import MetaTrain
 from metaplastic.update_rules.spec import Learned
 

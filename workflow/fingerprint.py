@@ -17,7 +17,6 @@ from metaplastic.io.errors import InputError
 NO_RESULT = (
     "metaplastic.config",
     "metaplastic.training.progress",
-    "metaplastic.training.lock",
     "metaplastic.training.launch",
     "metaplastic.io.memory",
 )

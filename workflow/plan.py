@@ -113,12 +113,11 @@ class Plan:
         return [folder for folder, (_, spec) in self.runs.items() if (spec.processes > 1) == several]
 
     def theta_of_run(self, rule: str) -> list[str]:
-        """Return what the run of a rule leaves per seed: its theta or its snapshots. Other rules have none."""
-        found = "theta.safetensors" if self.config.rules[rule].snapshot is None else "snapshots"
-        return [f"{folder}/{found}" for folder in self.run_folders([rule])]
+        """Return the folders of thetas that the run of a rule leaves, one per seed. Other rules have none."""
+        return [f"{folder}/snapshots" for folder in self.run_folders([rule])]
 
     def theta(self, rule: str) -> list[str]:
-        """Return where `rule` has its theta from: a file, or for a meta-trained rule a file or folder per seed.
+        """Return where `rule` has its theta from: a file, or a folder per seed of the run that meta-trains it.
 
         Raises:
             InputError: no such theta comes with the project.

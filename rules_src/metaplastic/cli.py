@@ -15,14 +15,14 @@ from metaplastic.config.base import canonical_json
 from metaplastic.config.load import check_files, load_runs
 from metaplastic.datasets.user.file import check_file, read_numbers
 from metaplastic.estimator import LearnedRule
-from metaplastic.io.errors import InputError
-from metaplastic.io.folders import check_writable
+from metaplastic.io.errors import InputError, check_writable
 from metaplastic.io.jax_settings import compilations_kept
 from metaplastic.io.storage import write_whole
 from metaplastic.meta_train.spec import EXECUTION
 from metaplastic.stages.command import command_line
 from metaplastic.stages.meta_train import train as meta_train
 from metaplastic.stages.prepare_dataset import prepare_dataset
+from metaplastic.training.checkpoint import state_path
 from metaplastic.training.launch import is_launched
 from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
 
@@ -109,22 +109,22 @@ def train(
         for dataset, store in stores.items():
             described = canonical_json(settings.datasets[dataset])
             prepare_dataset(dataset, described, code, Path(cache), store, mirror=Path(mirror) if mirror else None)
-    theta = folder / "theta.safetensors"
+    snapshots = folder / "snapshots"
     with compilations_kept(), jax.default_matmul_precision("highest"):
         meta_train(
             name=name,
             spec=canonical_json(spec, without=EXECUTION),
             code=code,
             trained_by=code,
-            theta=theta,
             history=folder / "history.zarr",
-            snapshots=folder / "snapshots",
+            snapshots=snapshots,
             keep=canonical_json(spec.keep),
             dataset=[f"{dataset}={store}" for dataset, store in stores.items()],
             start=pretrained_file(spec.start) if spec.start else None,
             processes=spec.processes,
         )
     if not is_launched():
+        theta = state_path(snapshots, spec.meta_steps)
         write_whole(output, lambda temporary: shutil.copyfile(theta, temporary))
 
 

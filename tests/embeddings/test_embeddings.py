@@ -15,7 +15,7 @@ from metaplastic.embeddings import denoising_autoencoder, isomap, k_means, pca, 
 from metaplastic.embeddings.base import Unlabelled, unlabelled
 from metaplastic.embeddings.spec import Embedding
 from metaplastic.io.errors import InputError
-from metaplastic.training.history import read
+from metaplastic.training.checkpoint import read_history
 from metaplastic.training.loop import Folder
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
@@ -275,4 +275,4 @@ def test_a_vae_killed_at_five_moments_ends_with_the_same_bytes(tmp_path):
     assert len(names) == 2 + 3
     for name in names:
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
-    assert read(whole / "history.zarr").identical(read(killed / "history.zarr"))
+    assert read_history(whole / "history.zarr").identical(read_history(killed / "history.zarr"))

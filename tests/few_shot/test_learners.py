@@ -26,7 +26,7 @@ from metaplastic.few_shot.learners.networks import Network
 from metaplastic.few_shot.learners.spec import Learner, Maml, ProtoNets
 from metaplastic.few_shot.spec import Shape
 from metaplastic.io.errors import InputError
-from metaplastic.training.history import read
+from metaplastic.training.checkpoint import read_history
 
 HERE = Path(__file__).parents[1]
 IMAGE = (5, 5, 1)
@@ -295,8 +295,8 @@ def test_a_learner_killed_at_two_moments_ends_with_the_same_bytes_and_has_learne
     assert (again, output.count("\n")) == (output, 1), errors
     for name in {path.relative_to(whole) for path in whole.rglob("*.safetensors")}:
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
-    history = read(whole / "history.zarr")
-    assert history.identical(read(killed / "history.zarr"))
+    history = read_history(whole / "history.zarr")
+    assert history.identical(read_history(killed / "history.zarr"))
     assert history["loss"][-10:].mean() < 0.8 * history["loss"][:10].mean()
 
 

@@ -130,7 +130,7 @@ def test_results_are_those_of_a_run_without_slurm(
     local.run(*LOCAL)
     assert not local.jobs()
     manifests = [path.relative_to(local.results) for path in local.results.rglob("*.manifest.json")]
-    assert len(manifests) == 3 + 3 + len(METHODS) * len(DATASETS)
+    assert len(manifests) == 3 + 2 + len(METHODS) * len(DATASETS)
     for manifest in manifests:
         contents = [json.loads((study.results / manifest).read_text())["content_sha256"] for study in (local, finished)]
         assert contents[0] == contents[1], manifest

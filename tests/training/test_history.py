@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from metaplastic.io.errors import InputError
-from metaplastic.training.history import append, cut_back, read
+from metaplastic.training.checkpoint import append_history, cut_back_history, read_history
 from zarr.storage import LocalStore
 
 GROWING = {"step": "step", "evaluation": "evaluation_step"}
@@ -40,27 +40,27 @@ def kill_at_write(patch: pytest.MonkeyPatch, write: int) -> None:
 def test_an_append_that_is_killed_at_any_of_its_writes_is_forgotten(tmp_path: Path) -> None:
     for write in count():
         store = tmp_path / str(write)
-        append(dispatch(2), store, GROWING, dispatch=2)
+        append_history(dispatch(2), store, GROWING, dispatch=2)
         with pytest.MonkeyPatch.context() as patch:
             kill_at_write(patch, write)
             try:
-                append(dispatch(4), store, GROWING, dispatch=2)
+                append_history(dispatch(4), store, GROWING, dispatch=2)
             except Killed:
                 pass
             else:
                 break
-        cut_back(store, 2, GROWING)
-        xr.testing.assert_equal(read(store), dispatch(2))
-        append(dispatch(4), store, GROWING, dispatch=2)
-        np.testing.assert_array_equal(read(store)["step"], [1, 2, 3, 4])
-        np.testing.assert_array_equal(read(store)["evaluation_step"], [2, 4])
-        np.testing.assert_array_equal(read(store)["accuracy"], [[0.2, 0.4]] * 3)
+        cut_back_history(store, 2, GROWING)
+        xr.testing.assert_equal(read_history(store), dispatch(2))
+        append_history(dispatch(4), store, GROWING, dispatch=2)
+        np.testing.assert_array_equal(read_history(store)["step"], [1, 2, 3, 4])
+        np.testing.assert_array_equal(read_history(store)["evaluation_step"], [2, 4])
+        np.testing.assert_array_equal(read_history(store)["accuracy"], [[0.2, 0.4]] * 3)
     assert write > 5, "an append writes sizes and values of every array that grows"
 
 
 def test_a_history_that_ends_before_its_state_is_refused(tmp_path: Path) -> None:
-    append(dispatch(2), tmp_path / "store", GROWING, dispatch=2)
+    append_history(dispatch(2), tmp_path / "store", GROWING, dispatch=2)
     with pytest.raises(
         InputError, match=r"store: does not fit the saved states \(it has 2 of 4 steps\); move its folder"
     ):
-        cut_back(tmp_path / "store", 4, GROWING)
+        cut_back_history(tmp_path / "store", 4, GROWING)

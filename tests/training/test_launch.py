@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from metaplastic.meta_train.spec import MetaTrain
-from metaplastic.training.lock import locked
+from metaplastic.training.launch import locked
 from toy_run import SPEC
 from toy_runs import PROGRAM, Runs
 
@@ -117,7 +117,7 @@ def _started(runs: Runs, place: str, *command: str) -> subprocess.Popen[str]:
 
 def test_a_first_process_that_cannot_be_reached_is_told_in_one_line(runs: Runs) -> None:
     # Port 9 is nobody's.
-    impatient = "from metaplastic.training import processes; processes.PATIENCE = 2; processes.join()"
+    impatient = "from metaplastic.training import launch; launch.PATIENCE = 2; launch.join()"
     alone = _started(runs, "1/2@localhost:9", "-c", impatient)
     place = "METAPLASTIC_PROCESS 1/2@localhost:9: the processes do not find one another"
     assert place in _errors(alone)[-1]

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from metaplastic.io.errors import InputError
-from metaplastic.training.history import read
-from metaplastic.training.lock import locked
+from metaplastic.training.checkpoint import read_history
+from metaplastic.training.launch import locked
 from toy_runs import Runs
 
 
@@ -52,7 +52,7 @@ def test_a_second_process_is_refused_in_one_line_and_changes_nothing(runs: Runs)
 
 
 def test_a_killed_process_holds_nothing_any_more(tmp_path: Path) -> None:
-    code = "import sys, time; from pathlib import Path; from metaplastic.training.lock import locked\n"
+    code = "import sys, time; from pathlib import Path; from metaplastic.training.launch import locked\n"
     code += "with locked(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", code, tmp_path / "run"], stdout=subprocess.PIPE)
     assert process.stdout
@@ -83,7 +83,7 @@ def test_a_file_system_without_locks_is_said_and_a_folder_that_cannot_be_is_refu
 
 
 def test_the_history_has_every_meta_step_and_evaluation_once(runs: Runs) -> None:
-    history = read(runs.folder / "whole/history.zarr")
+    history = read_history(runs.folder / "whole/history.zarr")
     np.testing.assert_array_equal(history["meta_step"], np.arange(1, 13))
     np.testing.assert_array_equal(history["evaluation_step"], [0, 2, 4, 6, 8, 10, 12])
     assert (history["truncation"] == 2).all()

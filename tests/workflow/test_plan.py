@@ -222,7 +222,7 @@ def test_results_go_where_the_config_says(checkout: Checkout):
 
 
 @pytest.mark.parametrize(
-    "target", ["results/datasets/mnst.zarr", "results/meta_train/compact-letters-00000000/theta.safetensors"]
+    "target", ["results/datasets/mnst.zarr", "results/meta_train/compact-letters-00000000/snapshots"]
 )
 def test_a_target_that_no_config_names_is_an_error(checkout: Checkout, target: str):
     assert "No rule to produce" in checkout.snakemake("--dry-run", target, fails=True).stdout

@@ -8,8 +8,6 @@ rule meta_train_rule:
         manifests=lambda wildcards: manifests(planned(plan.run_datasets, wildcards.run)),
         start=lambda wildcards: planned(plan.start, wildcards.run),
     output:
-        theta="<results>/meta_train/{run}/theta.safetensors",
-        theta_manifest="<results>/meta_train/{run}/theta.manifest.json",
         snapshots=directory("<results>/meta_train/{run}/snapshots"),
         snapshots_manifest="<results>/meta_train/{run}/snapshots.manifest.json",
         history=directory("<results>/meta_train/{run}/history.zarr"),
@@ -53,7 +51,7 @@ rule meta_train_rule:
         """
         python -m metaplastic.stages.meta_train --name {params.name} --spec {params.spec:q} --code {params.code} \
             --trained-by {params.trained_by} --keep {params.keep:q} {params.datasets:q} {params.start:q} \
-            --theta {output.theta:q} --snapshots {output.snapshots:q} --history {output.history:q} \
+            --snapshots {output.snapshots:q} --history {output.history:q} \
             --devices {params.devices} --processes {params.processes} 2>&1 | tee {log:q}
         """
 
@@ -75,7 +73,7 @@ rule meta_train:
     """Target: every meta-training run that the studies that are run need."""
     input:
         lambda wildcards: [
-            f"{folder}/theta.safetensors"
+            f"{folder}/snapshots"
             for folder in of_studies(
                 lambda study: plan.run_folders(plan.study(study).rules)
             )

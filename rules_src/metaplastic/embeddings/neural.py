@@ -13,10 +13,9 @@ from jaxtyping import Array, Float, Float32, Int, Int32, Key, PRNGKeyArray
 from metaplastic.embeddings.base import Embedded, Unlabelled
 from metaplastic.embeddings.spec import Neural
 from metaplastic.io.memory import check_memory, numbers
-from metaplastic.training import history
-from metaplastic.training.checkpoint import load_state, state_path
+from metaplastic.training.checkpoint import load_state, read_history, state_path
 from metaplastic.training.descent import Descent, Metrics
-from metaplastic.training.lock import locked
+from metaplastic.training.launch import locked
 from metaplastic.training.loop import HISTORY, SNAPSHOTS, Folder
 
 CHUNK = 1024
@@ -153,7 +152,7 @@ def embed_by(family: Family, data: Unlabelled, spec: Neural, *, seeds: int, fold
         for step in spec.steps:
             models = load_state(state_path(folder.path / SNAPSHOTS, step), like)
             features.append(_encoded(family, eqx.combine(models, training.static), data.inputs))
-        past = history.read(folder.path / HISTORY)
+        past = read_history(folder.path / HISTORY)
         return Embedded(np.stack(features, 1), spec.steps, {str(name): past[name].values.T for name in past.data_vars})
 
 

@@ -1,4 +1,7 @@
-"""The one kind of error that a user can cause and mend."""
+"""The one kind of error that a user can cause and mend, and a check of folders before any work is done for them."""
+
+import os
+from pathlib import Path
 
 
 class InputError(Exception):
@@ -6,3 +9,18 @@ class InputError(Exception):
 
     The message is one line that names it and says what to do; commands print it without a traceback.
     """
+
+
+def check_writable(folder: Path, place: str) -> None:
+    """Check that `folder` can be written to, or made if it does not exist; `place` names it in messages.
+
+    Raises:
+        InputError: naming what stands in the way.
+    """
+    places = [folder.absolute(), *folder.absolute().parents]
+    # A link to nowhere stands in the way too.
+    above = next(each for each in places if each.is_symlink() or each.exists())
+    if not above.is_dir():
+        raise InputError(f"{place}: {above} is no folder; give another, or move it away")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{place}: {above} cannot be written to; give another")

@@ -1,4 +1,7 @@
-"""How much memory there is, so that what cannot fit is refused before any of it is taken."""
+"""How much memory there is, so that what cannot fit is refused before any of it is taken.
+
+Functions import JAX themselves, since stages without JAX ask for `peak` alone and start sooner.
+"""
 
 import math
 import os
@@ -12,24 +15,18 @@ import numpy as np
 
 from metaplastic.io.errors import InputError
 
-# JAX is imported where it is used: stages that do without it ask for `peak` alone, and start sooner.
-
 GIB = 2**30
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
-"""In the errors of XLA."""
+"""How XLA's errors name it."""
 CONTAINERS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Where Linux says what a container may take, in its second and its first way of doing so."""
+"""Where Linux gives a container's limit, in cgroups of version 2 and 1."""
 
 
 def check_memory(keys: str, parts: Mapping[str, Any]) -> None:
-    """Let arrays pass that this device can hold all at once.
-
-    Args:
-        keys: what to give less of; begins the message.
-        parts: trees of arrays, or of the shapes that `jax.eval_shape` gives, by what they are.
+    """Check that this device can hold all of `parts` at once: trees of arrays or of their shapes, by name.
 
     Raises:
-        InputError: with the sum.
+        InputError: it cannot; the message names `keys`, whose values have to be smaller, and the sum.
     """
     sizes = {name: size(tree) / GIB for name, tree in parts.items()}
     total, limit = sum(sizes.values()), device_memory() / GIB
@@ -39,31 +36,31 @@ def check_memory(keys: str, parts: Mapping[str, Any]) -> None:
 
 
 def numbers(*shape: int) -> Any:
-    """The shape of an array in single precision, for `check_memory`."""
+    """Return the shape of an array in single precision, for `check_memory`."""
     import jax
 
     return jax.ShapeDtypeStruct(shape, np.float32)  # type: ignore[no-untyped-call]
 
 
 def device_memory() -> int:
-    """Bytes of the accelerator if there is one, else of the machine or the container."""
+    """Return the bytes of the accelerator if there is one, else of the machine or the container."""
     import jax
 
     if stats := jax.local_devices()[0].memory_stats():
         return int(stats["bytes_limit"])
     limits = [Path(file).read_text().strip() for file in CONTAINERS if Path(file).is_file()]
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(machine, *(int(limit) for limit in limits if limit.isdigit()), machine)
+    return min([machine, *(int(limit) for limit in limits if limit.isdigit())])
 
 
 def peak() -> int:
-    """Bytes of memory that this process has taken at most so far; an accelerator's own are not among them."""
+    """Return the most bytes of memory that this process has used so far, without those of an accelerator."""
     found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return found if sys.platform == "darwin" else 1024 * found
 
 
 def size(tree: Any) -> int:
-    """Bytes of the arrays of a tree; in Python's integers, which do not overflow."""
+    """Return the bytes of the arrays of a tree, as a Python integer, which does not overflow."""
     import jax
 
     arrays = [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "shape")]

@@ -1,8 +1,8 @@
-"""Results on disk: Zarr stores with a manifest beside each, single netCDF files, and files replaced whole.
+"""Results on disk: Zarr stores, netCDF files and folders, each with a checksum, and files replaced whole.
 
-A store `x.zarr` is written to a temporary sibling and renamed; `x.manifest.json` comes last. A reader checks the
-store's content against the manifest, which catches what a workflow that looks at times alone cannot see. A netCDF file
-ends with the checksum of all that is before it; netCDF readers ignore what follows the data.
+A store `x.zarr` is written to a temporary sibling and renamed; `x.manifest.json`, with its checksum, comes last. A
+netCDF file ends with the checksum of all that is before it; netCDF readers ignore what follows the data. Our readers
+compare content and checksum, which finds damage that a workflow cannot see, since it looks at times alone.
 """
 
 import hashlib
@@ -33,9 +33,9 @@ CHECKSUM_LENGTH = 64
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` with a temporary sibling of `path`, then rename it to `path`; on failure nothing is left.
+    """Call `write` with a temporary sibling of `path`, then rename it to `path`; leave nothing on failure.
 
-    What killed processes left of earlier attempts is removed first.
+    Remove first what killed processes left of earlier attempts.
 
     Raises:
         InputError: the disk is full, or the folder cannot be written to.
@@ -45,23 +45,21 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(path)
         write(temporary)
+        # Otherwise a crash of the machine can leave the new name with nothing behind it, or the old name.
         if temporary.is_file():
-            # Otherwise a crash of the machine can leave the new name with nothing behind it.
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
+            _sync(temporary, os.O_RDWR)
         if path.is_dir():
             shutil.rmtree(path)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        _sync(path.parent, os.O_RDONLY)
     except OSError as error:
         raise InputError(f"{path}: cannot be saved: {error.strerror or error}; mend that and run again") from error
     finally:
         remove(temporary)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` outlast a crash of the machine."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path, mode: int) -> None:
+    descriptor = os.open(path, mode)
     try:
         os.fsync(descriptor)
     finally:
@@ -69,21 +67,16 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove the temporary siblings of `path` whose process, one of this machine, runs no longer."""
+    """Remove the temporary siblings of `path` whose process, on this machine, no longer runs."""
     name = re.compile(rf"\.{re.escape(path.name)}\.{re.escape(socket.gethostname())}\.(\d+)\.tmp")
     for sibling in list(path.parent.iterdir()):
-        if (match := name.fullmatch(sibling.name)) and not _runs(int(match[1])):
-            remove(sibling)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
+        if match := name.fullmatch(sibling.name):
+            try:
+                # A process of another user runs, though it cannot be reached.
+                with suppress(PermissionError):
+                    os.kill(int(match[1]), 0)
+            except (ProcessLookupError, OverflowError):
+                remove(sibling)
 
 
 def remove(path: Path) -> None:
@@ -96,7 +89,7 @@ def remove(path: Path) -> None:
 
 
 def safetensors_bytes(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
-    """A safetensors file; equal content gives equal bytes, which the library's own order of metadata does not."""
+    """Return a safetensors file with sorted metadata, so that equal content gives equal bytes."""
     content = save(dict(arrays), dict(metadata))
     data = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:data])
@@ -107,7 +100,7 @@ def safetensors_bytes(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, s
 
 
 def checksum(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
-    """SHA-256 over names, types, shapes and numbers of arrays, and over the metadata that go with them."""
+    """Return the SHA-256 of names, types, shapes and numbers of arrays, and of the metadata that go with them."""
     digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype.name}{list(array.shape)}\n".encode())
@@ -117,7 +110,7 @@ def checksum(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> s
 
 @contextmanager
 def opened_safetensors(path: Path, *, refused: Callable[[object], InputError]) -> Iterator[Any]:
-    """The open file, whose claims the library compares with its size before it reads.
+    """Open a safetensors file; the library compares what it claims with its size before it reads.
 
     Whatever is wrong with it, here or in what is done with it, becomes the error that `refused` makes of the reason.
     """
@@ -129,7 +122,7 @@ def opened_safetensors(path: Path, *, refused: Callable[[object], InputError]) -
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 of a file, or of the names and bytes of all files below a folder (hidden ones left out)."""
+    """Return the SHA-256 of a file, or of the names and bytes of all files below a folder except hidden ones."""
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
     digest = hashlib.sha256()
@@ -140,7 +133,7 @@ def content_hash(path: Path) -> str:
 
 
 def manifest_path(store: Path) -> Path:
-    """`x.manifest.json` for a store `x.zarr` or a file `x.safetensors`."""
+    """Return `x.manifest.json` for a store `x.zarr`, a file `x.safetensors` or a folder `x`."""
     return store.with_suffix(".manifest.json")
 
 
@@ -156,6 +149,12 @@ def write_manifest(path: Path, *, spec: Any, code: str, extra: dict[str, Any] | 
     }
     text = json.dumps(record, indent=1, sort_keys=True) + "\n"
     write_whole(manifest_path(path), lambda temporary: temporary.write_text(text))
+
+
+def write_folder(source: Path, path: Path, *, spec: Any, code: str, extra: dict[str, Any] | None = None) -> None:
+    """Copy the folder `source` to `path`, with a manifest."""
+    write_whole(path, lambda temporary: shutil.copytree(source, temporary))
+    write_manifest(path, spec=spec, code=code, extra=extra)
 
 
 def check_manifest(path: Path) -> dict[str, Any]:
@@ -182,7 +181,7 @@ def write_zarr(dataset: xr.Dataset, path: Path, *, spec: Any, code: str, extra: 
 
     def write(temporary: Path) -> None:
         with warnings.catch_warnings():
-            # Programs that know no consolidated metadata of version 3 pass over it; the others read one file.
+            # Programs that do not know consolidated metadata of version 3 pass over it; the others read one file.
             warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
             dataset.to_zarr(temporary, mode="w", consolidated=True)
         # Only now, so that an older store stays readable if writing fails.
@@ -193,20 +192,12 @@ def write_zarr(dataset: xr.Dataset, path: Path, *, spec: Any, code: str, extra: 
 
 
 def read_zarr(path: Path) -> xr.Dataset:
-    """Load a Zarr store into memory after checking it against its manifest.
-
-    Raises:
-        InputError: see `check_manifest`.
-    """
+    """Load a Zarr store into memory after checking it as `check_manifest` does."""
     return read_with_manifest(path)[0]
 
 
 def read_with_manifest(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
-    """The same, and the manifest.
-
-    Raises:
-        InputError: see `check_manifest`.
-    """
+    """Load a Zarr store as `read_zarr` does, and return its manifest too."""
     manifest = check_manifest(path)
     with xr.open_zarr(path) as dataset:
         return dataset.load(), manifest
@@ -223,15 +214,15 @@ def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
 
     def write(temporary: Path) -> None:
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
-        checksum = content_hash(temporary)
+        ending = content_hash(temporary).encode()
         with temporary.open("ab") as file:
-            file.write(checksum.encode())
+            file.write(ending)
 
     write_whole(path, write)
 
 
 def check_netcdf(path: Path) -> None:
-    """Let a netCDF file of `write_netcdf` pass that is as it was written.
+    """Check that a netCDF file is as `write_netcdf` has written it.
 
     Raises:
         InputError: the file is missing, or truncated or changed since it was written.
@@ -246,10 +237,10 @@ def check_netcdf(path: Path) -> None:
 
 
 def read_netcdf(path: Path) -> xr.Dataset:
-    """Load a netCDF file of `write_netcdf` into memory after checking it against its checksum.
+    """Load a netCDF file of `write_netcdf` into memory after checking it.
 
     Raises:
-        InputError: as for `check_netcdf`, or it is no netCDF file.
+        InputError: as for `check_netcdf`, or it is not a netCDF file.
     """
     # Before HDF5 sees the file: a corrupt one can keep it busy for ever.
     check_netcdf(path)

@@ -31,7 +31,7 @@ from metaplastic.meta_train.window import (
     sample_window,
     staggered_tasks,
 )
-from metaplastic.training.launch import shared_out, whole
+from metaplastic.training.sharding import shared_out, whole
 from metaplastic.update_rules.base import MetaTrainable
 from metaplastic.update_rules.spec import Precision
 

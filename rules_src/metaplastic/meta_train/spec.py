@@ -205,9 +205,8 @@ class MetaTrain(Section):
     @property
     def snapshot_steps(self) -> list[int]:
         """Meta-steps after which the run keeps its theta for good."""
-        if not self.keep.snapshots:
-            return []
-        return sorted({*range(0, self.meta_steps, self.held_out.every * self.keep.snapshots), self.meta_steps})
+        kept = range(0, self.meta_steps, self.held_out.every * self.keep.snapshots) if self.keep.snapshots else ()
+        return sorted({*kept, self.meta_steps})
 
     @property
     def modules(self) -> list[str]:

@@ -34,7 +34,8 @@ def apply(
     dataset: Annotated[Path, Option(help="Store of the dataset.")],
     output: Annotated[Path, Option(help="Zarr store to write.")],
     theta: Annotated[
-        list[Path] | None, Option(help="Theta file or snapshots of a trained rule, one per meta-seed.")
+        list[Path] | None,
+        Option(help="Theta file of a pretrained rule, or a run's folder of snapshots for each meta-seed."),
     ] = None,
 ) -> None:
     """Train base models on the dataset's unlabelled training examples with the rule."""
@@ -81,8 +82,8 @@ def _rules(spec: Rule, thetas: Sequence[Path]) -> tuple[Initial, list[UpdateRule
     if isinstance(spec, MetaTrained):
         for theta in thetas:
             check_manifest(theta)
-        if spec.meta_step is not None:
-            thetas = [_snapshot(theta, spec.meta_step) for theta in thetas]
+        meta_step = _meta_step(spec, thetas)
+        thetas = [_snapshot(theta, meta_step) for theta in thetas]
     described, rules = zip(*map(trained_rule, thetas), strict=True)
     return described[0], list(rules)
 

@@ -1,4 +1,4 @@
-"""The frame of every stage: a typed command line, errors as one line, compiled programs kept for the next start."""
+"""The frame of every stage: a typed command line, errors in one line, compiled programs kept for the next start."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -12,15 +12,16 @@ from metaplastic.io.memory import OUT_OF_MEMORY
 
 
 def run(stage: Callable[..., None]) -> None:
-    """Run `stage` as a command line, with the settings of stages."""
+    """Run `stage` as a command line, with the JAX settings of stages."""
     configure_jax()
     command_line(stage)
 
 
 def command_line(*commands: Callable[..., None]) -> None:
-    """A command line made from the signature of a function, or of several; what a user can mend ends it with one line.
+    """Run the command line that the signature of a function, or of several, describes.
 
-    That is an `InputError`, a file that cannot be read or written, or too little memory; the exit code is 1.
+    What a user can mend ends it with one line and exit code 1: an `InputError`, a file that cannot be read or written,
+    or too little memory.
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=len(commands) > 1)
     for command in commands:
@@ -33,7 +34,7 @@ def command_line(*commands: Callable[..., None]) -> None:
         if error.filename is None:
             raise
         sys.exit(f"error: {error.filename}: {error.strerror}")
-    # XLA's errors are of the second kind; a stage that does without JAX starts sooner.
+    # XLA's errors are RuntimeErrors; naming their class would import JAX, without which some stages start sooner.
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and OUT_OF_MEMORY not in str(error):
             raise
@@ -41,19 +42,19 @@ def command_line(*commands: Callable[..., None]) -> None:
 
 
 def named_stores(option: str, texts: Sequence[str]) -> dict[str, Path]:
-    """The values of a repeatable option, each NAME=STORE.
+    """Read the values of a repeatable option, each NAME=STORE.
 
     Raises:
-        InputError: one of them is not.
+        InputError: one of them has another form.
     """
     return {name: paths[-1] for name, paths in named_paths(option, texts, what="STORE").items()}
 
 
 def named_paths(option: str, texts: Sequence[str], *, what: str) -> dict[str, list[Path]]:
-    """The values of a repeatable option, each NAME=PATH, all that have one name together; `what` paths are of.
+    """Read the values of a repeatable option, each NAME=PATH, grouped by name; messages say `what` in place of PATH.
 
     Raises:
-        InputError: one of them is not.
+        InputError: one of them has another form.
     """
     named: dict[str, list[Path]] = {}
     for text in texts:

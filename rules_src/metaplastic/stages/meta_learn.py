@@ -1,8 +1,6 @@
 """Stage: train a few-shot learner on pseudo-tasks, going on where an earlier attempt was stopped."""
 
 import json
-import shutil
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,18 +9,17 @@ import jax
 import numpy as np
 from typer import Option
 
-from metaplastic.config.base import canonical_json, parse_spec, same_section, short_hash
+from metaplastic.config.base import canonical_json, parse_spec, short_hash
 from metaplastic.datasets.arrays import load_inputs
 from metaplastic.embeddings.base import image_of, unlabelled
 from metaplastic.few_shot.episodes import pool
 from metaplastic.few_shot.learners.meta_learning import MetaLearning
 from metaplastic.few_shot.learners.spec import Learner
 from metaplastic.io.errors import InputError
-from metaplastic.io.storage import read_with_manifest, write_manifest, write_whole, write_zarr
+from metaplastic.io.storage import read_with_manifest
 from metaplastic.stages.command import run
-from metaplastic.training import history as run_history
-from metaplastic.training.checkpoint import versions
-from metaplastic.training.loop import HISTORY, SNAPSHOTS, Folder, spent
+from metaplastic.stages.trainings import folder_of, write_training
+from metaplastic.training.loop import spent
 
 
 def learn(
@@ -32,7 +29,7 @@ def learn(
     trained_by: Annotated[str, Option(help="Fingerprint of the part of it that a state depends on.")],
     dataset: Annotated[Path, Option(help="Store of the dataset, whose images tasks show.")],
     partitions: Annotated[Path, Option(help="Store of the partitions, whose clusters are the classes of tasks.")],
-    snapshots: Annotated[Path, Option(help="Folder to write; `state` beside it is what a stopped training leaves.")],
+    snapshots: Annotated[Path, Option(help="Folder to write; a stopped training leaves `state` beside it.")],
     history: Annotated[Path, Option(help="Zarr store to write.")],
 ) -> None:
     """Train the learner of `spec`; write it as it was after each recorded step, and the history of the training."""
@@ -44,24 +41,17 @@ def learn(
         raise InputError(f"{partitions}: of dataset {clusters.attrs['dataset']!r}, not {stored.attrs['name']!r}")
     seen = unlabelled(load_inputs(stored))
     labels = clusters["cluster"].values
-    # Only what was made by the same code from the same data for the same section is gone on from.
     data = short_hash(made["content_sha256"], drawn["content_sha256"], canonical_json(section, defaults=False))
-    record = {"config": canonical_json(section), "code": trained_by, "data": data, **versions()}
-    same = partial(same_section, type(section))
-    folder = Folder(snapshots.parent / "state" / f"{trained_by}-{data}", record, same)
+    folder = folder_of(snapshots.parent / "state", section, code=trained_by, data=data)
     of_tasks = pool(labels, np.ones(labels.shape[1], bool), section.tasks, place="tasks")
     training = MetaLearning(module.initial, section, seen.inputs, image_of(seen), of_tasks, folder)
     training.finish()
 
     attributes = {**clusters.attrs, "learner": name, "learner_kind": section.kind}
-    # Of the manifest, for an attribute more in the store would make its learners others, whose states are left behind.
+    # From the manifest: one more attribute of the store would change its content, and so leave finished states behind.
     attributes |= {"partitions": len(labels), "clusters": drawn["spec"].get("clusters", 0)}
     extra = {"device": jax.devices()[0].device_kind, "seconds": round(spent(folder), 2), "of": attributes}
-    manifest = {"spec": json.loads(spec), "code": code, "extra": extra}
-    write_whole(snapshots, lambda temporary: shutil.copytree(folder.path / SNAPSHOTS, temporary))
-    write_manifest(snapshots, **manifest)
-    whole = run_history.read(folder.path / HISTORY).assign_attrs(attributes)
-    write_zarr(whole, history, **manifest)
+    write_training(folder, snapshots, history, attributes, spec=json.loads(spec), code=code, extra=extra)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,7 @@ from metaplastic.meta_train.run import inner_step_flops, mean_and_standard_error
 from metaplastic.meta_train.spec import MetaTrain
 from metaplastic.results.tables import percent
 from metaplastic.stages.command import named_stores, run
-from metaplastic.training.checkpoint import state_path
-from metaplastic.training.history import read
+from metaplastic.training.checkpoint import read_history, state_path
 from metaplastic.training.loop import HISTORY, SNAPSHOTS
 from metaplastic.update_rules.theta import save_theta, trained_rule
 
@@ -125,7 +124,7 @@ def _history_of_snapshots(state: Path) -> xr.Dataset:
     """Return the measurements after which theta was kept."""
     if not (state / HISTORY).is_dir():
         raise InputError(f"{state}: holds no {HISTORY}; give the folder that a run keeps its states in")
-    history = read(state / HISTORY)
+    history = read_history(state / HISTORY)
     kept = [state_path(state / SNAPSHOTS, int(step)).is_file() for step in history["evaluation_step"]]
     if not any(kept):
         raise InputError(f"{state}: holds no snapshots")

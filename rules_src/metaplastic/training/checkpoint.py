@@ -1,7 +1,8 @@
-"""The state of a run on disk: one safetensors file for each step that a killed run may go on from.
+"""A run on disk: its states, from which a killed run goes on, and its history as it grows.
 
-A file holds every array of the state, what the run is of (config, code, data, versions), and a checksum of both. It
-appears under its name only once it is whole and on the disk; a file that is not whole is passed over for an older one.
+A state is one safetensors file with every array of the state, what made it (config, code, data, versions), and a
+checksum of both. It appears under its name only once it is whole and on the disk; a file that is not whole is passed
+over for an older one. The history is a Zarr store, chunked by dispatch so that appending never rewrites what is there.
 """
 
 import json
@@ -14,6 +15,8 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+import xarray as xr
+import zarr
 
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import checksum, opened_safetensors, safetensors_bytes, write_whole
@@ -25,15 +28,27 @@ log = logging.getLogger(__name__)
 
 
 def versions() -> dict[str, str]:
-    """What equal bytes depend on besides config, code and data."""
+    """Return what equal bytes depend on besides config, code and data."""
     devices = jax.devices()
     kind = devices[0].device_kind
     return {"jax": version("jax"), "jaxlib": version("jaxlib"), "device": kind, "devices": str(len(devices))}
 
 
 def state_path(folder: Path, step: int) -> Path:
-    """File of the state after so many steps."""
+    """Return the file of the state after `step` steps."""
     return folder / f"step-{step:06d}.safetensors"
+
+
+def saved_steps(folder: Path) -> list[int]:
+    """Return the steps for which `folder` has a state, whole or not, in rising order."""
+    return sorted(int(path.stem.removeprefix("step-")) for path in folder.glob("step-*.safetensors"))
+
+
+def remove_old_states(folder: Path, keep: Keep, dispatch: int) -> None:
+    """Remove all states but the newest and the milestones, where a dispatch has `dispatch` steps."""
+    for step in saved_steps(folder)[: -keep.newest]:
+        if not keep.milestones or step % (keep.milestones * dispatch):
+            state_path(folder, step).unlink()
 
 
 def save_state(state: Any, path: Path, record: Mapping[str, str]) -> None:
@@ -48,19 +63,28 @@ def save_state(state: Any, path: Path, record: Mapping[str, str]) -> None:
     write_whole(path, lambda temporary: temporary.write_bytes(content))
 
 
+def load_state(path: Path, like: State) -> State:
+    """Read a state written by `save_state`, or a part of one, that has the structure of `like`.
+
+    Raises:
+        InputError: it is not whole, or has another structure.
+    """
+    return _restored(path, *_whole(path), like)
+
+
 def newest_state(
     folder: Path, like: State, record: Mapping[str, str], *, same: Callable[[str, str], bool] = operator.eq
 ) -> State | None:
-    """The newest whole state in `folder`, if any; one line is said about each that is passed over.
+    """Return the newest whole state in `folder`, if any, and log one line about each that is passed over.
 
-    A state saved with other versions is taken, but not silently: a run that goes on from it will not end with the
-    bytes of one that was never stopped. `like` is a state, or the shapes of one, that it has to have the structure of;
-    `same` says whether a saved config and that of `record` are those of one run.
+    A state saved with other versions is used with a warning: a run that goes on from it will not end with the bytes of
+    one that was never stopped. `like` is a state of the same structure, or its shapes; `same` tells whether a saved
+    config and that of `record` belong to one run.
 
     Raises:
         InputError: it belongs to another config or another structure.
     """
-    for step in sorted(saved_steps(folder), reverse=True):
+    for step in reversed(saved_steps(folder)):
         path = state_path(folder, step)
         try:
             arrays, header = _whole(path)
@@ -80,38 +104,56 @@ def newest_state(
     return None
 
 
-def load_state(path: Path, like: State) -> State:
-    """The state in a file of `save_state`, or part of one, of the structure of `like`.
+def append_history(part: xr.Dataset, store: Path, growing: Mapping[str, str], *, dispatch: int) -> None:
+    """Append what a dispatch of `dispatch` steps recorded; the first call makes the store.
+
+    `growing` maps each dimension that grows to its coordinate of steps. The first one has an entry per step, the others
+    one per dispatch.
+    """
+    if not store.exists():
+        every, *others = growing
+        sizes: dict[Any, int] = {**part.sizes, every: dispatch, **dict.fromkeys(others, 1)}
+        encoding = {name: {"chunks": tuple(sizes[d] for d in v.dims)} for name, v in part.variables.items()}
+        part.to_zarr(store, mode="w", consolidated=False, encoding=encoding)
+        return
+    for dim in growing:
+        still = [name for name, variable in part.variables.items() if dim not in variable.dims]
+        part.drop_vars(still).to_zarr(store, append_dim=dim, consolidated=False)
+
+
+def cut_back_history(store: Path, step: int, growing: Mapping[str, str]) -> None:
+    """Remove what came after `step`.
 
     Raises:
-        InputError: it is not whole, or has another structure.
+        InputError: the history ends before it.
     """
-    arrays, header = _whole(path)
-    return _restored(path, arrays, header, like)
+    try:
+        arrays: dict[str, Any] = dict(zarr.open_group(store, mode="r+").arrays())
+        sizes = {}
+        for dim, name in growing.items():
+            # An append that was killed may have left zeros at the end.
+            steps = arrays[name][:]
+            rising = np.diff(steps, prepend=-1) > 0
+            sizes[dim] = int(np.cumprod(rising & (steps <= step)).sum())
+        done = sizes[next(iter(growing))]
+        if done != step:
+            raise ValueError(f"it has {done} of {step} steps")
+        for array in arrays.values():
+            dims = array.metadata.dimension_names
+            array.resize(tuple(sizes.get(dim, size) for dim, size in zip(dims, array.shape, strict=True)))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{store}: does not fit the saved states ({error}); move its folder out of the way") from error
 
 
-def saved_steps(folder: Path) -> list[int]:
-    """Steps that `folder` has a state of, whole or not, from old to new."""
-    return sorted(int(path.stem.removeprefix("step-")) for path in folder.glob("step-*.safetensors"))
-
-
-def remove_old_states(folder: Path, keep: Keep, dispatch: int) -> None:
-    """Remove all states but the newest and the milestones; `dispatch` is the number of steps in one."""
-    old = saved_steps(folder)[: -keep.newest]
-    for step in old:
-        if not keep.milestones or step % (keep.milestones * dispatch):
-            state_path(folder, step).unlink()
+def read_history(store: Path) -> xr.Dataset:
+    """Load the history so far into memory."""
+    with xr.open_zarr(store, consolidated=False) as dataset:
+        return dataset.load().drop_encoding()
 
 
 def _whole(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Arrays and header of a state file, as they were saved.
-
-    Raises:
-        InputError: they are not.
-    """
-    with opened_safetensors(
-        path, refused=lambda reason: InputError(f"{path}: not a readable state ({reason})")
-    ) as file:
+    """Read arrays and header of a state file; raise InputError if they are not as they were saved."""
+    with opened_safetensors(path, refused=lambda why: InputError(f"{path}: not a readable state ({why})")) as file:
         header = dict(file.metadata() or {})
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     expected = header.pop("sha256", None)
@@ -122,8 +164,10 @@ def _whole(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 def _restored(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, str], like: State) -> State:
     template = jax.eval_shape(lambda state: jax.tree.map(_data, state), like)
-    expected = {name: _described(leaf) for name, leaf in _named_leaves(template)}
-    found = {name: _described(array) for name, array in arrays.items()}
+    expected, found = (
+        {name: f"{array.dtype.name}{list(array.shape)}" for name, array in named}
+        for named in (_named_leaves(template), arrays.items())
+    )
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise InputError(f"{path}: {name} is {found.get(name)}, this version has {expected.get(name)}")
@@ -137,7 +181,7 @@ def _restored(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str,
 
 
 def _difference(old: str, new: str) -> tuple[str, str]:
-    """Two configs, JSON or plain names, cut down to the first key that differs."""
+    """Cut two configs, JSON or plain names, down to the first key that differs."""
     try:
         place, pair = [], (json.loads(old), json.loads(new))
     except ValueError:
@@ -148,10 +192,6 @@ def _difference(old: str, new: str) -> tuple[str, str]:
         pair = pair[0].get(key), pair[1].get(key)
     name = ".".join(place)
     return f"{name} {json.dumps(pair[0])}", f"{name} {json.dumps(pair[1])}"
-
-
-def _described(array: Any) -> str:
-    return f"{array.dtype.name}{list(array.shape)}"
 
 
 def _is_key(leaf: Any) -> bool:

@@ -3,13 +3,13 @@
 import abc
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from metaplastic.io.errors import InputError
 from metaplastic.training.checkpoint import save_state
@@ -18,16 +18,7 @@ from metaplastic.training.progress import shown
 from metaplastic.training.spec import Descended, Keep
 
 Metrics = dict[str, Float[Array, "*axis"]]
-"""The loss and what else is told of a gradient step, by name; all of one shape."""
-
-
-@runtime_checkable
-class Stepped(Protocol):
-    """Everything that the next gradient step depends on."""
-
-    @property
-    def step(self) -> Int[Array, ""]:
-        """Gradient steps so far."""
+"""The loss of a gradient step and other numbers about it, by name; all have one shape."""
 
 
 class Progress(NamedTuple):
@@ -35,45 +26,45 @@ class Progress(NamedTuple):
 
     state: Any
     metrics: Metrics
-    """Of each of these steps, which are the first axis."""
+    """Metrics of each of these steps, which are the first axis."""
 
 
 class Descent(abc.ABC):
-    """A `training.run.Run` of gradient steps.
+    """A `training.loop.Run` of gradient steps, whose states count them in `step`.
 
     Args:
         spec: how long it takes, and after which steps it is recorded.
         data: the arrays that batches are drawn from.
-        folder: where it lies.
+        folder: where it keeps its states.
     """
 
     unit = "steps"
     growing: Mapping[str, str] = {"update": "update"}
     axes: tuple[str, ...] = ()
-    """Of a metric besides that of the steps; entries are numbered from 0."""
+    """Axes of a metric after that of the steps; entries are numbered from 0."""
 
     def __init__(self, spec: Descended, data: Any, folder: Folder) -> None:
         self.spec, self.data, self.folder = spec, data, folder
         self.steps, self.dispatch = spec.steps[-1], spec.every
 
     @abc.abstractmethod
-    def initial(self) -> Stepped:
-        """The state before the first gradient step."""
+    def initial(self) -> Any:
+        """Return the state before the first gradient step."""
 
     @abc.abstractmethod
     def updated(self, state: Any, data: Any) -> tuple[Any, Metrics]:
-        """The state after one gradient step; traced."""
+        """Return the state after one gradient step, and the metrics of that step; traced."""
 
     @abc.abstractmethod
     def network(self, state: Any) -> Any:
-        """What of a state is recorded."""
+        """Return the part of a state that is recorded."""
 
     @abc.abstractmethod
     def no_metrics(self, state: Any) -> Metrics:
-        """Those of no step at all, to go on from a state."""
+        """Return the metrics of no steps at all, for the item before the first one."""
 
     def prepared(self, state: Any) -> Any:
-        """The state that a dispatch starts from, where something has to be done between two of them."""
+        """Return the state that a dispatch starts from, where it has to change between two dispatches."""
         return state
 
     def items(self, start: Any | None) -> Iterator[Progress]:
@@ -87,15 +78,15 @@ class Descent(abc.ABC):
 
     @eqx.filter_jit
     def dispatched(self, state: Any, data: Any, count: int) -> tuple[Any, Metrics]:
-        """The state after `count` gradient steps, and the metrics of each."""
+        """Return the state after `count` gradient steps, and the metrics of each."""
         return jax.lax.scan(lambda s, _: self.updated(s, data), state, length=count)
 
-    def step(self, state: Stepped) -> int:
-        """Gradient steps so far."""
+    def step(self, state: Any) -> int:
+        """As `Run.step`."""
         return int(state.step)
 
     def history(self, item: Progress) -> xr.Dataset:
-        """The metrics of every gradient step of the dispatch."""
+        """Return the metrics of every gradient step of the dispatch."""
         done, metrics = self.step(item.state), {name: np.asarray(values) for name, values in item.metrics.items()}
         count, *sizes = metrics["loss"].shape
         numbered = {axis: np.arange(size) for axis, size in zip(self.axes, sizes, strict=True)}
@@ -105,21 +96,20 @@ class Descent(abc.ABC):
         )
 
     def snapshot(self, item: Progress, path: Path) -> None:
-        """The network, after the steps that it is to be recorded after."""
+        """Write the network, after the steps at which it is to be recorded."""
         if self.step(item.state) in self.spec.steps:
             save_state(self.network(item.state), path, self.folder.record)
 
     def summary(self, item: Progress) -> str:
-        """The mean of every metric over the last dispatch."""
+        """Return the mean of every metric over the last dispatch."""
         return ", ".join(f"{name} {float(values.mean()):.4g}" for name, values in item.metrics.items() if len(values))
 
     def finish(self) -> None:
-        """Train until the end, from where the folder has come to.
+        """Train to the end, from where the folder has come to.
 
         Raises:
-            InputError: a metric has become infinite, or as for `training.run.resumed`.
+            InputError: a metric has become infinite, or as for `training.loop.resumed`.
         """
-        rate = self.spec.learning_rate
         for item in shown(resumed(self, self.folder, Keep()), self):
             if not all(np.isfinite(values).all() for values in item.metrics.values()):
-                raise InputError(f"learning_rate: at {rate} the loss has become infinite; give less")
+                raise InputError(f"learning_rate: at {self.spec.learning_rate} the loss has become infinite; give less")

@@ -1,10 +1,13 @@
-"""Several processes that train one thing together, each with devices of its own, on one machine or on many.
+"""Processes: several that train one thing together, on one machine or on many, and one at a time in a run's folder.
 
-The command that is asked for more than one process starts itself again as often, by Slurm's `srun` within a Slurm job,
-and ends when they have ended. All hold the same state and do the same, each on its share of the tasks; only the first
-of them reads states from the disk and writes to it.
+A command that is asked for several processes starts itself again that many times, by `srun` within a Slurm job, and
+ends when they have ended. All hold the same state and do the same work, each on its share of the tasks. Only the first
+one reads states from the disk, writes to it, and holds the folder.
 """
 
+import errno
+import fcntl
+import logging
 import os
 import re
 import shutil
@@ -14,74 +17,75 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
-from typing import Any, TextIO, TypeVar
+from pathlib import Path
+from typing import TextIO
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from metaplastic.config.base import short_hash
 from metaplastic.io.errors import InputError
 from metaplastic.io.memory import OUT_OF_MEMORY
 
 PLACE = "METAPLASTIC_PROCESS"
-"""Variable that tells a process its place: `NUMBER/COUNT@HOST:PORT`, the address being the first one's; the number is
-`srun` where Slurm tells it, which also shows each of them a GPU of its own."""
+"""Variable that tells a process its place: `NUMBER/COUNT@HOST:PORT`, with the address of the first process. The number
+is `srun` under Slurm, which tells each process its own number and shows it a GPU of its own."""
 PATIENCE = 60
 """Seconds that processes wait for one another at the start."""
 GRACE = 2
-"""Seconds that processes have to end in once one has told its error: JAX lets none end before the others do."""
+"""Seconds that the others have to end after one has reported an error, since JAX makes processes end together."""
 ERROR = "error: "
 NOISE = re.compile(
     r".*peer ranks|[WEF]\d{4} \S+ +\d+ (preemption_sync|coordination_service|client\.h)"
     r"|Additional GRPC error|:UNKNOWN:Error received|\*\*\* Check failure|    @ +0x"
 )
-"""Lines in which the libraries below greet one another and mourn a process that has ended, which the launcher tells."""
+"""Lines in which JAX's libraries report connections and ended processes; the launcher reports these itself."""
 AGAIN = "run again to go on from the last saved state"
+LOCK = "lock"
+"""Name within the folder of a run. The file stays, and names the last process that held it."""
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}
+"""Errors of file systems without locks."""
 
-T = TypeVar("T")
+log = logging.getLogger(__name__)
+_held: set[Path] = set()
 
 
 def launch(count: int, *, cores: int) -> None:
-    """Run this process's own command line in `count` processes of so many cores until all have ended.
+    """Run the command line of this process in `count` processes of `cores` cores each until all have ended.
 
     Raises:
-        InputError: one of them has failed, which ends the others; the error is the one of theirs to mend, once.
+        InputError: one of them failed, which ends the others; the message is its own error, once.
     """
     errors: list[str] = []
     pipes, streams = [os.pipe(), os.pipe()], (sys.stdout, sys.stderr)
-    members = _started([sys.executable, *sys.orig_argv[1:]], count, cores, [writing for _, writing in pipes])
-    listeners = []
-    for (reading, writing), stream in zip(pipes, streams, strict=True):
-        os.close(writing)
-        listeners.append(threading.Thread(target=_listen, args=(reading, stream, errors)))
-        listeners[-1].start()
-    try:
-        code = _first_failure(members, errors)
-    finally:
-        for member in members:
-            member.kill()
-            member.wait()
-        for listener in listeners:
-            listener.join()
-    if code == 0:
-        return
+    members = _started([sys.executable, *sys.orig_argv[1:]], count, cores, *(writing for _, writing in pipes))
+    with ThreadPoolExecutor(len(pipes)) as listeners:
+        for (reading, writing), stream in zip(pipes, streams, strict=True):
+            os.close(writing)
+            listeners.submit(_listen, reading, stream, errors)
+        try:
+            code = _first_failure(members, errors)
+        finally:
+            for member in members:
+                member.kill()
+                member.wait()
     if code < 0:
         raise InputError(f"one of {count} processes was ended by {signal.Signals(-code).name}; {AGAIN}")
-    raise InputError(errors[0] if errors else f"one of {count} processes ended with exit code {code}; {AGAIN}")
+    if code:
+        raise InputError(errors[0] if errors else f"one of {count} processes ended with exit code {code}; {AGAIN}")
 
 
 def is_launched() -> bool:
-    """Whether this process is one of several that `launch` has started."""
+    """Return whether this process is one of several that `launch` has started."""
     return PLACE in os.environ
 
 
 def join() -> bool:
-    """Make this process, if it is one of several, find the others; false if it is none.
+    """Connect this process to the others that `launch` has started; return false if it runs alone.
 
     Raises:
         InputError: it cannot reach them, or its place cannot be read.
@@ -92,13 +96,14 @@ def join() -> bool:
     try:
         position, _, address = place.partition("@")
         name, _, count = position.partition("/")
-        number = int(os.environ.get("SLURM_PROCID", "") if name == "srun" else name)
-        if name != "srun":
+        by_srun = name == "srun"
+        number = int(os.environ.get("SLURM_PROCID", "") if by_srun else name)
+        if not by_srun:
             threading.Thread(target=_end_with_launcher, daemon=True).start()
         if number:
             _reach(address)
-        own = None if name == "srun" else [number]
-        jax.distributed.initialize(address, int(count), number, own, initialization_timeout=PATIENCE)
+        devices = None if by_srun else [number]
+        jax.distributed.initialize(address, int(count), number, devices, initialization_timeout=PATIENCE)
     except (RuntimeError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{PLACE} {place}: the processes do not find one another ({reason}); {AGAIN}") from error
@@ -106,23 +111,23 @@ def join() -> bool:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that reads and writes, as one alone is."""
+    """Return whether this process reads and writes for all, as a process alone does."""
     return jax.process_index() == 0
 
 
 def from_first(number: int) -> int:
-    """What the first process calls this with."""
+    """Return the number that the first process calls this with."""
     return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
 
 
 def check_equal(record: Mapping[str, str]) -> None:
-    """Let processes pass that are of one config, code and data, and of equal versions.
+    """Check that all processes have the same config, code, data and versions.
 
-    To be called before anything is compiled: in what they first do together JAX waits half a minute for the others, and
-    what the first one has kept of earlier programs the others have to compile.
+    Call it before anything is compiled. JAX waits only half a minute for the others in their first common step, and
+    the others may have to compile what the first one finds in its cache.
 
     Raises:
-        InputError: they are not; the first entry of `record` that differs is named.
+        InputError: they differ; the message names the first entry of `record` that does.
     """
     mine = np.array([int(short_hash(value), 16) % 2**31 for value in record.values()], np.int32)
     of_all = multihost_utils.process_allgather(mine)
@@ -135,7 +140,7 @@ def check_equal(record: Mapping[str, str]) -> None:
 
 @contextmanager
 def together() -> Iterator[None]:
-    """What several processes do; that one cannot reach another, which has ended, becomes one line."""
+    """Report in one line that another process has ended, where work inside needs it."""
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
@@ -144,65 +149,60 @@ def together() -> Iterator[None]:
         raise InputError(f"another process has ended ({' '.join(str(error).split())}); {AGAIN}") from error
 
 
-def shared_out(tree: T, sharding: NamedSharding) -> T:
-    """`tree`, equal in every process or laid out over them otherwise, laid out so over the devices of all."""
-    if jax.process_count() == 1:
-        return jax.device_put(tree, sharding)
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make `folder` and hold it for this process, which may do so again within; the kernel frees it when it ends.
 
-    def laid_out(array: Any) -> jax.Array:
-        if isinstance(array, jax.Array) and not array.is_fully_addressable:
-            moved: jax.Array = _moving(sharding)(array)
-            return moved
-        if jax.numpy.issubdtype(array.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(laid_out(jax.random.key_data(array)), impl=jax.random.key_impl(array))
-        here = np.asarray(array)
-        return jax.make_array_from_callback(here.shape, sharding, here.__getitem__)
+    Raises:
+        InputError: another process holds it, or it cannot be written to.
+    """
+    folder = folder.absolute()
+    if folder in _held or not is_first():
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a+")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to: {error.strerror}; mend that and run again") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                raise InputError(f"{folder}: in use by {holder}; wait for it or end it, then run again") from error
+            log.warning("%s: its file system knows no locks; start no second process on it", folder)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        _held.add(folder)
+        try:
+            yield
+        finally:
+            _held.discard(folder)
 
-    laid: T = jax.tree.map(laid_out, tree)
-    return laid
 
-
-def whole(tree: T, mesh: Mesh) -> T:
-    """`tree` with every array whole in this process, wherever on `mesh` its parts lie."""
-    if jax.process_count() == 1:
-        return tree
-    everywhere = NamedSharding(mesh, PartitionSpec())  # type: ignore[no-untyped-call]
-    gathered: T = jax.tree.map(lambda array: array.addressable_data(0), _moving(everywhere)(tree))
-    return gathered
-
-
-@cache
-def _moving(sharding: NamedSharding) -> Callable[[Any], Any]:
-    """The program that lays arrays out so; one, since another would be compiled again at every dispatch."""
-    moving: Callable[[Any], Any] = jax.jit(lambda tree: tree, out_shardings=sharding)
-    return moving
-
-
-def _started(command: Sequence[str], count: int, cores: int, pipes: Sequence[int]) -> list[subprocess.Popen[bytes]]:
-    output, errors = pipes
+def _started(command: Sequence[str], count: int, cores: int, out: int, err: int) -> list[subprocess.Popen[bytes]]:
     with socket.socket() as free:
         free.bind(("", 0))
         port = free.getsockname()[1]
     if "SLURM_JOB_ID" in os.environ and shutil.which("srun"):
-        # The first of them runs where this does: on the first machine of the job.
-        place = f"srun/{count}@{socket.gethostname()}:{port}"
+        # The first process runs where this one does: on the first machine of the job.
+        place = {PLACE: f"srun/{count}@{socket.gethostname()}:{port}"}
         by = ["srun", f"--ntasks={count}", f"--cpus-per-task={cores}", "--kill-on-bad-exit=1", *command]
-        return [subprocess.Popen(by, stdout=output, stderr=errors, env=os.environ | {PLACE: place})]
+        return [subprocess.Popen(by, stdout=out, stderr=err, env=os.environ | place)]
+    places = [{PLACE: f"{number}/{count}@localhost:{port}"} for number in range(count)]
+    # Their input ends with this process, however it ends; see `_end_with_launcher`.
     return [
-        # Its input is what it ends with.
-        subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=errors,
-            env=os.environ | {PLACE: f"{number}/{count}@localhost:{port}"},
-        )
-        for number in range(count)
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=err, env=os.environ | place)
+        for place in places
     ]
 
 
 def _reach(address: str) -> None:
-    """Return once somebody listens at `address`; JAX itself would end the process where nobody does."""
+    """Return once somebody listens at `address`; if nobody does, JAX itself would end the process."""
     host, _, port = address.rpartition(":")
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -216,9 +216,9 @@ def _reach(address: str) -> None:
 
 
 def _first_failure(members: Sequence[subprocess.Popen[bytes]], errors: Sequence[str]) -> int:
-    """Exit code of the one that failed, of one that was killed before one that only misses it; 0 if all end well.
+    """Return the exit code of a process that failed, of a killed one first; 0 if all end well.
 
-    1 as soon as one has told an error and `GRACE` has passed.
+    Return 1 if one has reported an error and none has ended `GRACE` seconds later.
     """
     deadline = None
     while True:
@@ -235,7 +235,7 @@ def _first_failure(members: Sequence[subprocess.Popen[bytes]], errors: Sequence[
 
 
 def _listen(reading: int, stream: TextIO, errors: list[str]) -> None:
-    """Pass on what the processes say, but keep their errors: all that fail for one reason say the same."""
+    """Pass on what the processes print, but collect their errors, which repeat if they share a cause."""
     with os.fdopen(reading, errors="replace") as lines:
         for line in lines:
             if line.startswith(ERROR):
@@ -245,6 +245,6 @@ def _listen(reading: int, stream: TextIO, errors: list[str]) -> None:
 
 
 def _end_with_launcher() -> None:
-    """A launcher that was killed cannot end the processes, but their inputs end with it."""
+    """End this process when its input ends, since a killed launcher cannot end it."""
     os.read(0, 1)
     os._exit(1)

@@ -1,6 +1,6 @@
-"""The one loop of every training that may be killed: it leaves in a folder all it takes to go on.
+"""The one loop of every training that may be killed: it leaves in a folder all that it takes to go on.
 
-What is trained, and how, is a `Run`: meta-training, neural embeddings and few-shot learners are each one.
+What is trained, and how, is a `Run`: meta-training, neural embeddings and few-shot learners are runs.
 """
 
 import operator
@@ -14,10 +14,9 @@ import xarray as xr
 
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import remove
-from metaplastic.training import history
-from metaplastic.training.checkpoint import load_state, newest_state, remove_old_states, save_state, state_path
-from metaplastic.training.launch import from_first, is_first
-from metaplastic.training.lock import locked
+from metaplastic.training import checkpoint
+from metaplastic.training.checkpoint import state_path
+from metaplastic.training.launch import from_first, is_first, locked
 from metaplastic.training.spec import Keep
 
 HISTORY = "history.zarr"
@@ -25,12 +24,12 @@ SNAPSHOTS = "snapshots"
 SECONDS = "seconds"
 """Names within the folder of a run."""
 NOTHING = -1
-"""Steps of no state."""
+"""Stands for the step of a state where there is none."""
 
 
 @runtime_checkable
 class Item(Protocol):
-    """What a run yields after each dispatch of steps, and once before the first of them."""
+    """What a run yields before its first step and after each dispatch of steps."""
 
     @property
     def state(self) -> Any:
@@ -45,32 +44,31 @@ class Run(Protocol[I]):
     """What the loop has to know of a training."""
 
     unit: str
-    """What a step is called, in the plural."""
+    """Name of a step, in the plural."""
     steps: int
-    """Of the whole run."""
+    """Steps of the whole run."""
     dispatch: int
-    """Steps between two items; the last ones may be fewer."""
+    """Steps between two items; the last dispatch may have fewer."""
     growing: Mapping[str, str]
-    """Dimensions along which the history grows, each with the coordinate that says at which step; first that which has
-    an entry for every step."""
+    """Dimensions along which the history grows, each with its coordinate of steps; the first has an entry per step."""
 
     def initial(self) -> Any:
-        """The state before the first step."""
+        """Return the state before the first step."""
 
     def items(self, start: Any | None) -> Iterator[I]:
-        """One item before the first step and one after each dispatch; from the state `start` on, if there is one."""
+        """Yield an item before the first step and after each dispatch; begin at the state `start` if it is given."""
 
     def step(self, state: Any) -> int:
-        """Steps that a state has behind it."""
+        """Return the number of steps that led to a state."""
 
     def history(self, item: I) -> xr.Dataset:
-        """What the dispatch adds to the history."""
+        """Return what the dispatch adds to the history."""
 
     def snapshot(self, item: I, path: Path) -> None:
-        """Write what the run is for, as it is now, to one file."""
+        """Write the present result of the run to one file."""
 
     def summary(self, item: I) -> str:
-        """How well it does, for those who watch."""
+        """Return how well the run does, for those who watch."""
 
 
 class Folder(NamedTuple):
@@ -78,74 +76,66 @@ class Folder(NamedTuple):
 
     path: Path
     record: Mapping[str, str]
-    """What the run is of, its config as `config`; see `state.versions`."""
+    """What makes the run: its config as `config`, and its code, data and versions; see `checkpoint.versions`."""
     same: Callable[[str, str], bool] = operator.eq
-    """Whether the configs of two records, the older one first, are those of one run."""
+    """Tells whether the configs of two records, the older one first, belong to one run."""
 
 
 def resumed(run: Run[I], folder: Folder, keep: Keep) -> Iterator[I]:
-    """The items of `run`, from the newest state in `folder` on if there is one; the first is what it goes on from.
+    """Yield the items of `run`, beginning at the newest state in `folder` if there is one.
 
     Each item is on the disk before it is yielded: first its history, then its snapshot, last its state, so that a
-    state never claims more than is there. Until the last one the folder is locked.
+    state never claims more than is there. The folder stays locked until the last item.
 
     Raises:
-        InputError: the folder is of another run, in use by another process or cannot be written to.
+        InputError: the folder belongs to another run, is in use by another process or cannot be written to.
     """
     with locked(folder.path):
-        yield from _resumed(run, folder, keep)
-
-
-def _resumed(run: Run[I], folder: Folder, keep: Keep) -> Iterator[I]:
-    start = _start(run, folder)
-    items, before, begin = run.items(start), spent(folder) if start is not None else 0.0, time.monotonic()
-    if start is not None:
-        yield next(items)
-    for item in items:
-        try:
-            if is_first():
-                _keep(item, run, folder, keep)
-                _note_seconds(folder, before + time.monotonic() - begin)
-        except OSError as error:
-            raise InputError(
-                f"{folder.path}: cannot be saved: {error.strerror or error}; run again to go on"
-            ) from error
-        yield item
-
-
-def _start(run: Run[I], folder: Folder) -> Any | None:
-    """The state that the folder holds, if any, to which its history is cut back; the same in every process."""
-    like, store = jax.eval_shape(run.initial), folder.path / HISTORY
-    if not is_first():
-        step = from_first(NOTHING)
-        return None if step == NOTHING else load_state(state_path(folder.path, step), like)
-    start = newest_state(folder.path, like, folder.record, same=folder.same)
-    if start is None:
-        remove(store)
-    else:
-        history.cut_back(store, run.step(start), run.growing)
-    from_first(NOTHING if start is None else run.step(start))
-    return start
+        start = _start(run, folder)
+        items, before, begin = run.items(start), spent(folder) if start is not None else 0.0, time.monotonic()
+        if start is not None:
+            yield next(items)
+        for item in items:
+            try:
+                if is_first():
+                    _keep(item, run, folder, keep)
+                    fresh = folder.path / f".{SECONDS}"
+                    fresh.write_text(f"{before + time.monotonic() - begin:.2f}")
+                    fresh.replace(folder.path / SECONDS)
+            except OSError as error:
+                raise InputError(
+                    f"{folder.path}: cannot be saved: {error.strerror or error}; run again to go on"
+                ) from error
+            yield item
 
 
 def spent(folder: Folder) -> float:
-    """Seconds that earlier processes have spent on the run in `folder`, until each of its last items."""
+    """Return the seconds that earlier processes spent on the run in `folder`, each until its last item."""
     file = folder.path / SECONDS
     return float(file.read_text()) if file.exists() else 0.0
 
 
-def _note_seconds(folder: Folder, seconds: float) -> None:
-    fresh = folder.path / f".{SECONDS}"
-    fresh.write_text(f"{seconds:.2f}")
-    fresh.replace(folder.path / SECONDS)
+def _start(run: Run[I], folder: Folder) -> Any | None:
+    """Return the saved state, if any and the same in every process, and cut the history back to it."""
+    like, store = jax.eval_shape(run.initial), folder.path / HISTORY
+    if not is_first():
+        step = from_first(NOTHING)
+        return None if step == NOTHING else checkpoint.load_state(state_path(folder.path, step), like)
+    start = checkpoint.newest_state(folder.path, like, folder.record, same=folder.same)
+    if start is None:
+        remove(store)
+    else:
+        checkpoint.cut_back_history(store, run.step(start), run.growing)
+    from_first(NOTHING if start is None else run.step(start))
+    return start
 
 
 def _keep(item: I, run: Run[I], folder: Folder, keep: Keep) -> None:
     done = run.step(item.state)
     dispatches, last = -(-done // run.dispatch), done == run.steps
-    history.append(run.history(item), folder.path / HISTORY, run.growing, dispatch=run.dispatch)
-    if keep.snapshots and (last or dispatches % keep.snapshots == 0):
+    checkpoint.append_history(run.history(item), folder.path / HISTORY, run.growing, dispatch=run.dispatch)
+    if last or (keep.snapshots and dispatches % keep.snapshots == 0):
         run.snapshot(item, state_path(folder.path / SNAPSHOTS, done))
     if last or dispatches % keep.every == 0:
-        save_state(item.state, state_path(folder.path, done), folder.record)
-        remove_old_states(folder.path, keep, run.dispatch)
+        checkpoint.save_state(item.state, state_path(folder.path, done), folder.record)
+        checkpoint.remove_old_states(folder.path, keep, run.dispatch)

@@ -1,4 +1,4 @@
-"""Config of what every resumable run has."""
+"""Config that resumable runs share."""
 
 from typing import Annotated
 
@@ -10,16 +10,16 @@ Steps = Annotated[list[Annotated[int, Field(ge=0)]], Increasing]
 
 
 class Keep(Section):
-    """What a run keeps on disk, counted in dispatches: the steps between two measurements. No result depends on it."""
+    """What a run keeps on disk, counted in dispatches: the steps between two measurements. It changes no result."""
 
     every: PositiveInt = 1
     """Dispatches between saved states, from which a killed run goes on."""
     newest: PositiveInt = 2
-    """Newest states kept."""
+    """Number of newest states to keep."""
     milestones: PositiveInt | None = None
     """Dispatches between states that are kept for good, if any."""
     snapshots: PositiveInt | None = 1
-    """Dispatches between snapshots that are kept for good, if any."""
+    """Dispatches between snapshots, if any before the last, which is always kept."""
 
     @model_validator(mode="after")
     def _saved(self) -> "Keep":
@@ -29,14 +29,14 @@ class Keep(Section):
 
 
 class Descended(Section):
-    """What trainings by gradient descent share; they are recorded after some of their steps."""
+    """Options that trainings by gradient descent share; they are recorded after some of their steps."""
 
     steps: Steps
-    """Gradient steps after which it is recorded; the last is what results quote."""
+    """Gradient steps after which the network is recorded; results quote the last."""
     every: PositiveInt = 100
     """Gradient steps between saved states, from which a killed training goes on."""
     learning_rate: PositiveFloat = 0.001
-    """Of Adam."""
+    """Learning rate of Adam."""
 
     @model_validator(mode="after")
     def _recorded_where_saved(self) -> "Descended":

@@ -1,0 +1,45 @@
+"""Arrays laid out over the devices of all processes that train together, and gathered again."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+T = TypeVar("T")
+
+
+def shared_out(tree: T, sharding: NamedSharding) -> T:
+    """Lay out `tree`, equal in every process or already laid out over them, by `sharding` over the devices of all."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+
+    def laid_out(array: Any) -> jax.Array:
+        if isinstance(array, jax.Array) and not array.is_fully_addressable:
+            moved: jax.Array = _moving(sharding)(array)
+            return moved
+        if jax.numpy.issubdtype(array.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(laid_out(jax.random.key_data(array)), impl=jax.random.key_impl(array))
+        here = np.asarray(array)
+        return jax.make_array_from_callback(here.shape, sharding, here.__getitem__)
+
+    laid: T = jax.tree.map(laid_out, tree)
+    return laid
+
+
+def whole(tree: T, mesh: Mesh) -> T:
+    """Gather every array of `tree` whole in this process, wherever on `mesh` its parts are."""
+    if jax.process_count() == 1:
+        return tree
+    everywhere = NamedSharding(mesh, PartitionSpec())  # type: ignore[no-untyped-call]
+    gathered: T = jax.tree.map(lambda array: array.addressable_data(0), _moving(everywhere)(tree))
+    return gathered
+
+
+@cache
+def _moving(sharding: NamedSharding) -> Callable[[Any], Any]:
+    """Return the one program for this layout; a new function would be compiled again at every dispatch."""
+    moving: Callable[[Any], Any] = jax.jit(lambda tree: tree, out_shardings=sharding)
+    return moving
