@@ -133,7 +133,7 @@ def _read(file: Path, name: str) -> tuple[str, frozenset[str]]:
 @cache
 def _analyse(source: str, name: str, is_package: bool) -> tuple[str, frozenset[str]]:
     """Hash of a module's syntax tree, and the dotted names that it may import."""
-    tree = ast.parse(source)
+    tree = _WithoutWords().visit(ast.parse(source))
     home = name.split(".") if is_package else name.split(".")[:-1]
     imported: set[str] = set()
     for node in ast.walk(tree):
@@ -144,12 +144,15 @@ def _analyse(source: str, name: str, is_package: bool) -> tuple[str, frozenset[s
             base = ".".join([*above, *([node.module] if node.module else [])])
             # `b` of `from a import b` is a module or an attribute of one; what is no file is passed over later.
             imported.update([base, *(f"{base}.{alias.name}" for alias in node.names)])
-    stripped = _WithoutWords().visit(tree)
-    return hashlib.sha256(ast.dump(stripped).encode()).hexdigest(), frozenset(imported)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(imported)
 
 
 class _WithoutWords(ast.NodeTransformer):
-    """Drops what is only said: docstrings, strings after an attribute, captions, messages of errors and of the log."""
+    """Drops docstrings, strings after an attribute, captions, messages of errors and the log, and imports for types."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        for_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return node.orelse if for_types else self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
         named = [target.id for target in node.targets if isinstance(target, ast.Name)]

@@ -1,21 +1,66 @@
 """Meta-learned unsupervised update rules, and few-shot learning without labels.
 
-Names are imported when they are first used, so that `import metaplastic` alone is quick and needs no JAX.
+The names below are imported when they are first used, so that `import metaplastic` is quick and imports no JAX.
 """
 
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from metaplastic.apply import apply_rule as apply_rule
+    from metaplastic.embeddings.base import Unlabelled as Unlabelled
     from metaplastic.estimator import LearnedRule as LearnedRule
+    from metaplastic.features import read_features as read_features
+    from metaplastic.few_shot import episode_accuracy as episode_accuracy
+    from metaplastic.few_shot import episodes as episodes
+    from metaplastic.few_shot import partitions as partitions
+    from metaplastic.few_shot import readout_accuracy as readout_accuracy
+    from metaplastic.few_shot.learners.base import Learner as Learner
+    from metaplastic.io.storage import read_netcdf as read_netcdf
+    from metaplastic.io.storage import read_zarr as read_zarr
+    from metaplastic.meta_train.objective import meta_objective as meta_objective
+    from metaplastic.meta_train.run import meta_training as meta_training
+    from metaplastic.meta_train.spec import MetaTrain as MetaTrain
+    from metaplastic.results import intervals as intervals
+    from metaplastic.training.loop import Folder as Folder
+    from metaplastic.training.loop import resumed as resumed
+    from metaplastic.update_rules.base import UpdateRule as UpdateRule
+    from metaplastic.update_rules.pretrained import pretrained_file as pretrained_file
+    from metaplastic.update_rules.spec import Apply as Apply
+    from metaplastic.update_rules.spec import BaseModel as BaseModel
+    from metaplastic.update_rules.theta import save_theta as save_theta
+    from metaplastic.update_rules.theta import trained_rule as trained_rule
 
-_HOMES = {"LearnedRule": "estimator"}
-"""The module of each public name."""
+_HOMES = {
+    "estimator": ["LearnedRule"],
+    "update_rules.base": ["UpdateRule"],
+    "update_rules.theta": ["save_theta", "trained_rule"],
+    "update_rules.pretrained": ["pretrained_file"],
+    "update_rules.spec": ["Apply", "BaseModel"],
+    "apply": ["apply_rule"],
+    "meta_train.spec": ["MetaTrain"],
+    "meta_train.run": ["meta_training"],
+    "meta_train.objective": ["meta_objective"],
+    "training.loop": ["Folder", "resumed"],
+    "embeddings.base": ["Unlabelled"],
+    "few_shot": ["episode_accuracy", "episodes", "partitions", "readout_accuracy"],
+    "few_shot.learners.base": ["Learner"],
+    "results": ["intervals"],
+    "features": ["read_features"],
+    "io.storage": ["read_netcdf", "read_zarr"],
+}
+"""The public names of each module; some are modules themselves."""
 
-__all__ = ["LearnedRule"]
+_PATHS = {name: f"metaplastic.{home}.{name}" for home, names in _HOMES.items() for name in names}
+
+__all__ = list(_PATHS)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _PATHS:
         raise AttributeError(f"module 'metaplastic' has no attribute {name!r}")
-    return getattr(import_module(f"metaplastic.{_HOMES[name]}"), name)
+    return resolve_name(_PATHS[name])
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -12,7 +12,7 @@ from pyarrow import csv, parquet
 from typer import Argument, Option
 
 from metaplastic.config.base import canonical_json
-from metaplastic.config.load import check_files, load
+from metaplastic.config.load import check_files, load_runs
 from metaplastic.datasets.user.file import check_file, read_numbers
 from metaplastic.estimator import LearnedRule
 from metaplastic.io.errors import InputError, check_writable
@@ -30,19 +30,19 @@ TABLES = (".csv", ".parquet")
 
 
 def features(
-    table: Annotated[Path, Argument(help="Table to read, .csv or .parquet; every column is one of numbers.")],
-    output: Annotated[Path, Argument(help="Table to write, .csv or .parquet: a row for each row.")],
-    rule: Annotated[str, Option(help="A rule that comes with the package, or a theta file, .safetensors.")] = DEFAULT,
+    table: Annotated[Path, Argument(help="Table to read, .csv or .parquet, with numbers in every column.")],
+    output: Annotated[Path, Argument(help="Table to write, .csv or .parquet, with one row per row.")],
+    rule: Annotated[str, Option(help="Name of a packaged rule, or path of a theta file, .safetensors.")] = DEFAULT,
     hidden: Annotated[
         list[int] | None, Option(help="Width of a hidden layer; repeatable.  [default: 64]", min=1)
     ] = None,
     features: Annotated[int, Option(help="Number of features.", min=1)] = 32,
     inner_steps: Annotated[int, Option(help="Batches of rows that the rule learns from.", min=0)] = 200,
-    batch: Annotated[int, Option(help="Rows of a batch.", min=1)] = 64,
+    batch: Annotated[int, Option(help="Rows per batch.", min=1)] = 64,
     seed: Annotated[int, Option(help="Seed of the network and of the order of rows.", min=0)] = 0,
-    label: Annotated[list[str] | None, Option(help="Column that is no input and is kept as it is; repeatable.")] = None,
+    label: Annotated[list[str] | None, Option(help="Column to copy and not to learn from; repeatable.")] = None,
 ) -> None:
-    """Learn from the rows of a table, no label looked at, and write their features."""
+    """Learn from the rows of a table without their labels, and write their features."""
     for path in (table, output):
         if path.suffix not in TABLES:
             raise InputError(f"{path}: no {' or '.join(TABLES)}; name one")
@@ -54,15 +54,8 @@ def features(
     if taken := sorted({f"{LearnedRule.__name__.lower()}{index}" for index in range(features)} & set(labels)):
         raise InputError(f"{table}: column {taken[0]!r} is named as a feature is; rename it")
     read = read_numbers(table, [], labels, instead="keep it by --label")
-    learner = LearnedRule(
-        rule,
-        hidden=hidden or [64],
-        features=features,
-        inner_steps=inner_steps,
-        batch=batch,
-        random_state=seed,
-        verbose=True,
-    )
+    sizes = {"hidden": hidden or [64], "features": features, "inner_steps": inner_steps, "batch": batch}
+    learner = LearnedRule(rule, **sizes, random_state=seed, verbose=True)
     try:
         found = learner.fit_transform(read.values)
     except (ValueError, TypeError) as error:
@@ -72,11 +65,7 @@ def features(
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write the table whole, as the path's suffix says.
-
-    Raises:
-        InputError: it cannot be written, or a column has values that no CSV holds.
-    """
+    """Write a table in the format of the path's suffix; raise InputError if it cannot hold the values of a column."""
 
     def write(temporary: Path) -> None:
         if path.suffix == ".csv":
@@ -91,12 +80,12 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 def train(
-    config: Annotated[Path, Argument(help="YAML file with `datasets` and `meta_train`, as the workflow's configs.")],
-    output: Annotated[Path, Option(help="Theta file to write, .safetensors; all else goes to a folder beside it.")],
-    run: Annotated[str | None, Option(help="Key of `meta_train`, where it has several.")] = None,
-    seed: Annotated[int | None, Option(help="Seed of the run, in place of the config's.")] = None,
+    config: Annotated[Path, Argument(help="YAML file with the sections `datasets` and `meta_train` of the workflow.")],
+    output: Annotated[Path, Option(help="Theta file to write, .safetensors; other files go to a folder beside it.")],
+    run: Annotated[str | None, Option(help="Key of `meta_train`, if it has several.")] = None,
+    seed: Annotated[int | None, Option(help="Seed of the run, instead of the config's.")] = None,
 ) -> None:
-    """Meta-train the rule of a config; called again after it was stopped, go on from the last saved state."""
+    """Meta-train the rule of a config; if a run was stopped, continue from its last saved state."""
     if output.suffix != ".safetensors":
         raise InputError(f"{output}: no .safetensors; name one")
     check_writable(output.parent, str(output))
@@ -104,35 +93,31 @@ def train(
     given = yaml.safe_load(config.read_text(encoding="utf-8"))
     if not isinstance(given, dict) or not given.get("datasets") or not given.get("meta_train"):
         raise InputError(f"{config}: no `datasets` or no `meta_train`; give both")
-    # The workflow's configs have studies too, of which nothing is made here.
-    study = {"datasets": list(given["datasets"])[:1], "embeddings": ["raw"]}
-    stand_in = {"run": ["none"], "studies": {"none": study}, "embeddings": {"raw": {"kind": "raw"}}}
-    settings = load(stand_in | given)
+    settings = load_runs(given)
     names = ", ".join(settings.meta_train)
     if run is None and len(settings.meta_train) > 1:
         raise InputError(f"{config}: several runs; take one of them by --run: {names}")
     name = run or names
     if name not in settings.meta_train:
         raise InputError(f"{config}: no run {name!r} in meta_train; take one of: {names}")
-    section = settings.meta_train[name]
+    section, folder, code = settings.meta_train[name], output.with_suffix(".run"), version("metaplastic")
     spec = section.model_copy(update={"seed": section.seed if seed is None else seed, "seeds": 1})
-    folder, code = output.with_suffix(".run"), version("metaplastic")
-    mirror = Path(settings.data.mirror) if settings.data.mirror else None
     stores = {dataset: folder / "datasets" / f"{dataset}.zarr" for dataset in spec.datasets}
-    # Of several processes the one that starts the others does for them what is done once.
+    # Only the process that launches the others prepares datasets and copies the theta.
     if not is_launched():
+        cache, mirror = settings.data.cache, settings.data.mirror
         for dataset, store in stores.items():
-            described, cache = canonical_json(settings.datasets[dataset]), Path(settings.data.cache)
-            prepare_dataset(dataset, described, code, cache, store, mirror=mirror)
+            described = canonical_json(settings.datasets[dataset])
+            prepare_dataset(dataset, described, code, Path(cache), store, mirror=Path(mirror) if mirror else None)
     snapshots = folder / "snapshots"
     with compilations_kept(), jax.default_matmul_precision("highest"):
         meta_train(
-            name,
-            canonical_json(spec, without=EXECUTION),
-            code,
-            code,
-            snapshots,
-            folder / "history.zarr",
+            name=name,
+            spec=canonical_json(spec, without=EXECUTION),
+            code=code,
+            trained_by=code,
+            history=folder / "history.zarr",
+            snapshots=snapshots,
             keep=canonical_json(spec.keep),
             dataset=[f"{dataset}={store}" for dataset, store in stores.items()],
             start=pretrained_file(spec.start) if spec.start else None,
@@ -144,5 +129,5 @@ def train(
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     command_line(features, train)

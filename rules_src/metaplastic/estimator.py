@@ -1,4 +1,4 @@
-"""A learned rule as a scikit-learn transformer: unlabelled rows in, features out."""
+"""A learned rule as a scikit-learn transformer, from unlabelled rows to features."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -27,18 +27,18 @@ from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
 from metaplastic.update_rules.theta import trained_rule
 
 CHUNK = 256
-"""Rows that `transform` takes at once, and whose multiples `fit` pads to: other numbers of rows compile nothing new."""
+"""Rows that `transform` takes at once and `fit` pads to multiples of, so that other numbers of rows compile nothing."""
 DTYPES = (np.float64, np.float32)
-"""Of X as it is scaled; all others become the first."""
+"""Types of X that are scaled as they are; others are converted to the first."""
 
-# Drawn operation by operation, each would be compiled for itself.
+# Compiled as a whole, because otherwise every operation would be compiled separately.
 _initial_inner_loops = eqx.filter_jit(initial_inner_loops)
 _features_given = eqx.filter_jit(features_given)
 
 
 @eqx.filter_jit
 def _finished(loops: InnerLoops, x: Float[Array, "row column"]) -> tuple[BaseModel, tuple[BatchStatistics, ...]]:
-    """The only seed's base model for inputs that are not permuted, and its statistics over all rows."""
+    """Return the only seed's base model with its inputs in the order of columns, and its statistics over all rows."""
     phi, permutation = jax.tree.map(lambda leaf: leaf[0], (loops.averages, loops.permutations))
     # Its input j was column `permutation[j]`.
     order = jnp.argsort(permutation)
@@ -51,47 +51,46 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     """Features from a base model that a meta-trained rule trains on unlabelled rows (Metz et al. 2019).
 
     `fit` draws a base model, a perceptron with batch norm, and lets the rule change its weights for `inner_steps`
-    batches of rows. Labels are never looked at. `transform` returns the activations of its last layer.
+    batches of rows. It never looks at labels. `transform` returns the activations of the last layer.
 
-    Rules that come with the project were meta-trained on images and what is made of them, `quill` on networks of one
-    hidden layer, `pinion` on such of up to four. On tables of few columns standardise instead, or compare: the
-    README has the numbers. Of these rules `barb` loses least there, with 10 inner steps and columns standardised by
-    you (`scale=False`).
+    The packaged rules were meta-trained on images and similar tasks, `quill` on networks with one hidden layer and
+    `pinion` with up to four. For tables with few columns, standardise instead, or compare: the README has the numbers.
+    There `barb` loses least, with 10 inner steps and columns that you standardise (`scale=False`).
 
-    The rule is compiled first, once for every number of columns, which may take longer than the steps. What was
-    compiled is kept in the user's cache folder (`~/.cache/metaplastic` on Linux) for later processes, unless JAX is
-    told to keep it elsewhere (`JAX_COMPILATION_CACHE_DIR`) or not at all (`JAX_ENABLE_COMPILATION_CACHE=0`).
+    `fit` first compiles the rule once for every number of columns, which may take longer than the steps. Later
+    processes find the program in the user's cache folder (`~/.cache/metaplastic` on Linux), unless you tell JAX to keep
+    it elsewhere (`JAX_COMPILATION_CACHE_DIR`) or not at all (`JAX_ENABLE_COMPILATION_CACHE=0`).
 
-    While the rule learns, batch norm takes its statistics from each batch. Then they are fixed, to those of all rows
-    given to `fit`, so that features of a row depend on that row alone; on the fitted rows themselves they are what the
-    workflow records, which takes the statistics from the whole dataset.
+    While the rule learns, batch norm takes its statistics from each batch. Afterwards they are fixed to those of all
+    rows given to `fit`, so that the features of a row depend on that row only. The fitted rows get the features that
+    the workflow records, which takes the statistics from the whole dataset.
 
     Args:
-        rule: name of a rule that comes with the project, or path of a theta file, `.safetensors`. Such a file may come
-            from anyone: it holds numbers only.
+        rule: name of a packaged rule, or path of a theta file, `.safetensors`. You can use such a file from anyone,
+            because it holds only numbers.
         hidden: widths of the base model's hidden layers, from the input up.
-        features: width of its last layer, the number of features. A rule of the published kind demands one number.
-        activation: of every layer: relu, leaky_relu, elu, swish, tanh, sigmoid, softplus, sine or step. Best is the one
-            that the rule was meta-trained with, relu by default.
-        inner_steps: batches that the rule learns from; with 0 the base model stays as it was drawn.
-        batch: rows a step, drawn with replacement.
-        average: decay a step of the moving average of the base model, which is what `transform` uses; 0 averages
-            nothing. It evens out what single batches do.
-        scale: whether every column is first brought to [0, 1] by its least and largest fitted value, the range that
-            rules are meta-trained on. Unlike standardising it serves pixels as well as tables; without it, columns
-            count by their units. Rows seen later may leave the range; outliers are best clipped before.
-        random_state: seed of the base model and of the order of rows. An integer gives what the workflow gives for the
-            seed of that number, NumPy's RandomState and None one that is drawn.
-        verbose: whether `fit` prints what it is doing, and how long that took.
+        features: width of its last layer, the number of features. A published rule demands a fixed number.
+        activation: activation of every layer: relu, leaky_relu, elu, swish, tanh, sigmoid, softplus, sine or step. The
+            best is the one used in meta-training, relu by default.
+        inner_steps: batches that the rule learns from; with 0 the base model keeps its initial weights.
+        batch: rows per step, drawn with replacement.
+        average: decay per step of the moving average of the base model, which `transform` uses; 0 averages nothing.
+            Averaging smooths the effects of single batches.
+        scale: whether to scale every column to [0, 1] by its smallest and largest fitted value, the range used in
+            meta-training. Unlike standardising it suits pixels as well as tables; without it, the units of columns
+            matter. Later rows may leave the range; clip outliers first.
+        random_state: seed of the base model and of the order of rows. An integer gives the result of the workflow for
+            that seed; NumPy's RandomState and None draw a seed.
+        verbose: whether `fit` prints each step and its duration.
 
     Attributes:
-        layers_: the base model's parameters (W, b, V) a layer; rows of the first W are columns of X.
+        layers_: parameters (W, b, V) of each layer of the base model; rows of the first W are columns of X.
         statistics_: mean and variance (unit) of every layer's pre-activation before batch norm, over the fitted rows.
         column_min_, column_range_: what `scale` subtracts from each column, then divides it by.
-        n_features_in_, feature_names_in_: columns of X, and their names if it had any.
+        n_features_in_, feature_names_in_: number of columns of X, and their names if it had any.
     """
 
-    # scikit-learn wants a constructor that takes and keeps anything, and tests it; `fit` is what validates.
+    # scikit-learn requires, and tests, a constructor that only stores its arguments; `fit` validates them.
     def __init__(
         self,
         rule: Any = DEFAULT,
@@ -106,27 +105,17 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         random_state: Any = 0,
         verbose: Any = False,
     ):
-        self.rule = rule
-        self.hidden = hidden
-        self.features = features
-        self.activation = activation
-        self.inner_steps = inner_steps
-        self.batch = batch
-        self.average = average
-        self.scale = scale
-        self.random_state = random_state
-        self.verbose = verbose
+        self.rule, self.hidden, self.features, self.activation = rule, hidden, features, activation
+        self.inner_steps, self.batch, self.average, self.scale = inner_steps, batch, average, scale
+        self.random_state, self.verbose = random_state, verbose
 
     @classmethod
     def from_pretrained(cls, name: str = DEFAULT, **params: Any) -> "LearnedRule":
-        """A transformer with a rule that comes with the project.
+        """Return a transformer with a packaged rule; raise InputError if there is none of that name.
 
         Args:
             name: stem of a file in `data/pretrained`.
-            params: as the constructor takes them.
-
-        Raises:
-            InputError: no such rule came with this installation.
+            params: other parameters of the constructor.
         """
         pretrained_file(name)
         return cls(name, **params)
@@ -135,14 +124,14 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Train the base model on unlabelled rows.
 
         Args:
-            X: numbers [row, column]: an array or what becomes one, dense and finite, at least 2 rows and 2 columns.
+            X: numbers [row, column]: an array or similar, dense and finite, with at least 2 rows and 2 columns.
             y: ignored.
 
         Raises:
-            ValueError: X or a parameter is none that can be taken.
-            TypeError: X is sparse, or a parameter is of another type.
-            InputError: the rule's file is missing or no theta file, the rule demands another number of features, or
-                there is too little memory for a base model so wide or batches so large.
+            ValueError: X or a parameter is invalid.
+            TypeError: X is sparse, or a parameter has another type.
+            InputError: the rule's file is missing or not a theta file, the rule demands another number of features, or
+                there is too little memory for a base model of this width or batches of this size.
         """
         section, seed = self._base_model(), self._seed()
         _check_integer(self.inner_steps, "inner_steps", least=0)
@@ -154,18 +143,20 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if not isinstance(self.scale, bool | np.bool_):
             raise TypeError(f"scale == {self.scale!r}, must be True or False.")
         X = validate_data(self, X, dtype=DTYPES, ensure_min_samples=2, ensure_min_features=2)
-        self.column_min_, self.column_range_ = _least_and_range(X if self.scale else np.zeros_like(X[:1]))
+        scaled_by = X if self.scale else np.zeros_like(X[:1])
+        with np.errstate(over="ignore"):
+            spread = np.ptp(scaled_by, 0)
+        self.column_min_, self.column_range_ = scaled_by.min(0), np.where(spread > 0, spread, 1)
 
-        # Rules compute in single precision, whatever else the process does in double.
+        # Rules compute in single precision, even if the process otherwise uses double.
         with jax.enable_x64(False), compilations_kept():
             phi, statistics = self._trained(self._scaled(X), section, jax.random.key(seed))
-        self.layers_, self.statistics_ = phi.layers, statistics
-        self.activation_ = section.activation
+        self.layers_, self.statistics_, self.activation_ = phi.layers, statistics, section.activation
         self._n_features_out = section.features
         return self
 
     def transform(self, X: Any) -> Float[np.ndarray, "row feature"]:
-        """Features of rows, in single precision; those of a row do not depend on the others.
+        """Return features in single precision; those of a row do not depend on other rows.
 
         Raises:
             NotFittedError: before `fit`.
@@ -215,15 +206,12 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _trained(
         self, x: Float[np.ndarray, "row column"], section: config.BaseModel, key: Key[Array, ""]
     ) -> tuple[BaseModel, tuple[BatchStatistics, ...]]:
-        """The trained base model, its inputs in the order of columns, and its statistics over all rows.
-
-        Arrays are NumPy's, which any process can unpickle.
-        """
-        name = str(self.rule)
+        """Return the trained base model and its statistics as `_finished` does, in NumPy arrays."""
+        name, columns = str(self.rule), x.shape[1]
         spec, rule = trained_rule(Path(name) if name.endswith(".safetensors") else pretrained_file(name))
         check_fit(spec, section)
-        check_size(1, x.shape[1], section, batch=int(self.batch))
         batch, average, steps = int(self.batch), float(self.average), int(self.inner_steps)
+        check_size(1, columns, section, batch=batch)
         padded = jnp.asarray(_padded(x))
         rows = jnp.arange(len(padded))
 
@@ -232,8 +220,8 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             loops = advance(rule, loops, padded, rows, steps=span, batch=batch, average=average, drawable=len(x))
             return jax.block_until_ready(loops)  # type: ignore[no-untyped-call]
 
-        with self._told(f"compiling the rule for {x.shape[1]} columns"):
-            widths = tuple(layer_widths(section, x.shape[1]))
+        with self._told(f"compiling the rule for {columns} columns"):
+            widths = tuple(layer_widths(section, columns))
             loops = advanced(_initial_inner_loops(key[None], widths, section.activation), 0)
         with self._told(f"{steps} inner steps on batches of {batch} of {len(x)} rows"):
             loops = advanced(loops, steps)
@@ -244,14 +232,12 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     @contextmanager
     def _told(self, doing: str) -> Iterator[None]:
-        """Print, if that is wanted, what is done, and its seconds once it is done."""
-        if not self.verbose:
-            yield
-            return
-        print(f"[{type(self).__name__}] {doing} ...", end="", flush=True)
         start = time.perf_counter()
+        if self.verbose:
+            print(f"[{type(self).__name__}] {doing} ...", end="", flush=True)
         yield
-        print(f" {time.perf_counter() - start:.1f} s")
+        if self.verbose:
+            print(f" {time.perf_counter() - start:.1f} s")
 
 
 def _check_integer(value: Any, name: str, *, least: int = 1) -> None:
@@ -260,16 +246,9 @@ def _check_integer(value: Any, name: str, *, least: int = 1) -> None:
 
 
 def _check_no_bool(value: Any, name: str) -> None:
-    """Python counts True and False among the integers."""
+    # Python counts True and False as integers.
     if isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} == {value}, must be a number.")
-
-
-def _least_and_range(X: np.ndarray) -> tuple[Float[np.ndarray, " column"], Float[np.ndarray, " column"]]:
-    """Of each column; one in place of a range of zero."""
-    with np.errstate(over="ignore"):
-        spread = np.ptp(X, 0)
-    return X.min(0), np.where(spread > 0, spread, 1)
 
 
 def _padded(x: Float[np.ndarray, "row column"]) -> Float[np.ndarray, "padded_row column"]:

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from metaplastic.config.messages import explain
-from metaplastic.config.study import Config
+from metaplastic.config.study import Config, Runs
 from metaplastic.io.errors import InputError
+
+Validated = TypeVar("Validated", Config, Runs)
 
 
 def load(raw: Mapping[str, Any]) -> Config:
@@ -18,8 +20,22 @@ def load(raw: Mapping[str, Any]) -> Config:
     Raises:
         InputError: naming the first wrong key and, where one is close, the valid key that was probably meant.
     """
+    return _validated(Config, raw)
+
+
+def load_runs(raw: Mapping[str, Any]) -> Runs:
+    """Validate the sections of a parsed config that meta-training reads; the other sections of `Config` are ignored.
+
+    Raises:
+        InputError: as for `load`.
+    """
+    ignored = Config.model_fields.keys() - Runs.model_fields.keys()
+    return _validated(Runs, {key: section for key, section in raw.items() if key not in ignored})
+
+
+def _validated(model: type[Validated], raw: Mapping[str, Any]) -> Validated:
     try:
-        return Config.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
         raise InputError(explain(error, raw)) from error
 

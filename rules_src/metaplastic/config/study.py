@@ -159,15 +159,32 @@ class Config(Section):
                     raise ValueError(
                         f"rules.{name}.meta_step: {meta_step} is no snapshot of {rule.trained_by!r}; {hint}"
                     )
-        for name, run in self.meta_train.items():
-            for key, used in _datasets_named(run):
-                place = f"meta_train.{name}.{key}"
-                _look_up(used, self.datasets, place, "datasets")
-                if self.datasets[used].modality != "image":
-                    raise ValueError(f"{place}: {used!r} has no images")
+        _check_runs(self.meta_train, self.datasets)
         for name in self.rules.keys() & self.embeddings.keys():
             raise ValueError(f"embeddings.{name}: the name is taken by rules.{name}; rename one of them")
         return self
+
+
+class Runs(Section):
+    """The sections of a config that meta-training without the workflow reads."""
+
+    data: Data = Data()
+    datasets: dict[Name, Dataset]
+    meta_train: dict[Name, MetaTrain]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Runs":
+        _check_runs(self.meta_train, self.datasets)
+        return self
+
+
+def _check_runs(runs: Mapping[str, MetaTrain], datasets: Mapping[str, Dataset]) -> None:
+    for name, run in runs.items():
+        for key, used in _datasets_named(run):
+            place = f"meta_train.{name}.{key}"
+            _look_up(used, datasets, place, "datasets")
+            if datasets[used].modality != "image":
+                raise ValueError(f"{place}: {used!r} has no images")
 
 
 def _check_tasks(learner: str, spec: MetaLearned, partition: str, partitions: Partition) -> None:

@@ -6,13 +6,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metaplastic.embeddings.base import Embedded, Unlabelled, image_of
 from metaplastic.embeddings.networks import ConvolutionalDecoder, ConvolutionalEncoder, Image
-from metaplastic.embeddings.neural import Family, embed_by
+from metaplastic.embeddings.neural import Family, Objective, embed_by
 from metaplastic.embeddings.spec import Acai
 from metaplastic.training.loop import Folder
 
 
 class Interpolating(eqx.Module):
-    """An autoencoder, and a critic that guesses how far an image is interpolated between two."""
+    """An autoencoder, and a critic that estimates how far an image is interpolated between two."""
 
     encoder: ConvolutionalEncoder
     decoder: ConvolutionalDecoder
@@ -20,29 +20,21 @@ class Interpolating(eqx.Module):
 
 
 def embed(data: Unlabelled, spec: Acai, *, seeds: int, folder: Folder) -> Embedded:
-    """Codes of all examples.
-
-    Raises:
-        InputError: the data are no images, or as for `embed_by`.
-    """
-    return embed_by(family(spec, image_of(data)), data.inputs, data.train, spec, seeds=seeds, folder=folder)
+    """Return the codes of all examples; raise InputError if the data are not images, or as `embed_by` does."""
+    return embed_by(family(spec, image_of(data)), data, spec, seeds=seeds, folder=folder)
 
 
 def family(spec: Acai, image: Image) -> Family:
-    """Codes from which images are restored, and mixtures of which restore to what no critic tells from images."""
+    """Return codes that restore images, and whose mixtures restore to what the critic takes for images."""
 
     def initial(key: PRNGKeyArray, inputs: int) -> Interpolating:
         keys = jax.random.split(key, 3)
-        return Interpolating(
-            ConvolutionalEncoder(keys[0], image, spec.filters, spec.features),
-            ConvolutionalDecoder(keys[1], image, spec.filters, spec.features),
-            ConvolutionalEncoder(keys[2], image, spec.filters, spec.features),
-        )
+        sizes = image, spec.filters, spec.features
+        encoder, decoder = ConvolutionalEncoder(keys[0], *sizes), ConvolutionalDecoder(keys[1], *sizes)
+        return Interpolating(encoder, decoder, ConvolutionalEncoder(keys[2], *sizes))
 
-    def loss(
-        model: Interpolating, key: PRNGKeyArray, batch: Float[Array, "batch input"]
-    ) -> tuple[Float[Array, ""], dict[str, Array]]:
-        """The autoencoder's objective and that of its critic, whose guess is the mean of its outputs."""
+    def loss(model: Interpolating, key: PRNGKeyArray, batch: Float[Array, "batch input"]) -> Objective:
+        """Return the sum of the objectives of autoencoder and critic; the critic's estimate is its mean output."""
         share = jax.random.uniform(key, (len(batch), 1), maxval=0.5)
         code = model.encoder(batch)
         restored = model.decoder(code)
@@ -56,7 +48,4 @@ def family(spec: Acai, image: Image) -> Family:
         parts = {"reconstruction": reconstruction, "fooled": fooled, "critic": critic}
         return reconstruction + spec.adversarial * fooled + critic, parts
 
-    def encode(model: Interpolating, x: Float[Array, "batch input"]) -> Float[Array, "batch feature"]:
-        return model.encoder(x)
-
-    return Family(initial, loss, encode)
+    return Family(initial, loss)

@@ -1,63 +1,69 @@
-"""The interface of every embedding: features of all examples, learned from the training ones without their labels.
+"""The interface of every embedding: features of all examples, learned from the training examples without their labels.
 
-A module of this folder has a function `embed(data, spec, *, seeds, folder) -> Embedded`.
+Each kind has a module of its name in this folder with a function `embed(data, spec, *, seeds, folder) -> Embedded`.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int
 
 from metaplastic.datasets.arrays import Inputs
+from metaplastic.embeddings.spec import Neighbours
 from metaplastic.io.errors import InputError
 
 
 class Unlabelled(NamedTuple):
-    """What an embedding sees of a dataset."""
+    """The part of a dataset that an embedding sees."""
 
     inputs: Float32[np.ndarray, "example input"]
-    """Images in [0, 1], flattened row by row, channels last; other features as they are."""
+    """Images in [0, 1], flattened row by row with channels last; other features as they are."""
     train: Bool[np.ndarray, " example"]
     """The examples to learn from."""
     image: tuple[int, int, int] | None
-    """Rows, columns and channels of an image; none of data that are no images."""
+    """Rows, columns and channels of an image; None if the data are not images."""
 
 
 class Embedded(NamedTuple):
-    """What an embedding makes of a dataset."""
+    """The features of a dataset that an embedding returns."""
 
     features: Float32[np.ndarray, "seed step example feature"]
-    """Of one seed where nothing is random."""
+    """One seed only where nothing is random."""
     steps: Sequence[int] = (0,)
-    """Gradient steps after which they were taken; 0 where there are none."""
+    """Gradient steps after which the features were taken; 0 where there is no training."""
     history: Mapping[str, Float32[np.ndarray, "seed update"]] = {}
-    """What a training reports of every gradient step."""
+    """Metrics of every gradient step by name."""
 
 
-def image_of(data: Unlabelled) -> tuple[int, int, int]:
-    """Rows, columns and channels.
+def image_of(data: Unlabelled, *, square_for: str = "") -> tuple[int, int, int]:
+    """Return rows, columns and channels.
 
     Raises:
-        InputError: the data are no images, which convolutions take.
+        InputError: the data are not images, or not square ones for the kind of embedding `square_for` that turns them.
     """
     if data.image is None:
         raise InputError("convolutions take images, but the dataset has none; choose another method or dataset")
+    rows, columns, _ = data.image
+    if square_for and rows != columns:
+        raise InputError(f"{square_for}: images of {rows}x{columns} are not square; choose another embedding")
     return data.image
 
 
-def square_image_of(data: Unlabelled, kind: str) -> tuple[int, int, int]:
-    """As `image_of`, of a `kind` of embedding that turns images.
+def unlabelled(data: Inputs) -> Unlabelled:
+    """Return a dataset without its labels."""
+    return Unlabelled(data.inputs, data.train, data.image)
+
+
+def fitted_examples(data: Unlabelled, spec: Neighbours, seed: int) -> Int[np.ndarray, " fitted_example"]:
+    """Return indices of the training examples, of which at most `spec.examples` are drawn at random.
 
     Raises:
-        InputError: the data are no square images.
+        InputError: there are not more training examples than neighbours.
     """
-    image = image_of(data)
-    if image[0] != image[1]:
-        raise InputError(f"{kind}: images of {image[0]}x{image[1]} are not square; choose another embedding")
-    return image
-
-
-def unlabelled(data: Inputs) -> Unlabelled:
-    """A dataset without its labels."""
-    return Unlabelled(data.inputs, data.train, data.image)
+    indices = np.flatnonzero(data.train)
+    if len(indices) <= spec.neighbours:
+        raise InputError(f"neighbours: {spec.neighbours} take more training examples than the {len(indices)} there are")
+    if len(indices) > spec.examples:
+        indices = np.sort(np.random.default_rng(seed).choice(indices, spec.examples, replace=False))
+    return indices

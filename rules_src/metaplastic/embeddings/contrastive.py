@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.embeddings.base import Embedded, Unlabelled, square_image_of
+from metaplastic.embeddings.base import Embedded, Unlabelled, image_of
 from metaplastic.embeddings.networks import ConvolutionalEncoder, Image, Perceptron, of_unit_length
-from metaplastic.embeddings.neural import Family, embed_by
+from metaplastic.embeddings.neural import Family, Objective, embed_by
 from metaplastic.embeddings.spec import Contrastive
 from metaplastic.meta_train.tasks.appearance import augmented
 from metaplastic.meta_train.tasks.source import Jitter
@@ -22,40 +22,33 @@ class Projecting(eqx.Module):
 
 
 def embed(data: Unlabelled, spec: Contrastive, *, seeds: int, folder: Folder) -> Embedded:
-    """Codes of all examples as they are, without jitter, at unit length.
+    """Return the codes of all examples without jitter, at unit length.
 
-    Raises:
-        InputError: the data are no square images, or as for `embed_by`.
+    Raises InputError if the data are not square images, or as `embed_by` does.
     """
-    image = square_image_of(data, spec.kind)
-    return embed_by(family(spec, image), data.inputs, data.train, spec, seeds=seeds, folder=folder)
+    return embed_by(family(spec, image_of(data, square_for=spec.kind)), data, spec, seeds=seeds, folder=folder)
 
 
 def family(spec: Contrastive, image: Image) -> Family:
-    """Codes by which two views of an image are found among those of the batch."""
+    """Return codes by which two views of an image are found among those of the batch."""
 
     def initial(key: PRNGKeyArray, inputs: int) -> Projecting:
         key_encoder, key_projection = jax.random.split(key)
         encoder = ConvolutionalEncoder(key_encoder, image, spec.filters, spec.features, normalised=True)
         return Projecting(encoder, Perceptron(key_projection, [spec.features, spec.features, spec.projected], "relu"))
 
-    def loss(
-        model: Projecting, key: PRNGKeyArray, batch: Float[Array, "batch input"]
-    ) -> tuple[Float[Array, ""], dict[str, Array]]:
+    def loss(model: Projecting, key: PRNGKeyArray, batch: Float[Array, "batch input"]) -> Objective:
         views = augmented(key, jnp.tile(batch.reshape(-1, *image), (2, 1, 1, 1)), Jitter(**dict(spec.jitter)))
         projected = model.projection(jax.nn.relu(model.encoder(views.reshape(len(views), -1))))
         return contrast(projected, spec.temperature)
 
-    def encode(model: Projecting, x: Float[Array, "batch input"]) -> Float[Array, "batch feature"]:
-        return of_unit_length(model.encoder(x))
-
-    return Family(initial, loss, encode)
+    return Family(initial, loss, lambda model, x: of_unit_length(model.encoder(x)))
 
 
-def contrast(views: Float[Array, "view projected"], temperature: float) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """Cross-entropy of finding each view's partner by cosine similarity (NT-Xent), and how often it is the nearest.
+def contrast(views: Float[Array, "view projected"], temperature: float) -> Objective:
+    """Return the cross-entropy of finding each view's partner by cosine similarity (NT-Xent), and the share found.
 
-    The first half of `views` are partners of the second half.
+    The partners of the first half of `views` are the second half. A partner is found if it is the most similar view.
     """
     count = len(views)
     unit = of_unit_length(views)

@@ -1,4 +1,4 @@
-"""InfoGAN (Chen et al. 2016), an embedding of Hsu et al. 2019 on MNIST; here with continuous codes alone."""
+"""InfoGAN (Chen et al. 2016), an embedding of Hsu et al. 2019 on MNIST; here with continuous codes only."""
 
 import equinox as eqx
 import jax
@@ -6,16 +6,16 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metaplastic.embeddings.base import Embedded, Unlabelled, image_of
 from metaplastic.embeddings.networks import ConvolutionalDecoder, ConvolutionalEncoder, Image, Perceptron, told_apart
-from metaplastic.embeddings.neural import Family, embed_by
+from metaplastic.embeddings.neural import Family, Objective, embed_by
 from metaplastic.embeddings.spec import Infogan
 from metaplastic.training.loop import Folder
 
 SEEN = 512
-"""Width of what discriminator and recognition share."""
+"""Width of the features that discriminator and recognition share."""
 
 
 class Informed(eqx.Module):
-    """A generator of images from noise and code, who tells them from real ones, and who reads the code off them."""
+    """A generator of images from noise and code, a discriminator of real images, and a network that reads the code."""
 
     generator: ConvolutionalDecoder
     seen: ConvolutionalEncoder
@@ -23,25 +23,21 @@ class Informed(eqx.Module):
     recognition: Perceptron
 
     def judged(self, x: Float[Array, "batch input"]) -> Float[Array, " batch"]:
-        """Logit that an image is real."""
+        """Return the logit that an image is real."""
         return self.discriminator(jax.nn.leaky_relu(self.seen(x)))[:, 0]
 
     def recognised(self, x: Float[Array, "batch input"]) -> Float[Array, "batch code"]:
-        """The code that an image would be generated from."""
+        """Return the code from which an image would be generated."""
         return self.recognition(jax.nn.leaky_relu(self.seen(x)))
 
 
 def embed(data: Unlabelled, spec: Infogan, *, seeds: int, folder: Folder) -> Embedded:
-    """Codes recognised in all examples.
-
-    Raises:
-        InputError: the data are no images, or as for `embed_by`.
-    """
-    return embed_by(family(spec, image_of(data)), data.inputs, data.train, spec, seeds=seeds, folder=folder)
+    """Return the recognised codes of all examples; raise InputError without images, or as `embed_by` does."""
+    return embed_by(family(spec, image_of(data)), data, spec, seeds=seeds, folder=folder)
 
 
 def family(spec: Infogan, image: Image) -> Family:
-    """Codes and noise are uniform in [-1, 1]; recognised codes are means of Gaussians of one variance."""
+    """Return networks with codes and noise uniform in [-1, 1]; recognised codes are means of Gaussians."""
 
     def initial(key: PRNGKeyArray, inputs: int) -> Informed:
         keys = jax.random.split(key, 4)
@@ -52,10 +48,8 @@ def family(spec: Infogan, image: Image) -> Family:
             Perceptron(keys[3], [SEEN, spec.features, spec.features], "leaky_relu"),
         )
 
-    def loss(
-        model: Informed, key: PRNGKeyArray, batch: Float[Array, "batch input"]
-    ) -> tuple[Float[Array, ""], dict[str, Array]]:
-        """Of the discriminator, of the generator that is to fool it, and of all who are to keep the code readable."""
+    def loss(model: Informed, key: PRNGKeyArray, batch: Float[Array, "batch input"]) -> Objective:
+        """Return the discriminator's objective, the generator's, and the error of the recognised code, summed."""
         drawn = jax.random.uniform(key, (len(batch), spec.features + spec.noise), minval=-1.0)
         generated = jax.nn.sigmoid(model.generator(drawn))
         fixed = jax.lax.stop_gradient
@@ -65,7 +59,4 @@ def family(spec: Infogan, image: Image) -> Family:
         parts = {"discriminator": discriminator, "adversary": adversary, "code": code}
         return discriminator + adversary + spec.information * code, parts
 
-    def encode(model: Informed, x: Float[Array, "batch input"]) -> Float[Array, "batch feature"]:
-        return model.recognised(x)
-
-    return Family(initial, loss, encode)
+    return Family(initial, loss, lambda model, x: model.recognised(x))

@@ -8,23 +8,19 @@ import numpy as np
 from jaxtyping import Float
 from sklearn.manifold import Isomap
 
-from metaplastic.embeddings.base import Embedded, Unlabelled
-from metaplastic.embeddings.neighbours import fitted_examples
+from metaplastic.embeddings.base import Embedded, Unlabelled, fitted_examples
 from metaplastic.embeddings.spec import Isomap as IsomapSpec
 from metaplastic.training.loop import Folder
 
 SEED = 0
-"""Of the draw of examples, where there are too many, and of the eigensolver's first vector."""
+"""Seed of the draw of examples, if there are too many, and of the eigensolver's first vector."""
 
 
 def embed(data: Unlabelled, spec: IsomapSpec, *, seeds: int, folder: Folder) -> Embedded:
-    """Coordinates of all examples by their distances along the graph of fitted ones; nothing is random: one seed.
+    """Return coordinates of all examples by their distances along the graph of the fitted examples, for one seed.
 
-    Fewer than `spec.features` where these distances have no more dimensions to give. Memory grows with the square of
-    the examples fitted on.
-
-    Raises:
-        InputError: as for `fitted_examples`.
+    There are fewer than `spec.features` where these distances have fewer dimensions. Memory grows with the square of
+    the number of fitted examples. Raises InputError as `fitted_examples` does.
     """
     fitted = data.inputs[fitted_examples(data, spec, SEED)]
     isomap = _fitted(fitted, spec.neighbours, min(spec.features, len(fitted) - 1))
@@ -34,12 +30,12 @@ def embed(data: Unlabelled, spec: IsomapSpec, *, seeds: int, folder: Folder) -> 
 def _fitted(x: Float[np.ndarray, "fitted_example input"], neighbours: int, components: int) -> Isomap:
     try:
         with warnings.catch_warnings(), _global_seed(SEED):
-            # A graph in several pieces is joined where they are nearest, which is as good as can be.
+            # scikit-learn joins a graph in several pieces where they are nearest, which is good enough.
             warnings.filterwarnings("ignore", message="The number of connected components")
             warnings.filterwarnings("ignore", message="Changing the sparsity structure")
             return Isomap(n_neighbors=neighbours, n_components=components).fit(x)
     except ValueError as error:
-        # Distances along a graph are none between points in space; of few examples no more are so even nearly.
+        # Distances along a graph are not Euclidean; with few examples only the first components are nearly so.
         if components == 1 or "negative eigenvalues" not in str(error):
             raise
         return _fitted(x, neighbours, components // 2)
@@ -47,7 +43,7 @@ def _fitted(x: Float[np.ndarray, "fitted_example input"], neighbours: int, compo
 
 @contextmanager
 def _global_seed(seed: int) -> Iterator[None]:
-    """NumPy's global generator at a seed: the only one that the eigensolver draws from."""
+    """Seed NumPy's global generator, the only one that the eigensolver draws from, and restore it afterwards."""
     state = np.random.get_state()
     np.random.seed(seed)
     try:

@@ -1,13 +1,15 @@
-"""What neural embeddings are built of."""
+"""The networks that neural embeddings consist of."""
 
 from collections.abc import Sequence
 from functools import reduce
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from metaplastic.embeddings.spec import FullyConnected
 from metaplastic.network import ACTIVATIONS
 
 
@@ -18,14 +20,14 @@ class Perceptron(eqx.Module):
     activation: str = eqx.field(static=True)
 
     def __init__(self, key: PRNGKeyArray, widths: Sequence[int], activation: str) -> None:
-        """Layers between `widths`, from the input up, at Equinox's initial weights."""
+        """Draw Equinox's initial weights of layers between `widths`, from the input up."""
         keys = jax.random.split(key, len(widths) - 1)
         pairs = zip(keys, widths[:-1], widths[1:], strict=True)
         self.layers = tuple(eqx.nn.Linear(below, above, key=key) for key, below, above in pairs)
         self.activation = activation
 
     def __call__(self, x: Float[Array, "batch input"]) -> Float[Array, "batch output"]:
-        """The last layer's output, without activation."""
+        """Return the last layer's output, without activation."""
         *hidden, last = self.layers
         for layer in hidden:
             x = ACTIVATIONS[self.activation](jax.vmap(layer)(x))
@@ -38,36 +40,30 @@ class Autoencoder(eqx.Module):
     encoder: Perceptron
     decoder: Perceptron
 
-
-def autoencoder(
-    key: PRNGKeyArray, inputs: int, hidden: Sequence[int], code: int, activation: str, *, encoded: int
-) -> Autoencoder:
-    """Of `code` numbers between mirrored hidden layers; the encoder gives `encoded` numbers about them."""
-    key_encoder, key_decoder = jax.random.split(key)
-    encoder = Perceptron(key_encoder, [inputs, *hidden, encoded], activation)
-    return Autoencoder(encoder, Perceptron(key_decoder, [code, *reversed(hidden), inputs], activation))
+    def __init__(self, key: PRNGKeyArray, inputs: int, spec: FullyConnected, *, encoded: int) -> None:
+        """Draw both with mirrored hidden layers; the encoder returns `encoded` numbers about `spec.features` codes."""
+        key_encoder, key_decoder = jax.random.split(key)
+        self.encoder = Perceptron(key_encoder, [inputs, *spec.hidden, encoded], spec.activation)
+        self.decoder = Perceptron(key_decoder, [spec.features, *reversed(spec.hidden), inputs], spec.activation)
 
 
 Image = tuple[int, int, int]
 """Rows, columns and channels."""
-
 SLOPE = 0.2
-"""Of convolutions' leaky ReLU, below zero."""
-
+"""Slope of the leaky ReLU of convolutions below zero."""
 EXAMPLES = 8
-"""Whose share of a kernel's gradient is one convolution: of more, XLA's library is up to five times slower."""
-
+"""Examples per convolution in the gradient of a kernel: with more, XLA's library is up to five times slower."""
 GROUP = 16
-"""Channels that are normalised together, where that divides them; else all."""
+"""Channels that are normalised together if it divides their number, otherwise all are."""
 
 
 def convolved(
     x: Float[Array, "batch row column below"], kernel: Float[Array, "3 3 below above"], *, stride: int = 1
 ) -> Float[Array, "batch _row _column above"]:
-    """A 3x3 convolution with zeros around the image; a stride of 2 halves its sides, rounded up.
+    """Convolve 3x3 with zeros around the image; a stride of 2 halves its sides, rounded up.
 
-    With a stride it is one product of all patches with the kernel: on CPUs XLA is slow at derivatives of such
-    convolutions, which made MAML's gradients five times slower. Without, XLA's own is nearly twice as fast.
+    With a stride this is one product of all patches with the kernel: on CPUs XLA is slow at derivatives of such
+    convolutions, which made MAML's gradients five times slower. Without a stride XLA's own is nearly twice as fast.
     """
     if stride == 1:
         return _correlated(x, kernel)
@@ -88,25 +84,16 @@ def _convolved(x: Array, kernel: Array) -> Array:
 def _correlated(
     x: Float[Array, "batch row column below"], kernel: Float[Array, "3 3 below above"]
 ) -> Float[Array, "batch row column above"]:
-    """With a stride of 1.
+    """Convolve with a stride of 1.
 
-    Its gradient is written out because XLA on CPU runs a convolution in a loop over gradient steps by its fast library
-    in one layout alone, and ten to two hundred times slower in any other. By itself it would take another one for the
-    gradient of the kernel, which is a convolution with examples in place of channels.
+    The gradient is written out because XLA on CPU runs a convolution inside a loop by its fast library in one layout
+    only, and ten to two hundred times slower in any other. By itself it would choose another layout for the gradient
+    of the kernel, which is a convolution with examples in place of channels.
     """
     return _convolved(x, kernel)
 
 
-Operands = tuple[Float[Array, "batch row column below"], Float[Array, "3 3 below above"]]
-
-
-def _correlated_forward(
-    x: Float[Array, "batch row column below"], kernel: Float[Array, "3 3 below above"]
-) -> tuple[Float[Array, "batch row column above"], Operands]:
-    return _correlated(x, kernel), (x, kernel)
-
-
-def _correlated_backward(operands: Operands, g: Float[Array, "batch row column above"]) -> Operands:
+def _correlated_backward(operands: tuple[Array, Array], g: Float[Array, "batch row column above"]) -> Any:
     x, kernel = operands
     few = [slice(start, start + EXAMPLES) for start in range(0, len(x), EXAMPLES)]
     shares = [_convolved(x[some].transpose(3, 1, 2, 0), g[some].transpose(1, 2, 0, 3)) for some in few]
@@ -114,7 +101,7 @@ def _correlated_backward(operands: Operands, g: Float[Array, "batch row column a
     return _correlated(g, kernel[::-1, ::-1].swapaxes(2, 3)), to_kernel
 
 
-_correlated.defvjp(_correlated_forward, _correlated_backward)
+_correlated.defvjp(lambda x, kernel: (_correlated(x, kernel), (x, kernel)), _correlated_backward)
 
 
 class Convolution(eqx.Module):
@@ -126,12 +113,12 @@ class Convolution(eqx.Module):
     normalised: bool = eqx.field(static=True)
 
     def __init__(self, key: PRNGKeyArray, below: int, above: int, *, stride: int = 1, normalised: bool = False) -> None:
-        """He's weights."""
+        """Draw He's initial weights."""
         self.kernel = jax.nn.initializers.he_normal()(key, (3, 3, below, above))
         self.bias, self.stride, self.normalised = jnp.zeros(above), stride, normalised
 
     def __call__(self, x: Float[Array, "batch row column below"]) -> Float[Array, "batch _row _column above"]:
-        """Without activation."""
+        """Return the pre-activation."""
         x = convolved(x, self.kernel, stride=self.stride)
         return (_normalised(x) if self.normalised else x) + self.bias
 
@@ -146,7 +133,7 @@ class ConvolutionalEncoder(eqx.Module):
     def __init__(
         self, key: PRNGKeyArray, image: Image, filters: Sequence[int], code: int, *, normalised: bool = False
     ) -> None:
-        """To a code of so many numbers."""
+        """Draw an encoder to a code of width `code`."""
         keys, channels = jax.random.split(key, len(filters) + 1), [image[2], *filters]
         self.blocks = tuple(
             Convolution(key, below, above, stride=2, normalised=normalised)
@@ -157,7 +144,7 @@ class ConvolutionalEncoder(eqx.Module):
         self.image = image
 
     def __call__(self, x: Float[Array, "batch input"]) -> Float[Array, "batch code"]:
-        """Of flattened images."""
+        """Return the codes of flattened images."""
         x = x.reshape(-1, *self.image)
         for block in self.blocks:
             x = jax.nn.leaky_relu(block(x), SLOPE)
@@ -165,7 +152,7 @@ class ConvolutionalEncoder(eqx.Module):
 
 
 class ConvolutionalDecoder(eqx.Module):
-    """The encoder the other way round."""
+    """The reverse of the encoder."""
 
     first: eqx.nn.Linear
     blocks: tuple[Convolution, ...]
@@ -174,7 +161,7 @@ class ConvolutionalDecoder(eqx.Module):
     def __init__(
         self, key: PRNGKeyArray, image: Image, filters: Sequence[int], code: int, *, normalised: bool = False
     ) -> None:
-        """From a code of so many numbers; `filters` as the encoder has them."""
+        """Draw a decoder from a code of width `code`; `filters` are those of the encoder."""
         keys, channels = jax.random.split(key, len(filters) + 1), [image[2], *filters][::-1]
         rows, columns = sides(image, len(filters))[-1]
         self.first = eqx.nn.Linear(code, rows * columns * filters[-1], key=keys[0])
@@ -183,16 +170,17 @@ class ConvolutionalDecoder(eqx.Module):
         self.image = image
 
     def __call__(self, code: Float[Array, "batch code"]) -> Float[Array, "batch input"]:
-        """Flattened images, without activation."""
+        """Return flattened images, without activation."""
         *above, smallest = sides(self.image, len(self.blocks))
         x = jax.vmap(self.first)(code).reshape(len(code), *smallest, -1)
         for block, side in zip(self.blocks, above[::-1], strict=True):
-            x = block(_enlarged(jax.nn.leaky_relu(x, SLOPE), side))
+            x = jax.nn.leaky_relu(x, SLOPE).repeat(2, axis=1).repeat(2, axis=2)
+            x = block(x[:, : side[0], : side[1]])
         return x.reshape(len(x), -1)
 
 
 def sides(image: Image, halvings: int) -> list[tuple[int, int]]:
-    """Rows and columns of an image, and after each halving."""
+    """Return rows and columns of an image, then those after each halving."""
     found = [image[:2]]
     for _ in range(halvings):
         rows, columns = found[-1]
@@ -200,23 +188,18 @@ def sides(image: Image, halvings: int) -> list[tuple[int, int]]:
     return found
 
 
-def _enlarged(x: Float[Array, "batch row column filter"], side: tuple[int, int]) -> Float[Array, "batch _r _c filter"]:
-    """Every position as a square of four, cut to `side`."""
-    return x.repeat(2, axis=1).repeat(2, axis=2)[:, : side[0], : side[1]]
-
-
 def _normalised(x: Float[Array, "batch row column filter"]) -> Float[Array, "batch row column filter"]:
-    """Group norm: no example's code depends on another one."""
+    """Normalise groups of channels, so that the code of an example does not depend on other examples."""
     group = x.shape[3] if x.shape[3] % GROUP else GROUP
     grouped = x.reshape(*x.shape[:3], -1, group)
     return jax.nn.standardize(grouped, axis=(1, 2, 4)).reshape(x.shape)
 
 
 def of_unit_length(x: Float[Array, "example feature"]) -> Float[Array, "example feature"]:
-    """Each example divided by its Euclidean norm."""
+    """Divide each example by its Euclidean norm."""
     return x / jnp.maximum(jnp.linalg.norm(x, axis=1, keepdims=True), 1e-6)
 
 
 def told_apart(real: Float[Array, " batch"], generated: Float[Array, " batch"]) -> Float[Array, ""]:
-    """Cross-entropy of logits that are to be large for what is real and small for what is generated."""
+    """Return the cross-entropy of logits that should be large for real and small for generated examples."""
     return (jax.nn.softplus(-real) + jax.nn.softplus(generated)).mean()

@@ -1,4 +1,4 @@
-"""Networks trained on unlabelled examples by gradient descent: several seeds at once, on the one resumable loop."""
+"""Networks trained on unlabelled examples by gradient descent: several seeds at once, in a resumable loop."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Key, PRNGKeyArray
+from jaxtyping import Array, Float, Float32, Int, Int32, Key, PRNGKeyArray
 
 from metaplastic.embeddings.base import Embedded, Unlabelled
-from metaplastic.embeddings.spec import Convolutional, Neural
+from metaplastic.embeddings.spec import Neural
 from metaplastic.io.memory import check_memory, numbers
 from metaplastic.training.checkpoint import load_state, read_history, state_path
 from metaplastic.training.descent import Descent, Metrics
@@ -21,46 +21,51 @@ from metaplastic.training.loop import HISTORY, SNAPSHOTS, Folder
 CHUNK = 1024
 """Examples that are encoded at once."""
 
+Objective = tuple[Float[Array, ""], dict[str, Array]]
+"""The value of an objective, and its parts by name."""
+
 
 class PseudoLabels(NamedTuple):
-    """Classes of the training examples that a network makes up of what it has learned, to learn them next."""
+    """Classes of the training examples that follow from what a network has learned, and that it learns next."""
 
     every: int
-    """Gradient steps between two times that they are made; the first is before the first step."""
+    """Gradient steps between two updates of the classes; the first is before the first step."""
     classes: Callable[
         [Float32[np.ndarray, "train_example feature"], Sequence[int]], Int32[np.ndarray, " train_example"]
     ]
-    """From the codes of all training examples, and a seed for NumPy: of every example one, 0 or more."""
+    """Takes the codes of all training examples and a seed for NumPy; returns the class of each example, 0 or more."""
     forgotten: Callable[[Any], Any]
-    """The model without what it knew of the classes before."""
+    """Returns the model without what it knew of the classes before."""
 
 
 class Family(NamedTuple):
-    """What tells one kind of network from another; `Any` is its own model, an Equinox module."""
+    """The functions that define one kind of network; `Any` is its own model, an Equinox module."""
 
     initial: Callable[[PRNGKeyArray, int], Any]
-    """The model for so many inputs."""
-    loss: Callable[[Any, PRNGKeyArray, Any], tuple[Float[Array, ""], dict[str, Array]]]
-    """The objective on a batch, `[batch, input]` or with pseudo-labels the pair of that and classes, and its parts by
-    name. Of adversaries it is the sum of what each of them minimises, the others' parameters held by
-    `jax.lax.stop_gradient`: Adam treats every parameter alone."""
-    encode: Callable[[Any, Float[Array, "batch input"]], Float[Array, "batch feature"]]
+    """Returns the model for a number of inputs."""
+    loss: Callable[[Any, PRNGKeyArray, Any], Objective]
+    """Returns the objective on a batch, which is `[batch, input]` or with pseudo-labels the pair of that and classes.
+    Adversaries sum what each of them minimises, with the others' parameters held by `jax.lax.stop_gradient`; that
+    trains each on its own objective, because Adam treats every parameter separately."""
+    encode: Callable[[Any, Float[Array, "batch input"]], Float[Array, "batch feature"]] = lambda model, x: (
+        model.encoder(x)
+    )
     pseudo_labels: PseudoLabels | None = None
 
 
 class State(NamedTuple):
-    """Everything that the next gradient step depends on; the leading axis of every array but `step` is the seed."""
+    """All that the next gradient step depends on; the leading axis of every array except `step` is the seed."""
 
     model: Any
     optimiser: optax.OptState
     key: Key[Array, " seed"]
     step: Int[Array, ""]
     classes: Int[Array, "seed train_example"] | None = None
-    """Pseudo-labels, of families that have them."""
+    """Pseudo-labels, if the family has any."""
 
 
 class NeuralTraining(Descent):
-    """Adam on minibatches drawn with replacement, one model a seed."""
+    """Adam on minibatches drawn with replacement, one model per seed."""
 
     spec: Neural
     axes = ("seed",)
@@ -71,14 +76,9 @@ class NeuralTraining(Descent):
         super().__init__(spec, jnp.asarray(x), folder)
         self.family, self.seeds = family, seeds
         self.adam = optax.adam(spec.learning_rate, b1=spec.momentum)
-        check_memory(
-            "hidden, features, batch",
-            {
-                "networks and their optimiser": jax.eval_shape(self.initial),
-                "a batch": numbers(seeds, spec.batch, x.shape[1]),
-            },
-        )
-        # Activations are functions and no part of a state.
+        parts = {"networks and their optimiser": jax.eval_shape(self.initial)}
+        check_memory("hidden, features, batch", parts | {"a batch": numbers(seeds, spec.batch, x.shape[1])})
+        # Activations are functions and not part of a state.
         self.static = eqx.partition(family.initial(jax.random.key(0), x.shape[1]), eqx.is_array)[1]
 
     def initial(self) -> State:
@@ -93,7 +93,7 @@ class NeuralTraining(Descent):
         return State(models, jax.vmap(self.adam.init)(models), keys, jnp.zeros((), jnp.int32), classes)
 
     def updated(self, state: State, data: Float[Array, "train_example input"]) -> tuple[State, Metrics]:
-        """As `Descent.updated`: the objective and its parts of every seed."""
+        """As `Descent.updated`; metrics are the objective and its parts for every seed."""
 
         def one_seed(model: Any, optimiser: Any, key: PRNGKeyArray, classes: Array | None) -> tuple[Any, Any, Metrics]:
             key_batch, key_loss = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, 1), state.step))
@@ -107,26 +107,25 @@ class NeuralTraining(Descent):
             return optax.apply_updates(model, updates), optimiser, {"loss": value, **parts}
 
         seeds = state.model, state.optimiser, state.key, state.classes
-        # Several kernels at once are a grouped convolution, on CPUs ten times slower than one after another.
-        if isinstance(self.spec, Convolutional):
-            model, optimiser, metrics = jax.lax.map(lambda seed: one_seed(*seed), seeds)
-        else:
-            model, optimiser, metrics = jax.vmap(one_seed)(*seeds)
+        # Several kernels at once make a grouped convolution, on CPUs ten times slower than one kernel after another.
+        one_by_one = self.spec.takes_images
+        found = jax.lax.map(lambda seed: one_seed(*seed), seeds) if one_by_one else jax.vmap(one_seed)(*seeds)
+        model, optimiser, metrics = found
         return State(model, optimiser, state.key, state.step + 1, state.classes), metrics
 
     def network(self, state: State) -> Any:
-        """As `Descent.network`: the model of every seed."""
+        """As `Descent.network`; returns the model of every seed."""
         return state.model
 
     def no_metrics(self, state: State) -> Metrics:
-        """As `Descent.no_metrics`; which parts an objective has only its tracing tells."""
+        """As `Descent.no_metrics`; only tracing an objective shows its parts."""
         metrics = jax.eval_shape(self.updated, state, self.data)[1]
         return {name: jnp.zeros((0, *of.shape)) for name, of in metrics.items()}
 
     def prepared(self, state: State) -> State:
-        """With pseudo-labels, where it is time for new ones.
+        """As `Descent.prepared`; updates the pseudo-labels if it is time.
 
-        They follow from model, step and seed alone; the network has to learn them anew, and Adam is at its start.
+        New ones follow from model, step and seed alone. The network forgets the old ones, and Adam starts again.
         """
         labels = self.family.pseudo_labels
         if labels is None or self.step(state) % labels.every:
@@ -134,34 +133,25 @@ class NeuralTraining(Descent):
         codes = _encoded(self.family, eqx.combine(state.model, self.static), self.data)
         classes = [labels.classes(of_seed, [self.step(state), seed]) for seed, of_seed in enumerate(codes)]
         model = labels.forgotten(state.model)
-        return state._replace(
-            model=model, optimiser=jax.vmap(self.adam.init)(model), classes=jnp.asarray(np.stack(classes))
-        )
+        optimiser = jax.vmap(self.adam.init)(model)
+        return state._replace(model=model, optimiser=optimiser, classes=jnp.asarray(np.stack(classes)))
 
 
-def embed_by(
-    family: Family,
-    x: Float32[np.ndarray, "example input"],
-    train: Bool[np.ndarray, " example"],
-    spec: Neural,
-    *,
-    seeds: int,
-    folder: Folder,
-) -> Embedded:
-    """Train one model a seed on the training examples and encode all examples.
+def embed_by(family: Family, data: Unlabelled, spec: Neural, *, seeds: int, folder: Folder) -> Embedded:
+    """Train one model per seed on the training examples and encode all examples.
 
     Raises:
         InputError: there is too little memory, or as for `Descent.finish`.
     """
-    training = NeuralTraining(family, x[train], spec, seeds, folder)
-    # Until all is read that lies in the folder.
+    training = NeuralTraining(family, data.inputs[data.train], spec, seeds, folder)
+    # The lock is kept until everything is read from the folder.
     with locked(folder.path):
         training.finish()
         like = jax.eval_shape(training.initial).model
         features = []
         for step in spec.steps:
             models = load_state(state_path(folder.path / SNAPSHOTS, step), like)
-            features.append(_encoded(family, eqx.combine(models, training.static), x))
+            features.append(_encoded(family, eqx.combine(models, training.static), data.inputs))
         past = read_history(folder.path / HISTORY)
         return Embedded(np.stack(features, 1), spec.steps, {str(name): past[name].values.T for name in past.data_vars})
 
@@ -169,7 +159,7 @@ def embed_by(
 def drawn(
     key: PRNGKeyArray, x: Float[Array, "example input"], classes: Int[Array, " example"] | None, batch: int
 ) -> Any:
-    """Examples drawn with replacement; where they have classes, both, and every class that has members as often."""
+    """Draw examples with replacement; if they have classes, return both and draw all classes equally often."""
     if classes is None:
         return x[jax.random.randint(key, (batch,), 0, len(x))]
     members = jnp.zeros(len(x)).at[classes].add(1.0)
@@ -177,15 +167,14 @@ def drawn(
     return x[chosen], classes[chosen]
 
 
-def of_unit_variance(data: Unlabelled) -> Float32[np.ndarray, "example input"]:
-    """Inputs centred, and all divided by one number that makes their mean variance one over the training examples.
+def of_unit_variance(data: Unlabelled) -> Unlabelled:
+    """Centre the inputs and divide all by one number, so that their mean variance over training examples is one.
 
-    So pixels, word counts and columns of a table are of one size, and inputs that hardly vary stay so.
+    Pixels, word counts and columns of a table then have one scale, and inputs that hardly vary still hardly vary.
     """
     fitted = data.inputs[data.train]
     unit = np.sqrt(fitted.var(0, dtype=np.float64).mean()) or 1.0
-    scaled: np.ndarray = ((data.inputs - fitted.mean(0, dtype=np.float64)) / unit).astype(np.float32)
-    return scaled
+    return data._replace(inputs=((data.inputs - fitted.mean(0, dtype=np.float64)) / unit).astype(np.float32))
 
 
 def _encoded(family: Family, models: Any, x: np.ndarray | Array) -> Float32[np.ndarray, "seed example feature"]:

@@ -9,10 +9,9 @@ from metaplastic.training.loop import Folder
 
 
 def embed(data: Unlabelled, spec: Pca, *, seeds: int, folder: Folder) -> Embedded:
-    """Projections on the leading principal components, fitted on the training examples, not whitened.
+    """Return projections on the leading principal components of the training examples, not whitened, for one seed.
 
-    Fewer than `spec.features` where the inputs or the training examples are fewer. Nothing is random, so there is one
-    seed.
+    There are fewer than `spec.features` if inputs or training examples are fewer.
     """
     components = min(spec.features, data.inputs.shape[1], int(data.train.sum()))
     pca = PCA(components, svd_solver="covariance_eigh").fit(data.inputs[data.train])

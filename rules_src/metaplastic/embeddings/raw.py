@@ -6,5 +6,5 @@ from metaplastic.training.loop import Folder
 
 
 def embed(data: Unlabelled, spec: Raw, *, seeds: int, folder: Folder) -> Embedded:
-    """The inputs as they are, whatever their number; nothing is random, so there is one seed."""
+    """Return the inputs as they are, at their own width, for one seed because nothing is random."""
     return Embedded(data.inputs[None, None])

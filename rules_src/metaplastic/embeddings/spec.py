@@ -1,4 +1,4 @@
-"""Config of embeddings: what makes features of a dataset without labels and is no update rule."""
+"""Config of embeddings: methods, other than update rules, that make features of a dataset without its labels."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -9,24 +9,27 @@ from metaplastic.meta_train.tasks.spec import Jitter
 from metaplastic.training.spec import Descended, Steps
 from metaplastic.update_rules.spec import Activation
 
+CURVE = 3
+"""Fewest recorded steps that make a curve, which can have a peak."""
+
 
 class Embedding(Kind):
-    """A method that makes features of a dataset without labels and is not an update rule."""
+    """A method, other than an update rule, that makes features of a dataset without its labels."""
 
     takes_images: ClassVar[bool] = False
-    """Whether it takes images alone."""
+    """Whether the dataset has to hold images."""
     trained: ClassVar[bool] = False
     """Whether gradient descent trains it."""
     kind: str
 
     @property
     def fewest_examples(self) -> int:
-        """The training examples that it needs at least."""
+        """Fewest training examples that it takes, as far as the config tells."""
         return 0
 
     @property
     def makes_a_curve(self) -> bool:
-        """Whether its features are recorded so often during training that a curve of them can have a peak."""
+        """Whether its features are recorded so often during training that they make a curve."""
         return False
 
 
@@ -45,10 +48,10 @@ class Zca(Embedding):
 
 
 class Fitted(Embedding):
-    """What embeddings of a chosen width share."""
+    """An embedding of a chosen width."""
 
     features: PositiveInt = 32
-    """Width of the features; fewer where the data has no more to give."""
+    """Width of the features; smaller if the data allow no more."""
 
 
 class Pca(Fitted):
@@ -64,12 +67,12 @@ class KMeans(Fitted):
 
 
 class Neighbours(Fitted):
-    """What embeddings share that keep the examples they were fitted on, and look for neighbours among them."""
+    """An embedding that keeps the examples it was fitted on and finds neighbours among them."""
 
     neighbours: Annotated[Int, Field(ge=2)] = 15
-    """Nearest examples that count as near."""
+    """Number of nearest examples that count as neighbours."""
     examples: Annotated[Int, Field(ge=3)] = 10000
-    """Training examples that are fitted on, drawn at random where there are more."""
+    """Most training examples to fit on; they are drawn at random if there are more."""
 
     @model_validator(mode="after")
     def _enough(self) -> "Neighbours":
@@ -85,36 +88,35 @@ class Isomap(Neighbours):
 
 
 class Umap(Neighbours):
-    """Coordinates that keep who is near whom (McInnes et al. 2018)."""
+    """Coordinates that keep neighbours together (McInnes et al. 2018)."""
 
     kind: Literal["umap"]
     min_distance: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Smallest distance between embedded examples, beside a spread of 1."""
+    """Smallest distance between embedded examples, relative to a spread of 1."""
 
 
 class Neural(Descended, Fitted):
-    """What networks share that gradient descent trains on unlabelled examples."""
+    """A network that gradient descent trains on unlabelled examples."""
 
     trained: ClassVar[bool] = True
-
     steps: Steps = [2000]
-    """Gradient steps after which features are recorded; the last is the one that results quote."""
+    """Gradient steps after which features are recorded; results quote the last."""
     batch: PositiveInt = 128
-    """Examples a gradient step."""
+    """Examples per gradient step."""
     momentum: Fraction = 0.9
-    """Of Adam."""
+    """Momentum of Adam."""
 
     @property
     def makes_a_curve(self) -> bool:
-        """Three numbers of steps make one."""
-        return len(self.steps) >= 3
+        """Whether its features are recorded so often during training that they make a curve."""
+        return len(self.steps) >= CURVE
 
 
 class FullyConnected(Neural):
-    """Networks of any inputs."""
+    """A network of any inputs."""
 
     hidden: list[PositiveInt] = [256, 256]
-    """Widths of the encoder's hidden layers, from the input up; the decoder has them the other way round."""
+    """Widths of the encoder's hidden layers, from the input up; the decoder has them in reverse order."""
     activation: Activation = "relu"
 
 
@@ -123,32 +125,31 @@ class Vae(FullyConnected):
 
     kind: Literal["vae"]
     hidden: list[PositiveInt] = [256]
-    """Widths of the encoder's hidden layers, from the input up; the decoder has them the other way round."""
+    """Widths of the encoder's hidden layers, from the input up; the decoder has them in reverse order."""
     beta: PositiveFloat = 1.0
     """Weight of the divergence from the prior."""
 
 
 class DenoisingAutoencoder(FullyConnected):
-    """Denoising autoencoder (Vincent et al. 2008): the code from which it restores what was corrupted."""
+    """Denoising autoencoder (Vincent et al. 2008): the code from which it restores corrupted inputs."""
 
     kind: Literal["denoising-autoencoder"]
     noise: PositiveFloat = 2.0
     """Standard deviation of the noise that is added to inputs of unit variance."""
     dropped: Fraction = 0.0
-    """Share of the inputs that are put to their mean."""
+    """Share of the inputs that are set to their mean."""
 
 
 class Convolutional(Neural):
-    """Networks of images."""
+    """A network of images."""
 
     takes_images: ClassVar[bool] = True
-
     features: PositiveInt = 256
     """Width of the features."""
     filters: Annotated[list[PositiveInt], Field(min_length=1)] = [32, 64, 128]
-    """Of the encoder's convolutions, each of which halves the side; decoders have them the other way round."""
+    """Filters of the encoder's convolutions, each of which halves the side; decoders have them in reverse order."""
     batch: PositiveInt = 64
-    """Examples a gradient step."""
+    """Examples per gradient step."""
 
 
 class Acai(Convolutional):
@@ -156,37 +157,38 @@ class Acai(Convolutional):
 
     kind: Literal["acai"]
     adversarial: PositiveFloat = 0.5
-    """Weight of the critic's verdict on interpolated codes, beside the mean squared error of reconstructions."""
+    """Weight of the critic's verdict on interpolated codes, relative to the mean squared error of reconstructions."""
     blended: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """Share of the image in the reconstruction that the critic has to take for no interpolation."""
+    """Share of the image in a reconstruction for which the critic should report no interpolation."""
 
 
-class Bigan(Convolutional):
-    """Bidirectional GAN (Donahue et al. 2017): what the encoder makes of an image."""
+class Adversarial(Convolutional):
+    """A generative adversarial network."""
+
+    learning_rate: PositiveFloat = 0.0002
+    """Learning rate of Adam."""
+    momentum: Fraction = 0.5
+    """Momentum of Adam."""
+
+
+class Bigan(Adversarial):
+    """Bidirectional GAN (Donahue et al. 2017): the encoder's code of an image."""
 
     kind: Literal["bigan"]
     features: PositiveInt = 200
     """Width of the latent code, uniform in [-1, 1]."""
-    learning_rate: PositiveFloat = 0.0002
-    """Of Adam."""
-    momentum: Fraction = 0.5
-    """Of Adam."""
 
 
-class Infogan(Convolutional):
+class Infogan(Adversarial):
     """InfoGAN (Chen et al. 2016): the code that is recognised in an image."""
 
     kind: Literal["infogan"]
     features: PositiveInt = 50
     """Width of the code, uniform in [-1, 1]."""
     noise: PositiveInt = 62
-    """Width of the noise beside it."""
+    """Width of the noise in addition to the code."""
     information: PositiveFloat = 1.0
-    """Weight of reading the code off generated images."""
-    learning_rate: PositiveFloat = 0.0002
-    """Of Adam."""
-    momentum: Fraction = 0.5
-    """Of Adam."""
+    """Weight of the error of codes recognised in generated images."""
 
 
 class Contrastive(Convolutional):
@@ -194,34 +196,34 @@ class Contrastive(Convolutional):
 
     kind: Literal["contrastive"]
     batch: PositiveInt = 256
-    """Images a gradient step, each seen twice."""
+    """Images per gradient step, each seen twice."""
     temperature: PositiveFloat = 0.2
-    """By which similarities of views are divided."""
+    """Divisor of the similarities of views."""
     projected: PositiveInt = 128
-    """Width in which views are compared."""
+    """Width of the projection in which views are compared."""
     jitter: Jitter = Jitter(rotation=20.0, scale=0.25, shift=0.15, shear=0.3, elastic=0.06)
-    """What tells two views of an image apart, drawn for each."""
+    """Changes that are drawn for every view of an image."""
 
 
 class DeepCluster(Convolutional):
-    """DeepCluster (Caron et al. 2018): the code that k-means clusters, and from which its clusters are then told."""
+    """DeepCluster (Caron et al. 2018): the code that k-means clusters and that learns to classify these clusters."""
 
     kind: Literal["deep-cluster"]
     features: PositiveInt = 256
-    """Leading principal components of the code that are kept, whitened; fewer where it has no more."""
+    """Leading principal components of the code that are kept, whitened; fewer if it has fewer."""
     width: PositiveInt = 512
-    """Of the code."""
+    """Width of the code."""
     batch: PositiveInt = 128
-    """Examples a gradient step, drawn so that every cluster is as frequent."""
+    """Examples per gradient step, drawn so that all clusters are equally frequent."""
     clusters: Annotated[Int, Field(ge=2)] = 500
     clustered_every: PositiveInt = 500
-    """Gradient steps between two k-means."""
+    """Gradient steps between two runs of k-means."""
     jitter: Jitter = Jitter(rotation=10.0, scale=0.1, shift=0.1, shear=0.15, elastic=0.03)
-    """Of every image that a cluster is told from."""
+    """Changes that are drawn for every image that is classified."""
 
     @property
     def fewest_examples(self) -> int:
-        """One per cluster."""
+        """Fewest training examples that it takes: one per cluster."""
         return self.clusters
 
     @model_validator(mode="after")

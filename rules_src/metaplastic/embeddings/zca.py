@@ -1,4 +1,4 @@
-"""Whitened inputs (Coates, Ng and Lee 2011): what pixels alone are worth to clusters in Hsu et al. 2019."""
+"""Whitened inputs (Coates, Ng and Lee 2011), the baseline of clusters of pixels in Hsu et al. 2019."""
 
 import numpy as np
 
@@ -7,13 +7,13 @@ from metaplastic.embeddings.spec import Zca
 from metaplastic.training.loop import Folder
 
 GREY_LEVELS = 10.0
-"""Added to each example's variance, in squares of a 255th of the range."""
+"""Added to each example's variance, in squared 255ths of the range."""
 
 
 def embed(data: Unlabelled, spec: Zca, *, seeds: int, folder: Folder) -> Embedded:
-    """Every example less its mean and over its deviation, then rotated to uncorrelated unit variances and back.
+    """Standardise every example, then rotate it to uncorrelated unit variances and back, for one seed.
 
-    Mean and covariance are those of the training examples; nothing is random.
+    Mean and covariance are those of the training examples.
     """
     x = 255 * data.inputs
     x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + GREY_LEVELS)

@@ -1,4 +1,4 @@
-"""By hand: average thetas, which of runs that started from one theta is often better than each."""
+"""Average the thetas of runs that started from one theta, which is often better than each; run by hand."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +13,10 @@ from metaplastic.update_rules.theta import save_theta, trained_rule
 
 
 def average(
-    thetas: Annotated[list[Path], Argument(help="Theta files of one kind of rule; one named twice counts twice.")],
+    thetas: Annotated[list[Path], Argument(help="Theta files of one config; a file named twice counts twice.")],
     output: Annotated[Path, Option(help="Theta file to write.")],
 ) -> None:
-    """Write the mean of thetas (Wortsman et al. 2022: of networks fine-tuned from the same weights)."""
+    """Write the mean of thetas, as Wortsman et al. 2022 average networks fine-tuned from the same weights."""
     specs, rules = zip(*map(trained_rule, thetas), strict=True)
     for path, spec in zip(thetas, specs, strict=True):
         if spec != specs[0]:

@@ -1,4 +1,4 @@
-"""By hand: choose a snapshot of a meta-training run by what it held out, and ship it with a card."""
+"""Choose a snapshot of a meta-training run by its held-out accuracy, and ship it with a card; run by hand."""
 
 import json
 from collections.abc import Mapping
@@ -25,14 +25,14 @@ from metaplastic.training.loop import HISTORY, SNAPSHOTS
 from metaplastic.update_rules.theta import save_theta, trained_rule
 
 ROWS = 11
-"""Measurements that a card shows, evenly spread over the run, besides the chosen one."""
+"""Measurements that a card shows, evenly spread over the run, in addition to the chosen one."""
 
 CARD = """# {name}
 
 A learned update rule: it trains a network on unlabelled rows, so that a few labels then suffice.
 
 ```python
-from metaplastic.estimator import LearnedRule
+from metaplastic import LearnedRule
 
 features = LearnedRule.from_pretrained("{name}").fit_transform(X)
 ```
@@ -40,34 +40,34 @@ features = LearnedRule.from_pretrained("{name}").fit_transform(X)
 | | |
 |---|---|
 | theta | {numbers:,} numbers, {name}.safetensors |
-| meta-trained on | {sources}; {side} x {side} permuted inputs |
-| snapshot | after {chosen:,} of {meta_steps:,} meta-steps of {tasks} tasks x {truncation} inner steps |
-| chosen by | mean accuracy on {validation}, {labelled} labels a class |
+| meta-trained on | {sources}; {run.tasks.side} x {run.tasks.side} permuted inputs |
+| snapshot | after {chosen:,} of {run.meta_steps:,} meta-steps of {tasks} tasks x {run.unroll.truncation} inner steps |
+| chosen by | mean accuracy on {validation}, {run.labelled} labels per class |
 | cost | {cost} |
 | licence | Apache-2.0 |
 
-No task of these was trained on.
+No task of the datasets and kinds that it was chosen by was trained on.
 
 ## Results
 
-10 labels a class, logistic regression on 32 features, mean and 95% interval over seeds and draws of labels.
+10 labels per class, logistic regression on 32 features, mean and 95% interval over seeds and draws of labels.
 
 <!-- results -->
 <!-- end of results -->
 
 ## While it was meta-trained
 
-Accuracy in percent of a ridge regression on {labelled} labels a class of {side} x {side} inputs, {inner_steps} inner
-steps from a fresh base model; mean and standard error over {probes} of these. Work is that of the inner steps'
-forward passes.{measured}
+Accuracy in percent of a ridge regression on {run.labelled} labels per class of {run.tasks.side} x {run.tasks.side}
+inputs, {run.held_out.inner_steps} inner steps from a fresh base model; mean and standard error over
+{run.held_out.tasks} base models. TFLOP counts the forward passes of the inner steps.{measured}
 
 {curve}
 
 ## Limits
 
-- It has seen these tasks only. On data of another kind compare it with the raw inputs first.
-- It was meta-trained for up to {longest} inner steps; features may get worse after that.
-- Batch norm takes its statistics from the data it is fitted on, so a few dozen rows are the least to give it.
+- It has seen only these tasks. On data of another kind compare it with the raw inputs first.
+- It was meta-trained for up to {run.unroll.longest} inner steps; features may get worse after that.
+- Batch norm takes its statistics from the data it is fitted on, so give it at least a few dozen rows.
 
 ## Config
 
@@ -84,13 +84,11 @@ def ship(
     by: Annotated[list[str], Option(help="Held-out dataset or kind of tasks to choose by; repeatable.")],
     name: Annotated[str, Option(help="Name of the shipped rule.")],
     output: Annotated[Path, Option(help="Folder to write NAME.safetensors and NAME.md to.")],
-    revision: Annotated[str, Option(help="Of the project, that the run was made with; for the card.")],
-    cost: Annotated[str, Option(help="Device and hours of the run; for the card.")],
-    measure: Annotated[
-        list[str] | None, Option(help="NAME=STORE of an image dataset that the card shows some snapshots' accuracy on.")
-    ] = None,
+    revision: Annotated[str, Option(help="Revision of the project that made the run, for the card.")],
+    cost: Annotated[str, Option(help="Device and hours of the run, for the card.")],
+    measure: Annotated[list[str] | None, Option(help="NAME=STORE of an image dataset to measure snapshots on.")] = None,
 ) -> None:
-    """Write the snapshot whose accuracy, averaged over `by` and with those beside it, is the best, and its card."""
+    """Write the snapshot with the best accuracy, averaged over `by` and with its two neighbours, and its card."""
     section = parse_spec(MetaTrain, spec)
     stores = named_stores("--measure", measure or [])
     history = _history_of_snapshots(state)
@@ -102,21 +100,15 @@ def ship(
     chosen = best_of_neighbours(accuracy.mean("dataset").values)
     best = accuracy.isel(evaluation=chosen)
     meta_step = int(best["evaluation_step"])
-    rule_spec, rule = trained_rule(_snapshot(state, meta_step))
+    rule_spec, rule = trained_rule(state_path(state / SNAPSHOTS, meta_step))
     card = CARD.format(
         name=name,
         numbers=sum(leaf.size for leaf in jax.tree.leaves(rule)),
+        run=section,
         sources=", ".join(section.trained_sources),
-        side=section.tasks.side,
-        chosen=meta_step,
-        meta_steps=section.meta_steps,
         tasks=section.parallel_tasks,
-        truncation=section.unroll.truncation,
-        longest=section.unroll.longest,
-        labelled=section.labelled,
+        chosen=meta_step,
         validation=", ".join(f"{held_out} ({float(best.sel(dataset=held_out)):.1%})" for held_out in by),
-        inner_steps=section.held_out.inner_steps,
-        probes=section.held_out.tasks,
         measured=f" On {', '.join(stores)} it was measured after the choice." if stores else "",
         curve=_curve(history.isel(evaluation=spread(history.sizes["evaluation"], chosen)), section, state, stores),
         cost=cost,
@@ -129,27 +121,28 @@ def ship(
 
 
 def _history_of_snapshots(state: Path) -> xr.Dataset:
-    """The measurements after which theta was kept."""
+    """Return the measurements after which theta was kept."""
     if not (state / HISTORY).is_dir():
         raise InputError(f"{state}: holds no {HISTORY}; give the folder that a run keeps its states in")
     history = read_history(state / HISTORY)
-    kept = [_snapshot(state, int(step)).is_file() for step in history["evaluation_step"]]
+    kept = [state_path(state / SNAPSHOTS, int(step)).is_file() for step in history["evaluation_step"]]
     if not any(kept):
         raise InputError(f"{state}: holds no snapshots")
     return history.isel(evaluation=np.flatnonzero(kept))
 
 
 def _curve(history: xr.Dataset, section: MetaTrain, state: Path, stores: Mapping[str, Path]) -> str:
-    """A Markdown table, one row a measurement: what was spent until then, and accuracies."""
+    """Return a Markdown table with one row per measurement: meta-steps, work until then, and accuracies."""
     steps = history["evaluation_step"].values.tolist()
-    rules = [trained_rule(_snapshot(state, step))[1] for step in steps]
+    rules = [trained_rule(state_path(state / SNAPSHOTS, step))[1] for step in steps]
     spent = teraflop(history, inner_step_flops(rules[0], section) / 1e9)
     columns = {}
     for name in history["dataset"].values.tolist():
         of_name = history.sel(dataset=name)
         columns[name] = of_name["held_out_accuracy"].values, of_name["held_out_sem"].values
+    key = jax.random.key(section.seed)
     for name, store in stores.items():
-        probe, classes = watched(jax.random.key(section.seed), read_zarr(store), section)
+        probe, classes = watched(key, read_zarr(store), section)
         accuracy = [held_out_accuracy(rule, probe, classes=classes, ridge=section.ridge) for rule in rules]
         columns[name] = mean_and_standard_error(np.stack(accuracy))
     lines = [["meta-steps", "TFLOP", *columns], ["---:"] * (2 + len(columns))]
@@ -159,18 +152,14 @@ def _curve(history: xr.Dataset, section: MetaTrain, state: Path, stores: Mapping
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _snapshot(state: Path, meta_step: int) -> Path:
-    return state_path(state / SNAPSHOTS, meta_step)
-
-
 def best_of_neighbours(accuracy: np.ndarray) -> int:
-    """Index of the measurement that is the highest when each is averaged with those beside it."""
+    """Return the index of the measurement that is highest when each is averaged with its two neighbours."""
     padded = np.pad(accuracy, 1, mode="edge")
     return int(np.argmax(padded[:-2] + padded[1:-1] + padded[2:]))
 
 
 def spread(count: int, chosen: int) -> list[int]:
-    """Indices of at most `ROWS` of so many measurements, evenly spread, the first and the last one, and the chosen."""
+    """Return indices of `ROWS` of `count` measurements, evenly spread with both ends, and of the chosen one."""
     return sorted({*np.linspace(0, count - 1, min(count, ROWS)).round().astype(int).tolist(), chosen})
 
 
