@@ -130,10 +130,11 @@ class NeuronLocalRule(MetaTrainable):
 
     def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
         """Take one inner step: shrink every parameter by `rate` and subtract `rate` times its change."""
-        rate, layers = self.rate, []
-        keep = 1.0 - rate
+        layers = []
         for layer, (lower, upper) in zip(phi.layers, pairwise(self.sweep(phi, x)), strict=True):
-            changes = self.changes(layer, lower, upper)
+            # The rate is computed anew for every layer, since how often it is decides the last bit of its gradient.
+            changes, rate = self.changes(layer, lower, upper), self.rate
+            keep = 1.0 - rate
             layers.append(Layer(*(keep * old - rate * new for old, new in zip(layer, changes, strict=True))))
         return BaseModel(tuple(layers), phi.activation)
 

@@ -62,7 +62,8 @@ class LowerSignals(NamedTuple):
     def of(cls, x: Float[Array, "batch lower"], readouts: Float[Array, "channel place"]) -> "LowerSignals":
         """Name the readouts, which are stacked along channels in the order of the fields."""
         stacked = readouts.reshape(LOWER_READOUTS, -1, *x.shape)
-        return cls(x, *_split(stacked, (3, 5)))
+        samples = stacked.reshape(len(stacked), -1, x.shape[1])
+        return cls(x, stacked[:3], samples[3:5], samples[5:7])
 
 
 class UpperSignals(NamedTuple):
@@ -73,7 +74,7 @@ class UpperSignals(NamedTuple):
     """Factors of the products in `0_order`, `1_order` and `rbf`."""
     symmetric_a: Float[Array, "2 sample upper"]
     """First factors of the symmetric matrices in `lin_upper_symm` and `sqr_upper_symm`."""
-    psd: Float[Array, "1 sample upper"]
+    psd: Float[Array, "sample upper"]
     """Factor of the positive semidefinite matrix in `lin_upper_psd`."""
     symmetric_b: Float[Array, "2 sample upper"]
     """Second factors of the symmetric matrices."""
@@ -82,13 +83,8 @@ class UpperSignals(NamedTuple):
     def of(cls, x: Float[Array, "batch upper"], readouts: Float[Array, "channel place"]) -> "UpperSignals":
         """Name the readouts, which are stacked along channels in the order of the fields."""
         stacked = readouts.reshape(UPPER_READOUTS, -1, *x.shape)
-        return cls(x, *_split(stacked, (3, 5, 6)))
-
-
-def _split(readouts: Float[Array, "use rank batch unit"], starts: tuple[int, ...]) -> list[Array]:
-    """Split readouts by use; merge channels and examples of all but the first part into samples."""
-    samples = jnp.split(readouts.reshape(len(readouts), -1, readouts.shape[-1]), starts)
-    return [readouts[: starts[0]], *samples[1:]]
+        samples = stacked.reshape(len(stacked), -1, x.shape[1])
+        return cls(x, stacked[:3], samples[3:5], samples[5], samples[6:8])
 
 
 def standardise(x: Float[Array, "batch unit"]) -> Float[Array, "batch unit"]:
@@ -136,9 +132,9 @@ def terms_of_block(
     Some terms sum over all upper units. For a `WIDE` layer, these sums are found before the blocks, as products with a
     row per sample; the only block of any other layer takes whatever costs less.
     """
-    (batch, units), scale, root = upper.x.shape, 1.0 / upper.psd.shape[1], w.shape[1] ** -0.5
+    (batch, units), scale, root = upper.x.shape, 1.0 / len(upper.psd), w.shape[1] ** -0.5
     lower_x, upper_x = standardise(lower.x), standardise(upper.x)
-    a, b, psd, wide = upper.symmetric_a, upper.symmetric_b, upper.psd[0], w.size > WIDE
+    a, b, psd, wide = upper.symmetric_a, upper.symmetric_b, upper.psd, w.size > WIDE
     if wide:
         a_w, b_w = (jnp.stack([factor[0] @ w.T, factor[1] @ _magnitude(w).T]) for factor in (a, b))
         psd_w, x_w = psd @ w.T, upper_x @ w.T
