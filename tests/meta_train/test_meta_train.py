@@ -33,8 +33,8 @@ from metaplastic.meta_train.window import (
 )
 from metaplastic.network import BaseModel
 from metaplastic.training.loop import Folder, resumed
-from metaplastic.update_rules.base import NeuronLocalRule
 from metaplastic.update_rules.compact import CompactRule, build
+from metaplastic.update_rules.neuron_local import NeuronLocalRule
 from metaplastic.update_rules.theta import save_theta
 from sklearn.datasets import load_digits
 from toy_run import Hebbian

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from metaplastic.meta_train.window import Window, window_loss
 from metaplastic.network import initial_base_model
-from metaplastic.update_rules.base import NeuronLocalRule
+from metaplastic.update_rules.neuron_local import NeuronLocalRule
 from metaplastic.update_rules.spec import Compact, Published
 
 SPECS = {

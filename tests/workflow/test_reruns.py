@@ -88,6 +88,12 @@ TRAINED = ["meta_train/.*", of_methods("learned", "early")]
         ("meta_train.tasks.strokes", []),
         ("meta_train.tasks.images", [*TRAINED, SUMMARIES, FIGURES]),
         ("training.progress", []),
+        ("training.launch", []),
+        ("training.sharding", [*TRAINED, SUMMARIES, FIGURES]),
+        # Preparing a dataset only checks that episodes can be drawn from it.
+        ("few_shot.episodes", []),
+        ("few_shot.attributes", []),
+        ("update_rules.terms", [*TRAINED, of_methods("untrained"), SUMMARIES, FIGURES]),
         ("training.loop", [*TRAINED, of_methods("pca", "vae"), SUMMARIES, FIGURES]),
         ("tools.ship_rule", []),
         ("datasets.sources.movie_sentences", [of_datasets("movie-sentences"), DEFAULT]),

@@ -19,7 +19,7 @@ from metaplastic.io.errors import InputError
 from metaplastic.meta_train.objective import meta_objective
 from metaplastic.network import ACTIVATIONS, BaseModel, Layer
 from metaplastic.stages.command import run
-from metaplastic.update_rules.base import WeightReadouts
+from metaplastic.update_rules.neuron_local import WeightReadouts
 from metaplastic.update_rules.published import Block, Convolution, NormalisedConvolution, PublishedRule, TopError
 from metaplastic.update_rules.terms import TERMS, Mix, bias_change, column_normalised, saturate, weight_terms
 from metaplastic.update_rules.update_network import Affine

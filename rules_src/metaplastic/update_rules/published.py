@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.update_rules.base import Error, Hidden, NeuronLocalRule, WeightReadouts
+from metaplastic.update_rules.neuron_local import Error, Hidden, NeuronLocalRule, WeightReadouts
 from metaplastic.update_rules.spec import Published
 from metaplastic.update_rules.terms import LOWER_READOUTS, TERMS, UPPER_READOUTS, Mix
 from metaplastic.update_rules.update_network import initial_affine, normalise, unit_identity
