@@ -8,7 +8,7 @@ roots.
 
 import ast
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +21,7 @@ NO_RESULT = (
     "metaplastic.io.memory",
 )
 """Modules that change no result. What a stage reads of the config is a parameter of its rule, and how far a run is, who
-else is at it and how much memory there is leave its numbers alone. No `spec.py` counts either."""
+else is at it and how much memory there is leave its numbers alone. Of a `spec.py` only methods count."""
 NO_STATE = (*NO_RESULT, "metaplastic.io.storage", "metaplastic.io.errors")
 """Modules that a saved state does not depend on besides: how results are written, and what is said."""
 
@@ -73,7 +73,7 @@ class FingerprintError(Exception):
 
 
 def fingerprint(package: Path, *roots: str, without: Sequence[str] = ()) -> str:
-    """First 12 hex digits of a SHA-256 over the names and syntax trees of `closure(package, *roots)`.
+    """Return the first 12 hex digits of a SHA-256 over the names and syntax trees of `closure(package, *roots)`.
 
     `without` names modules and subpackages that do not count.
 
@@ -82,14 +82,14 @@ def fingerprint(package: Path, *roots: str, without: Sequence[str] = ()) -> str:
     """
     digest = hashlib.sha256()
     for name, tree in sorted(closure(package, *roots).items()):
-        if name.endswith(".spec") or any(f"{name}.".startswith(f"{left_out}.") for left_out in without):
+        if any(f"{name}.".startswith(f"{left_out}.") for left_out in without):
             continue
         digest.update(f"{name} {tree}\n".encode())
     return digest.hexdigest()[:12]
 
 
 def closure(package: Path, *roots: str) -> dict[str, str]:
-    """Dotted name to syntax-tree hash of every module of `package` (its folder) that importing `roots` imports.
+    """Return the syntax-tree hash of every module of the folder `package` that `roots` import, by dotted name.
 
     Raises:
         FingerprintError: a root is no module of the package, or a module does not parse.
@@ -112,7 +112,7 @@ def closure(package: Path, *roots: str) -> dict[str, str]:
 
 
 def _files(package: Path) -> dict[str, Path]:
-    """The file of every module by its dotted name; a package, as in Python, comes before a module of its name."""
+    """Return the file of every module by its dotted name. A package comes before a module of its name, as in Python."""
     files = {".".join(file.relative_to(package.parent).with_suffix("").parts): file for file in package.rglob("*.py")}
     packages = {name.removesuffix(".__init__"): file for name, file in files.items() if name.endswith(".__init__")}
     return files | packages
@@ -132,7 +132,7 @@ def _read(file: Path, name: str) -> tuple[str, frozenset[str]]:
 
 @cache
 def _analyse(source: str, name: str, is_package: bool) -> tuple[str, frozenset[str]]:
-    """Hash of a module's syntax tree, and the dotted names that it may import."""
+    """Return the hash of a module's syntax tree, and the dotted names that it may import."""
     tree = _WithoutWords().visit(ast.parse(source))
     home = name.split(".") if is_package else name.split(".")[:-1]
     imported: set[str] = set()
@@ -144,7 +144,16 @@ def _analyse(source: str, name: str, is_package: bool) -> tuple[str, frozenset[s
             base = ".".join([*above, *([node.module] if node.module else [])])
             # `b` of `from a import b` is a module or an attribute of one; what is no file is passed over later.
             imported.update([base, *(f"{base}.{alias.name}" for alias in node.names)])
+    if name.endswith(".spec"):
+        tree = ast.Module(list(_methods(tree)), [])
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(imported)
+
+
+def _methods(spec: ast.Module) -> Iterator[ast.stmt]:
+    """Yield what a `spec.py` computes: methods and properties of its sections, without fields, defaults and checks."""
+    for node in (node for section in spec.body if isinstance(section, ast.ClassDef) for node in section.body):
+        if isinstance(node, ast.FunctionDef) and not any("validator" in ast.dump(d) for d in node.decorator_list):
+            yield node
 
 
 class _WithoutWords(ast.NodeTransformer):
@@ -170,7 +179,7 @@ class _WithoutWords(ast.NodeTransformer):
 
 
 def _is_logging(node: ast.expr) -> bool:
-    """Whether an expression is a call of a method of `log`."""
+    """Return whether an expression calls a method of `log`."""
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)

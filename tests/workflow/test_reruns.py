@@ -9,7 +9,7 @@ import yaml
 from checkout import Checkout, stem
 from metaplastic.config.load import load
 
-from workflow.plan import Plan
+from workflow.fingerprint import Code
 
 DEFAULT = "studies/default/(summary|table|figures/few_shot_bars|figures/accuracy_over_inner_steps)"
 LATER = "studies/over-meta-training/(summary|table|figures/few_shot_bars)"
@@ -93,7 +93,8 @@ TRAINED = ["meta_train/.*", of_methods("learned", "early")]
         # Preparing a dataset only checks that episodes can be drawn from it.
         ("few_shot.episodes", []),
         ("few_shot.attributes", []),
-        ("update_rules.terms", [*TRAINED, of_methods("untrained"), SUMMARIES, FIGURES]),
+        ("update_rules.neuron_local", [*TRAINED, of_methods("untrained"), SUMMARIES, FIGURES]),
+        ("update_rules.terms", [*TRAINED, of_methods("untrained", "oja"), SUMMARIES, FIGURES]),
         ("training.loop", [*TRAINED, of_methods("pca", "vae"), SUMMARIES, FIGURES]),
         ("tools.ship_rule", []),
         ("datasets.sources.movie_sentences", [of_datasets("movie-sentences"), DEFAULT]),
@@ -177,7 +178,7 @@ def test_a_further_dataset_over_meta_training_trains_nothing(finished: Checkout)
         ("rules_src/metaplastic/io/storage.py", "unused = 1", True),
         ("rules_src/metaplastic/stages/meta_train.py", "unused = 1", True),
         ("rules_src/metaplastic/meta_train/outer.py", "unused = 1", False),
-        ("rules_src/metaplastic/meta_train/allotment.py", "unused = 1", False),
+        ("rules_src/metaplastic/meta_train/window.py", "unused = 1", False),
         ("rules_src/metaplastic/update_rules/compact.py", "unused = 1", False),
         ("rules_src/metaplastic/meta_train/tasks/images.py", "unused = 1", False),
         ("rules_src/metaplastic/io/jax_settings.py", "unused = 1", False),
@@ -186,8 +187,8 @@ def test_a_further_dataset_over_meta_training_trains_nothing(finished: Checkout)
 def test_states_of_a_run_are_kept_by_edits_that_change_no_result(finished: Checkout, old: str, new: str, kept: bool):
     def state_of_run() -> str:
         config = load(yaml.safe_load((finished.folder / "config/config.yaml").read_text()))
-        plan = Plan(config, finished.folder / "rules_src/metaplastic")
-        return plan.state_code("meta_train.run", *plan.run_modules(next(iter(plan.runs))))
+        modules = config.meta_train["compact-letters"].modules
+        return Code(finished.folder / "rules_src/metaplastic").of_state("metaplastic.meta_train.run", *modules)
 
     with finished.edited(old, append="\ndef unused():\n    raise InputError('one')\n"):
         before = state_of_run()
@@ -197,15 +198,21 @@ def test_states_of_a_run_are_kept_by_edits_that_change_no_result(finished: Check
         assert (state_of_run() == untouched) == kept
 
 
+def test_what_a_section_computes_counts_and_its_fields_do_not(finished: Checkout, stems: set[str]):
+    spec, computed = "rules_src/metaplastic/meta_train/spec.py", "return self.parallel_tasks // len(self.base_models)"
+    with finished.edited(spec, replace=(computed, f"{computed} + 0")):
+        assert matching(stems, TRAINED) <= finished.pending()
+    with finished.edited(spec, replace=("parallel_tasks: PositiveInt = 8", "parallel_tasks: Count = 8")):
+        assert finished.pending() == set()
+
+
 def test_a_new_figure_draws_itself_alone(finished: Checkout):
     figure = finished.folder / "rules_src/metaplastic/figures/new_figure.py"
-    figure.write_text('"""A copy of another."""\n\nfrom metaplastic.figures.few_shot_bars import draw as draw\n')
-    known = (
-        '            "first_layer_filters": {"features": filters},\n',
-        '            "new_figure": {"summary": summary},\n',
+    figure.write_text(
+        'INPUTS = {"summary": "summary"}\nNEEDS = ("few-shot methods",)\nCAPTION = "A copy of another."\n'
+        "from metaplastic.figures.few_shot_bars import draw as draw\n"
     )
-    with finished.edited("workflow/plan.py", replace=(known[0], "".join(known))):
-        assert finished.pending() == {f"studies/{study}/figures/new_figure" for study in ("default",)}
+    assert finished.pending() == {f"studies/{study}/figures/new_figure" for study in ("default",)}
     figure.unlink()
 
 
