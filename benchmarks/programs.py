@@ -15,7 +15,7 @@ from metaplastic.meta_train import window as windows
 from metaplastic.meta_train.estimators import base
 from metaplastic.meta_train.estimators import truncated_backprop as backprop
 from metaplastic.network import BaseModel, initial_base_model
-from metaplastic.update_rules import compact, published, weight_change
+from metaplastic.update_rules import compact, published, terms
 from metaplastic.update_rules.base import UpdateRule
 from metaplastic.update_rules.spec import Compact, Published
 
@@ -110,7 +110,7 @@ def steps_on_table(columns: int) -> Program:
 
 def on_tables() -> dict[str, Callable[[], Program]]:
     """Inner steps by the number of columns, of revisions whose memory does not grow with its square."""
-    if not hasattr(weight_change, "symmetric_product"):
+    if not hasattr(terms, "symmetric_product"):
         return {}
     return {f"inner steps, compact, {columns:,} columns": partial(steps_on_table, columns) for columns in COLUMNS}
 

@@ -1,8 +1,11 @@
+import json
+
 import jax
 import numpy as np
 import pytest
 from metaplastic import apply
 from metaplastic.apply import Recording, apply_rule, input_permutations, seed_keys
+from metaplastic.config.base import parse_spec
 from metaplastic.features import Identity, identity_of, read_features
 from metaplastic.io import memory
 from metaplastic.io.errors import InputError
@@ -12,10 +15,8 @@ from metaplastic.network import initial_base_model
 from metaplastic.stages.apply_rule import apply as stage
 from metaplastic.stages.prepare_dataset import prepare_dataset
 from metaplastic.training.loop import Folder
-from metaplastic.update_rules.hand_made import build
 from metaplastic.update_rules.spec import Apply, BaseModel, Compact, Initial, Untrained
-from metaplastic.update_rules.theta import untrained_rules
-from pydantic import TypeAdapter
+from metaplastic.update_rules.theta import built_rule, untrained_rules
 
 EXAMPLES, INPUTS = 40, 6
 TEST = np.arange(0, EXAMPLES, 4)
@@ -38,7 +39,7 @@ def _recordings(
     **keys: float,
 ) -> list[Recording]:
     return apply_rule(
-        build(TypeAdapter(Initial).validate_python({"kind": kind}), jax.random.key(0)),
+        built_rule(parse_spec(Initial, json.dumps({"kind": kind})), jax.random.key(0)),
         (_inputs() if inputs is None else inputs).astype(np.float32),
         train=TRAIN,
         probe=probe,

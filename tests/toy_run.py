@@ -24,7 +24,7 @@ from metaplastic.network import BaseModel, Layer
 from metaplastic.training.checkpoint import versions
 from metaplastic.training.launch import check_equal, is_first, join, launch, together
 from metaplastic.training.loop import Folder, resumed
-from metaplastic.update_rules.learned import NeuronLocalRule
+from metaplastic.update_rules.neuron_local import NeuronLocalRule
 
 SPEC = {
     "rule": {"kind": "compact"},

@@ -1,6 +1,6 @@
 """The network that an update rule trains: a multilayer perceptron with batch norm (Metz et al. 2019, 3.2)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -25,62 +25,60 @@ ACTIVATIONS: dict[str, Activation] = {
     "step": lambda z: (z > 0).astype(z.dtype),
 }
 
-
 EPSILON = 1e-6
-"""Added to the variance in batch norm."""
+"""Number added to the variance in batch norm."""
 
 LARGE = 2**26
-"""Activations of a layer beyond which they are computed for a block of its units at a time, of about this many."""
+"""Number of activations beyond which a layer is computed for a block of units at a time, of about this many."""
 
 
 class Layer(NamedTuple):
-    """Parameters of one layer."""
+    """Parameters of one layer, or their changes."""
 
     W: Float[Array, "below above"]
     """Forward weights."""
     b: Float[Array, " above"]
-    """Bias, added after the batch norm."""
+    """Bias, added after batch norm."""
     V: Float[Array, "below above"]
-    """Backward weights: they carry the error signal down, and no gradient."""
+    """Backward weights, which carry a learned rule's error signal down."""
 
 
 class Activity(NamedTuple):
-    """What a forward pass leaves behind, from the input up."""
+    """Activity in a forward pass, from the input up."""
 
     xs: list[Float[Array, "batch _units"]]
     """The input and every layer's post-activation."""
     zs: list[Float[Array, "batch _units"]]
-    """Every layer's pre-activation, batch norm and bias included."""
+    """Every layer's pre-activation, after batch norm and bias."""
 
 
 class BatchStatistics(NamedTuple):
-    """What one layer's batch norm takes from a batch."""
+    """Statistics of one layer's pre-activations before batch norm, over a batch."""
 
     mean: Float[Array, " above"]
-    """Of the pre-activation before batch norm, over the batch."""
     variance: Float[Array, " above"]
 
 
 Own = Callable[[Array], Array]
-"""Takes from an array, along its last axis, what belongs to the columns of a block."""
+"""A function that takes a block's columns from an array, along its last axis."""
 
 
 def in_blocks(
     block: Callable[[Own], Float[Array, "row own"]], shape: tuple[int, int], width: int
 ) -> Float[Array, "row column"]:
-    """The array [row, column] that `block` gives `width` columns of at a time, in place, so that little else is held.
+    """Fill an array [row, column] in place, a block of columns at a time, so that little else is held in memory.
 
     Args:
-        block: of the columns that the function `own` takes, which it is given.
-        shape: of the whole.
-        width: columns at a time, at least one; all of them are one block without a loop.
+        block: computes the columns of a block; its argument takes these columns from any array.
+        shape: of the whole array.
+        width: columns per block, at least one; if one block holds all columns, there is no loop.
     """
     columns, width = shape[1], max(1, width)
     if columns <= width:
         return block(lambda of_all: of_all)
 
     def filled(index: Int[Array, ""], whole: Float[Array, "row column"]) -> Float[Array, "row column"]:
-        # The last block begins early enough to be whole; what it has in common with the one before comes out the same.
+        # The last block begins early enough to be whole; the columns that it shares with another come out the same.
         start = jnp.minimum(index * width, columns - width)
         found = block(lambda of_all: jax.lax.dynamic_slice_in_dim(of_all, start, width, axis=-1))
         return jax.lax.dynamic_update_slice_in_dim(whole, found, start, axis=1)
@@ -96,7 +94,7 @@ class BaseModel(eqx.Module):
     activation: Activation = eqx.field(static=True)
 
     def forward(self, x: Float[Array, "batch input"]) -> Activity:
-        """Propagate a batch; batch statistics are those of `x` itself, in training and in use alike."""
+        """Propagate a batch; batch norm uses the statistics of `x` itself, in training and in use alike."""
         xs, zs = [x], []
         for layer in self.layers:
             z = xs[-1] @ layer.W
@@ -107,9 +105,9 @@ class BaseModel(eqx.Module):
         return Activity(xs, zs)
 
     def post_activations(self, x: Float[Array, "example input"]) -> Iterator[Float[Array, "example _units"]]:
-        """Those of every layer, from the first up, as in `forward`; no more than two need be held at a time.
+        """Yield the post-activations of every layer, from the first up, as in `forward`.
 
-        For many examples: where a layer is `LARGE`, what batch norm takes besides is held of a block of its units.
+        This is for many examples: only two layers are in memory at a time, and a `LARGE` layer is computed in blocks.
         """
         for layer in self.layers:
             x = in_blocks(partial(self._of_units, layer, x), (len(x), len(layer.b)), LARGE // len(x))
@@ -121,12 +119,22 @@ class BaseModel(eqx.Module):
         return self.activation(z * jax.lax.rsqrt((z**2).mean(0) + EPSILON) + own(layer.b))
 
     def features(self, x: Float[Array, "batch input"]) -> Float[Array, "batch features"]:
-        """Activations of the last layer: the representation that is learned."""
+        """Return the activations of the last layer: the learned representation."""
         return self.forward(x).xs[-1]
+
+    def layers_on(self, x: Float[Array, "batch input"]) -> Iterator[tuple[Layer, Array, Array]]:
+        """Return every layer with the post-activations below and above it on the batch `x`, from the first up."""
+        xs = self.forward(x).xs
+        return zip(self.layers, xs[:-1], xs[1:], strict=True)
+
+    def with_weights(self, weights: Iterable[Float[Array, "_below _above"]]) -> "BaseModel":
+        """Return the model with other forward weights W, from the first layer up."""
+        layers = (layer._replace(W=W) for layer, W in zip(self.layers, weights, strict=True))
+        return BaseModel(tuple(layers), self.activation)
 
 
 def batch_statistics(phi: BaseModel, x: Float[Array, "batch input"]) -> tuple[BatchStatistics, ...]:
-    """What every layer's batch norm takes from the batch `x`, from the first layer up."""
+    """Return the statistics of every layer's batch norm on the batch `x`, from the first layer up."""
     inputs_of_layers = phi.forward(x).xs[:-1]
     products = (below @ layer.W for below, layer in zip(inputs_of_layers, phi.layers, strict=True))
     return tuple(BatchStatistics(z.mean(0), z.var(0)) for z in products)
@@ -135,9 +143,9 @@ def batch_statistics(phi: BaseModel, x: Float[Array, "batch input"]) -> tuple[Ba
 def features_given(
     phi: BaseModel, statistics: tuple[BatchStatistics, ...], x: Float[Array, "example input"]
 ) -> Float[Array, "example features"]:
-    """Features with the statistics of another batch: those of an example do not depend on its companions.
+    """Return features by the batch norm statistics of another batch, so that each example counts by itself.
 
-    With the statistics of `x` itself they are `phi.features(x)`.
+    By the statistics of `x` itself, they equal `phi.features(x)`.
     """
     for layer, (mean, variance) in zip(phi.layers, statistics, strict=True):
         x = phi.activation((x @ layer.W - mean) * jax.lax.rsqrt(variance + EPSILON) + layer.b)
@@ -145,16 +153,16 @@ def features_given(
 
 
 def layer_widths(shape: config.BaseModel, inputs: int) -> list[int]:
-    """Units of the input and of every layer above it."""
+    """Return the number of units of the input and of every layer above it."""
     return [inputs, *shape.hidden, shape.features]
 
 
 def initial_base_model(key: PRNGKeyArray, widths: Sequence[int], activation: str = "relu") -> BaseModel:
-    """Draw initial parameters: W and V truncated normal with scale 0.01, b with scale 0.1.
+    """Draw initial parameters from truncated normals: W and V with scale 0.01, b with scale 0.1.
 
     Args:
         key: source of randomness.
-        widths: units of the input and of every layer above it.
+        widths: number of units of the input and of every layer above it.
         activation: a key of `ACTIVATIONS`.
     """
 

@@ -34,7 +34,7 @@ from metaplastic.meta_train.window import (
 from metaplastic.network import BaseModel
 from metaplastic.training.loop import Folder, resumed
 from metaplastic.update_rules.compact import CompactRule, build
-from metaplastic.update_rules.learned import NeuronLocalRule
+from metaplastic.update_rules.neuron_local import NeuronLocalRule
 from metaplastic.update_rules.theta import save_theta
 from sklearn.datasets import load_digits
 from toy_run import Hebbian
@@ -283,7 +283,7 @@ def test_the_published_rule_is_meta_trained_too() -> None:
     spec = MetaTrain.model_validate(
         SPEC.model_dump() | changes | {"rule": rule, "held_out": held_out, "gradient": gradient}
     )
-    before = import_module(f"metaplastic.update_rules.{spec.rule.module}").build(spec.rule, jax.random.key(0))
+    before = import_module(spec.rule.module).build(spec.rule, jax.random.key(0))
     *_, last = meta_train(before, SOURCES, hyperparameters(spec), {})
     assert np.isfinite(last.metrics.meta_loss).all()
     np.testing.assert_allclose(last.metrics.inner_rate, 0.0001)

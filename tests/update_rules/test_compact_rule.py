@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from metaplastic.network import ACTIVATIONS, BaseModel, Layer, initial_base_model
-from metaplastic.update_rules import neuron_inputs
 from metaplastic.update_rules.compact import LARGEST_RATE, CompactRule, build
 from metaplastic.update_rules.spec import Compact
-from metaplastic.update_rules.weight_change import TERMS, weight_terms
+from metaplastic.update_rules.terms import TERMS, LowerSignals, UpperSignals, weight_terms
+from metaplastic.update_rules.update_network import unit_identity
 
 SPEC = Compact(kind="compact", channels=6, error_channels=3, readout_channels=2)
 
@@ -57,10 +57,9 @@ def test_permuting_units_permutes_the_update(monkeypatch: pytest.MonkeyPatch) ->
         phi.activation,
     )
     expected = _update(rule, phi, x)
-    identity = neuron_inputs.unit_identity
     monkeypatch.setattr(
         "metaplastic.update_rules.compact.unit_identity",
-        lambda units: identity(units)[:, order] if units == 6 else identity(units),
+        lambda units: unit_identity(units)[:, order] if units == 6 else unit_identity(units),
     )
     below, above = eqx.filter_jit(lambda: rule.update(permuted, x))().layers
     inverse = jnp.argsort(order)
@@ -81,10 +80,9 @@ def test_permuting_inputs_leaves_the_features(monkeypatch: pytest.MonkeyPatch) -
     below, above = phi.layers
     permuted = BaseModel((Layer(below.W[order], below.b, below.V[order]), above), phi.activation)
     expected = _update(rule, phi, x).features(x)
-    identity = neuron_inputs.unit_identity
     monkeypatch.setattr(
         "metaplastic.update_rules.compact.unit_identity",
-        lambda units: identity(units)[:, order] if units == 7 else identity(units),
+        lambda units: unit_identity(units)[:, order] if units == 7 else unit_identity(units),
     )
     moved = eqx.filter_jit(lambda: rule.update(permuted, x[:, order]))()
     np.testing.assert_allclose(moved.features(x[:, order]), expected, rtol=0, atol=1e-10)
@@ -95,9 +93,9 @@ def test_terms_are_what_their_formulas_say() -> None:
     batch, lower, upper, rank = 9, 5, 4, 2
     w, lower_x, upper_x = (rng.normal(size=s) for s in ((lower, upper), (batch, lower), (batch, upper)))
     lower_r, upper_r = rng.normal(size=(7, rank, batch, lower)), rng.normal(size=(8, rank, batch, upper))
-    terms = dict(
-        zip(TERMS, np.asarray(weight_terms(*map(jnp.asarray, (w, lower_x, upper_x, lower_r, upper_r)))), strict=True)
-    )
+    lower_signals = LowerSignals.of(jnp.asarray(lower_x), jnp.asarray(lower_r.reshape(7 * rank, -1)))
+    upper_signals = UpperSignals.of(jnp.asarray(upper_x), jnp.asarray(upper_r.reshape(8 * rank, -1)))
+    terms = dict(zip(TERMS, np.asarray(weight_terms(jnp.asarray(w), lower_signals, upper_signals)), strict=True))
 
     def low_rank(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return sum(a[r].T @ b[r] for r in range(rank)) / rank / batch

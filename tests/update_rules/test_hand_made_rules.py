@@ -1,15 +1,18 @@
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from metaplastic.config.base import parse_spec
 from metaplastic.network import initial_base_model
 from metaplastic.update_rules.base import UpdateRule
-from metaplastic.update_rules.hand_made import build
 from metaplastic.update_rules.spec import Initial
-from pydantic import TypeAdapter
+from metaplastic.update_rules.theta import built_rule
 
 
 def _rule(kind: str) -> UpdateRule:
-    return build(TypeAdapter(Initial).validate_python({"kind": kind}), jax.random.key(0))
+    rule: UpdateRule = built_rule(parse_spec(Initial, json.dumps({"kind": kind})), jax.random.key(0))
+    return rule
 
 
 def _data(examples: int = 400) -> jax.Array:

@@ -11,11 +11,11 @@ import pytest
 from jaxtyping import Array
 from metaplastic.network import BaseModel, Layer, initial_base_model
 from metaplastic.update_rules import polynomial
-from metaplastic.update_rules.hand_made import OjaRule
+from metaplastic.update_rules.oja import OjaRule
 from metaplastic.update_rules.polynomial import PolynomialRule, Synapses, build
 from metaplastic.update_rules.spec import Polynomial
 from scipy.optimize import least_squares
-from test_weight_change import sizes
+from test_terms import sizes
 
 Update = Callable[[BaseModel, Array], BaseModel]
 

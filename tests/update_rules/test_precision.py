@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from metaplastic.meta_train.window import Window, window_loss
 from metaplastic.network import initial_base_model
-from metaplastic.update_rules.learned import NeuronLocalRule
+from metaplastic.update_rules.neuron_local import NeuronLocalRule
 from metaplastic.update_rules.spec import Compact, Published
 
 SPECS = {
@@ -29,7 +29,7 @@ WINDOW = Window(
 
 def build(kind: str) -> NeuronLocalRule:
     spec = SPECS[kind]
-    rule: NeuronLocalRule = import_module(f"metaplastic.update_rules.{spec.module}").build(spec, jax.random.key(0))
+    rule: NeuronLocalRule = import_module(spec.module).build(spec, jax.random.key(0))
     return rule
 
 

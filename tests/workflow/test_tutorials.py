@@ -37,9 +37,8 @@ def _new_rule(checkout: Checkout) -> None:
     config = checkout.folder / "rules_src/metaplastic/update_rules/spec.py"
     section = files.pop("rules_src/metaplastic/update_rules/spec.py")
     text = config.read_text()
-    assert text.count("Compact | Published") == 1
-    text = text.replace("Compact | Published", "Compact | Published | Unbiased")
-    config.write_text(text.replace("class Oja(", f"{section}\n\nclass Oja("))
+    assert text.count("class Untrained(") == 1
+    config.write_text(text.replace("class Untrained(", f"{section}\n\nclass Untrained("))
     for name, content in files.items():
         assert not (checkout.folder / name).exists()
         (checkout.folder / name).write_text(content)

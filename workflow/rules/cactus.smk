@@ -1,3 +1,6 @@
+"""In: features and datasets. Out: partitions/, learners/ that they train, and studies/<study>/episodes/ with its summary."""
+
+
 rule partition:
     """Cluster an embedding into the classes of pseudo-tasks."""
     input:
@@ -30,7 +33,7 @@ rule partition:
 
 
 use rule partition as partition_dataset with:
-    # Of kinds that look at no features.
+    # For kinds that take no features.
     input:
         data="<results>/datasets/{dataset}.zarr",
         data_manifest="<results>/datasets/{dataset}.manifest.json",
@@ -52,7 +55,7 @@ use rule partition as partition_dataset with:
 rule meta_learn:
     """Train a few-shot learner on pseudo-tasks.
 
-    The folder `state` beside the outputs is none of them, so that it outlives a failed job and the next one goes on.
+    The folder `state` beside the outputs is not an output, so it outlives a failed job and the next one goes on from it.
     """
     input:
         dataset="<results>/datasets/{dataset}.zarr",
@@ -98,7 +101,7 @@ rule meta_learn:
 
 
 rule evaluate_on_images:
-    """Accuracy on episodes of a learner that takes images and is not trained before."""
+    """Score a learner on episodes: here one that takes images and is not trained before."""
     input:
         data="<results>/datasets/{dataset}.zarr",
         data_manifest="<results>/datasets/{dataset}.manifest.json",

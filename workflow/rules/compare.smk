@@ -1,3 +1,6 @@
+"""In: the summaries of all experiments. Out: comparison.md and .html, each claim of Metz et al. 2019 with a verdict."""
+
+
 rule compare:
     """Hold what Metz et al. 2019 found against what the studies that are run find."""
     input:

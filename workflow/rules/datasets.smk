@@ -1,3 +1,6 @@
+"""In: raw files, fetched, packaged or a user's own. Out: datasets/<dataset>.zarr, one schema for all."""
+
+
 rule prepare_dataset:
     """Bring the raw files of one dataset into the schema that everything downstream reads.
 

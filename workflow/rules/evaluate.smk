@@ -1,5 +1,8 @@
+"""In: features. Out: studies/<study>/evaluate/, accuracies of readouts on few labels, and their summary and tables."""
+
+
 rule evaluate_few_shot:
-    """Few-shot accuracy of one method's features on one dataset."""
+    """Score one method's features on one dataset by readouts that few labels fit."""
     input:
         features="<results>/features/{representation}/{dataset}.zarr",
         features_manifest="<results>/features/{representation}/{dataset}.manifest.json",

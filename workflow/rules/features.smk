@@ -1,3 +1,6 @@
+"""In: datasets, and the thetas of update rules. Out: features/<representation>/<dataset>.zarr."""
+
+
 rule apply_rule:
     """Unroll an update rule on the unlabelled examples of a dataset and keep the features along the way."""
     input:
@@ -49,9 +52,9 @@ use rule apply_rule as apply_hand_made_rule with:
 
 
 rule embed:
-    """Features of a method that is no update rule.
+    """Embed a dataset by a method that is not an update rule.
 
-    The folder `state` beside the output is none, so that it outlives a failed job and the next one goes on.
+    The folder `state` beside the output is not an output, so it outlives a failed job and the next one goes on from it.
     """
     input:
         dataset="<results>/datasets/{dataset}.zarr",

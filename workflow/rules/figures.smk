@@ -1,3 +1,6 @@
+"""In: what a figure's module names in INPUTS. Out: studies/<study>/figures/<figure>.svg and .png."""
+
+
 rule draw_figure:
     """Draw one figure of a study from results."""
     input:

@@ -1,7 +1,10 @@
+"""In: datasets that tasks show. Out: meta_train/<run>/, the thetas on the way and the history of each seed."""
+
+
 rule meta_train_rule:
     """Meta-train an update rule on tasks of the sources that its section names.
 
-    The folder `state` beside the outputs is none of them, so that it outlives a failed job and the next one goes on.
+    The folder `state` beside the outputs is not an output, so it outlives a failed job and the next one goes on from it.
     """
     input:
         datasets=lambda wildcards: planned(plan.run_datasets, wildcards.run),
@@ -57,7 +60,7 @@ rule meta_train_rule:
 
 
 use rule meta_train_rule as meta_train_together with:
-    # Under Slurm the job's own `srun` starts its processes, as those of MPI are started.
+    # Under Slurm the job's own `srun` starts its processes, as it starts those of MPI.
     wildcard_constraints:
         run=one_of(plan.together(several=True)),
     resources:

@@ -1,4 +1,4 @@
-"""What every config section shares: strict models, canonical text and its way back, short hashes."""
+"""The base of every config section: strict models, families of kinds, canonical text and its way back, hashes."""
 
 import difflib
 import hashlib
@@ -22,13 +22,13 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from metaplastic.io.errors import InputError
 
 LARGEST = 2**31 - 1
-"""Integer that 32 bits hold, in which JAX counts."""
+"""Largest integer that 32 bits hold, in which JAX counts."""
 
 LARGEST_DECAY = 0.999999
-"""Of a moving average: closer to 1, single precision would make it 1."""
+"""Largest decay of a moving average. Single precision would make 1 of anything closer to it."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
-"""Also of files, which are a little longer."""
+"""A key of a table, which becomes part of file names."""
 Int = Annotated[int, Field(le=LARGEST)]
 PositiveInt = Annotated[Int, Field(gt=0)]
 Count = Annotated[Int, Field(ge=0)]
@@ -46,7 +46,7 @@ def _increasing(values: list[int]) -> list[int]:
 
 
 Increasing = AfterValidator(_increasing)
-"""For lists of integers."""
+"""Requires a list of integers to increase."""
 
 
 def _distinct(values: list[str]) -> list[str]:
@@ -57,7 +57,7 @@ def _distinct(values: list[str]) -> list[str]:
 
 
 Distinct = AfterValidator(_distinct)
-"""For lists of names."""
+"""Requires the names of a list to differ."""
 
 
 def _folder(path: str) -> str:
@@ -75,11 +75,11 @@ def _folder(path: str) -> str:
 
 
 Folder = Annotated[str, AfterValidator(_folder)]
-"""Of the workflow's own: Snakemake and shells give some characters a meaning."""
+"""A folder of the workflow. Snakemake and shells give some characters a meaning, which are refused."""
 
 
 class Section(BaseModel):
-    """A config section: unknown keys and loose types are refused, values cannot change after validation."""
+    """A config section. It refuses unknown keys and loose types, and its values cannot change after validation."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
@@ -140,7 +140,7 @@ class Kind(Section):
 
 
 def canonical_json(section: Section, *, without: Collection[str] = (), defaults: bool = True) -> str:
-    """The section as JSON with sorted keys: equal sections give equal text.
+    """Return the section as JSON with sorted keys, so that equal sections give equal text.
 
     Args:
         section: any.
@@ -153,7 +153,7 @@ def canonical_json(section: Section, *, without: Collection[str] = (), defaults:
 
 
 def same_section(model: type[Section], older: str, newer: str) -> bool:
-    """Whether two texts of `canonical_json`, the older one perhaps of an earlier version, are of equal sections.
+    """Return whether two texts of `canonical_json` describe equal sections; the older may come from an earlier version.
 
     Keys that the older text lacks are at the defaults they have now.
     """
@@ -186,5 +186,5 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 
 def short_hash(*texts: str) -> str:
-    """First 8 hex digits of a SHA-256 over texts; part of costly results' paths."""
+    """Return the first 8 hex digits of a SHA-256 over texts, which the paths of costly results carry."""
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:8]

@@ -63,9 +63,7 @@ def apply(
     what = described.kind if untrained else kind.kind
     identity = Identity(method, what, stored.attrs["name"], base_model_name, *shape)
     if meta_trained:
-        steps = kind.meta_step
-        steps = int(check_manifest(thetas[0])["spec"]["meta_steps"]) if steps is None else steps
-        identity = identity._replace(run=kind.run, meta_step=steps)
+        identity = identity._replace(run=kind.run, meta_step=_meta_step(kind, thetas))
     specs = {"rule": json.loads(rule), "base_model": json.loads(base_model), "apply": json.loads(spec)}
     device = jax.devices()[0].device_kind
     write_features(features, output, identity=identity, spec=specs, code=code, seconds=seconds, device=device)
@@ -80,12 +78,16 @@ def _rules(spec: Rule, thetas: Sequence[Path]) -> tuple[Initial, list[UpdateRule
     if not thetas:
         raise InputError(f"--theta: missing; a {spec.kind} rule needs one")
     if isinstance(spec, MetaTrained):
-        for theta in thetas:
-            check_manifest(theta)
         meta_step = _meta_step(spec, thetas)
         thetas = [_snapshot(theta, meta_step) for theta in thetas]
     described, rules = zip(*map(trained_rule, thetas), strict=True)
     return described[0], list(rules)
+
+
+def _meta_step(spec: MetaTrained, folders: Sequence[Path]) -> int:
+    """Return the updates of theta: those that the rule asks for, or all of the run."""
+    manifests = [check_manifest(folder) for folder in folders]
+    return int(manifests[0]["spec"]["meta_steps"]) if spec.meta_step is None else spec.meta_step
 
 
 def _snapshot(folder: Path, meta_step: int) -> Path:

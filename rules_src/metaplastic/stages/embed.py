@@ -2,22 +2,21 @@
 
 import json
 import time
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Option
 
-from metaplastic.config.base import canonical_json, parse_spec, same_section, short_hash
+from metaplastic.config.base import canonical_json, parse_spec, short_hash
 from metaplastic.datasets.arrays import load_inputs
 from metaplastic.embeddings.base import unlabelled
 from metaplastic.embeddings.spec import Embedding
 from metaplastic.features import Identity, features_dataset, write_features
 from metaplastic.io.storage import read_with_manifest
 from metaplastic.stages.command import run
-from metaplastic.training.checkpoint import versions
-from metaplastic.training.loop import Folder, spent
+from metaplastic.stages.trainings import folder_of
+from metaplastic.training.loop import spent
 
 
 def embed(
@@ -35,11 +34,8 @@ def embed(
     module: Any = import_module(section.module)
     stored, manifest = read_with_manifest(dataset)
     begin = time.monotonic()
-    # A training resumes only from states of the same code, data and section.
     data = short_hash(manifest["content_sha256"], str(seeds), canonical_json(section, defaults=False))
-    record = {"config": canonical_json(section), "code": trained_by, "data": data, **versions()}
-    state = output.parent / "state" / output.stem / f"{trained_by}-{data}"
-    folder = Folder(state, record, partial(same_section, type(section)))
+    folder = folder_of(output.parent / "state" / output.stem, section, code=trained_by, data=data)
     before = spent(folder)
     embedded = module.embed(unlabelled(load_inputs(stored)), section, seeds=seeds, folder=folder)
     seconds = before + time.monotonic() - begin

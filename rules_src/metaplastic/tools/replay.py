@@ -4,7 +4,7 @@ import io
 import json
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -17,12 +17,12 @@ from typer import Argument, Option
 
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.objective import meta_objective
-from metaplastic.network import BaseModel
+from metaplastic.network import ACTIVATIONS, BaseModel, Layer
 from metaplastic.stages.command import run
-from metaplastic.update_rules.learned import WeightReadouts, layer_terms, weight_change
-from metaplastic.update_rules.published import PublishedRule
-from metaplastic.update_rules.recorded import THETA, base_model, published_rule
-from metaplastic.update_rules.weight_change import TERMS, bias_change, column_normalised, saturate
+from metaplastic.update_rules.neuron_local import WeightReadouts
+from metaplastic.update_rules.published import Block, Convolution, NormalisedConvolution, PublishedRule, TopError
+from metaplastic.update_rules.terms import TERMS, Mix, bias_change, column_normalised, saturate, weight_terms
+from metaplastic.update_rules.update_network import Affine
 
 TOLERANCE = {"float64": 1e-9, "float32": 2e-4}
 META_GRADIENT_TOLERANCE = 1e-6
@@ -30,19 +30,45 @@ META_GRADIENT_FLOOR = 1e-9
 """Gradients of a variable are compared relative to its largest entry, but to no less than this share of the largest
 entry of all."""
 ROUNDING = 1e-12
-"""Variables whose recorded gradient is below this share of the largest entry of all have none but rounding: biases
-before a batch norm. They are compared relative to that largest entry."""
+"""Variables whose recorded gradient is below this share of the largest entry of all have only rounding errors as
+gradients: biases before a batch norm. They are compared relative to that largest entry."""
 LARGEST_CASE = 2**28
-"""Bytes of an unpacked case."""
+"""Largest unpacked size of a case in bytes."""
+
+THETA = "MoreLocalWeightUpdateProcess/"
+PHI = "LocalWeightUpdateWLearner/LinearBatchNorm"
+LOWER = (
+    "weight_readout_0_bottom",
+    "weight_readout_1_bottom",
+    "weight_readout_rbf_bottom",
+    "lin_lower_symm_bottom",
+    "sqr_lower_symm_bottom",
+    "lin_lower_symm_top",
+    "sqr_lower_symm_top",
+)
+"""Recorded names of the readouts in `LowerSignals`, in its order; a direction is put before each."""
+UPPER = (
+    "weight_readout_0_top",
+    "weight_readout_1_top",
+    "weight_readout_rbf_top",
+    "lin_upper_symm_bottom",
+    "sqr_upper_symm_bottom",
+    "lin_upper_psd_top",
+    "lin_upper_symm_top",
+    "sqr_upper_symm_top",
+)
+"""The same for `UpperSignals`."""
 
 
 class Precision(StrEnum):
-    """Precision of the computation; it is compared with the record of the same precision."""
+    """Precision of the computation, and of the record that it is compared with."""
 
     FLOAT64 = "float64"
     FLOAT32 = "float32"
 
 
+Record = Mapping[str, jax.Array]
+"""Arrays by recorded name, without the prefix that they share."""
 Pairs = Iterator[tuple[str, Any, str]]
 """Kind of a quantity, its value here, and its key in the record."""
 
@@ -58,7 +84,7 @@ def replay(
     try:
         for kind, value, key in _quantities(record):
             expected = record.get(f"f64/{key}" if precision is Precision.FLOAT64 else key)
-            # A trimmed case holds some results only; what it must hold is checked below.
+            # A trimmed case lacks some results; the check below names the one that it must hold.
             if expected is not None:
                 worst[kind] = max(worst.get(kind, 0.0), _relative_error(value, expected))
         gradients = _meta_gradient_errors(record) if precision is Precision.FLOAT64 else {}
@@ -69,7 +95,7 @@ def replay(
     for kind, distance in (worst | gradients).items():
         print(f"{kind:20s} {distance:.3e}")
     print(f"worst {max((worst | gradients).values()):.3e}")
-    # A comparison that is not true is a failure: NaN is no number within a tolerance.
+    # The comparison must be true to succeed: NaN is within no tolerance.
     good = all(distance <= TOLERANCE[precision] for distance in worst.values())
     if not (good and all(distance <= META_GRADIENT_TOLERANCE for distance in gradients.values())):
         sys.exit(1)
@@ -95,7 +121,7 @@ def _relative_error(value: Any, expected: np.ndarray) -> float:
 
 
 def _arrays(record: dict[str, np.ndarray], prefix: str) -> dict[str, jax.Array]:
-    """Inputs below a prefix; they are recorded once, in float32, and exact in both precisions."""
+    """Return the inputs below a prefix; they are recorded once, in float32, and exact in both precisions."""
     found = {
         key.removeprefix(prefix): jnp.asarray(value, float) for key, value in record.items() if key.startswith(prefix)
     }
@@ -110,25 +136,83 @@ def _batch(record: dict[str, np.ndarray], key: str) -> jax.Array:
 
 
 def _start(record: dict[str, np.ndarray]) -> BaseModel:
-    return base_model(_arrays(record, "phi0/"), json.loads(str(record["meta/config"]))["act"])
+    """Return the recorded base model: W and b of each layer from the input up, then V likewise."""
+    phi, activation = _arrays(record, "phi0/"), json.loads(str(record["meta/config"]))["act"]
+    layers = len(phi) // 4
+    names = [_numbered(PHI, index) for index in range(2 * layers)]
+    return BaseModel(
+        tuple(
+            Layer(phi[f"{w}/linear/w"], phi[f"{w}/b"].reshape(-1), phi[f"{v}/linear/w"])
+            for w, v in zip(names[:layers], names[layers:], strict=True)
+        ),
+        ACTIVATIONS[activation],
+    )
+
+
+def _recorded_rule(theta: Record) -> PublishedRule:
+    """Return the rule with the recorded parameters, by array operations only, so that gradients flow to the record."""
+
+    def convolution(scope: str, index: int) -> Convolution:
+        name = scope + _numbered("conv_1d", index)
+        return Convolution(theta[f"{name}/w"], theta[f"{name}/b"])
+
+    def normalised(scope: str, index: int, norm: int | None = None) -> NormalisedConvolution:
+        """Return a convolution and its batch norm, which has the same index unless another one is given."""
+        offset = theta[scope + _numbered("batch_norm", index if norm is None else norm) + "/beta"]
+        return NormalisedConvolution(convolution(scope, index), offset.reshape(-1))
+
+    def affine(name: str) -> Affine:
+        return Affine(theta[f"{name}/w"].T, theta[f"{name}/b"])
+
+    def stacked(direction: str, names: Sequence[str]) -> Affine:
+        weights, biases = zip(*(affine(f"{direction}{name}/linear") for name in names), strict=True)
+        return Affine(jnp.concatenate(weights), jnp.concatenate(biases))
+
+    def readouts(direction: str) -> WeightReadouts:
+        name = f"{direction}_weight_readout_coeffs"
+        mix = Mix(theta[f"{name}/w"][:, 0], theta[f"{name}/b"][0])
+        return WeightReadouts(stacked(direction, LOWER), stacked(direction, UPPER), mix)
+
+    top, first, second = "compute_top_delta/", "ConcatUnitConv/", "ConcatUnitConv_1/"
+    return PublishedRule(
+        error_out=affine("linear"),
+        forward=readouts("forward"),
+        backward=readouts("backward") if "backward_weight_readout_coeffs/w" in theta else None,
+        bias_readout=affine("bias_readout"),
+        top=TopError(
+            expand=normalised(top, 0),
+            across_units=(normalised(top, 1), normalised(top, 2)),
+            refine=(normalised(top, 3), normalised(top, 4)),
+            reduce=convolution(top, 5),
+        ),
+        input_offset=theta["batch_norm/beta"].reshape(-1),
+        blocks=(
+            Block(normalised("", 0, norm=1), (normalised(first, 0), normalised(first, 1))),
+            Block(normalised("", 1, norm=2), (normalised(second, 0), normalised(second, 1))),
+        ),
+        fixed_rate=1e-4,
+    )
+
+
+def _numbered(name: str, index: int) -> str:
+    return f"{name}_{index}" if index else name
 
 
 def _quantities(record: dict[str, np.ndarray]) -> Pairs:
-    """Everything that a case records but the meta-gradients, as kind, value and key."""
-    rule, phi = published_rule(_arrays(record, f"theta/{THETA}")), _start(record)
+    """Yield everything that a case records except the meta-gradients, as kind, value and key."""
+    rule, phi = _recorded_rule(_arrays(record, f"theta/{THETA}")), _start(record)
     yield from _first_step(rule, phi, _batch(record, "x/0"))
     update = jax.jit(lambda phi, x: rule.update(phi, x))
     names = [str(name) for name in record["meta/phi_names"]]
     for step in range(1, 6):
         phi = update(phi, _batch(record, f"x/{step - 1}"))
         if step in (1, 5):
-            forward = [(layer.W, layer.b[None]) for layer in phi.layers]
-            backward = [layer.V for layer in phi.layers]
-            for (W, b), name_w, name_b in zip(forward, names[0::2], names[1::2], strict=False):
-                yield f"phi after {step}", W, f"step{step}/{name_w}"
-                yield f"phi after {step}", b, f"step{step}/{name_b}"
-            for V, name in zip(backward, names[2 * len(backward) :: 2], strict=True):
-                yield f"phi after {step}", V, f"step{step}/{name}"
+            values = [value for layer in phi.layers for value in (layer.W, layer.b[None])]
+            # Backward weights have a bias too in the record, which nothing uses.
+            used = names[: len(values)] + names[len(values) :: 2]
+            values += [layer.V for layer in phi.layers]
+            for value, name in zip(values, used, strict=True):
+                yield f"phi after {step}", value, f"step{step}/{name}"
     fixed = {
         key: jnp.asarray(record[f"mo_fixed/{key}"], float)
         for key in ("a_features", "a_onehot", "b_features", "b_onehot")
@@ -138,7 +222,7 @@ def _quantities(record: dict[str, np.ndarray]) -> Pairs:
 
 
 def _first_step(rule: PublishedRule, phi: BaseModel, x: jax.Array) -> Pairs:
-    """What a case records of the first step; levels and layers are numbered from the top there."""
+    """Yield what a case records of the first step, where levels and layers are numbered from the top."""
     activity, levels = jax.jit(lambda phi, x: (phi.forward(x), rule.sweep(phi, x)))(phi, x)
     for index, value in enumerate(activity.xs):
         yield "xs", value, f"inter/xs/{index}"
@@ -151,28 +235,21 @@ def _first_step(rule: PublishedRule, phi: BaseModel, x: jax.Array) -> Pairs:
         yield "d", _as_recorded(level.error), f"inter/level{index}/d_in"
     pairs = list(zip(phi.layers, pairwise(levels), strict=True))[::-1]
     for index, (layer, (lower, upper)) in enumerate(pairs):
-        directions: list[tuple[str, jax.Array, WeightReadouts | None]] = [
-            ("forward", layer.W, rule.forward),
-            ("backward", layer.V, rule.backward),
-        ]
-        for direction, W, readouts in directions:
+        for direction, W, readouts in (("forward", layer.W, rule.forward), ("backward", layer.V, rule.backward)):
             if readouts is None:
                 continue
             place = f"inter/{direction}/l{index}"
-            terms = layer_terms(column_normalised(W), lower, upper, readouts)
+            terms = weight_terms(column_normalised(W), *readouts.signals(lower, upper))
             for name, term, bounded in zip(TERMS, terms, saturate(terms), strict=True):
                 yield f"term {name}", term, f"{place}/term_raw/{name}"
                 yield f"term {name}", bounded, f"{place}/term_norm/{name}"
-            yield "change_w", weight_change(W, lower, upper, readouts), f"{place}/change_w"
-        yield (
-            "change_b",
-            bias_change(rule.bias_readout(upper.hidden).reshape(upper.x.shape)),
-            f"inter/forward/l{index}/change_b",
-        )
+            yield "change_w", readouts.change(W, lower, upper), f"{place}/change_w"
+        change_b = bias_change(rule.bias_readout(upper.hidden).reshape(upper.x.shape))
+        yield "change_b", change_b, f"inter/forward/l{index}/change_b"
 
 
 def _as_recorded(signal: jax.Array) -> jax.Array:
-    """[channel, batch, unit] as [batch, unit, channel]."""
+    """Turn [channel, batch, unit] into [batch, unit, channel]."""
     return jnp.moveaxis(signal, 0, -1)
 
 
@@ -184,7 +261,7 @@ def _objective(record: dict[str, np.ndarray], phi: BaseModel) -> jax.Array:
 
 
 def _meta_gradient_errors(record: dict[str, np.ndarray]) -> dict[str, float]:
-    """Worst error over variables after one and five steps."""
+    """Return the worst error over variables after one and five steps."""
     variables = _arrays(record, f"theta/{THETA}")
     phi = _start(record)
     errors: dict[str, float] = {}
@@ -192,7 +269,7 @@ def _meta_gradient_errors(record: dict[str, np.ndarray]) -> dict[str, float]:
         batches = jnp.stack([_batch(record, f"x/{step}") for step in range(steps)])
 
         def objective(variables: dict[str, jax.Array], batches: jax.Array = batches) -> jax.Array:
-            rule = published_rule(variables)
+            rule = _recorded_rule(variables)
             end = jax.lax.scan(lambda phi, x: (rule.update(phi, x), None), phi, batches)[0]
             return _objective(record, end)
 

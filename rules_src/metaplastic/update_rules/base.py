@@ -1,4 +1,4 @@
-"""The interface of every rule, learned or hand-made."""
+"""The interface of update rules."""
 
 import abc
 
@@ -11,11 +11,11 @@ from metaplastic.update_rules import spec as config
 
 
 class UpdateRule(eqx.Module):
-    """A rule for changing a base model from unlabelled data alone; its array leaves are the meta-parameters theta."""
+    """A rule that changes a base model from unlabelled data alone; its array leaves are the meta-parameters theta."""
 
     @abc.abstractmethod
     def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
-        """One inner step: the base model after it has seen the unlabelled batch `x`."""
+        """Take one inner step: return the base model after it has seen the unlabelled batch `x`."""
 
 
 class MetaTrainable(UpdateRule):
@@ -24,18 +24,20 @@ class MetaTrainable(UpdateRule):
     @property
     @abc.abstractmethod
     def rate(self) -> Float[Array, ""]:
-        """Size of an inner step, for whoever watches."""
+        """Size of an inner step, for the record of meta-training."""
 
     def with_precision(self, precision: config.Precision) -> "MetaTrainable":
-        """The same rule with its update network, where it has one, in this precision."""
+        """Return the same rule with its update network, if it has one, in this precision."""
         return self
 
 
 def check_fit(rule: config.Initial, base_model: config.BaseModel) -> None:
-    """Let a base model pass that the rule can train.
+    """Check that the rule can train the base model.
 
     Raises:
         InputError: the rule's theta demands another number of features.
     """
-    if isinstance(rule, config.Published) and rule.features != base_model.features:
-        raise InputError(f"features: the rule demands {rule.features}, the base model has {base_model.features}")
+    if rule.demanded_features not in {None, base_model.features}:
+        raise InputError(
+            f"features: the rule demands {rule.demanded_features}, the base model has {base_model.features}"
+        )

@@ -1,8 +1,8 @@
-"""The compact rule: the published rule's parts, with means over batch and units in place of its convolutions.
+"""The compact rule: the published rule with means over batch and units in place of its convolutions.
 
 A neuron's update network sees its own channels, their mean over the batch and their mean over the layer's units. The
-rule is therefore equivariant to the order of examples and, unit identities permuted along, of units; and it fits any
-width of any layer. Tensors are laid out as [channel, batch, unit].
+rule is therefore equivariant to the order of examples and, if unit identities are permuted too, to that of units. It
+fits layers of any width. Tensors are laid out as [channel, batch, unit].
 """
 
 from typing import NamedTuple
@@ -11,20 +11,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.update_rules.affine import Affine, initial_affine, linear, normalise
-from metaplastic.update_rules.learned import Error, Hidden, NeuronLocalRule, WeightReadouts
-from metaplastic.update_rules.neuron_inputs import unit_identity
+from metaplastic.update_rules.neuron_local import Error, Hidden, NeuronLocalRule, WeightReadouts
 from metaplastic.update_rules.spec import Compact
-from metaplastic.update_rules.weight_change import LOWER_READOUTS, TERMS, UPPER_READOUTS, Mix
+from metaplastic.update_rules.terms import LOWER_READOUTS, TERMS, UPPER_READOUTS, Mix
+from metaplastic.update_rules.update_network import Affine, initial_affine, linear, normalise, unit_identity
 
 WARM_START = {"hebb": 10.0, "decorr_x": 3.0}
-"""Coefficients with which meta-training starts; all other terms start at `OTHER_TERMS`."""
+"""Initial coefficients; all other terms start at `OTHER_TERMS`."""
 OTHER_TERMS = 0.3
 LARGEST_RATE = 0.3
 
 
 class PooledMap(NamedTuple):
-    """A linear map of a unit's channels, their mean over the batch and their mean over units; batch norm; ReLU."""
+    """A linear map of a unit's channels and of their means over the batch and over units, batch norm, and ReLU."""
 
     own: Float[Array, "out_channels in_channels"]
     over_batch: Float[Array, "out_channels in_channels"]
@@ -32,7 +31,7 @@ class PooledMap(NamedTuple):
     offset: Float[Array, " out_channels"]
 
     def __call__(self, a: Float[Array, "in_channels batch unit"]) -> Float[Array, "out_channels batch unit"]:
-        """Apply the map; the two means are broadcast back."""
+        """Apply the map; broadcast the two means."""
         mixed = (
             linear(self.own, a)
             + linear(self.over_batch, a.mean(1))[:, None, :]
@@ -44,12 +43,12 @@ class PooledMap(NamedTuple):
 def rectified(
     a: Float[Array, "channel batch unit"], offset: Float[Array, " channel"]
 ) -> Float[Array, "channel batch unit"]:
-    """Batch norm with a learned offset and no scale, then ReLU."""
+    """Apply batch norm with a learned offset and no scale, then ReLU."""
     return jax.nn.relu(normalise(a) + offset[:, None, None])
 
 
 class CompactRule(NeuronLocalRule):
-    """The compact learned rule; see the module's description."""
+    """The compact rule, as the module describes it."""
 
     activity_in: Float[Array, "channels 2"]
     """Input map of the normalised pre- and post-activation."""
@@ -58,25 +57,25 @@ class CompactRule(NeuronLocalRule):
     unit_in: Float[Array, "channels 11"]
     """Input map of weight statistics (8), bias (1) and unit identity (2)."""
     input_offset: Float[Array, " channels"]
-    """Offset of the batch norm that follows the three input maps."""
+    """Offset of the batch norm after the three input maps."""
     blocks: tuple[PooledMap, ...]
     """Residual blocks of the update network."""
     top_in: tuple[Float[Array, "channels 1"], Float[Array, " channels"]]
-    """Sign and, after batch norm, threshold with which a channel of the top error signal sees a feature."""
+    """Sign and, after batch norm, threshold with which each channel of the top error signal sees a feature."""
     top: PooledMap
     """Exchange between features and between examples at the top."""
     top_out: Affine
-    """The top error signal, computed from the features alone."""
+    """Output map to the top error signal."""
     rate_logit: Float[Array, ""]
-    """The inner rate is `LARGEST_RATE` times the sigmoid of this: bounded, whatever meta-training does."""
+    """Logit of the inner rate as a share of `LARGEST_RATE`, which bounds the rate whatever meta-training does."""
 
     @property
     def rate(self) -> Float[Array, ""]:
-        """Size of an inner step."""
+        """Inner step size."""
         return LARGEST_RATE * jax.nn.sigmoid(self.rate_logit)
 
     def top_error(self, features: Float[Array, "batch unit"]) -> Error:
-        """The error signal that enters the top layer."""
+        """Compute the error signal that enters the top layer."""
         weight, offset = self.top_in
         return self.top_out(self.top(rectified(linear(weight, features[None]), offset)))
 
@@ -88,7 +87,7 @@ class CompactRule(NeuronLocalRule):
         bias: Float[Array, " unit"],
         statistics: Float[Array, "8 unit"],
     ) -> Hidden:
-        """Hidden channels of a level's units."""
+        """Compute the hidden channels of a level's units."""
         activity = linear(self.activity_in, normalise(jnp.stack([x, z]))) + linear(self.error_in, normalise(error))
         identity = normalise(unit_identity(x.shape[1]), axes=(1,))
         of_unit = self.unit_in @ jnp.concatenate([statistics, bias[None], identity])
@@ -99,7 +98,7 @@ class CompactRule(NeuronLocalRule):
 
 
 def build(spec: Compact, key: PRNGKeyArray) -> CompactRule:
-    """The rule at its initial theta: random update network, Hebbian and decorrelating terms in the lead."""
+    """Return the rule at its initial theta: a random update network, with Hebbian and decorrelating terms dominant."""
     keys = iter(jax.random.split(key, 16))
     channels, error_channels = spec.channels, spec.error_channels
 

@@ -1,7 +1,7 @@
-"""The smallest learned rule: a polynomial of what a synapse sees, meta-trained like any other.
+"""The smallest learned rule: a polynomial of the signals at a synapse, meta-trained like any other rule.
 
 Its terms are the 27 of Confavreux et al. 2020, to second order in each of the activity below, the activity above and
-the weight; and the one that Oja's subspace rule (1989) needs besides, of what the units above together give back to
+the weight; and one more, which Oja's subspace rule (1989) needs: the feedback that all units above together return to
 the one below.
 """
 
@@ -14,48 +14,48 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from metaplastic.network import BaseModel, Own, in_blocks
 from metaplastic.update_rules.base import MetaTrainable
 from metaplastic.update_rules.spec import Polynomial
-from metaplastic.update_rules.weight_change import WIDE, column_normalised, saturate, standardise, unit_total_variance
+from metaplastic.update_rules.terms import WIDE, column_normalised, saturate, standardise, unit_total_variance
 
 ORDERS = 3
-"""Powers 0, 1 and 2 of each quantity."""
+"""Number of powers of each quantity: 0, 1 and 2."""
 
 
 class Synapses(NamedTuple):
-    """What the synapses between two populations see, at a scale that no number of units changes."""
+    """The signals at the synapses between two populations, at a scale that does not depend on the number of units."""
 
     below: Float[Array, "batch lower"]
     """Activity below, centred; its variance is one on average over units."""
     above: Float[Array, "batch upper"]
-    """Its product with the weights, as if the total variance below were one and the weights not rescaled; or the
-    layer's activations, standardised and scaled to a total variance of one."""
+    """Product of the weights and the activity below, this scaled to a total variance of one; or the layer's
+    activations, standardised and scaled to a total variance of one."""
     weight: Float[Array, "lower upper"]
-    """In multiples of what orthonormal weights have in the root mean square."""
+    """Weights in multiples of the root mean square of orthonormal weights."""
     returned: Float[Array, "batch lower"]
-    """What the units above give back through the weights: of orthonormal ones the projection of `below`."""
+    """Feedback of the units above through the weights: if these are orthonormal, the projection of `below`."""
 
 
 class PolynomialRule(MetaTrainable):
-    """W <- W + the mean over the batch of: sum of theta[a, b, c] below^a above^b weight^c, + subspace above returned.
+    """W <- W + the batch mean of sum theta[a, b, c] below^a above^b weight^c + subspace above returned.
 
-    Biases and V stay as they were drawn. A step moves a unit's weights by less than their size, were they orthonormal.
-    Of activations, which batch norm has made independent of their scale, it leaves every unit's with a norm of one: or
-    weights grow without bound, and what a step changes fades.
+    Biases and V stay as they were drawn. A step moves a unit's weights by less than the norm of orthonormal weights.
+    With `by_activation`, every unit's weights are scaled to a norm of one: batch norm makes activations independent of
+    that norm, so weights would grow without bound and the effect of a step would fade.
     """
 
     coefficients: Float[Array, "3 3 3"]
-    """By the orders in the activity below, in that above and in the weight."""
+    """Coefficients by the orders in the activity below, the activity above and the weight."""
     subspace: Float[Array, ""]
-    """Of what is returned; Oja's subspace rule has minus its rate here."""
+    """Coefficient of the feedback; Oja's subspace rule has minus its rate here."""
     by_activation: bool = eqx.field(static=True, default=False)
-    """Whether the activity above is the layer's own and not the product with the weights."""
+    """Whether the activity above is the layer's activations rather than the product with the weights."""
 
     @property
     def rate(self) -> Float[Array, ""]:
-        """Norm of the coefficients; there is no rate besides."""
+        """Norm of the coefficients, since the rule has no separate rate."""
         return jnp.sqrt((self.coefficients**2).sum() + self.subspace**2)
 
     def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
-        """One inner step on the unlabelled batch `x`."""
+        """Take one inner step on the unlabelled batch `x`."""
 
         def changed(W: Array, lower: Array, upper: Array) -> Array:
             seen = synapses(W, lower, upper if self.by_activation else None)
@@ -63,17 +63,12 @@ class PolynomialRule(MetaTrainable):
             W = W + scale * self.change(seen)
             return scale * column_normalised(W) if self.by_activation else W
 
-        xs = phi.forward(x).xs
-        layers = tuple(
-            layer._replace(W=changed(layer.W, lower, upper))
-            for layer, lower, upper in zip(phi.layers, xs[:-1], xs[1:], strict=True)
-        )
-        return BaseModel(layers, phi.activation)
+        return phi.with_weights(changed(layer.W, lower, upper) for layer, lower, upper in phi.layers_on(x))
 
     def change(self, seen: Synapses) -> Float[Array, "lower upper"]:
-        """The bounded change of the weights; by a block of upper units at a time where there are `WIDE` many."""
+        """Return the bounded change of the weights; compute a `WIDE` layer in blocks of upper units."""
         batch, lower = seen.below.shape
-        # What a power of the activity above is multiplied with: nine matrices of a row an example.
+        # The factors of each power of the activity above: nine matrices with a row per example.
         factors = jnp.einsum("abc,axl->bcxl", self.coefficients, powers(seen.below))
         factors = factors.at[1, 0].add(self.subspace * seen.returned)
 
@@ -89,7 +84,7 @@ class PolynomialRule(MetaTrainable):
 def synapses(
     W: Float[Array, "lower upper"], lower: Float[Array, "batch lower"], upper: Float[Array, "batch upper"] | None = None
 ) -> Synapses:
-    """What the synapses of a layer see of a batch of activities below it, and of those above where they are given."""
+    """Return the signals at the synapses of a layer from activities below it and, if given, activations above."""
     lower = unit_total_variance(lower)
     above = lower @ W if upper is None else standardise(upper) * upper.shape[1] ** -0.5
     scale = len(W) ** 0.5
@@ -97,12 +92,11 @@ def synapses(
 
 
 def powers(a: Float[Array, "batch unit"]) -> Float[Array, "3 batch unit"]:
-    """The powers 0, 1 and 2."""
+    """Return the powers 0, 1 and 2."""
     return jnp.stack([jnp.ones_like(a), a, a**2])
 
 
 def build(spec: Polynomial, key: PRNGKeyArray) -> PolynomialRule:
-    """The rule at its initial theta, Oja's subspace rule; nothing of it is drawn."""
-    del key
+    """Return the rule at its initial theta, Oja's subspace rule; nothing about it is random."""
     rate = jnp.array(spec.initial_rate)
     return PolynomialRule(jnp.zeros((ORDERS,) * 3).at[1, 1, 0].set(rate), -rate, spec.above == "activation")

@@ -1,4 +1,4 @@
-"""Where the theta files lie that come with the project."""
+"""Where to find the theta files that come with the project; planning needs this without JAX."""
 
 from pathlib import Path
 
@@ -7,16 +7,16 @@ from metaplastic.io.errors import InputError
 
 PACKAGE = Path(metaplastic.__file__).parent
 FOLDERS = (PACKAGE / "pretrained", PACKAGE.parents[1] / "data/pretrained")
-"""In an installed wheel and in a checkout."""
+"""Their places in an installed wheel and in a checkout."""
 DEFAULT = "quill"
-"""The rule to use where none is named."""
+"""The default rule."""
 
 
 def pretrained_file(name: str) -> Path:
-    """The theta file of the rule `name`.
+    """Return the theta file of the rule `name`.
 
     Raises:
-        InputError: no such rule came with this installation.
+        InputError: this installation has no such rule.
     """
     found = {file.stem: file for folder in reversed(FOLDERS) for file in sorted(folder.glob("*.safetensors"))}
     if name not in found:

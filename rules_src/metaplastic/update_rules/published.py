@@ -1,6 +1,6 @@
 """The rule of Metz et al. 2019: a per-neuron network of convolutions over the order of examples and of units.
 
-Where the paper leaves a detail open, recorded numbers of the released code decide (see the stage `replay`).
+Where the paper leaves a detail open, this follows recorded numbers of the released code (see `tools/replay.py`).
 """
 
 from collections.abc import Iterator
@@ -11,22 +11,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.update_rules.affine import initial_affine, normalise
-from metaplastic.update_rules.learned import Error, Hidden, NeuronLocalRule, WeightReadouts
-from metaplastic.update_rules.neuron_inputs import unit_identity
+from metaplastic.update_rules.neuron_local import Error, Hidden, NeuronLocalRule, WeightReadouts
 from metaplastic.update_rules.spec import Published
-from metaplastic.update_rules.weight_change import LOWER_READOUTS, TERMS, UPPER_READOUTS, Mix
+from metaplastic.update_rules.terms import LOWER_READOUTS, TERMS, UPPER_READOUTS, Mix
+from metaplastic.update_rules.update_network import initial_affine, normalise, unit_identity
 
 INPUTS = 4
-"""Normalised inputs of a unit besides its error signal: x, z, and the sine and cosine of its place."""
+"""Number of normalised inputs of a unit besides its error signal: x, z, and the sine and cosine of its place."""
 UNIT_INPUTS = 9
-"""Inputs of a unit that are not normalised: weight statistics (8) and bias (1)."""
+"""Number of inputs of a unit that are not normalised: weight statistics (8) and bias (1)."""
 COEFFICIENT = 0.1
 """Initial coefficient of each term."""
 
 
 class Convolution(NamedTuple):
-    """A convolution with zero padding, as wide on both sides."""
+    """A convolution with zero padding, equally wide on both sides."""
 
     kernel: Float[Array, "width in_channels out_channels"]
     bias: Float[Array, " out_channels"]
@@ -42,8 +41,8 @@ def cross_correlation(
 ) -> Float[Array, "row length out_channels"]:
     """Cross-correlate along the middle axis, with zero padding.
 
-    Its gradient is written out because that of the kernel is a convolution as wide as the input, which XLA on CPU runs
-    in a loop over inner steps without its fast library: many times slower than matrix products.
+    The gradient is written out because XLA's own gradient of the kernel is a convolution as wide as the input. Inside
+    the loop over inner steps, XLA runs it on CPU without its fast library, many times slower than matrix products.
     """
     return jax.lax.conv_general_dilated(a, kernel, (1,), "SAME", dimension_numbers=("NHC", "HIO", "NHC"))
 
@@ -76,12 +75,12 @@ class NormalisedConvolution(NamedTuple):
     offset: Float[Array, " out_channels"]
 
     def __call__(self, a: Float[Array, "row length in_channels"]) -> Float[Array, "row length out_channels"]:
-        """Apply the three along the middle axis; the normalisation would subtract the convolution's bias again."""
+        """Apply the three along the middle axis, without the convolution's bias, which batch norm would subtract."""
         return jax.nn.relu(normalise(cross_correlation(a, self.convolution.kernel), axes=(0, 1)) + self.offset)
 
 
 class TopError(NamedTuple):
-    """The error signal at the top. Its middle part takes units for channels: theta fixes the number of features."""
+    """The error signal at the top. Its middle part treats units as channels, so theta fixes the number of features."""
 
     expand: NormalisedConvolution
     across_units: tuple[NormalisedConvolution, ...]
@@ -89,7 +88,7 @@ class TopError(NamedTuple):
     reduce: Convolution
 
     def __call__(self, features: Float[Array, "batch unit"]) -> Error:
-        """Error signal [error channel, batch, unit]."""
+        """Compute the error signal [error channel, batch, unit]."""
         a = self.expand(features.T[..., None])
         a = a.swapaxes(0, 2)
         for convolution in self.across_units:
@@ -107,14 +106,14 @@ class Block(NamedTuple):
     over_units: tuple[NormalisedConvolution, NormalisedConvolution]
 
     def __call__(self, a: Float[Array, "unit batch in_channels"]) -> Float[Array, "batch unit out_channels"]:
-        """Let examples, then units, exchange information."""
+        """Mix information between examples, then between units."""
         a = self.over_batch(a).swapaxes(0, 1)
         first, second = self.over_units
         return a + second(first(a))
 
 
 class PublishedRule(NeuronLocalRule):
-    """The published learned rule; see the module's description."""
+    """The published rule, as the module describes it."""
 
     top: TopError
     input_offset: Float[Array, " normalised_inputs"]
@@ -124,11 +123,11 @@ class PublishedRule(NeuronLocalRule):
 
     @property
     def rate(self) -> Float[Array, ""]:
-        """Size of an inner step; not learned."""
+        """Inner step size; not learned."""
         return jnp.asarray(self.fixed_rate)
 
     def top_error(self, features: Float[Array, "batch unit"]) -> Error:
-        """The error signal that enters the top layer."""
+        """Compute the error signal that enters the top layer."""
         return self.top(features)
 
     def update_network(
@@ -139,7 +138,7 @@ class PublishedRule(NeuronLocalRule):
         bias: Float[Array, " unit"],
         statistics: Float[Array, "8 unit"],
     ) -> Hidden:
-        """Hidden channels of a level's units."""
+        """Compute the hidden channels of a level's units."""
         identity = jnp.broadcast_to(unit_identity(x.shape[1]).T[:, None].astype(x.dtype), (*x.T.shape, 2))
         signals = jnp.concatenate([x.T[..., None], z.T[..., None], identity, error.T], -1)
         of_unit = jnp.concatenate([statistics, bias[None]]).T[:, None]
@@ -151,7 +150,7 @@ class PublishedRule(NeuronLocalRule):
 
 
 def build(spec: Published, key: PRNGKeyArray) -> PublishedRule:
-    """The rule at its initial theta: truncated normal kernels of variance 1/fan-in, no offsets, equal coefficients."""
+    """Return the rule at its initial theta: truncated normal kernels of variance 1/fan-in, equal coefficients."""
     keys: Iterator[PRNGKeyArray] = iter(jax.random.split(key, 32))
     channels, error_channels, features = spec.channels, spec.error_channels, spec.features
 

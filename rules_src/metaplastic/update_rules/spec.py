@@ -1,4 +1,4 @@
-"""Config of base models, of update rules, and of applying a rule to a dataset."""
+"""Config of base models, update rules, and the application of a rule to a dataset."""
 
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
@@ -9,13 +9,11 @@ from metaplastic.config.base import Count, Decay, Increasing, Kind, Name, Positi
 
 Activation = Literal["relu", "leaky_relu", "elu", "swish", "tanh", "sigmoid", "softplus", "sine", "step"]
 
-
 Width = Annotated[int, Field(gt=0, le=4096)]
-"""Of a learned rule's parts: a matrix between two wider ones would fill the largest theta file."""
+"""Width of a part of a learned rule. A matrix between two wider parts would exceed the largest theta file."""
 
 LARGEST_WEIGHTS = 2**36
-"""Bytes that a base model's weights between its own layers may take; several base models are trained at once."""
-
+"""Largest size in bytes of a base model's weights between its own layers; several base models are trained at once."""
 
 Precision = Literal["float32", "tensorfloat32", "bfloat16"]
 
@@ -24,15 +22,15 @@ class BaseModel(Section):
     """The network that a rule trains."""
 
     hidden: list[PositiveInt]
-    """Widths of the hidden layers, from the input up."""
+    """Widths of the hidden layers, from the first up."""
     features: PositiveInt = 32
     """Width of the last layer, whose activations are the features."""
     activation: Activation = "relu"
-    """Applied after the batch norm of every layer, the last included."""
+    """Activation function after the batch norm of every layer, including the last."""
 
     @model_validator(mode="after")
     def _fits_somewhere(self) -> "BaseModel":
-        # W and V in single precision; the first layer's depend on the dataset.
+        # W and V in single precision; the size of the first layer depends on the dataset.
         weights = sum(2 * 4 * below * above for below, above in pairwise([1, *self.hidden, self.features]))
         if weights > LARGEST_WEIGHTS:
             raise ValueError(
@@ -51,50 +49,56 @@ class Rule(Kind):
 
     @property
     def trained_by(self) -> str | None:
-        """The meta-training run that makes its theta, if one does."""
+        """Key into `meta_train` of the run that makes the rule's theta."""
         return None
 
     @property
     def snapshot(self) -> int | None:
-        """The meta-steps after which its theta is taken from that run; by default all."""
+        """Number of that run's updates after which theta is taken; by default all."""
         return None
 
     @property
     def pretrained(self) -> str | None:
-        """The name of the theta that comes with the project, if it takes one."""
+        """Name of the theta file that comes with the project."""
         return None
 
     @property
     def trained(self) -> bool:
-        """Whether its theta was meta-trained at all."""
+        """Whether the rule's theta has been meta-trained at all."""
         return self.pretrained is not None or (self.trained_by is not None and self.snapshot != 0)
 
     @property
     def thetas(self) -> int:
-        """How many thetas it has, unless a run makes them."""
+        """Number of thetas that the rule has by itself."""
         return 1
 
     @property
     def demanded_features(self) -> int | None:
-        """The one width of features for which it can train a base model; None for any."""
+        """Width of the base model's last layer that the theta demands."""
         return None
 
     @property
     def hidden_channels(self) -> int:
-        """The channels of its update network, which tell the work of a step; those of the compact rule by default."""
+        """Hidden channels of the update network, for estimates of resources: the compact rule's default if unknown."""
         return 16
 
 
 class Initial(Rule):
-    """A rule that is complete from its config alone: hand-made, or learned at its initial theta."""
+    """A rule that its config describes completely: hand-made, or learned and at its initial theta."""
 
 
 class Learned(Initial):
-    """A rule that has a theta."""
+    """A rule with a theta."""
+
+
+class HandMade(Initial):
+    """A rule without a theta."""
+
+    learned: ClassVar[bool] = False
 
 
 class Compact(Learned):
-    """The compact neuron-local rule: means over batch and units where the published one has convolutions."""
+    """The compact neuron-local rule: the published rule with means over batch and units instead of convolutions."""
 
     kind: Literal["compact"]
     channels: Width = 16
@@ -108,16 +112,16 @@ class Compact(Learned):
 
     @property
     def hidden_channels(self) -> int:
-        """The channels of its update network."""
+        """Hidden channels of the update network."""
         return self.channels
 
 
 class Published(Learned):
-    """The rule of Metz et al. 2019, at the sizes of its released code."""
+    """The rule of Metz et al. 2019; sizes default to those of the released code."""
 
     kind: Literal["published"]
     features: Width = 32
-    """Width of the base model's last layer: theta depends on it."""
+    """Width of the base model's last layer, on which theta depends."""
     channels: Width = 64
     """Hidden channels of the per-neuron update network."""
     error_channels: Width = 32
@@ -125,51 +129,43 @@ class Published(Learned):
     readout_channels: Width = 4
     """Channels averaged in each low-rank product."""
     shared_backward: bool = True
-    """Whether V takes the same change as W, or one of its own readouts."""
+    """Whether V changes as W does; otherwise it has readouts of its own."""
     rate: PositiveFloat = 0.0001
-    """Inner step size; not learned."""
+    """Inner step size, which is not learned."""
 
     @property
     def demanded_features(self) -> int:
-        """Theta depends on the width of the features."""
+        """Width that the theta demands."""
         return self.features
 
     @property
     def hidden_channels(self) -> int:
-        """The channels of its update network."""
+        """Hidden channels of the update network."""
         return self.channels
 
 
 class Polynomial(Learned):
-    """The smallest learned rule: a polynomial of what a synapse sees, to second order (Confavreux et al. 2020)."""
+    """The smallest learned rule: a second-order polynomial of the signals at a synapse (Confavreux et al. 2020)."""
 
     kind: Literal["polynomial"]
     above: Literal["product", "activation"] = "product"
-    """What counts as activity above: the plain product of activity below with the weights, in which Oja's rules are two
-    coefficients each, or the layer's own activations, standardised."""
+    """Activity above: the plain product of the activity below and the weights, with which Oja's rules are two
+    coefficients each, or the layer's activations, standardised."""
     initial_rate: PositiveFloat = 0.3
-    """Of Oja's subspace rule, which is where meta-training starts."""
-
-
-class HandMade(Initial):
-    """A rule that people wrote, without a theta."""
-
-    learned: ClassVar[bool] = False
+    """Rate of Oja's subspace rule, with which meta-training starts."""
 
 
 class Oja(HandMade):
     """Oja's subspace rule: Hebbian growth with the decay that keeps a layer's weights orthonormal."""
 
-    module: ClassVar[str] = "metaplastic.update_rules.hand_made"
     kind: Literal["oja"]
     rate: PositiveFloat = 1.0
-    """Inner step size relative to the variance received; the default is the best of 0.03 to 3 on MNIST."""
+    """Inner step size relative to the variance of a layer's input; the default is the best of 0.03 to 3 on MNIST."""
 
 
 class Hebb(HandMade):
     """Plain Hebbian growth with column-normalised weights."""
 
-    module: ClassVar[str] = "metaplastic.update_rules.hand_made"
     kind: Literal["hebb"]
     rate: PositiveFloat = 0.01
     """Inner step size for weights of unit mean square; the default is the best of 0.0003 to 0.03 on MNIST."""
@@ -178,40 +174,39 @@ class Hebb(HandMade):
 class Identity(HandMade):
     """No learning at all: the randomly initialised base model."""
 
-    module: ClassVar[str] = "metaplastic.update_rules.hand_made"
     kind: Literal["identity"]
 
 
 class MetaTrained(Rule):
-    """The rule with the theta of a meta-training run of this config."""
+    """A rule with the theta of a meta-training run of this config."""
 
     kind: Literal["meta-trained"]
     run: Name
     """Key into `meta_train`."""
     meta_step: Count | None = None
-    """Updates of theta after which it is taken: one of those after which the run keeps a snapshot; by default all."""
+    """Number of updates after which theta is taken; the run must keep a snapshot then. By default all updates."""
 
     @property
     def trained_by(self) -> str:
-        """The run."""
+        """Key of the run."""
         return self.run
 
     @property
     def snapshot(self) -> int | None:
-        """The meta-step."""
+        """Number of updates."""
         return self.meta_step
 
 
 class Pretrained(Rule):
-    """The rule with a theta that comes with the project: `data/pretrained/<name>.safetensors`."""
+    """A rule with a theta that comes with the project: `data/pretrained/<name>.safetensors`."""
 
     kind: Literal["pretrained"]
     name: Name
-    """Stem of the file."""
+    """Name of the file without its ending."""
 
     @property
     def pretrained(self) -> str:
-        """The name."""
+        """Name of the file."""
         return self.name
 
 
@@ -220,29 +215,29 @@ class Untrained(Rule):
 
     kind: Literal["untrained"]
     rule: Learned
-    """What is not trained."""
+    """The rule."""
     seeds: Annotated[int, Field(ge=1, le=1000)] = 10
-    """Initial thetas: those that meta-training runs of the seeds 0, 1, ... start from."""
+    """Number of initial thetas. Meta-training runs with the seeds 0, 1, ... start from the same thetas."""
 
     @property
     def thetas(self) -> int:
-        """One per seed."""
+        """Number of initial thetas."""
         return self.seeds
 
 
 class Apply(Section):
-    """How a rule is unrolled on a dataset's unlabelled training split."""
+    """How a rule is applied to a dataset's training split, without labels."""
 
     seeds: Annotated[int, Field(ge=1, le=1000)] = 5
-    """Base models, each with its own initial weights, input permutation and order of examples; intervals of one tell
-    nothing of others."""
+    """Number of base models. Each has its own initial weights, input permutation and order of examples; an interval
+    from a single base model says nothing about others."""
     seeds_a_theta: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Base models of each theta of a rule that has several, by default `seeds`; intervals count thetas too."""
+    """Number of base models per theta of a rule with several thetas, by default `seeds`; intervals count thetas too."""
     inner_steps: Annotated[list[Count], Increasing] = [0, 10, 30, 100, 200]
-    """Inner steps after which features are recorded; the last is the one that results quote."""
+    """Numbers of inner steps after which features are recorded; results quote the last one."""
     batch: PositiveInt = 64
-    """Unlabelled examples an inner step."""
+    """Unlabelled examples per inner step."""
     average: Decay = 0.97
-    """Decay an inner step of the moving average of the base model, which is what is recorded; 0 averages nothing."""
+    """Decay per inner step of the base model's moving average, from which features are recorded; 0 turns it off."""
     probe: PositiveInt = 200
-    """Test examples whose activations are kept for every layer."""
+    """Number of test examples whose activations are kept for every layer."""

@@ -1,15 +1,15 @@
-"""Theta on disk: one safetensors file, named by the rule's own structure, with the rule's config in its header.
+"""Theta on disk: one safetensors file, its arrays named by the rule's structure, with the rule's config in its header.
 
 Files may come from strangers. The format holds numbers only; its header is bounded, and the library checks it against
-the file's size. The config in it is validated like any other, sizes included, before a rule is made from it; names,
-shapes and types are compared with the rule's, which is not allocated, before any array is read. A checksum of both in
-the header tells what has changed since it was written.
+the file's size. The config is validated like any other, including sizes, before a rule is made from it. Names, shapes
+and types are compared with those of the rule, which is not allocated, before any array is read. A checksum in the
+header, of arrays and config, reveals later changes.
 """
 
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
@@ -28,17 +28,17 @@ from metaplastic.update_rules.spec import Initial, Learned, Untrained
 
 FORMAT = "metaplastic-theta-1"
 HEADER = {"format", "rule", "sha256"}
-"""Keys of the header; files of earlier versions lack the last one."""
+"""Keys of the header; files of earlier versions lack the checksum."""
 LARGEST_FILE = 64 * 2**20
-"""Bytes; theta of the published rule takes 0.5 MB."""
+"""Largest size in bytes; the published rule takes 0.5 MB."""
 LARGEST_HEADER = 2**18
-"""Bytes of the header's JSON; that of the published rule takes 5 kB."""
+"""Largest size in bytes of the header's JSON; the published rule takes 5 kB."""
 
 log = logging.getLogger(__name__)
 
 
 def save_theta(rule: UpdateRule, path: Path, *, spec: dict[str, Any]) -> None:
-    """Write the array leaves of `rule`, and `spec`, the config that `build` makes such a rule from."""
+    """Write the array leaves of `rule` and its config `spec`."""
     arrays = {name: np.array(leaf, order="C") for name, leaf in _named_leaves(rule)}
     metadata = {"format": FORMAT, "rule": json.dumps(spec, sort_keys=True)}
     content = safetensors_bytes(arrays, {**metadata, "sha256": checksum(arrays, metadata)})
@@ -46,86 +46,65 @@ def save_theta(rule: UpdateRule, path: Path, *, spec: dict[str, Any]) -> None:
 
 
 def built_rule(spec: Initial, key: PRNGKeyArray) -> Any:
-    """The rule that `spec` describes, learned ones at an initial theta drawn from `key`."""
-    # Imported by name, and declared to the workflow's fingerprints as a root of its own.
+    """Build the rule that `spec` describes; draw a learned rule's initial theta from `key`."""
+    # The workflow's fingerprints cannot see this import, so they name the module as a root of its own.
     return import_module(spec.module).build(spec, key)
 
 
 def initial_rule(spec: Initial) -> UpdateRule:
-    """The rule that `spec` describes, learned ones at their initial theta of key 0."""
+    """Build the rule that `spec` describes; draw a learned rule's initial theta from key 0."""
     rule: UpdateRule = built_rule(spec, jax.random.key(0))
     return rule
 
 
 def first_keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
-    """From what a meta-training run of this seed draws the theta that it starts from, and what it watches."""
+    """Return the keys from which a meta-training run of this seed draws its initial theta and its held-out probe."""
     key_theta, key_probe = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1))
     return key_theta, key_probe
 
 
 def untrained_rules(spec: Untrained) -> list[UpdateRule]:
-    """The rule at each of its initial thetas."""
+    """Build the rule at each of its initial thetas."""
     return [built_rule(spec.rule, first_keys(seed)[0]) for seed in range(spec.seeds)]
 
 
 def trained_rule(path: Path) -> tuple[Learned, Any]:
-    """The rule of a theta file that may come from anyone, and its config; both of the file as it was when opened.
+    """Return the config and the rule of a theta file, which may come from anyone; the file is opened once for both.
+
+    A file without a checksum is read with a warning.
 
     Raises:
-        InputError: see `read_spec` and `load_theta`; or its config is no valid one of a learned rule.
+        InputError: the file is not a theta file, its config does not describe a learned rule, its arrays belong to
+            another rule, it has changed since it was written, or it holds numbers that are not finite.
     """
     with _opened(path) as file:
-        spec: Learned = parse_spec(Learned, json.dumps(_spec(path, file)), str(path))
-        return spec, _theta(path, file, lambda: initial_rule(spec))
-
-
-def read_spec(path: Path) -> dict[str, Any]:
-    """The config of the rule in a theta file, as it stands there.
-
-    Raises:
-        InputError: no theta file.
-    """
-    with _opened(path) as file:
-        return _spec(path, file)
-
-
-def load_theta(path: Path, build: Callable[[], UpdateRule]) -> UpdateRule:
-    """The rule that `build` makes, with the theta of a file; one line is said about a file without a checksum.
-
-    Raises:
-        InputError: the file is no theta file, belongs to another rule, has changed since it was written, or holds
-            numbers that are not finite.
-    """
-    with _opened(path) as file:
-        return _theta(path, file, build)
-
-
-def _spec(path: Path, file: Any) -> dict[str, Any]:
-    metadata = file.metadata() or {}
-    if metadata.get("format") != FORMAT:
-        raise InputError(f"{path}: not a theta file: its header has no format {FORMAT!r}")
-    return dict(json.loads(metadata["rule"]))
-
-
-def _theta(path: Path, file: Any, build: Callable[[], UpdateRule]) -> UpdateRule:
-    template = eqx.filter_eval_shape(build)
-    expected = {name: _described(leaf.dtype.name, leaf.shape) for name, leaf in _named_leaves(template)}
-    found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-    _compare_names(path, set(found), set(expected))
-    for name, array in found.items():
-        description = _described(array.get_dtype(), array.get_shape())
-        if description != expected[name]:
-            raise InputError(f"{path}: {name} is {description}, the rule has {expected[name]}")
-    arrays = {name: file.get_tensor(name) for name in expected}
-    _check_sum(path, arrays, dict(file.metadata() or {}))
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise InputError(f"{path}: {name} holds numbers that are not finite; take an earlier snapshot")
-    return jax.tree_util.tree_map_with_path(lambda place, _: jax.numpy.asarray(arrays[_name(place)]), template)
+        metadata = dict(file.metadata() or {})
+        if metadata.get("format") != FORMAT:
+            raise InputError(f"{path}: not a theta file: its header has no format {FORMAT!r}")
+        described = json.dumps(dict(json.loads(metadata["rule"])))
+        spec: Learned = parse_spec(Learned, described, str(path))
+        template = eqx.filter_eval_shape(lambda: initial_rule(spec))
+        expected = {name: _described(leaf.dtype.name, leaf.shape) for name, leaf in _named_leaves(template)}
+        found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        if found.keys() != expected.keys():
+            first = min(found.keys() ^ expected.keys())
+            kind = "lacks" if first in expected else "has the unknown"
+            raise InputError(f"{path}: {kind} array {first!r}; the file belongs to another rule or version")
+        for name, array in found.items():
+            description = _described(array.get_dtype(), array.get_shape())
+            if description != expected[name]:
+                raise InputError(f"{path}: {name} is {description}, the rule has {expected[name]}")
+        arrays = {name: file.get_tensor(name) for name in expected}
+        _check_sum(path, arrays, metadata)
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise InputError(f"{path}: {name} holds numbers that are not finite; take an earlier snapshot")
+    rule = jax.tree_util.tree_map_with_path(lambda place, _: jax.numpy.asarray(arrays[_name(place)]), template)
+    return spec, rule
 
 
 def _opened(path: Path) -> AbstractContextManager[Any]:
-    """The open file; whatever is wrong with it, here or in what is done with it, becomes one line."""
+    """Open the file; any fault in it, found here or while the caller reads, becomes an error of one line."""
 
     def refused(reason: object) -> InputError:
         return InputError(f"{path}: not a readable theta file ({reason}); meta-train or fetch it again")
@@ -152,15 +131,8 @@ def _check_sum(path: Path, arrays: Mapping[str, np.ndarray], metadata: dict[str,
 
 
 def _described(dtype: str, shape: Sequence[int]) -> str:
-    """Such as float32[3, 2], whether `dtype` is in the words of the format or of NumPy."""
+    """Describe an array, such as float32[3, 2]; `dtype` is a name of NumPy or of the file format."""
     return f"{re.sub('^F(?=[0-9])', 'float', dtype)}{list(shape)}"
-
-
-def _compare_names(path: Path, found: set[str], expected: set[str]) -> None:
-    if found != expected:
-        first = min(found ^ expected)
-        kind = "lacks" if first in expected else "has the unknown"
-        raise InputError(f"{path}: {kind} array {first!r}; the file belongs to another rule or version")
 
 
 def _named_leaves(rule: Any) -> list[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""Matrices between the units of one level are formed where that is cheaper, and what it costs grows with the units."""
+"""Matrices between the units of one level are formed where that is cheaper, so that cost grows with the units."""
 
 from typing import Any
 
@@ -7,10 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from metaplastic.network import initial_base_model
-from metaplastic.update_rules import weight_change
+from metaplastic.update_rules import terms
 from metaplastic.update_rules.compact import build
 from metaplastic.update_rules.spec import Compact
-from metaplastic.update_rules.weight_change import Mix, bounded, gram_product, mixture, symmetric_product
+from metaplastic.update_rules.terms import (
+    LowerSignals,
+    Mix,
+    UpperSignals,
+    bounded,
+    gram_product,
+    mixture,
+    symmetric_product,
+    weight_change,
+    weight_terms,
+)
 
 PLACES, OTHER = 6, 5
 SPEC = Compact(kind="compact", channels=2, error_channels=1, readout_channels=1)
@@ -18,7 +28,7 @@ BATCH = 8
 
 
 def sizes(jaxpr: Any) -> list[int]:
-    """Of every array that is computed, those inside of functions included."""
+    """Return the size of every array that is computed, including those inside functions."""
     inner = [each for e in jaxpr.eqns for each in jax.tree.leaves(list(e.params.values())) if hasattr(each, "eqns")]
     inner += [each.jaxpr for e in jaxpr.eqns for each in e.params.values() if hasattr(each, "jaxpr")]
     found = [variable.aval.size for equation in jaxpr.eqns for variable in equation.outvars]
@@ -62,15 +72,16 @@ def test_an_inner_step_costs_in_proportion_to_its_inputs_and_to_its_hidden_units
 def test_blocks_of_upper_units_change_weights_as_all_at_once(wide: int, monkeypatch: pytest.MonkeyPatch) -> None:
     lower, upper, rank = 7, 20, 2
     rng = np.random.default_rng(0)
-    shapes = (lower, upper), (BATCH, lower), (BATCH, upper), (7, rank, BATCH, lower), (8, rank, BATCH, upper)
-    monkeypatch.setattr(weight_change, "WIDE", wide)
+    shapes = (lower, upper), (BATCH, lower), (BATCH, upper), (7 * rank, BATCH * lower), (8 * rank, BATCH * upper)
     with jax.enable_x64(True):
-        w, *signals = (jnp.asarray(rng.normal(size=shape)) for shape in shapes)
+        w, lower_x, upper_x, *readouts = (jnp.asarray(rng.normal(size=shape)) for shape in shapes)
+        signals = LowerSignals.of(lower_x, readouts[0]), UpperSignals.of(upper_x, readouts[1])
         mix = Mix(jnp.asarray(rng.normal(size=12)), jnp.asarray(0.3))
-        expected = bounded(mixture(weight_change.weight_terms(w, *signals), mix), w)
-        found = jax.jit(weight_change.change_of_wide_layer)(w, *signals, mix)
+        expected = bounded(mixture(weight_terms(w, *signals), mix), w)
         without = Mix(mix.coefficients.at[2].set(0), mix.offset)
-        other = bounded(mixture(weight_change.weight_terms(w, *signals), without), w)
+        other = bounded(mixture(weight_terms(w, *signals), without), w)
+        monkeypatch.setattr(terms, "WIDE", wide)
+        found = jax.jit(weight_change)(w, *signals, mix)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-11)
     # Every term counts that much.
     assert np.abs(other - expected).max() > 1e-3
@@ -86,6 +97,5 @@ def test_no_more_than_a_block_s_terms_are_held_of_a_wide_layer(monkeypatch: pyte
         return max(sizes(jax.make_jaxpr(rule.update)(phi, x).jaxpr))
 
     assert largest() == 12 * inputs * units
-    monkeypatch.setattr("metaplastic.update_rules.learned.WIDE", inputs * units - 1)
-    monkeypatch.setattr(weight_change, "WIDE", 4 * inputs)
+    monkeypatch.setattr(terms, "WIDE", 4 * inputs)
     assert largest() == inputs * units

@@ -1,0 +1,240 @@
+"""The twelve terms of a weight change, their mix, and the bounds of a step (Metz et al. 2019, appendix).
+
+The published and the compact rule share them; conventions are those of the released code. The weights W [lower, upper]
+of a layer lie between a lower and an upper population of units.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from metaplastic.network import Own, in_blocks
+
+TERMS = (
+    "0_order",
+    "1_order",
+    "decorr_x",
+    "hebb",
+    "large_decay",
+    "lin_lower_symm",
+    "lin_upper_psd",
+    "lin_upper_symm",
+    "rbf",
+    "sqr_lower_symm",
+    "sqr_upper_symm",
+    "w_base",
+)
+"""The terms in the order of their coefficients."""
+
+LOWER_READOUTS, UPPER_READOUTS = 7, 8
+"""Number of readouts that `LowerSignals` and `UpperSignals` hold."""
+
+WIDE = 2**22
+"""Number of weights beyond which a layer's terms are computed for a block of upper units at a time, of about this many
+weights. All twelve terms of all weights would take more memory than anything else."""
+
+
+class Mix(NamedTuple):
+    """Weight of each of `TERMS`."""
+
+    coefficients: Float[Array, "12"]
+    offset: Float[Array, ""]
+
+
+class LowerSignals(NamedTuple):
+    """Post-activations of the units below a layer, and what is read out of their hidden channels for each term.
+
+    A readout has several channels in every example; a sample is one channel in one example.
+    """
+
+    x: Float[Array, "batch lower"]
+    between: Float[Array, "3 rank batch lower"]
+    """Factors of the products in `0_order`, `1_order` and `rbf`."""
+    symmetric_a: Float[Array, "2 sample lower"]
+    """First factors of the symmetric matrices in `lin_lower_symm` and `sqr_lower_symm`."""
+    symmetric_b: Float[Array, "2 sample lower"]
+    """Second factors of these."""
+
+    @classmethod
+    def of(cls, x: Float[Array, "batch lower"], readouts: Float[Array, "channel place"]) -> "LowerSignals":
+        """Name the readouts, which are stacked along channels in the order of the fields."""
+        stacked = readouts.reshape(LOWER_READOUTS, -1, *x.shape)
+        samples = stacked.reshape(len(stacked), -1, x.shape[1])
+        return cls(x, stacked[:3], samples[3:5], samples[5:7])
+
+
+class UpperSignals(NamedTuple):
+    """The same for the units above."""
+
+    x: Float[Array, "batch upper"]
+    between: Float[Array, "3 rank batch upper"]
+    """Factors of the products in `0_order`, `1_order` and `rbf`."""
+    symmetric_a: Float[Array, "2 sample upper"]
+    """First factors of the symmetric matrices in `lin_upper_symm` and `sqr_upper_symm`."""
+    psd: Float[Array, "sample upper"]
+    """Factor of the positive semidefinite matrix in `lin_upper_psd`."""
+    symmetric_b: Float[Array, "2 sample upper"]
+    """Second factors of the symmetric matrices."""
+
+    @classmethod
+    def of(cls, x: Float[Array, "batch upper"], readouts: Float[Array, "channel place"]) -> "UpperSignals":
+        """Name the readouts, which are stacked along channels in the order of the fields."""
+        stacked = readouts.reshape(UPPER_READOUTS, -1, *x.shape)
+        samples = stacked.reshape(len(stacked), -1, x.shape[1])
+        return cls(x, stacked[:3], samples[3:5], samples[5], samples[6:8])
+
+
+def standardise(x: Float[Array, "batch unit"]) -> Float[Array, "batch unit"]:
+    """Shift and scale units to zero mean and unit variance over the batch."""
+    x = x - x.mean(0)
+    return x * jax.lax.rsqrt((x**2).mean(0) + 1e-6)
+
+
+def unit_total_variance(x: Float[Array, "batch unit"]) -> Float[Array, "batch unit"]:
+    """Shift units to zero mean over the batch; scale all alike, so that their variances sum to one."""
+    x = x - x.mean(0)
+    return x * jax.lax.rsqrt((x**2).sum(1).mean() + 1e-6)
+
+
+def column_normalised(W: Float[Array, "lower upper"]) -> Float[Array, "lower upper"]:
+    """Scale each upper unit's incoming weights to unit root mean square."""
+    return W * jax.lax.rsqrt((W**2).mean(0) + 1e-6)
+
+
+def saturate(c: Float[Array, "*terms lower upper"]) -> Float[Array, "*terms lower upper"]:
+    """Bound the root mean square of each column below one; small columns stay nearly as they are."""
+    return c * jax.lax.rsqrt(1.0 + (c**2).mean(-2, keepdims=True))
+
+
+def weight_change(
+    w: Float[Array, "lower upper"], lower: LowerSignals, upper: UpperSignals, mix: Mix
+) -> Float[Array, "lower upper"]:
+    """Return the bounded change of the column-normalised weights `w`."""
+    terms = terms_of_block(w, lower, upper)
+    return bounded(in_blocks(lambda own: mixture(terms(own), mix), (len(w), w.shape[1]), WIDE // len(w)), w)
+
+
+def weight_terms(
+    w: Float[Array, "lower upper"], lower: LowerSignals, upper: UpperSignals
+) -> Float[Array, "12 lower upper"]:
+    """Return the terms for the column-normalised weights `w`, stacked in the order of `TERMS`, not yet saturated."""
+    return terms_of_block(w, lower, upper)(lambda of_all: of_all)
+
+
+def terms_of_block(
+    w: Float[Array, "lower upper"], lower: LowerSignals, upper: UpperSignals
+) -> Callable[[Own], Float[Array, "12 lower own"]]:
+    """Return the function that computes `weight_terms` for a block of upper units.
+
+    Some terms sum over all upper units. For a `WIDE` layer, these sums are found before the blocks, as products with a
+    row per sample; the only block of any other layer takes whatever costs less.
+    """
+    (batch, units), scale, root = upper.x.shape, 1.0 / len(upper.psd), w.shape[1] ** -0.5
+    lower_x, upper_x = standardise(lower.x), standardise(upper.x)
+    a, b, psd, wide = upper.symmetric_a, upper.symmetric_b, upper.psd, w.size > WIDE
+    if wide:
+        a_w, b_w = (jnp.stack([factor[0] @ w.T, factor[1] @ _magnitude(w).T]) for factor in (a, b))
+        psd_w, x_w = psd @ w.T, upper_x @ w.T
+        mean_square = (root / batch) ** 2 * ((upper_x @ upper_x.T) * (x_w @ x_w.T)).sum() / w.size
+
+    def block(own: Own) -> Float[Array, "12 lower own"]:
+        w_own = own(w)
+        between = scale * jnp.einsum("krbl,krbu->klu", lower.between, own(upper.between))
+        both = jnp.stack([w_own, _magnitude(w_own)])
+        symmetric_lower = scale * symmetric_product(lower.symmetric_a, lower.symmetric_b, both)
+        if wide:
+            symmetric = _symmetric_rows(own(a), own(b), both.mT, a_w, b_w, units)
+            positive, correlated = own(psd).T @ psd_w, own(upper_x).T @ x_w
+        else:
+            symmetric = symmetric_product(a, b, both.mT)
+            positive, correlated = gram_product(psd, w.T), gram_product(upper_x, w.T)
+        symmetric_upper = scale * symmetric.mT
+        decorrelation = root / batch * correlated.T
+        # A block must not scale by its own units alone.
+        size = mean_square if wide else (decorrelation**2).mean()
+        sign = jnp.sign(w_own)
+        terms = {
+            "0_order": between[0],
+            "1_order": w_own * between[1],
+            "decorr_x": decorrelation * jax.lax.rsqrt(size + 1e-8),
+            "hebb": -(lower_x.T @ own(upper_x)) / batch,
+            "large_decay": w_own**2 * sign,
+            "lin_lower_symm": symmetric_lower[0],
+            "lin_upper_psd": scale * root * positive.T,
+            "lin_upper_symm": symmetric_upper[0],
+            "rbf": jnp.exp(-(w_own**2)) * between[2],
+            "sqr_lower_symm": symmetric_lower[1] * sign,
+            "sqr_upper_symm": symmetric_upper[1] * sign,
+            "w_base": w_own,
+        }
+        return jnp.stack([terms[name] for name in TERMS])
+
+    return block
+
+
+def _magnitude(w: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    return jnp.sqrt(1.0 + w**2) - 1.0
+
+
+def gram_product(factor: Float[Array, "sample unit"], w: Float[Array, "unit other"]) -> Float[Array, "unit other"]:
+    """Return `factor.T @ factor @ w`; form the matrix between units only where that takes fewer multiplications."""
+    (samples, units), other = factor.shape, w.shape[1]
+    if 2 * samples * other < units * (samples + other):
+        return factor.T @ (factor @ w)
+    return factor.T @ factor @ w
+
+
+def symmetric_product(
+    a: Float[Array, "kind sample unit"], b: Float[Array, "kind sample unit"], w: Float[Array, "kind unit other"]
+) -> Float[Array, "kind unit other"]:
+    """Symmetrise the matrix between units `a.T @ b`, clear its diagonal, scale it with its side, multiply it with `w`.
+
+    The matrix is formed only where that takes fewer multiplications, so that the cost grows no faster than the units.
+    """
+    (_, samples, units), other = a.shape, w.shape[2]
+    if 4 * samples * other < units * (samples + other):
+        return _symmetric_rows(a, b, w, a @ w, b @ w, units)
+    products = a.mT @ b
+    symmetric = (0.5 / units) ** 0.5 * (products + products.mT)
+    return (symmetric * (1.0 - jnp.eye(units, dtype=products.dtype))) @ w
+
+
+def _symmetric_rows(
+    a: Float[Array, "kind sample own"],
+    b: Float[Array, "kind sample own"],
+    w: Float[Array, "kind own other"],
+    a_w: Float[Array, "kind sample other"],
+    b_w: Float[Array, "kind sample other"],
+    units: int,
+) -> Float[Array, "kind own other"]:
+    """Return the rows of `symmetric_product` that belong to some of all `units`, without forming the matrix.
+
+    The arrays `a`, `b` and `w` are of these units alone; `a_w` and `b_w` are the products over all units.
+    """
+    there_and_back = a.mT @ b_w + b.mT @ a_w
+    return (0.5 / units) ** 0.5 * (there_and_back - 2.0 * (a * b).sum(1)[..., None] * w)
+
+
+def mixture(terms: Float[Array, "12 lower upper"], mix: Mix) -> Float[Array, "lower upper"]:
+    """Mix the saturated terms into one change."""
+    return (jnp.tensordot(mix.coefficients, saturate(terms), 1) + mix.offset) / len(TERMS)
+
+
+def bounded(change: Float[Array, "lower upper"], w: Float[Array, "lower upper"]) -> Float[Array, "lower upper"]:
+    """Bound a change of the weights.
+
+    The part that would grow the weights along themselves is removed, and `w / 7` is subtracted. Together with the decay
+    of a step, this keeps the scale of the weights.
+    """
+    change = (change - w * jax.nn.relu((change * w).mean())) * len(TERMS) ** -0.5
+    return saturate(change) - w / 7.0
+
+
+def bias_change(readout: Float[Array, "batch upper"]) -> Float[Array, " upper"]:
+    """Return the bounded change of the biases: the batch mean of a readout, never negative on average over units."""
+    change = readout.mean(0)
+    change = change + jax.nn.relu(-change.mean())
+    return change * jax.lax.rsqrt(0.5 + (change**2).mean())
