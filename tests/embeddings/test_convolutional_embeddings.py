@@ -153,7 +153,7 @@ def test_jitter_of_nothing_changes_no_pixel_and_shifts_move_them():
     still = Jitter(rotation=0.0, scale=0.0, shift=0.0, shear=0.0)
     np.testing.assert_allclose(augmented(jax.random.key(0), images, still), images, atol=1e-6)
     point = jnp.zeros((40, 9, 9, 1)).at[:, 4, 4].set(1.0)
-    moved = augmented(jax.random.key(0), point, still.model_copy(update={"shift": 0.3}))[..., 0]
+    moved = augmented(jax.random.key(0), point, still._replace(shift=0.3))[..., 0]
     np.testing.assert_allclose(moved.sum((1, 2)), 1, atol=1e-5)
     rows = (moved.sum(2) * jnp.arange(9)).sum(1) - 4
     assert 1.5 < np.abs(rows).max() < 0.3 * 9

@@ -109,6 +109,14 @@ def test_the_text_of_a_caption_does_not_count(package: Path):
     assert both(package)[1] != plot
 
 
+def test_imports_for_type_checkers_alone_do_not_count(package: Path):
+    before = both(package)
+    with (package / "model.py").open("a") as stream:
+        stream.write("if TYPE_CHECKING:\n    from pack.drawing import colour\n")
+    assert both(package) == before
+    assert "pack.drawing" not in closure(package, "pack.stages.train")
+
+
 def test_renaming_a_module_counts(package: Path):
     train, plot = both(package)
     (package / "helpers.py").rename(package / "tools.py")
