@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from metaplastic.figures import style
 from metaplastic.io.storage import read_netcdf
-from metaplastic.results.episode_summary import of_embeddings
+from metaplastic.results.selections import of_embeddings
 
 PAPER: dict[str, Any] = {
     "marker": "D",

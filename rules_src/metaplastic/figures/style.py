@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf, write_whole
-from metaplastic.results.tables import NONE
+from metaplastic.results.selections import NONE
 
 _BLUE, _ORANGE, _GREEN, _RED, _PINK, _BROWN, _ROSE, _GREY, _YELLOW, _SKY = sns.color_palette("colorblind", 10).as_hex()
 

@@ -13,8 +13,7 @@ from matplotlib.ticker import NullLocator
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf
-from metaplastic.results.networks import SHAPE, alike
-from metaplastic.results.summary import REFERENCE
+from metaplastic.results.selections import INITIAL, SHAPE, alike
 
 LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 """Of widths in one hidden layer, and in more of them."""
@@ -37,7 +36,7 @@ def draw(summary: list[Path]) -> Figure:
         raise InputError(f"{summary[0]}: says no depth, width and activation of base models; run its study again")
     kinds = results["kind"].values.tolist()
     trained = next(
-        (name for name, kind in zip(results["representation"].values, kinds, strict=True) if kind != REFERENCE)
+        (name for name, kind in zip(results["representation"].values, kinds, strict=True) if kind != INITIAL)
     )
     datasets = results["dataset"].values.tolist()
     columns = {

@@ -12,6 +12,9 @@ from scipy import stats
 
 LEVEL = 0.95
 
+LEVELS = ("meta_seed", "seed", "draw", "draw_over_inner_steps", "episode")
+"""Dimensions along which values are random samples."""
+
 
 class Interval(NamedTuple):
     """A mean and the ends of its 95% interval."""
@@ -65,15 +68,18 @@ def normal_interval(values: Float[np.ndarray, "*rest episode"]) -> Interval:
     return Interval(mean[..., 0], (mean - half)[..., 0], (mean + half)[..., 0])
 
 
-def interval_over_episodes(accuracy: xr.DataArray) -> Interval:
-    """Mean and 95% interval of `accuracy (..., episode)`: 1.96 standard errors, as few-shot learning reports it.
+def score(values: xr.DataArray) -> xr.Dataset:
+    """Return the mean of `values` over every random level that they have, and the ends of its 95% interval.
 
-    With an axis `seed` it is that of crossed random levels. Of the difference of two learners' accuracies it is the
-    paired one.
+    With episodes alone it is 1.96 standard errors wide on each side, as few-shot learning reports it; otherwise it is that
+    of crossed random levels. The interval of a difference of paired accuracies is the paired one.
     """
-    if "seed" in accuracy.dims:
-        return crossed_interval(accuracy.transpose(..., "seed", "episode").values)
-    return normal_interval(accuracy.transpose(..., "episode").values)
+    levels = [dim for dim in values.dims if dim in LEVELS]
+    ordered = values.transpose(..., *levels)
+    numbers = ordered.values
+    ends = normal_interval(numbers) if levels == ["episode"] else crossed_interval(numbers, len(levels))
+    cell = ordered.isel(dict.fromkeys(levels, 0), drop=True)
+    return xr.Dataset({name: cell.copy(data=end) for name, end in ends._asdict().items()})
 
 
 def _subsets(axes: range) -> Iterator[frozenset[int]]:

@@ -7,10 +7,8 @@ import numpy as np
 import xarray as xr
 
 from metaplastic.io.errors import InputError
-from metaplastic.results.episode_summary import DIMENSIONS, arm_name
-from metaplastic.results.networks import SHAPE
-from metaplastic.results.summary import TABLE_READOUT
-from metaplastic.results.tables import NONE, Table, markdown, percent
+from metaplastic.results.scores import arm_name
+from metaplastic.results.selections import NONE, SHAPE, TABLE_READOUT
 
 KEPT = ("seconds", "peak_mb")
 OF_EPISODES = ("episodes", "queries", "split")
@@ -149,14 +147,14 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     except xr.MergeError as error:
         raise InputError("summaries tell different numbers of one learner; publish one of them") from error
     joined = joined.assign({name: joined[name].fillna(0) for name in NUMBERS})
-    order = {name: _in_order(summaries, name) for name in DIMENSIONS[:3]}
+    order = {name: _in_order(summaries, name) for name in ("dataset", "embedding", "learner")}
     if len(order["embedding"]) > 1:
         order["embedding"] = [name for name in order["embedding"] if name != NONE]
     on_embedding = joined["on_embedding"].astype(bool)
     for name in ("accuracy", "interval", "reported"):
         # What needs no embedding is the same under each.
         joined[name] = joined[name].where(on_embedding, joined[name].max("embedding"))
-    joined = joined.sel(order).transpose(*DIMENSIONS, missing_dims="ignore")
+    joined = joined.sel(order).transpose(*first["accuracy"].dims, missing_dims="ignore")
     for variable_name, variable in first.reset_coords(names).items():
         of_all = joined[variable_name].astype(variable.dtype if variable.dtype.kind in "bif" else object)
         joined[variable_name] = of_all.assign_attrs(variable.attrs)
@@ -187,46 +185,6 @@ KINDS: dict[str, Callable[[Sequence[xr.Dataset]], xr.Dataset]] = {
     "episodes": episodes,
 }
 """What can be published, by name."""
-
-
-def architectures_table(published: xr.Dataset) -> str:
-    """A Markdown table: one row a network that was trained, one column a representation, then the first one's cost."""
-    names = published["representation"].values.tolist()
-    table: Table = [["Hidden layers", "Units of each", "Activation", *names, "Seconds", "Peak MB"]]
-    flat = published.stack(network=SHAPE).dropna("network", subset=["accuracy"], how="all")
-    for network, of_network in flat.groupby("network"):
-        depth, width, activation = network
-        cells = map(percent, *(of_network[name].values.ravel().tolist() for name in ("accuracy", "interval")))
-        cost = (of_network[name].values.ravel()[0] for name in KEPT)
-        table.append([str(depth), f"{width:,}", activation, *cells, *(f"{value:,.0f}" for value in cost)])
-    attrs = published.attrs
-    steps, seeds = int(published["inner_step"].max()), int(published["seeds"].max())
-    caption = (
-        f"Test accuracy in percent of a logistic regression fitted on {attrs['shots']} labelled examples a class of "
-        f"{attrs['dataset']} after {steps:,} inner steps; ± is half of the 95% interval over {seeds} seeds and "
-        f"{attrs['draws']} draws of labels. Seconds, and largest memory of the process, to apply {names[0]} with all "
-        "seeds, compilation included where it was not cached."
-    )
-    return "\n".join([*markdown(table), "", caption, ""])
-
-
-def few_shot_table(published: xr.Dataset) -> str:
-    """A Markdown table: one row a representation, one column a dataset and number of labelled examples."""
-    measured = published["accuracy"].notnull().any("representation")
-    columns = [
-        (d, k) for d in measured["dataset"].values for k in measured["shots"].values if measured.sel(dataset=d, shots=k)
-    ]
-    table: Table = [["Method", *(f"{dataset}, {shots} label{'' if shots == 1 else 's'}" for dataset, shots in columns)]]
-    for name in published["representation"].values.tolist():
-        of_name = published.sel(representation=name)
-        pairs = [[float(of_name[v].sel(dataset=d, shots=k)) for v in ("accuracy", "interval")] for d, k in columns]
-        table.append([name, *(percent(mean, half) for mean, half in pairs)])
-    caption = (
-        "Test accuracy in percent of a logistic regression on so many labelled examples a class; ± is half of the 95% "
-        f"interval over {int(published['seeds'].max())} seeds, where a method is random, and "
-        f"{published.attrs['draws']} draws of labels."
-    )
-    return "\n".join([*markdown(table), "", caption, ""])
 
 
 def _halved(summary: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
