@@ -70,7 +70,8 @@ def test_planning_reads_claims_without_what_is_slow_to_import():
 
 
 @pytest.mark.parametrize(
-    ("network", "rule", "verdict"), [(0.5, 0.8, "reproduced"), (0.85, 0.8, "not reproduced"), (0.5, 0.6, "not reproduced")]
+    ("network", "rule", "verdict"),
+    [(0.5, 0.8, "reproduced"), (0.85, 0.8, "not reproduced"), (0.5, 0.6, "not reproduced")],
 )
 def test_permuted_inputs_hurt_the_network_and_not_the_rule(network: float, rule: float, verdict: str):
     def on(dataset: str, permuted: int, network: float, rule: float) -> list[xr.Dataset]:
@@ -107,7 +108,9 @@ def test_over_meta_training_images_rise_and_text_falls(images, text, expected: l
     assert found[0]["Here"].endswith("after 100")
 
 
-@pytest.mark.parametrize(("vae", "raw", "verdict"), [(0.5, 0.5, "reproduced"), (0.5, 0.9, "reproduced"), (0.9, 0.5, "not reproduced")])
+@pytest.mark.parametrize(
+    ("vae", "raw", "verdict"), [(0.5, 0.5, "reproduced"), (0.5, 0.9, "reproduced"), (0.9, 0.5, "not reproduced")]
+)
 def test_only_what_the_paper_compares_with_is_a_rival(vae: float, raw: float, verdict: str):
     evaluations = [
         of("mine", "digits", 0.8, kind="pretrained"),

@@ -87,14 +87,15 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
             the stages give them, all of one protocol. Gaps are allowed.
 
     Returns:
-        For readouts, with intervals over meta-training seeds where there are any, seeds and draws of labels: `accuracy`,
-        `accuracy_low`, `accuracy_high` `(representation, dataset, base_model, readout, shots)`, and the same as
-        `accuracy_over_inner_steps` `(representation, dataset, base_model, readout, inner_step)`; with a representation of
-        kind `identity`, `difference_to_random_init` and its ends, where draws, and seeds where both have several, are
-        paired; `seeds` and `meta_seeds` `(representation)`, the latter 0 for what is not meta-trained here; `seconds` and
-        `peak_mb` `(representation, dataset, base_model)`; `chance`, `n_test` `(dataset)`; coordinates `kind
-        (representation)`, `modality (dataset)`, and `depth`, `width`, `activation` `(base_model)`; with rules of
-        meta-training runs, `run` and `meta_step` `(representation)`. Embeddings stand beside every base model.
+        For readouts, with intervals over meta-training seeds where there are any, seeds and draws of labels:
+        `accuracy`, `accuracy_low`, `accuracy_high` `(representation, dataset, base_model, readout, shots)`, and the
+        same as `accuracy_over_inner_steps` `(representation, dataset, base_model, readout, inner_step)`; with a
+        representation of kind `identity`, `difference_to_random_init` and its ends, where draws, and seeds where both
+        have several, are paired; `seeds` and `meta_seeds` `(representation)`, the latter 0 for what is not meta-trained
+        here; `seconds` and `peak_mb` `(representation, dataset, base_model)`; `chance`, `n_test` `(dataset)`;
+        coordinates `kind (representation)`, `modality (dataset)`, and `depth`, `width`, `activation` `(base_model)`;
+        with rules of meta-training runs, `run` and `meta_step` `(representation)`. Embeddings stand beside every base
+        model.
 
         For learners, with intervals over episodes: `accuracy`, `interval`, `difference`, `difference_interval` and
         `reported`, each `(dataset, embedding, learner, way, shots)`; `embedding_kind (embedding)`, `permuted (dataset)`
@@ -122,7 +123,8 @@ def _readouts(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         for name in ("readout", "shots", "draw", "draw_over_inner_steps"):
             if not np.array_equal(evaluation[name].values, first[name].values):
                 raise InputError(f"evaluations of {next(iter(by_key))} and {key} differ in {name!r}")
-    methods = {key.representation: evaluation.attrs | evaluation.sizes for key, evaluation in by_key.items()}
+    methods = {key.representation: evaluation.attrs for key, evaluation in by_key.items()}
+    sizes = {key.representation: evaluation.sizes for key, evaluation in by_key.items()}
     datasets = {key.dataset: evaluation.attrs for key, evaluation in by_key.items()}
     networks = {key.base_model: evaluation.attrs for key, evaluation in by_key.items() if key.base_model}
     coords = {
@@ -149,7 +151,9 @@ def _readouts(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         coords,
     )
     variables = {
-        f"{name}{'' if end == 'mean' else f'_{end}'}": cube[end].clip(-1.0 if "difference" in name else 0.0, 1.0)
+        f"{name}{'' if end == 'mean' else f'_{end}'}": cube[end].variable.clip(
+            -1.0 if "difference" in name else 0.0, 1.0
+        )
         for name, cube in cubes.items()
         for end in Interval._fields
     }
@@ -167,10 +171,10 @@ def _readouts(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
     summary = xr.Dataset(
         {
             **variables,
-            "seconds": cost["seconds"],
-            "peak_mb": cost["peak_mb"],
-            "seeds": ("representation", np.array([attrs.get("seed", 0) for attrs in methods.values()])),
-            "meta_seeds": ("representation", np.array([attrs.get("meta_seed", 0) for attrs in methods.values()])),
+            "seconds": cost["seconds"].variable,
+            "peak_mb": cost["peak_mb"].variable,
+            "seeds": ("representation", np.array([size.get("seed", 0) for size in sizes.values()])),
+            "meta_seeds": ("representation", np.array([size.get("meta_seed", 0) for size in sizes.values()])),
             "chance": ("dataset", np.array([1 / attrs["n_classes"] for attrs in datasets.values()])),
             "n_test": ("dataset", np.array([attrs["n_test"] for attrs in datasets.values()])),
         },
@@ -225,13 +229,11 @@ def _learners(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         for cell, evaluation in cells.items()
         if cell[:2] in nearest and nearest[cell[:2]] is not evaluation
     }
-    cubes = _cubes(
-        {"accuracy": {cell: e["accuracy"] for cell, e in cells.items()}, "difference": differences}, coords
-    )
+    cubes = _cubes({"accuracy": {cell: e["accuracy"] for cell, e in cells.items()}, "difference": differences}, coords)
     empty = xr.DataArray(np.nan, coords, list(coords))
     variables = {}
     for name, half in (("accuracy", "interval"), ("difference", "difference_interval")):
-        cube = cubes.get(name, {end: empty for end in Interval._fields})
+        cube = cubes.get(name, dict.fromkeys(Interval._fields, empty))
         variables[name], variables[half] = cube["mean"], (cube["high"] - cube["low"]) / 2
     places = product(*(values.tolist() for values in coords.values()))
     papers = [reported(d, kinds[e], *rest) if Arm(d, e, rest[0]) in cells else None for d, e, *rest in places]

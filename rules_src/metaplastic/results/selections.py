@@ -31,8 +31,8 @@ def alike(summary: xr.Dataset, varied: str) -> list[Any]:
         varied: one of these.
 
     Returns:
-        Data frames over `base_model` with the columns of `SHAPE`, the largest frame first. Sizes ascend, activations keep
-        the order of the study. Of equal shapes the first counts.
+        Data frames over `base_model` with the columns of `SHAPE`, the largest frame first. Sizes ascend, activations
+        keep the order of the study. If shapes are equal, the first counts.
     """
     shapes = summary[list(SHAPE)].reset_coords()[list(SHAPE)].to_dataframe().drop_duplicates()
     others = [name for name in SHAPE if name != varied]

@@ -81,9 +81,9 @@ def write_csv(table: Table, path: Path) -> None:
 def markdown_table(summary: xr.Dataset) -> str:
     """Return the tables of a study's summary, in percent, with the best of each column in bold.
 
-    Of few-shot readouts, logistic regression: at the most shots, then at the fewest. With a randomly initialised base model
+    Few-shot readouts: logistic regression at the most shots, then at the fewest. With a randomly initialised base model
     among the methods, a table in between says by how many points each differs from it. The last one says how long each
-    took. Of learners on episodes, a table per dataset, by ways and shots; what the paper reports follows in brackets.
+    took. Learners on episodes: a table per dataset, by ways and shots; what the paper reports follows in brackets.
     """
     return "\n".join(_of_learners(summary) if "learner" in summary.dims else _of_readouts(summary))
 
