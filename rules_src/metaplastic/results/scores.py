@@ -151,11 +151,9 @@ def _readouts(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         coords,
     )
     variables = {
-        f"{name}{'' if end == 'mean' else f'_{end}'}": cube[end].variable.clip(
-            -1.0 if "difference" in name else 0.0, 1.0
-        )
+        f"{name}{ending}": (cube[end].dims, cube[end].values.clip(-1.0 if "difference" in name else 0.0, 1.0))
         for name, cube in cubes.items()
-        for end in Interval._fields
+        for ending, end in zip(("", "_low", "_high"), Interval._fields, strict=True)
     }
     costs = pd.DataFrame([cell._asdict() | _cost(evaluation) for cell, evaluation in cells.items()])
     cost = _cube(costs, Key._fields, coords)
@@ -248,7 +246,6 @@ def _learners(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
             "reported": empty.copy(data=np.array(papers, float).reshape(empty.shape)),
             "embedding_kind": ("embedding", _names(kinds.values())),
             "on_embedding": ("learner", np.array(list({a.learner: a.embedding is not None for a in by_arm}.values()))),
-            "permuted": ("dataset", np.array([bool(attrs.get("permuted", 0)) for attrs in datasets.values()])),
         },
         coords={
             **coords,
@@ -264,7 +261,8 @@ def _learners(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
             "seeds": max(evaluation.sizes.get("seed", 1) for evaluation in evaluations),
         },
     )
-    return _explained(summary, LONG_NAMES_OF_EPISODES)
+    permuted = np.array([bool(attrs.get("permuted", 0)) for attrs in datasets.values()])
+    return _explained(summary.assign(permuted=("dataset", permuted)), LONG_NAMES_OF_EPISODES)
 
 
 def _learner(evaluation: xr.Dataset, clusters: str | None) -> str:
