@@ -82,7 +82,8 @@ def fingerprint(package: Path, *roots: str, without: Sequence[str] = ()) -> str:
     """
     digest = hashlib.sha256()
     for name, tree in sorted(closure(package, *roots).items()):
-        if any(f"{name}.".startswith(f"{left_out}.") for left_out in without):
+        # The package itself only lists its public names.
+        if name == package.name or any(f"{name}.".startswith(f"{left_out}.") for left_out in without):
             continue
         digest.update(f"{name} {tree}\n".encode())
     return digest.hexdigest()[:12]

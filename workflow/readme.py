@@ -11,8 +11,7 @@ import sys
 from pathlib import Path
 
 from metaplastic.io.storage import read_netcdf
-from metaplastic.results.episode_summary import markdown_table
-from metaplastic.results.published import architectures_table, few_shot_table
+from metaplastic.results.tables import architectures_table, few_shot_table, markdown_table
 from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
 
 

@@ -7,7 +7,7 @@ from metaplastic.few_shot.learners import nearest_neighbours
 from metaplastic.few_shot.learners.spec import NearestNeighbours
 from metaplastic.few_shot.spec import Episodes
 from metaplastic.io.errors import InputError
-from metaplastic.results.intervals import interval_over_episodes
+from metaplastic.results.intervals import score
 
 SPEC = Episodes(ways=[2, 4], shots=[1, 3], queries=2, episodes=60)
 
@@ -62,11 +62,11 @@ def test_intervals_are_1_96_standard_errors_and_paired_ones_narrower(data):
         for k in (1, 3)
     ]
     one, three = (evaluate(learner, data.inputs, data, SPEC)["accuracy"].sel(way=4) for learner in learners)
-    mean, low, high = interval_over_episodes(one)
+    mean, low, high = score(one).values()
     np.testing.assert_allclose(mean, one.mean("episode"), rtol=1e-6)
     np.testing.assert_allclose(high - low, 2 * 1.96 * one.std("episode") / 60**0.5, rtol=1e-3)
-    _, low_three, high_three = interval_over_episodes(three)
-    difference, low_paired, high_paired = interval_over_episodes(three - one)
+    _, low_three, high_three = score(three).values()
+    difference, low_paired, high_paired = score(three - one).values()
     assert (difference != 0).any()
     unpaired = np.hypot(high - low, high_three - low_three)
     # At one shot a vote of three is one of three classes; at three shots the learners are alike.

@@ -27,11 +27,10 @@ from metaplastic.figures.style import running_mean
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_zarr, write_netcdf, write_zarr
 from metaplastic.results.components import effective_rank
-from metaplastic.results.episode_summary import summarise as summarise_episodes
-from metaplastic.results.summary import summarise
+from metaplastic.results.scores import summarise
 from metaplastic.stages.draw_figure import draw_figure
 from test_published import SHAPES, of_shapes
-from test_summary import evaluation
+from test_scores import evaluation
 
 FIGURES = sorted({module.name for module in iter_modules(figures.__path__)} - {"style"})
 
@@ -178,7 +177,7 @@ def permuted(tmp_path):
                     attrs={**attrs, "queries": 5, "split": "test"},
                 )
             )
-    write_netcdf(summarise_episodes(made), tmp_path / "permuted.nc")
+    write_netcdf(summarise(made), tmp_path / "permuted.nc")
     return tmp_path / "permuted.nc"
 
 
@@ -232,7 +231,7 @@ def trainings(tmp_path):
         coords = {"way": [5], "shots": [1, 5], "episode": np.arange(5)}
         of_arm = xr.Dataset({"accuracy": (("way", "shots", "episode"), episodes)}, coords)
         evaluations.append(of_arm.assign_attrs({**attrs, **about}))
-    write_netcdf(summarise_episodes(evaluations), tmp_path / "trainings.nc")
+    write_netcdf(summarise(evaluations), tmp_path / "trainings.nc")
     return [*options, f"summary={tmp_path / 'trainings.nc'}"]
 
 
@@ -247,7 +246,7 @@ def numbers(tmp_path):
         accuracy = partitions / 100 + clusters / 2000 + np.zeros((1, 2, 5))
         coords = {"way": [5], "shots": [1, 5], "episode": np.arange(5)}
         made.append(xr.Dataset({"accuracy": (("way", "shots", "episode"), accuracy)}, coords, attrs | about))
-    write_netcdf(summarise_episodes(made), tmp_path / "numbers.nc")
+    write_netcdf(summarise(made), tmp_path / "numbers.nc")
     return tmp_path / "numbers.nc"
 
 

@@ -7,14 +7,13 @@ import pytest
 import xarray as xr
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf, write_netcdf
-from metaplastic.results.episode_summary import markdown_table
-from metaplastic.results.episode_summary import summarise as summarise_episodes
-from metaplastic.results.published import architectures, architectures_table, episodes, few_shot, few_shot_table
-from metaplastic.results.summary import summarise
+from metaplastic.results.published import architectures, episodes, few_shot
+from metaplastic.results.scores import summarise
+from metaplastic.results.tables import architectures_table, few_shot_table, markdown_table
 from metaplastic.tools.publish import publish
-from test_episode_summary import evaluation as of_episodes
-from test_episode_summary import of, trained
-from test_summary import evaluation
+from test_scores import evaluation
+from test_scores_of_episodes import evaluation as of_episodes
+from test_scores_of_episodes import of, trained
 
 ROOT = Path(__file__).parents[2]
 SHAPES = {"a": (1, 16, "relu"), "b": (1, 10_000, "relu"), "c": (4, 16, "relu"), "d": (1, 16, "sine")}
@@ -98,9 +97,9 @@ def studies_of_episodes(accuracy: float = 0.6, queries: int = 5) -> list[xr.Data
     again = of_episodes("maml", accuracy, **clusters, **acai)
     random = of_episodes("maml", 0.3, **trained("random", "random"))
     pixels = of_episodes("maml", 0.4, **trained("small", "k-means"), **of("zca"))
-    later = summarise_episodes([again, random, pixels])
+    later = summarise([again, random, pixels])
     return [
-        summarise_episodes([common, of_episodes("nearest-neighbours", 0.5, **acai)]),
+        summarise([common, of_episodes("nearest-neighbours", 0.5, **acai)]),
         later.assign_attrs(queries=queries),
     ]
 
@@ -108,7 +107,7 @@ def studies_of_episodes(accuracy: float = 0.6, queries: int = 5) -> list[xr.Data
 def test_what_a_later_study_has_evaluated_joins_what_is_published():
     first, later = studies_of_episodes()
     joined = episodes([first, later])
-    alone = summarise_episodes([of_episodes("maml", 0.3, **trained("random", "random"))])
+    alone = summarise([of_episodes("maml", 0.3, **trained("random", "random"))])
     xr.testing.assert_identical(joined, episodes([joined, alone]))
     assert joined["embedding"].values.tolist() == ["acai", "zca"]
     assert joined["learner"].values.tolist() == ["maml", "nearest-neighbours", "maml-random", "maml-small"]
@@ -128,7 +127,7 @@ def test_what_a_later_study_has_evaluated_joins_what_is_published():
 def test_a_learner_of_other_partitions_joins_under_both_names_though_its_study_has_no_others():
     first, later = studies_of_episodes()
     pixels = of_episodes("maml", 0.4, **trained("small", "k-means"), **of("zca"))
-    alone = summarise_episodes([pixels])
+    alone = summarise([pixels])
     assert alone["learner"].values.tolist() == ["maml"]
     cell = {"learner": "maml-small", "embedding": "zca"}
     expected = episodes([first, later])["accuracy"].sel(cell)

@@ -188,10 +188,10 @@ rule summarise_episodes:
         mem_mb=growing(SMALL["mem_mb"]),
         runtime=growing(SMALL["runtime"]),
     params:
-        code=lambda wildcards: code("summarise_episodes"),
+        code=lambda wildcards: code("summarise"),
     shell:
         """
-        python -m metaplastic.stages.summarise_episodes --output {output.summary:q} --table {output.table:q} \
+        python -m metaplastic.stages.summarise --output {output.summary:q} --table {output.table:q} \
             --page {output.page:q} --study {wildcards.study} {input:q} 2>&1 | tee {log:q}
         """
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from metaplastic.figures import style
 from metaplastic.io.storage import read_netcdf
-from metaplastic.results.episode_summary import of_embeddings
+from metaplastic.results.selections import of_embeddings
 
 INPUTS = {"summary": "summary"}
 NEEDS = ("learners",)

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf
-from metaplastic.results.summary import REFERENCE
+from metaplastic.results.selections import INITIAL
 
 INPUTS = {"summary": "summary"}
 NEEDS = ("few-shot methods", "snapshots")
@@ -47,7 +47,7 @@ def draw(summary: list[Path]) -> Figure:
         for axes, run in zip(row, runs, strict=True):
             cell = results.sel(base_model=base_model)
             of_run = cell.isel(representation=np.flatnonzero(cell["run"].values == run)).sortby("meta_step")
-            drawn = cell.isel(representation=np.flatnonzero(cell["kind"].values == REFERENCE))
+            drawn = cell.isel(representation=np.flatnonzero(cell["kind"].values == INITIAL))
             for dataset in datasets:
                 _curve(axes, of_run.sel(dataset=dataset), drawn.sel(dataset=dataset), dataset, looks[dataset])
             seeds = int(of_run["meta_seeds"].max())

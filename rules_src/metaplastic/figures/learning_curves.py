@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_zarr
-from metaplastic.results.tables import NONE
+from metaplastic.results.selections import NONE
 
 INPUTS = {"histories": "learner histories", "summary": "summary"}
 NEEDS = ("learners",)

@@ -10,8 +10,7 @@ from matplotlib.patches import Patch
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf
-from metaplastic.results.episode_summary import of_embeddings
-from metaplastic.results.tables import NONE
+from metaplastic.results.selections import NONE, of_embeddings
 
 INPUTS = {"summary": "summary"}
 NEEDS = ("learners", "permuted inputs")

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 from metaplastic.features import read_features
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf, read_zarr, write_whole
-from metaplastic.results.tables import NONE
+from metaplastic.results.selections import NONE
 
 _BLUE, _ORANGE, _GREEN, _RED, _PINK, _BROWN, _ROSE, _GREY, _YELLOW, _SKY = sns.color_palette("colorblind", 10).as_hex()
 

@@ -12,8 +12,7 @@ from matplotlib.ticker import NullLocator
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf
-from metaplastic.results.networks import SHAPE, alike
-from metaplastic.results.summary import REFERENCE
+from metaplastic.results.selections import INITIAL, SHAPE, alike
 
 INPUTS = {"summary": "summary"}
 NEEDS = ("few-shot methods", "rules", "several networks")
@@ -45,7 +44,7 @@ def draw(summary: list[Path]) -> Figure:
     results = read_netcdf(summary[0]).sel(readout=style.READOUT)
     if not set(SHAPE) <= set(results.coords):
         raise InputError(f"{summary[0]}: says no depth, width and activation of base models; run its study again")
-    trained = results["representation"].values[results["kind"].values != REFERENCE][0]
+    trained = results["representation"].values[results["kind"].values != INITIAL][0]
     datasets = results["dataset"].values.tolist()
     columns = {varied: alike(results, varied)[: None if varied == "width" else 1] for varied in SHAPE}
     figure = Figure(figsize=(14.5, 0.8 + 8.2 * len(datasets)))

@@ -1,4 +1,8 @@
-"""What Metz et al. 2019 found, figure by figure, and whether studies of this workflow find it too."""
+"""What Metz et al. 2019 found, figure by figure, and whether studies of this workflow reproduce it.
+
+A claim selects numbers from the results of its experiment, as parts; judges say of each part whether it is as the paper
+found; one formatter writes them.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
@@ -8,54 +12,39 @@ import numpy as np
 import xarray as xr
 
 from metaplastic.results.components import components
-from metaplastic.results.episode_summary import ORACLE, of_embeddings
-from metaplastic.results.networks import alike
+from metaplastic.results.selections import INITIAL, NONE, ORACLE, TABLE_READOUT, alike, of_embeddings
 from metaplastic.results.spec import FIGURES, Experiment
-from metaplastic.results.summary import REFERENCE, TABLE_READOUT
-from metaplastic.results.tables import MISSING, NONE, Table, markdown, percent
+from metaplastic.results.tables import MISSING, Table, markdown, percent
 
 LEARNED = ("pretrained", "meta-trained")
-"""Kinds of rules that were meta-trained, in the order in which one of them is taken."""
-
-PIXELS = ("raw", "pca", "k-means")
-"""Kinds of embeddings that the paper does not compare with."""
+"""Kinds of rules that were meta-trained; the first that a study has is judged."""
 
 LOSS = 0.1
-"""Of accuracy, from which on permuted inputs are said to hurt."""
+"""Smallest drop of accuracy that counts as harm by permuted inputs."""
 
 CURVE = 3
-"""Numbers of steps that make one, which can have a peak."""
+"""Fewest numbers of steps that make a curve, which can have a peak."""
 
 VARIANCE = 0.9
-"""Share of it that counted principal components explain."""
+"""Share of the variance that counted principal components explain."""
 
-Verdict = Literal["agrees", "ahead", "behind", "not tested"]
+CAPTION = (
+    "Test accuracies in percent, of a logistic regression on the most labelled examples a class that the study has, or "
+    "of few-shot learners on episodes; ± is half of the 95% interval. *reproduced*: the finding holds here, with "
+    "intervals apart where it is a difference; *not reproduced*: it is not seen here, or not on all that was tested; "
+    "*not tested*: nothing here measures it."
+)
 
-
-class Judgement(NamedTuple):
-    """What was measured here, and what follows from it."""
-
-    ours: str
-    verdict: Verdict
+Verdict = Literal["reproduced", "not reproduced", "not tested"]
 
 
 class Results(NamedTuple):
-    """What an experiment has left."""
+    """Results of an experiment."""
 
     summary: xr.Dataset
-    """Of its study."""
+    """The summary of its study."""
     features: Sequence[xr.Dataset] = ()
-    """Features stores, of experiments that look at features themselves."""
-
-
-class Claim(NamedTuple):
-    """One finding of the paper."""
-
-    place: str
-    """Part of the figure that shows it."""
-    experiment: Experiment
-    finding: str
-    judged: Callable[[Results], Judgement]
+    """Features stores, for claims about features themselves."""
 
 
 class Share(NamedTuple):
@@ -66,15 +55,55 @@ class Share(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        return percent(self.mean, (self.high - self.low) / 2)
+        return percent(self.mean, self.half)
+
+    @property
+    def half(self) -> float:
+        """Half of the interval."""
+        return (self.high - self.low) / 2
 
     def above(self, other: "Share") -> bool:
-        """With intervals apart."""
+        """Return whether it is larger, with intervals apart."""
         return self.low > other.high
 
 
+class Part(NamedTuple):
+    """What was measured on one dataset, or of one learner."""
+
+    words: str
+    """What each share is, with `{}` in its place."""
+    shares: Sequence[Share]
+    hurt: bool = False
+    """Whether permuted inputs hurt it according to the paper."""
+
+
+class Claim(NamedTuple):
+    """One finding of the paper."""
+
+    place: str
+    """Part of the figure that shows it."""
+    experiment: Experiment
+    needs: tuple[str, ...]
+    """What it needs of a study, by the names in `config.needs`."""
+    finding: str
+    select: Callable[[Results], Iterator[Part]]
+    judge: Callable[[Part], bool] | None
+    """Whether a part is as the paper found; None where numbers cannot tell."""
+
+    def verdict(self, parts: Sequence[Part]) -> Verdict:
+        """Return whether all parts are as the paper found."""
+        if not parts or self.judge is None:
+            return "not tested"
+        return "reproduced" if all(map(self.judge, parts)) else "not reproduced"
+
+
+def needs_of(experiment: Experiment) -> tuple[str, ...]:
+    """Return what the claims of an experiment need of its study, in their order."""
+    return tuple(dict.fromkeys(need for claim in CLAIMS if claim.experiment == experiment for need in claim.needs))
+
+
 def comparison(results: Mapping[Experiment, Results], *, configured: str = "") -> str:
-    """A Markdown table: a row a finding of the paper, with ours, the verdict and the command that makes it alone.
+    """Return a Markdown table: a row per finding, with ours, the verdict and the command that makes its figure.
 
     Args:
         results: of the experiments that were run.
@@ -82,149 +111,111 @@ def comparison(results: Mapping[Experiment, Results], *, configured: str = "") -
     """
     table: Table = [["Figure", "The paper's finding", "Here", "Verdict", "Command"]]
     for claim in CLAIMS:
-        of_claim = results.get(claim.experiment)
-        judgement = claim.judged(of_claim) if of_claim else Judgement(MISSING, "not tested")
+        parts = list(claim.select(results[claim.experiment])) if claim.experiment in results else []
+        ours = "; ".join(part.words.format(*part.shares) for part in parts) or MISSING
         command = " ".join(filter(None, ["snakemake", FIGURES[claim.experiment], "--cores 2", configured]))
-        table.append([claim.place, claim.finding, judgement.ours, judgement.verdict, f"`{command}`"])
+        table.append([claim.place, claim.finding, ours, claim.verdict(parts), f"`{command}`"])
     return "\n".join([*markdown(table), "", CAPTION, ""])
 
 
-CAPTION = (
-    "Test accuracies in percent, of a logistic regression on the most labelled examples a class that the study has, or "
-    "of few-shot learners on episodes; ± is half of the 95% interval. *agrees*: the finding holds here, with intervals "
-    "apart where it is a difference; *ahead*: more than the paper shows; *behind*: it is not seen here, or not on all "
-    "that was tested; *not tested*: nothing here measures it."
-)
-
-
-def _mismatch(results: Results) -> Judgement:
-    parts, falls = [], []
-    for name, dataset in _cells(results.summary):
-        curve = _shares(results.summary, "accuracy_over_inner_steps", name, dataset).dropna("inner_step")
+def _curves(results: Results) -> Iterator[Part]:
+    """Select the best and the last accuracy along each curve."""
+    summary = results.summary
+    for name, dataset in product(summary["representation"].values.tolist(), summary["dataset"].values.tolist()):
+        curve = _shares(summary, "accuracy_over_inner_steps", name, dataset).dropna("inner_step")
         if curve.sizes["inner_step"] < CURVE:
             continue
         best = int(np.argmax(curve["mean"].values))
-        peak, end = _share(curve.isel(inner_step=best)), _share(curve.isel(inner_step=-1))
         step, last = curve["inner_step"].values[[best, -1]].tolist()
-        parts.append(f"{name} on {dataset}: {peak} after {step:,} steps, {end} after {last:,}")
-        falls.append(peak.above(end))
-    return _judgement(parts, falls)
+        fall = f", {{}} after {last:,}" if step < last else ", the last"
+        shares = [_share(curve.isel(inner_step=place)) for place in (best, -1)]
+        yield Part(f"{name} on {dataset}: {{}} after {step:,} steps{fall}", shares)
 
 
-def _permuted(results: Results) -> Judgement:
+def _permuted(results: Results) -> Iterator[Part]:
     summary = results.summary.isel(way=0, shots=0)
-    intact, permuted = (summary.isel(dataset=np.flatnonzero(summary["permuted"].values == is_)) for is_ in (0, 1))
-    parts, as_found = [], []
+    datasets = [summary["dataset"].values[summary["permuted"].values == is_][0] for is_ in (0, 1)]
     for learner in summary["learner"].values.tolist():
         for embedding, cell in of_embeddings(summary.sel(learner=learner)).items():
             kind = NONE if embedding == NONE else str(summary["embedding_kind"].sel(embedding=embedding).values)
-            if kind not in (NONE, *LEARNED):
-                continue
-            before, after = (_episodes(cell.sel(dataset=of["dataset"].values[0])) for of in (intact, permuted))
-            what = learner.removeprefix(f"{ORACLE}-") if embedding == NONE else f"{learner} on {embedding}"
-            parts.append(f"{what}: {before}, permuted {after}")
-            half = max((of.high - of.low) / 2 for of in (before, after))
-            lost = before.mean - after.mean
-            as_found.append(lost >= LOSS if embedding == NONE else abs(lost) <= half)
-    return _judgement(parts, as_found)
+            if kind in (NONE, *LEARNED):
+                what = learner.removeprefix(f"{ORACLE}-") if embedding == NONE else f"{learner} on {embedding}"
+                shares = [_on_episodes(cell.sel(dataset=dataset)) for dataset in datasets]
+                yield Part(f"{what}: {{}}, permuted {{}}", shares, hurt=embedding == NONE)
 
 
-def _over_meta_training(modality: str, judge: Callable[[Sequence[Share]], bool]) -> Callable[[Results], Judgement]:
-    def judged(results: Results) -> Judgement:
+def _hurts_as_found(part: Part) -> bool:
+    intact, permuted = part.shares
+    lost = intact.mean - permuted.mean
+    return lost >= LOSS if part.hurt else abs(lost) <= max(share.half for share in part.shares)
+
+
+def _over_meta_training(modality: str) -> Callable[[Results], Iterator[Part]]:
+    def select(results: Results) -> Iterator[Part]:
         summary = results.summary
-        of_run = summary.isel(representation=np.flatnonzero(np.isfinite(summary["meta_step"].values))).sortby(
-            "meta_step"
-        )
-        parts, as_found = [], []
+        of_run = np.flatnonzero(np.isfinite(summary["meta_step"].values))
+        snapshots = summary.isel(representation=of_run).sortby("meta_step")
+        steps = snapshots["meta_step"].values.astype(int).tolist()
         for dataset in _datasets(summary, modality):
-            shares = [_final(summary, name, dataset) for name in of_run["representation"].values.tolist()]
-            steps = of_run["meta_step"].values.astype(int).tolist()
-            parts.append(f"{dataset}: {', '.join(f'{s} after {n}' for s, n in zip(shares, steps, strict=True))}")
-            as_found.append(judge(shares))
-        return _judgement(parts, as_found)
+            shares = [_final(summary, name, dataset) for name in snapshots["representation"].values.tolist()]
+            yield Part(f"{dataset}: {', '.join(f'{{}} after {step}' for step in steps)}", shares)
 
-    return judged
+    return select
 
 
-def _unseen_datasets(results: Results) -> Judgement:
-    summary, parts, found, more = results.summary, [], [], []
-    rule = _learned(summary)
-    for dataset in _datasets(summary, "image"):
-        ours = _final(summary, rule, dataset)
-        rivals = {name: _final(summary, name, dataset) for name in _of_kinds(summary, "vae", REFERENCE)}
-        parts.append(f"{dataset}: {rule} {ours}, {', '.join(f'{name} {share}' for name, share in rivals.items())}")
-        found.append(all(ours.above(share) for share in rivals.values()))
-        more.append(all(ours.above(_final(summary, name, dataset)) for name in _of_kinds(summary, *PIXELS)))
-    judged = _judgement(parts, found)
-    return judged._replace(verdict="ahead") if judged.verdict == "agrees" and all(more) else judged
-
-
-def _supervised(results: Results) -> Judgement:
-    summary = results.summary.isel(way=0)
-    summary = summary.sel(shots=summary["shots"].max())
-    kinds = dict(zip(summary["embedding"].values.tolist(), summary["embedding_kind"].values.tolist(), strict=True))
-    rule = next(name for kind in LEARNED for name in kinds if kinds[name] == kind)
-    raw = next(name for name in kinds if kinds[name] == "raw")
-    linear, network = summary["learner"].values.tolist()
-    parts, found = [], []
-    for dataset in summary["dataset"].values.tolist():
-        ours = _episodes(summary.sel(dataset=dataset, embedding=rule, learner=linear))
-        theirs = _episodes(summary.sel(dataset=dataset, embedding=raw, learner=network))
-        parts.append(f"{dataset}: {linear} on {rule} {ours}, {network} {theirs}")
-        found.append(ours.above(theirs))
-    return _judgement(parts, found)
-
-
-def _unseen_modality(results: Results) -> Judgement:
+def _rule_and_rivals(results: Results) -> Iterator[Part]:
     summary = results.summary
-    of_run = summary.isel(representation=np.flatnonzero(summary["kind"].isin(LEARNED)))
-    rules = of_run.sortby("meta_step")["representation"].values.tolist() if "meta_step" in of_run.coords else []
-    rules = rules or of_run["representation"].values.tolist()
-    (drawn,) = _of_kinds(summary, REFERENCE)
-    parts, early, late = [], [], []
-    for dataset in _datasets(summary, "text"):
-        shares = {name: _final(summary, name, dataset) for name in (*rules, drawn)}
-        parts.append(f"{dataset}: {', '.join(f'{name} {share}' for name, share in shares.items())}")
-        early.append(shares[rules[0]].above(shares[drawn]))
-        # Of one rule nothing tells what more meta-training would do.
-        late.append(len(rules) > 1 and all(shares[rule].mean >= shares[rules[0]].mean for rule in rules))
-    judged = _judgement(parts, early)
-    return judged._replace(verdict="ahead") if judged.verdict == "agrees" and all(late) else judged
+    names = [_of_kinds(summary, *LEARNED)[0], *_of_kinds(summary, "vae", INITIAL)]
+    yield from _finals(summary, names, "image")
 
 
-def _networks(varied: str, *, growing: bool = False) -> Callable[[Results], Judgement]:
-    """Every network above the one that was drawn or, where `growing`, the largest above the smallest two."""
-
-    def judged(results: Results) -> Judgement:
-        summary, parts, found = results.summary, [], []
-        rule, (drawn,) = _learned(summary), _of_kinds(summary, REFERENCE)
-        for dataset in summary["dataset"].values.tolist():
-            group = alike(summary, varied)[0]
-            ours, theirs = (
-                [_final(summary, name, dataset, base_model) for base_model in group.index] for name in (rule, drawn)
-            )
-            values = [f"{value:,}" if varied != "activation" else str(value) for value in group[varied]]
-            texts = (f"{v} {a} ({b})" for v, a, b in zip(values, ours, theirs, strict=True))
-            parts.append(f"{dataset}, {varied}, {rule} ({drawn}): {', '.join(texts)}")
-            above = [a.above(b) for a, b in zip(ours, theirs, strict=True)]
-            found.append(all(ours[-1].above(share) for share in ours[:2]) if growing else all(above))
-        return _judgement(parts, found)
-
-    return judged
-
-
-def _comes_apart(results: Results) -> Judgement:
-    summary, parts, found = results.summary, [], []
-    rule = _learned(summary)
+def _supervised(results: Results) -> Iterator[Part]:
+    summary = results.summary.isel(way=0).sel(shots=results.summary["shots"].max())
+    kinds = dict(zip(summary["embedding"].values.tolist(), summary["embedding_kind"].values.tolist(), strict=True))
+    rule, raw = (next(name for kind in of for name in kinds if kinds[name] == kind) for of in (LEARNED, ("raw",)))
+    linear, network = summary["learner"].values.tolist()
     for dataset in summary["dataset"].values.tolist():
+        cells = [{"embedding": rule, "learner": linear}, {"embedding": raw, "learner": network}]
+        shares = [_on_episodes(summary.sel(dataset=dataset, **cell)) for cell in cells]
+        yield Part(f"{dataset}: {linear} on {rule} {{}}, {network} {{}}", shares)
+
+
+def _rules_on_text(results: Results) -> Iterator[Part]:
+    """Select rules, the least meta-trained first where the study has snapshots, then random initialisation."""
+    summary = results.summary
+    rules = summary.isel(representation=np.flatnonzero(summary["kind"].isin(LEARNED)))
+    rules = rules.sortby("meta_step") if "meta_step" in rules.coords else rules
+    yield from _finals(summary, [*rules["representation"].values.tolist(), *_of_kinds(summary, INITIAL)], "text")
+
+
+def _networks(varied: str) -> Callable[[Results], Iterator[Part]]:
+    """Select the rule and random initialisation in turn, of networks that differ in `varied`."""
+
+    def select(results: Results) -> Iterator[Part]:
+        summary = results.summary
+        rule, (drawn,) = _of_kinds(summary, *LEARNED)[0], _of_kinds(summary, INITIAL)
+        group = alike(summary, varied)[0]
+        values = [f"{value:,}" if varied != "activation" else str(value) for value in group[varied]]
+        words = f"{varied}, {rule} ({drawn}): {', '.join(f'{value} {{}} ({{}})' for value in values)}"
+        for dataset in summary["dataset"].values.tolist():
+            cells = product(group.index, (rule, drawn))
+            yield Part(f"{dataset}, {words}", [_final(summary, name, dataset, model) for model, name in cells])
+
+    return select
+
+
+def _before_and_after(results: Results) -> Iterator[Part]:
+    summary = results.summary
+    for dataset in summary["dataset"].values.tolist():
+        rule = _of_kinds(summary, *LEARNED)[0]
         curve = _shares(summary, "accuracy_over_inner_steps", rule, dataset).dropna("inner_step")
-        before, after = _share(curve.isel(inner_step=0)), _share(curve.isel(inner_step=-1))
-        parts.append(f"{dataset}: {before} before, {after} after {int(curve['inner_step'][-1]):,} steps")
-        found.append(after.above(before))
-    return _judgement(parts, found)
+        steps = int(curve["inner_step"][-1])
+        shares = [_share(curve.isel(inner_step=place)) for place in (0, -1)]
+        yield Part(f"{dataset}: {{}} before, {{}} after {steps:,} steps", shares)
 
 
-def _dimensions(results: Results) -> Judgement:
+def _dimensions(results: Results) -> Iterator[Part]:
+    """Select the number of components that each dataset's features need."""
     counts: dict[str, float] = {}
     for store in results.features:
         last = store["features"].isel(inner_step=-1)
@@ -232,25 +223,42 @@ def _dimensions(results: Results) -> Judgement:
         needed = [int((components(values).shares.cumsum() < VARIANCE).sum()) + 1 for values in of_seeds]
         counts[str(store.attrs["dataset"])] = float(np.mean(needed))
     ours = ", ".join(f"{dataset} {count:.1f}" for dataset, count in counts.items())
-    moons, *others = counts.values()
-    return Judgement(
-        f"components for {VARIANCE:.0%} of the variance: {ours}", "agrees" if moons < min(others) else "behind"
-    )
+    shares = [Share(count, count, count) for count in counts.values()]
+    yield Part(f"components for {VARIANCE:.0%} of the variance: {ours}", shares)
 
 
-def _no_number(results: Results) -> Judgement:
-    return Judgement("drawn, `first_layer_filters`; no number tells", "not tested")
+def _drawn(results: Results) -> Iterator[Part]:
+    yield Part("drawn, `first_layer_filters`; no number tells", ())
 
 
-def _judgement(parts: Sequence[str], as_found: Sequence[bool]) -> Judgement:
-    """Of several parts; of none, nothing was tested."""
-    if not as_found:
-        return Judgement(MISSING, "not tested")
-    return Judgement("; ".join(parts), "agrees" if all(as_found) else "behind")
+def _rises(part: Part) -> bool:
+    return part.shares[-1].above(part.shares[0])
 
 
-def _cells(summary: xr.Dataset) -> Iterator[tuple[str, str]]:
-    return product(summary["representation"].values.tolist(), summary["dataset"].values.tolist())
+def _falls(part: Part) -> bool:
+    return any(share.above(part.shares[-1]) for share in part.shares)
+
+
+def _first_above_others(part: Part) -> bool:
+    return all(part.shares[0].above(share) for share in part.shares[1:])
+
+
+def _first_above_last(part: Part) -> bool:
+    return part.shares[0].above(part.shares[-1])
+
+
+def _each_above_random(part: Part) -> bool:
+    return all(ours.above(drawn) for ours, drawn in zip(part.shares[::2], part.shares[1::2], strict=True))
+
+
+def _largest_above_two_smallest(part: Part) -> bool:
+    ours = part.shares[::2]
+    return all(ours[-1].above(share) for share in ours[:2])
+
+
+def _fewest_first(part: Part) -> bool:
+    moons, *others = (share.mean for share in part.shares)
+    return moons < min(others)
 
 
 def _datasets(summary: xr.Dataset, modality: str) -> list[str]:
@@ -264,19 +272,20 @@ def _of_kinds(summary: xr.Dataset, *kinds: str) -> list[str]:
     ]
 
 
-def _learned(summary: xr.Dataset) -> str:
-    return _of_kinds(summary, *LEARNED)[0]
+def _finals(summary: xr.Dataset, names: Sequence[str], modality: str) -> Iterator[Part]:
+    words = ", ".join(f"{name} {{}}" for name in names)
+    for dataset in _datasets(summary, modality):
+        yield Part(f"{dataset}: {words}", [_final(summary, name, dataset) for name in names])
 
 
 def _shares(summary: xr.Dataset, name: str, method: str, dataset: str, base_model: str | None = None) -> xr.Dataset:
     place = {"readout": TABLE_READOUT, "representation": method, "dataset": dataset}
-    base_model = base_model or str(summary["base_model"].values[0])
-    cell = summary.sel({**place, "base_model": base_model})
+    cell = summary.sel({**place, "base_model": base_model or str(summary["base_model"].values[0])})
     return xr.Dataset({part: cell[f"{name}{end}"] for part, end in (("mean", ""), ("low", "_low"), ("high", "_high"))})
 
 
 def _final(summary: xr.Dataset, method: str, dataset: str, base_model: str | None = None) -> Share:
-    """With the most labelled examples after the last inner step."""
+    """Return the accuracy with the most labelled examples after the last inner step."""
     return _share(_shares(summary, "accuracy", method, dataset, base_model).sel(shots=summary["shots"].max()))
 
 
@@ -284,77 +293,53 @@ def _share(cell: xr.Dataset) -> Share:
     return Share(*(float(cell[part]) for part in Share._fields))
 
 
-def _episodes(cell: xr.Dataset) -> Share:
+def _on_episodes(cell: xr.Dataset) -> Share:
     mean, half = float(cell["accuracy"]), float(cell["interval"])
     return Share(mean, mean - half, mean + half)
 
 
+NETWORKS = ("trained rule", "random initialisation", "several networks")
+
+# fmt: off
 CLAIMS: tuple[Claim, ...] = (
-    Claim(
-        "2 left",
-        "objective-mismatch",
+    Claim("2 left", "objective-mismatch", ("training curve",),
         "What a variational autoencoder's code is worth with few labels falls again while its own loss still improves",
-        _mismatch,
-    ),
-    Claim(
-        "2 right",
-        "permuted-inputs",
+        _curves, _first_above_last),
+    Claim("2 right", "permuted-inputs", ("permuted inputs", "meta-learned learner", "trained rule"),
         "Permuted inputs hurt a prototypical network greatly and the learned rule not at all",
-        _permuted,
-    ),
-    Claim(
-        "3",
-        "over-meta-training",
+        _permuted, _hurts_as_found),
+    Claim("3", "over-meta-training", ("snapshots", "images"),
         "On unseen images too, features are better the longer the rule is meta-trained",
-        _over_meta_training("image", lambda shares: shares[-1].above(shares[0])),
-    ),
-    Claim(
-        "3",
-        "over-meta-training",
+        _over_meta_training("image"), _rises),
+    Claim("3", "over-meta-training", ("snapshots",),
         "On text they get worse again, as the rule over-fits to images",
-        _over_meta_training("text", lambda shares: any(share.above(shares[-1]) for share in shares)),
-    ),
-    Claim(
-        "4 left",
-        "unseen-datasets",
+        _over_meta_training("text"), _falls),
+    Claim("4 left", "unseen-datasets", ("trained rule", "random initialisation", "images"),
         "On unseen images the rule is above a variational autoencoder and random initialisation",
-        _unseen_datasets,
-    ),
-    Claim("4 left", "supervised", "and above the same network trained on those labels alone", _supervised),
-    Claim(
-        "4 right",
-        "unseen-modality",
+        _rule_and_rivals, _first_above_others),
+    Claim("4 left", "supervised", ("linear and mlp", "trained rule", "raw input"),
+        "and above the same network trained on those labels alone",
+        _supervised, _first_above_last),
+    Claim("4 right", "unseen-modality", ("trained rule", "random initialisation", "text"),
         "On text it is above random initialisation, by almost ten points early in meta-training",
-        _unseen_modality,
-    ),
-    Claim(
-        "5 left",
-        "unseen-architectures",
+        _rules_on_text, _first_above_last),
+    Claim("5 left", "unseen-architectures", NETWORKS,
         "It serves deeper networks than those that it was meta-trained on, to 11 layers",
-        _networks("depth"),
-    ),
-    Claim("5 left", "unseen-architectures", "More units are better, to 10,000", _networks("width", growing=True)),
-    Claim(
-        "5 right",
-        "unseen-architectures",
+        _networks("depth"), _each_above_random),
+    Claim("5 left", "unseen-architectures", NETWORKS,
+        "More units are better, to 10,000",
+        _networks("width"), _largest_above_two_smallest),
+    Claim("5 right", "unseen-architectures", NETWORKS,
         "With every other activation it is above random initialisation",
-        _networks("activation"),
-    ),
-    Claim("6 left", "how-it-learns", "First-layer filters become templates of digits over meta-training", _no_number),
-    Claim("6 centre", "how-it-learns", "Classes come apart without labels", _comes_apart),
-    Claim("6 right", "how-it-learns", "Of two moons few dimensions are used, of digits many", _dimensions),
+        _networks("activation"), _each_above_random),
+    Claim("6 left", "how-it-learns", ("trained rule", "several datasets"),
+        "First-layer filters become templates of digits over meta-training",
+        _drawn, None),
+    Claim("6 centre", "how-it-learns", ("trained rule", "several datasets"),
+        "Classes come apart without labels",
+        _before_and_after, _rises),
+    Claim("6 right", "how-it-learns", ("trained rule", "several datasets", "principal components"),
+        "Of two moons few dimensions are used, of digits many",
+        _dimensions, _fewest_first),
 )
-
-
-def needs_of(experiment: str) -> tuple[str, ...]:
-    """Temporary."""
-    return {
-        "objective-mismatch": ("training curve",),
-        "permuted-inputs": ("permuted inputs", "meta-learned learner", "trained rule"),
-        "over-meta-training": ("snapshots", "images"),
-        "unseen-datasets": ("trained rule", "random initialisation", "images"),
-        "supervised": ("linear and mlp", "trained rule", "raw input"),
-        "unseen-modality": ("trained rule", "random initialisation", "text"),
-        "unseen-architectures": ("trained rule", "random initialisation", "several networks"),
-        "how-it-learns": ("trained rule", "several datasets", "principal components"),
-    }[experiment]
+# fmt: on

@@ -1,4 +1,4 @@
-"""Features in terms of their own principal components."""
+"""Principal components of features."""
 
 from typing import NamedTuple
 
@@ -11,11 +11,11 @@ class Components(NamedTuple):
 
     scores: Float[np.ndarray, "example component"]
     shares: Float[np.ndarray, " component"]
-    """Of the variance, largest first."""
+    """Shares of the variance, largest first."""
 
 
 def components(features: Float[np.ndarray, "example feature"]) -> Components:
-    """Principal components of centred features; shares are zero where nothing varies."""
+    """Return the principal components of centred features; shares are zero where nothing varies."""
     centred = features - features.mean(0, dtype=np.float64)
     left, singular, _ = np.linalg.svd(centred, full_matrices=False)
     squares = singular**2
@@ -23,9 +23,9 @@ def components(features: Float[np.ndarray, "example feature"]) -> Components:
 
 
 def effective_rank(shares: Float[np.ndarray, " component"]) -> float:
-    """Number of dimensions that features use (Roy and Vetterli 2007): exp of the entropy of their singular values.
+    """Return the effective rank (Roy and Vetterli 2007): exp of the entropy of the singular values.
 
-    1 where all variance is along one line, the number of components where each has as much; 0 where nothing varies.
+    It is 1 if all variance lies along one line, the number of components if each has the same, and 0 if nothing varies.
     """
     singular = np.sqrt(shares[shares > 0])
     weights = singular / singular.sum()

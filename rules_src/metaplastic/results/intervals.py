@@ -12,6 +12,9 @@ from scipy import stats
 
 LEVEL = 0.95
 
+LEVELS = ("meta_seed", "seed", "draw", "draw_over_inner_steps", "episode")
+"""Dimensions along which values are random samples."""
+
 
 class Interval(NamedTuple):
     """A mean and the ends of its 95% interval."""
@@ -22,18 +25,18 @@ class Interval(NamedTuple):
 
 
 def crossed_interval(values: Float[np.ndarray, "*rest_and_levels"], levels: int = 2) -> Interval:
-    """Mean of `values` over their last `levels` axes, each a random sample, and its interval; every cell was measured.
+    """Return the mean of `values` over their last `levels` axes, each a random sample, and its interval.
 
-    Analysis of variance with one value a cell: the value is a mean plus an effect of each level and of each set of
+    Analysis of variance with one value per cell: the value is a mean plus an effect of each level and of each set of
     levels together. The mean square of a set S of levels is expected to be the sum, over all sets T that contain S, of
     what T alone contributes; the mean's variance is the sum of all contributions over the number of cells, those below
-    zero counted as absent. Of seeds and draws that is (MS_seed + MS_draw - MS_remainder) / (seeds * draws). The
+    zero counted as absent. For seeds and draws that is (MS_seed + MS_draw - MS_remainder) / (seeds * draws). The
     quantile is Student's, with Satterthwaite's degrees of freedom. A level of one member tells nothing about its
-    spread and is left out; with one level left it is the ordinary t interval. The test split is taken as given: an
-    interval tells what other seeds and labels would do, not what other test examples would.
+    spread and is left out; with one level left it is the ordinary t interval. The test split is fixed: an interval
+    tells what other seeds and labels would do, not what other test examples would.
 
     Raises:
-        ValueError: every level has but one member.
+        ValueError: every level has only one member.
     """
     rest, counts = values.shape[:-levels], [count for count in values.shape[-levels:] if count > 1]
     if not counts:
@@ -58,32 +61,35 @@ def crossed_interval(values: Float[np.ndarray, "*rest_and_levels"], levels: int 
 
 
 def normal_interval(values: Float[np.ndarray, "*rest episode"]) -> Interval:
-    """Mean of many independent values and 1.96 standard errors on each side, as few-shot learning reports it."""
+    """Return the mean of many independent values and 1.96 standard errors on each side, as few-shot learning does."""
     values = values.astype(np.float64)
     mean, error = values.mean(-1, keepdims=True), values.std(-1, keepdims=True) / np.sqrt(values.shape[-1])
     half = stats.norm.ppf((1 + LEVEL) / 2) * error
     return Interval(mean[..., 0], (mean - half)[..., 0], (mean + half)[..., 0])
 
 
-def interval_over_episodes(accuracy: xr.DataArray) -> Interval:
-    """Mean and 95% interval of `accuracy (..., episode)`: 1.96 standard errors, as few-shot learning reports it.
+def score(values: xr.DataArray) -> xr.Dataset:
+    """Return the mean of `values` over every random level that they have, and the ends of its 95% interval.
 
-    With an axis `seed` it is that of crossed random levels. Of the difference of two learners' accuracies it is the
-    paired one.
+    Over episodes alone it is a normal interval, otherwise that of crossed random levels. For a difference of paired
+    accuracies it is the paired interval.
     """
-    if "seed" in accuracy.dims:
-        return crossed_interval(accuracy.transpose(..., "seed", "episode").values)
-    return normal_interval(accuracy.transpose(..., "episode").values)
+    levels = [dim for dim in values.dims if dim in LEVELS]
+    ordered = values.transpose(..., *levels)
+    numbers = ordered.values
+    ends = normal_interval(numbers) if levels == ["episode"] else crossed_interval(numbers, len(levels))
+    cell = ordered.isel(dict.fromkeys(levels, 0), drop=True)
+    return xr.Dataset({name: cell.copy(data=end) for name, end in ends._asdict().items()})
 
 
 def _subsets(axes: range) -> Iterator[frozenset[int]]:
-    """Every set of levels but the empty one, larger ones first."""
+    """Yield every set of levels except the empty one, larger ones first."""
     for size in range(len(axes), 0, -1):
         yield from map(frozenset, combinations(axes, size))
 
 
 def _mean_square(cells: Float[np.ndarray, "rest *levels"], of: frozenset[int]) -> Float[np.ndarray, " rest"]:
-    """Of the joint effect of the levels `of`, one cell a combination of members."""
+    """Return the mean square of the joint effect of the levels `of`, with one cell per combination of members."""
     effect, freedom, repeated = cells, 1, 1
     for axis, count in enumerate(cells.shape[1:]):
         mean = effect.mean(axis + 1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Results that come with the project: what summaries of studies say, in few small files that git keeps."""
+"""Results that come with the project: summaries of studies joined into a few small files that git keeps."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
@@ -7,28 +7,26 @@ import numpy as np
 import xarray as xr
 
 from metaplastic.io.errors import InputError
-from metaplastic.results.episode_summary import DIMENSIONS, arm_name
-from metaplastic.results.networks import SHAPE
-from metaplastic.results.summary import TABLE_READOUT
-from metaplastic.results.tables import NONE, Table, markdown, percent
+from metaplastic.results.scores import arm_name
+from metaplastic.results.selections import NONE, SHAPE, TABLE_READOUT
 
 KEPT = ("seconds", "peak_mb")
 OF_EPISODES = ("episodes", "queries", "split")
 NUMBERS = ("partitions", "clusters")
 NAMED = ("dataset", "representation", "activation", "embedding", "learner")
-"""Dimensions whose entries are names."""
+"""Dimensions along which entries are names."""
 ONE_PROTOCOL = "architectures are published of one dataset, one number of labels and one of inner steps"
 
 
 def few_shot(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Accuracy of every representation on every dataset and number of labelled examples.
+    """Return the accuracy of every representation on every dataset and number of labelled examples.
 
     Args:
-        summaries: of studies, each of at most one base model, or a published file; no two of them have the same
+        summaries: of studies, each of at most one base model, or a published file. No two of them may hold the same
             representation of a dataset.
 
     Returns:
-        `accuracy`, in [0, 1], and `interval`, half of the 95% one's width, `(dataset, representation, shots)`;
+        `accuracy`, in [0, 1], and `interval`, half the width of the 95% interval, `(dataset, representation, shots)`;
         `seconds` and `peak_mb` `(dataset, representation)`. NaN where there is no such evaluation.
 
     Raises:
@@ -40,7 +38,6 @@ def few_shot(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def _of_one_base_model(summary: xr.Dataset) -> xr.Dataset:
-    """As it is published, if it is not already."""
     if not {"dataset", "shots"} <= set(summary.dims):
         raise InputError("not accuracies by datasets and numbers of labels; publish it as what it is")
     if "base_model" not in summary.dims:
@@ -53,17 +50,17 @@ def _of_one_base_model(summary: xr.Dataset) -> xr.Dataset:
 
 
 def architectures(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Accuracy of every representation with every network, at the most labelled examples.
+    """Return the accuracy of every representation with every network, at the most labelled examples.
 
     Args:
-        summaries: of studies of one dataset and of base models that differ in shape, or a published file; no two of
-            them have the same representation with the same network.
+        summaries: of studies of one dataset and of base models that differ in shape, or a published file. No two of
+            them may hold the same representation with the same network.
 
     Returns:
-        `accuracy`, in [0, 1], and `interval`, half of the 95% one's width, with `seconds` and `peak_mb`,
+        `accuracy`, in [0, 1], and `interval`, half the width of the 95% interval, with `seconds` and `peak_mb`,
         `(representation, depth, width, activation)`; `accuracy_over_inner_steps` and `interval_over_inner_steps` with
         `inner_step` last. `depth` counts hidden layers, `width` is that of the widest. NaN where no such network was
-        trained, which is nearly everywhere: `dropna` along a line of the cube leaves what was.
+        trained, which is nearly everywhere: use `dropna` along a line of the cube.
 
     Raises:
         InputError: they are of several datasets, numbers of labels, of inner steps or of draws, a summary does not tell
@@ -76,7 +73,6 @@ def architectures(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def _cube(summary: xr.Dataset) -> xr.Dataset:
-    """As it is published, if it is not already."""
     if set(SHAPE) <= set(summary.dims):
         return summary
     if summary.sizes.get("dataset", 1) > 1:
@@ -95,7 +91,7 @@ def _cube(summary: xr.Dataset) -> xr.Dataset:
 
 
 def _joined(parts: Sequence[xr.Dataset], dims: Sequence[str]) -> xr.Dataset:
-    """What several have measured, in their order along dimensions of names.
+    """Return what several have measured, in their order along dimensions of names.
 
     Raises:
         InputError: two of them have measured the same entry of `dims`, or they differ in draws of labels or in the
@@ -116,21 +112,21 @@ def _joined(parts: Sequence[xr.Dataset], dims: Sequence[str]) -> xr.Dataset:
 
 
 def _measured(part: xr.Dataset, dims: Sequence[str]) -> list[tuple[Hashable, ...]]:
-    """Entries of `dims` of which there is an accuracy."""
+    """Return the entries of `dims` that have an accuracy."""
     accuracy = part["accuracy"].notnull()
     entries = accuracy.any([dim for dim in accuracy.dims if dim not in dims]).stack(entry=dims)
     return entries["entry"].values[entries.values].tolist()
 
 
 def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Accuracies on episodes of several studies in one, such as a published file and a study that came after it.
+    """Join accuracies on episodes of several studies, such as a published file and a study that came after it.
 
     Args:
-        summaries: of `episode_summary.summarise`, on the same episodes; what is in two of them is the same in both.
+        summaries: of learners, on the same episodes; what is in two of them is the same in both.
 
     Returns:
-        Of the same form, NaN for what is in none of them. A learner that has another's name but other partitions, as
-        where each study has but one, is called by both as in a study of both.
+        A summary of the same form, NaN for what is in none of them. If learners of one name are trained by different
+        partitions, because each study has only one, the later ones get the name that a study of both gives them.
 
     Raises:
         InputError: they are of other episodes, or tell different numbers of one learner.
@@ -149,14 +145,14 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     except xr.MergeError as error:
         raise InputError("summaries tell different numbers of one learner; publish one of them") from error
     joined = joined.assign({name: joined[name].fillna(0) for name in NUMBERS})
-    order = {name: _in_order(summaries, name) for name in DIMENSIONS[:3]}
+    order = {name: _in_order(summaries, name) for name in ("dataset", "embedding", "learner")}
     if len(order["embedding"]) > 1:
         order["embedding"] = [name for name in order["embedding"] if name != NONE]
     on_embedding = joined["on_embedding"].astype(bool)
     for name in ("accuracy", "interval", "reported"):
         # What needs no embedding is the same under each.
         joined[name] = joined[name].where(on_embedding, joined[name].max("embedding"))
-    joined = joined.sel(order).transpose(*DIMENSIONS, missing_dims="ignore")
+    joined = joined.sel(order).transpose(*first["accuracy"].dims, missing_dims="ignore")
     for variable_name, variable in first.reset_coords(names).items():
         of_all = joined[variable_name].astype(variable.dtype if variable.dtype.kind in "bif" else object)
         joined[variable_name] = of_all.assign_attrs(variable.attrs)
@@ -164,7 +160,7 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def _named_apart(summary: xr.Dataset, first: xr.Dataset) -> xr.Dataset:
-    """With learners renamed that other partitions train than those of the same name in `first`."""
+    """Rename learners that other partitions train than those of the same name in `first`."""
     partitions = dict(zip(first["learner"].values.tolist(), first["partition"].values.tolist(), strict=True))
     learners = zip(*(summary[name].values.tolist() for name in ("learner", "partition")), strict=True)
     names = [name if partitions.get(name, own) == own else arm_name(name, own) for name, own in learners]
@@ -172,12 +168,12 @@ def _named_apart(summary: xr.Dataset, first: xr.Dataset) -> xr.Dataset:
 
 
 def _mergeable(summary: xr.Dataset) -> xr.Dataset:
-    """With names as objects: of text that was read from a file the longest there is the longest that a merge leaves."""
+    """Turn names into objects, since a merge would cut text to the longest that a file holds."""
     return summary.assign_coords({name: summary[name].astype(object) for name in NAMED if name in summary.indexes})
 
 
 def _in_order(summaries: Sequence[xr.Dataset], name: str) -> list[str]:
-    """What the summaries have along an axis, in their order."""
+    """Return the names that the summaries have along an axis, in their order."""
     return list(dict.fromkeys(value for summary in summaries for value in summary[name].values.tolist()))
 
 
@@ -186,51 +182,11 @@ KINDS: dict[str, Callable[[Sequence[xr.Dataset]], xr.Dataset]] = {
     "architectures": architectures,
     "episodes": episodes,
 }
-"""What can be published, by name."""
-
-
-def architectures_table(published: xr.Dataset) -> str:
-    """A Markdown table: one row a network that was trained, one column a representation, then the first one's cost."""
-    names = published["representation"].values.tolist()
-    table: Table = [["Hidden layers", "Units of each", "Activation", *names, "Seconds", "Peak MB"]]
-    flat = published.stack(network=SHAPE).dropna("network", subset=["accuracy"], how="all")
-    for network, of_network in flat.groupby("network"):
-        depth, width, activation = network
-        cells = map(percent, *(of_network[name].values.ravel().tolist() for name in ("accuracy", "interval")))
-        cost = (of_network[name].values.ravel()[0] for name in KEPT)
-        table.append([str(depth), f"{width:,}", activation, *cells, *(f"{value:,.0f}" for value in cost)])
-    attrs = published.attrs
-    steps, seeds = int(published["inner_step"].max()), int(published["seeds"].max())
-    caption = (
-        f"Test accuracy in percent of a logistic regression fitted on {attrs['shots']} labelled examples a class of "
-        f"{attrs['dataset']} after {steps:,} inner steps; ± is half of the 95% interval over {seeds} seeds and "
-        f"{attrs['draws']} draws of labels. Seconds, and largest memory of the process, to apply {names[0]} with all "
-        "seeds, compilation included where it was not cached."
-    )
-    return "\n".join([*markdown(table), "", caption, ""])
-
-
-def few_shot_table(published: xr.Dataset) -> str:
-    """A Markdown table: one row a representation, one column a dataset and number of labelled examples."""
-    measured = published["accuracy"].notnull().any("representation")
-    columns = [
-        (d, k) for d in measured["dataset"].values for k in measured["shots"].values if measured.sel(dataset=d, shots=k)
-    ]
-    table: Table = [["Method", *(f"{dataset}, {shots} label{'' if shots == 1 else 's'}" for dataset, shots in columns)]]
-    for name in published["representation"].values.tolist():
-        of_name = published.sel(representation=name)
-        pairs = [[float(of_name[v].sel(dataset=d, shots=k)) for v in ("accuracy", "interval")] for d, k in columns]
-        table.append([name, *(percent(mean, half) for mean, half in pairs)])
-    caption = (
-        "Test accuracy in percent of a logistic regression on so many labelled examples a class; ± is half of the 95% "
-        f"interval over {int(published['seeds'].max())} seeds, where a method is random, and "
-        f"{published.attrs['draws']} draws of labels."
-    )
-    return "\n".join([*markdown(table), "", caption, ""])
+"""Functions that join summaries, by the kind of what is published."""
 
 
 def _halved(summary: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
-    """These variables of a summary for one readout, with the half widths of their intervals in place of the ends."""
+    """Return these variables for one readout, with the half widths of their intervals in place of the ends."""
     of_readout = summary.sel(readout=TABLE_READOUT, drop=True)
     variables = {name: of_readout[name] for name in names}
     for name in names:

@@ -1,4 +1,4 @@
-"""Stage: the page that holds what Metz et al. 2019 found against what studies of the workflow find."""
+"""Stage: the page that compares what Metz et al. 2019 found with what studies of the workflow find."""
 
 from pathlib import Path
 from typing import Annotated, cast
@@ -10,8 +10,8 @@ from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf
 from metaplastic.results.claims import Results, comparison
 from metaplastic.results.spec import EXPERIMENTS, Experiment
+from metaplastic.results.tables import write_table
 from metaplastic.stages.command import named_paths, named_stores, run
-from metaplastic.stages.tables import write_table
 
 
 def compare(

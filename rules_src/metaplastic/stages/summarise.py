@@ -1,17 +1,14 @@
-"""Stage: gather every evaluation of a study into one file and one table."""
+"""Stage: gather every evaluation of a study, few-shot readouts or learners on episodes, into one file and one table."""
 
-import csv
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
-from metaplastic.io.storage import read_netcdf, write_netcdf, write_whole
-from metaplastic.results.summary import headline, markdown_table, summarise
-from metaplastic.results.tables import Table
+from metaplastic.io.storage import read_netcdf, write_netcdf
+from metaplastic.results.scores import summarise
+from metaplastic.results.tables import headline, markdown_table, write_csv, write_table
 from metaplastic.stages.command import run
-from metaplastic.stages.tables import write_table
 
 
 def gather(
@@ -19,19 +16,15 @@ def gather(
     output: Annotated[Path, Option(help="netCDF file to write.")],
     table: Annotated[Path, Option(help="Markdown file to write.")],
     page: Annotated[Path, Option(help="The same as an HTML file.")],
-    first: Annotated[Path, Option(help="Its first part as a CSV file, for the report's first page.")],
     study: Annotated[str, Option(help="Key of the study in the config.")],
+    first: Annotated[Path | None, Option(help="CSV file for its first part, of few-shot readouts.")] = None,
 ) -> None:
-    """Write means and intervals of all evaluations, and a table of those with the most labels."""
+    """Write means and intervals of all evaluations, and their table."""
     summary = summarise([read_netcdf(path) for path in evaluations])
     write_netcdf(summary, output)
     write_table(markdown_table(summary), table, page, title=f"Study {study}")
-    write_whole(first, partial(_write_csv, headline(summary)))
-
-
-def _write_csv(table: Table, path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(table)
+    if first:
+        write_csv(headline(summary), first)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""By hand: bring summaries of studies into a file of `results/published`, which git keeps."""
+"""By hand: gather summaries of studies in a file of `results/published`, which git keeps."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ def publish(
     kind: Annotated[str, Option(help=f"What they are published as, one of {', '.join(KINDS)}.")],
     output: Annotated[Path, Option(help="netCDF file to write, such as `results/published/architectures.nc`.")],
 ) -> None:
-    """Write what summaries of studies say of one claim, and nothing that is in none."""
+    """Write what summaries of studies say together."""
     if kind not in KINDS:
         raise InputError(f"--kind: {kind!r} is none of {', '.join(KINDS)}")
     try:

@@ -1,6 +1,6 @@
 from html.parser import HTMLParser
 
-from metaplastic.results.page import table_page
+from metaplastic.results.tables import table_page
 
 
 class Cells(HTMLParser):

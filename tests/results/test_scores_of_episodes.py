@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import xarray as xr
 from metaplastic.io.errors import InputError
-from metaplastic.results.episode_summary import markdown_table, summarise
+from metaplastic.results.scores import summarise
+from metaplastic.results.tables import markdown_table
 
 EPISODES = 50
 OFFSETS = np.random.default_rng(0).normal(0, 0.05, EPISODES)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import xarray as xr
 from metaplastic.io.errors import InputError
-from metaplastic.results.summary import headline, markdown_table, summarise
+from metaplastic.results.scores import summarise
+from metaplastic.results.tables import headline, markdown_table
 
 
 def evaluation(method, dataset, mean, *, seeds=2, steps=(0,), base_model="small", draws=3, kind="raw"):

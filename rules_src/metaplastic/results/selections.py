@@ -1,0 +1,50 @@
+"""What figures, tables and claims pick from summaries."""
+
+from typing import Any
+
+import xarray as xr
+
+INITIAL = "identity"
+"""Kind of the method that the others are compared with: the base model with its initial weights."""
+
+TABLE_READOUT = "logistic-regression"
+"""Readout that tables and claims show."""
+
+ORACLE = "oracle"
+"""Prefix of the names of learners that true labels train."""
+
+NONE = "none"
+"""Embedding of a learner that needs none."""
+
+SHAPE = ("depth", "width", "activation")
+"""Coordinates of base models in a summary."""
+
+FEWEST = 3
+"""Base models that make a line of their own."""
+
+
+def alike(summary: xr.Dataset, varied: str) -> list[Any]:
+    """Return tables of the base models that differ only in `varied`, one of `SHAPE`.
+
+    Args:
+        summary: with the coordinates of `SHAPE`.
+        varied: one of these.
+
+    Returns:
+        Data frames over `base_model` with the columns of `SHAPE`, the largest frame first. Sizes ascend, activations
+        keep the order of the study. If shapes are equal, the first counts.
+    """
+    shapes = summary[list(SHAPE)].reset_coords()[list(SHAPE)].to_dataframe().drop_duplicates()
+    others = [name for name in SHAPE if name != varied]
+    groups = [group for _, group in shapes.groupby(others, sort=False)]
+    groups.sort(key=len, reverse=True)
+    shown = [group for group in groups if len(group) >= FEWEST] or groups[:1]
+    return [group if varied == "activation" else group.sort_values(varied) for group in shown]
+
+
+def of_embeddings(of_learner: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Return a learner's results by embedding, where it has any; under `none` alone if it needs no embedding."""
+    found = {e: of_learner.sel(embedding=e) for e in of_learner["embedding"].values.tolist()}
+    found = {e: cell for e, cell in found.items() if bool(cell["accuracy"].notnull().any())}
+    # A learner that needs no embedding has the same results under each.
+    return found if of_learner["on_embedding"] else {NONE: next(iter(found.values()))} if found else {}
