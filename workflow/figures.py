@@ -47,10 +47,13 @@ def declared(package: Path, figure: str) -> Declaration:
 
 @cache
 def _declaration(source: str) -> Declaration:
-    assigned = [(node.targets[0], node.value) for node in ast.parse(source).body if isinstance(node, ast.Assign)]
-    values = {target.id: value for target, value in assigned if isinstance(target, ast.Name)}
+    values = {}
+    for node in ast.parse(source).body:
+        match node:
+            case ast.Assign([ast.Name(name)], value):
+                values[name] = value
     inputs, needs, caption = (ast.literal_eval(values[name]) for name in ("INPUTS", "NEEDS", "CAPTION"))
-    if not inputs or not all(isinstance(text, str) for group in (*inputs.items(), needs, [caption]) for text in group):
+    if not inputs or {type(text) for group in (*inputs.items(), needs, [caption]) for text in group} != {str}:
         raise ValueError("INPUTS, NEEDS and CAPTION hold strings, and INPUTS at least one")
     on_request = "ON_REQUEST" in values and ast.literal_eval(values["ON_REQUEST"]) is True
     return Declaration(inputs, tuple(needs), on_request, caption)

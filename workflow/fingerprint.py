@@ -138,13 +138,14 @@ def _analyse(source: str, name: str, is_package: bool) -> tuple[str, frozenset[s
     home = name.split(".") if is_package else name.split(".")[:-1]
     imported: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            imported.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = home[: len(home) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            # `b` of `from a import b` is a module or an attribute of one; what is no file is passed over later.
-            imported.update([base, *(f"{base}.{alias.name}" for alias in node.names)])
+        match node:
+            case ast.Import(names):
+                imported.update(alias.name for alias in names)
+            case ast.ImportFrom(module, names, level):
+                above = home[: len(home) - level + 1] if level else []
+                base = ".".join([*above, *([module] if module else [])])
+                # `b` of `from a import b` is a module or an attribute of one; only modules have a file later on.
+                imported.update([base, *(f"{base}.{alias.name}" for alias in names)])
     if name.endswith(".spec"):
         tree = ast.Module(list(_methods(tree)), [])
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(imported)
@@ -152,38 +153,35 @@ def _analyse(source: str, name: str, is_package: bool) -> tuple[str, frozenset[s
 
 def _methods(spec: ast.Module) -> Iterator[ast.stmt]:
     """Yield what a `spec.py` computes: methods and properties of its sections, without fields, defaults and checks."""
-    for node in (node for section in spec.body if isinstance(section, ast.ClassDef) for node in section.body):
-        if isinstance(node, ast.FunctionDef) and not any("validator" in ast.dump(d) for d in node.decorator_list):
-            yield node
+    for node in (node for section in spec.body for node in getattr(section, "body", [])):
+        match node:
+            case ast.FunctionDef(decorator_list=decorators) if "validator" not in "".join(map(ast.dump, decorators)):
+                yield node
 
 
 class _WithoutWords(ast.NodeTransformer):
     """Drops docstrings, strings after an attribute, captions, messages of errors and the log, and imports for types."""
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
-        for_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-        return node.orelse if for_types else self.generic_visit(node)
-
-    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
-        named = [target.id for target in node.targets if isinstance(target, ast.Name)]
-        is_string = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if is_string and named == ["CAPTION"] else self.generic_visit(node)
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        is_string = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if is_string or _is_logging(node.value) else self.generic_visit(node)
-
-    def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        if isinstance(node.exc, ast.Call):
-            node.exc = node.exc.func
+        match node.test:
+            case ast.Name("TYPE_CHECKING"):
+                return node.orelse
         return self.generic_visit(node)
 
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        match node:
+            case ast.Assign([ast.Name("CAPTION")], ast.Constant(str())):
+                return None
+        return self.generic_visit(node)
 
-def _is_logging(node: ast.expr) -> bool:
-    """Return whether an expression calls a method of `log`."""
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and isinstance(node.func.value, ast.Name)
-        and node.func.value.id == "log"
-    )
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        match node.value:
+            case ast.Constant(str()) | ast.Call(ast.Attribute(ast.Name("log"))):
+                return None
+        return self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        match node.exc:
+            case ast.Call(error):
+                node.exc = error
+        return self.generic_visit(node)

@@ -76,12 +76,35 @@ def test_comments_docstrings_and_formatting_do_not_count(package: Path, old: str
     assert both(package) == before
 
 
-@pytest.mark.parametrize("file", ["model.py", "helpers.py", "stages/train.py", "__init__.py", "stages/__init__.py"])
+@pytest.mark.parametrize("file", ["model.py", "helpers.py", "stages/train.py", "stages/__init__.py"])
 def test_code_counts_wherever_it_is_in_the_closure(package: Path, file: str):
     train, _ = both(package)
     with (package / file).open("a") as stream:
         stream.write("\nother = 'text'\n")
     assert both(package)[0] != train
+
+
+def test_the_public_names_of_the_package_do_not_count(package: Path):
+    before = both(package)
+    (package / "__init__.py").write_text("__all__ = ['fit']\n")
+    assert both(package) == before
+
+
+def test_methods_of_a_spec_count_and_its_fields_and_checks_do_not(package: Path):
+    text = (
+        "from pydantic import BaseModel, model_validator\n\n\nclass Section(BaseModel):\n    width: int = 3\n\n"
+        "    def double(self):\n        return 2 * self.width\n\n"
+        "    @model_validator(mode='after')\n    def _wide(self):\n        return self\n"
+    )
+    (package / "spec.py").write_text(text)
+    imported = "from pack.helpers import number"
+    edit(package / "model.py", imported, f"{imported}\nfrom pack.spec import Section")
+    before = both(package)
+    edit(package / "spec.py", "width: int = 3", "width: int = 4")
+    edit(package / "spec.py", "return self\n", "return self or None\n")
+    assert both(package) == before
+    edit(package / "spec.py", "2 * self.width", "3 * self.width")
+    assert both(package)[0] != before[0]
 
 
 def test_code_outside_the_closure_does_not_count(package: Path):
