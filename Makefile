@@ -47,7 +47,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 run: setup ## Run the study (CORES=2, CONFIG=config/smoke.yaml for another one)
-	@python -m workflow.checks $(CONFIG)
+	@python -m workflow.folders $(CONFIG)
 	$(SNAKEMAKE) || { $(WHERE_LOCKED); exit 1; }
 
 test: setup ## Run every fast check: formatting, lint, types, import contracts, tests

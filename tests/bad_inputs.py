@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
-from metaplastic.config import checks as data_checks
+from metaplastic.config import checks
 from metaplastic.config.load import check_files, load
 from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.spec import File, ImageFolder
@@ -25,7 +25,7 @@ from metaplastic.stages.prepare_dataset import prepare_dataset
 from PIL import Image
 from snakemake.utils import update_config
 
-from workflow import checks
+from workflow import folders
 
 ROOT = Path(__file__).parents[1]
 FOLDER = "FOLDER"
@@ -68,10 +68,10 @@ def _refuse_config(overlay: str, folder: Path) -> None:
 def _refuse_study(overlay: str, folder: Path) -> None:
     config = _config(overlay, folder)
     (folder / "file").touch()
-    checks.check_folders(config)
+    folders.check_folders(config)
     for study in config.run:
-        data_checks.check_study(config, study)
-    data_checks.check_run(config, "compact-mixture")
+        checks.check_study(config, study)
+    checks.check_run(config, "compact-mixture")
 
 
 def _refuse_yaml(text: str, folder: Path) -> None:

@@ -19,7 +19,7 @@ from metaplastic.meta_train.spec import MetaTrain
 from metaplastic.update_rules.pretrained import pretrained_file
 from metaplastic.update_rules.spec import Learned
 
-from workflow.checks import check_start
+from workflow.folders import check_start
 
 
 class SeededRun(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from checkout import ROOT, Checkout
 from known import known
-from metaplastic.config import checks as data_checks
+from metaplastic.config import checks
 from metaplastic.config.load import check_files, load
 from metaplastic.config.study import Config
 from metaplastic.datasets.fetch import Fetch
@@ -20,7 +20,7 @@ from metaplastic.update_rules.spec import Compact, MetaTrained
 from metaplastic.update_rules.theta import initial_rule, save_theta
 from snakemake.utils import update_config
 
-from workflow import checks
+from workflow import folders
 
 
 def config(overlay: str = "{}") -> Config:
@@ -62,7 +62,7 @@ def refused(check: Any, *arguments: Any) -> str:
     ],
 )
 def test_a_study_that_could_not_end_well(overlay: str, message: str):
-    assert refused(data_checks.check_study, config(overlay), "default") == message
+    assert refused(checks.check_study, config(overlay), "default") == message
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_study_that_could_not_end_well(overlay: str, message: str):
     ],
 )
 def test_a_run_that_could_not_begin(overlay: str, message: str):
-    assert refused(data_checks.check_run, config(overlay), "compact-letters") == f"meta_train.compact-letters.{message}"
+    assert refused(checks.check_run, config(overlay), "compact-letters") == f"meta_train.compact-letters.{message}"
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda file: file.stem)
@@ -98,15 +98,15 @@ def test_every_config_of_the_project_passes(file: Path):
     update_config(raw, yaml.safe_load(file.read_text()))
     whole = load(raw)
     for study in whole.run:
-        data_checks.check_study(whole, study)
+        checks.check_study(whole, study)
     rules = [whole.rules[name] for study in whole.run for name in whole.studies[study].rules]
     used = {rule.run for rule in rules if isinstance(rule, MetaTrained)}
     for run in used | yaml.safe_load(file.read_text()).get("meta_train", {}).keys():
-        data_checks.check_run(whole, run)
+        checks.check_run(whole, run)
 
 
 def test_what_is_known_of_data_is_true(tmp_path: Path):
-    assert held_out.SCORED == data_checks.WATCHED
+    assert held_out.SCORED == checks.WATCHED
     whole, fetch = config(), Fetch(tmp_path)
     for name, module in {"digits": digits, "mnist-5k": mnist_5k, "letters": letters}.items():
         spec = whole.datasets[name]
@@ -126,13 +126,13 @@ def test_a_theta_of_another_rule_is_no_start(tmp_path: Path):
     file = tmp_path / "theta.safetensors"
     run = config().meta_train["compact-letters"]
     file.write_text("theta")
-    checks.check_start(run, "start", file)
+    folders.check_start(run, "start", file)
     for spec, right in ((Compact(kind="compact"), True), (Compact(kind="compact", channels=3), False)):
         save_theta(initial_rule(spec), file, spec=spec.model_dump())
         if right:
-            checks.check_start(run, "start", file)
+            folders.check_start(run, "start", file)
         else:
-            assert refused(checks.check_start, run, "start", file).startswith(f"start: {file} is of Compact(kind=")
+            assert refused(folders.check_start, run, "start", file).startswith(f"start: {file} is of Compact(kind=")
 
 
 @pytest.mark.parametrize(
@@ -154,21 +154,21 @@ def test_folders_of_results_that_cannot_be(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "nowhere").symlink_to("gone")
     (tmp_path / "locked").mkdir()
     # Whatever the mode, root may write.
-    monkeypatch.setattr(checks.os, "access", lambda path, mode: path.name != "locked")
+    monkeypatch.setattr(folders.os, "access", lambda path, mode: path.name != "locked")
     given = str(tmp_path / results)
     expected = message.format(results=given, folder=tmp_path)
-    assert refused(checks.check_folders, config(f"results: {given}")).startswith(f"results: {expected}")
+    assert refused(folders.check_folders, config(f"results: {given}")).startswith(f"results: {expected}")
 
 
 def test_folders_that_can_be(tmp_path: Path):
     for results in ("new/deep", "there", "there/"):
         (tmp_path / "there").mkdir(exist_ok=True)
-        checks.check_folders(config(f"results: {tmp_path / results}"))
+        folders.check_folders(config(f"results: {tmp_path / results}"))
 
 
 def test_a_mirror_that_is_not_there(tmp_path: Path):
     message = f"data.mirror: {tmp_path}/gone: no such folder; correct or drop the key"
-    assert refused(checks.check_folders, config(f"data: {{mirror: {tmp_path}/gone}}")) == message
+    assert refused(folders.check_folders, config(f"data: {{mirror: {tmp_path}/gone}}")) == message
 
 
 @pytest.mark.parametrize("path", ["a.manifest.json", "s.zarr/.snakemake_timestamp"])
@@ -176,9 +176,9 @@ def test_a_result_from_the_future(tmp_path: Path, path: str):
     file = tmp_path / path
     file.parent.mkdir(exist_ok=True)
     file.touch()
-    checks.check_folders(config(f"results: {tmp_path}"))
+    folders.check_folders(config(f"results: {tmp_path}"))
     os.utime(file, (0, time.time() + 7200))
-    message = refused(checks.check_folders, config(f"results: {tmp_path}"))
+    message = refused(folders.check_folders, config(f"results: {tmp_path}"))
     assert message.startswith(f"{file}: its time is 7,")
     assert message.endswith(" s ahead of the clock; set the clock right, then touch it")
 

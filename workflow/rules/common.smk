@@ -10,9 +10,9 @@ from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import ENVIRONMENT
 from metaplastic.meta_train.spec import EXECUTION
 from metaplastic.results.spec import FIGURES
-from workflow.checks import check_folders, check_own_files
-from workflow.experiments import compared_features, experiments, studies_of
-from workflow.figures import declared, figures_of, files_of, names
+from workflow.folders import check_folders, check_own_files
+from workflow.plan_experiments import compared_features, experiments, studies_of
+from workflow.plan_figures import declared, figures_of, files_of, names
 from workflow.fingerprint import Code
 from workflow.plan import Plan, dataset_stores, manifests, one_of
 from workflow.resources import (

@@ -5,8 +5,8 @@ from metaplastic.io.errors import InputError
 from metaplastic.results.claims import needs_of
 from metaplastic.results.spec import EXPERIMENTS, FIGURES, Experiment
 
-from workflow.figures import results_of
 from workflow.plan import Plan
+from workflow.plan_figures import results_of
 
 
 def experiments(plan: Plan) -> dict[Experiment, str]:

@@ -7,7 +7,7 @@ import pytest
 from metaplastic.config.needs import NEEDS
 from metaplastic.io.errors import InputError
 
-from workflow.figures import Declaration, declared, names
+from workflow.plan_figures import Declaration, declared, names
 
 PACKAGE = Path(metaplastic.__file__).parent
 FIGURE = "INPUTS = {'summary': 'summary'}\nNEEDS = ('rules',)\nCAPTION = 'Bars ' 'are means.'\n"

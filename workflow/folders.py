@@ -1,4 +1,4 @@
-"""What can be known of folders and files before any job runs."""
+"""Folders, files and clocks that are checked before any job runs."""
 
 import json
 import os
