@@ -148,22 +148,24 @@ def terms_of_block(
         if wide:
             symmetric = _symmetric_rows(own(a), own(b), both.mT, a_w, b_w, units)
             positive, correlated = own(psd).T @ psd_w, own(upper_x).T @ x_w
+            symmetric_upper, upper_psd = scale * symmetric.mT, scale * root * positive.T
+            decorrelation, size = root / batch * correlated.T, mean_square
         else:
-            symmetric = symmetric_product(a, b, both.mT)
-            positive, correlated = gram_product(psd, w.T), gram_product(upper_x, w.T)
-        symmetric_upper = scale * symmetric.mT
-        decorrelation = root / batch * correlated.T
-        # A block must not scale by its own units alone.
-        size = mean_square if wide else (decorrelation**2).mean()
+            symmetric_upper = scale * symmetric_product(a, b, both.mT).mT
+            upper_psd = scale * root * gram_product(psd, w.T).T
+            decorrelation = root / batch * gram_product(upper_x, w.T).T
+            size = (decorrelation**2).mean()
+        decorrelation = decorrelation * jax.lax.rsqrt(size + 1e-8)
+        hebb = -(lower_x.T @ own(upper_x)) / batch
         sign = jnp.sign(w_own)
         terms = {
             "0_order": between[0],
             "1_order": w_own * between[1],
-            "decorr_x": decorrelation * jax.lax.rsqrt(size + 1e-8),
-            "hebb": -(lower_x.T @ own(upper_x)) / batch,
+            "decorr_x": decorrelation,
+            "hebb": hebb,
             "large_decay": w_own**2 * sign,
             "lin_lower_symm": symmetric_lower[0],
-            "lin_upper_psd": scale * root * positive.T,
+            "lin_upper_psd": upper_psd,
             "lin_upper_symm": symmetric_upper[0],
             "rbf": jnp.exp(-(w_own**2)) * between[2],
             "sqr_lower_symm": symmetric_lower[1] * sign,

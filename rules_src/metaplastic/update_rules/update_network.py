@@ -53,8 +53,9 @@ def normalise(
 def weight_statistics(W: Float[Array, "below above"], axis: int) -> Float[Array, "4 unit"]:
     """Return the mean magnitude, root mean square, mean and standard deviation of each unit's weights along `axis`."""
     mean = W.mean(axis)
-    deviation = jnp.sqrt(((W - jnp.expand_dims(mean, axis)) ** 2).mean(axis) + 1e-8)
-    return jnp.stack([jnp.abs(W).mean(axis), jnp.sqrt((W**2).mean(axis) + 1e-6), mean, deviation])
+    # The order of operations decides the last bit of gradients, here and in `terms.py`.
+    magnitude, square = jnp.abs(W).mean(axis), jnp.sqrt((W**2).mean(axis) + 1e-6)
+    return jnp.stack([magnitude, square, mean, jnp.sqrt(((W - jnp.expand_dims(mean, axis)) ** 2).mean(axis) + 1e-8)])
 
 
 def layer_statistics(
