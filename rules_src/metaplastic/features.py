@@ -93,8 +93,8 @@ def features_dataset(
         long_name = LONG_NAMES.get(str(name)) or LONG_NAMES.get(str(name).rsplit("_", 1)[0])
         made[name].attrs = {"units": "1", **({"long_name": long_name} if long_name else {})}
     attributes = {name: dataset.attrs[name] for name in DATASET_ATTRIBUTES if name in dataset.attrs}
-    copied = dataset[[name for name in DATASET_VARIABLES if name in dataset]].drop_encoding()
-    return made.assign(copied.data_vars).assign_attrs(attributes)
+    copied = {name: dataset[name].variable.drop_encoding() for name in DATASET_VARIABLES if name in dataset}
+    return made.assign(copied).assign_attrs(attributes)
 
 
 def write_features(
@@ -156,6 +156,4 @@ def inputs_of_features(store: xr.Dataset) -> list[Inputs]:
 
 def identity_of(dataset: xr.Dataset) -> Identity:
     """Return the method and the data behind a store."""
-    attrs = dataset.attrs
-    optional = (attrs.get(name) for name in Identity._fields[3:])
-    return Identity(attrs["method"], attrs["kind"], attrs["dataset"], *optional)
+    return Identity(**{name: dataset.attrs[name] for name in Identity._fields if name in dataset.attrs})

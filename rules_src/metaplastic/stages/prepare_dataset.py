@@ -14,17 +14,17 @@ from metaplastic.datasets.arrays import attributes_of_dataset
 from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.schema import check_examples, check_shots, permuted
 from metaplastic.datasets.spec import Dataset
-from metaplastic.few_shot.spec import Episodes
+from metaplastic.few_shot.spec import Episodes, Shape
 from metaplastic.io.storage import write_zarr
-from metaplastic.stages.command import run
+from metaplastic.stages.command import Code, Key, Output, Spec, run
 
 
 def prepare_dataset(
-    name: Annotated[str, Option(help="Key of the dataset in the config.")],
-    spec: Annotated[str, Option(help="The dataset's section of the config, as JSON.")],
-    code: Annotated[str, Option(help="Fingerprint of the source code.")],
+    name: Key,
+    spec: Spec,
+    code: Code,
     cache: Annotated[Path, Option(help="Folder for raw downloads.")],
-    output: Annotated[Path, Option(help="Zarr store to write.")],
+    output: Output,
     shots: Annotated[int, Option(help="Training examples that each class must have.", min=0)] = 0,
     examples: Annotated[int, Option(help="Training examples that the dataset must have.", min=0)] = 0,
     episodes: Annotated[list[str] | None, Option(help="A section `episodes` to draw later, as JSON.")] = None,
@@ -48,7 +48,8 @@ def _check_episodes(dataset: xr.Dataset, asked: Episodes) -> None:
 
     attributes = attributes_of_dataset(dataset)
     for way, support in product(asked.ways, asked.shots):
-        true_pool(dataset["label"].values, attributes, dataset["split"].values, asked, way, support)
+        shape = Shape(way=way, shots=support, queries=asked.queries)
+        true_pool(dataset["label"].values, attributes, dataset["split"].values, asked.split, shape)
 
 
 if __name__ == "__main__":
