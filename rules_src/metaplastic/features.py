@@ -122,21 +122,13 @@ def write_features(
 
 
 def read_features(path: Path) -> xr.Dataset:
-    """Load a store into memory, with the manifest's `seconds` and `peak_mb` among its attributes.
-
-    Raises:
-        InputError: as for `storage.read_zarr`.
-    """
+    """Load a store as `storage.read_zarr` does, with the manifest's `seconds` and `peak_mb` among its attributes."""
     dataset, manifest = read_with_manifest(path)
     return dataset.assign_attrs({name: manifest[name] for name in ("seconds", "peak_mb") if name in manifest})
 
 
 def read_examples(path: Path) -> Examples:
-    """Read the store of a dataset, or of features of one.
-
-    Raises:
-        InputError: as for `storage.read_zarr`.
-    """
+    """Read the store of a dataset, or of features of one; raise InputError as `storage.read_zarr` does."""
     store = read_features(path)
     permuted = "permuted" in store.attrs
     if "features" not in store:

@@ -140,8 +140,7 @@ class NeuralTraining(Descent):
 def embed_by(family: Family, data: Unlabelled, spec: Neural, *, seeds: int, folder: Folder) -> Embedded:
     """Train one model per seed on the training examples and encode all examples.
 
-    Raises:
-        InputError: there is too little memory, or as for `Descent.finish`.
+    Raises InputError if there is too little memory, or as `Descent.finish` does.
     """
     training = NeuralTraining(family, data.inputs[data.train], spec, seeds, folder)
     # The lock is kept until everything is read from the folder.

@@ -17,20 +17,11 @@ TOGETHER = 50
 def evaluate(
     learner: Learner, inputs: Float32[np.ndarray, "example input"], data: Inputs, spec: Episodes
 ) -> xr.Dataset:
-    """Return the accuracy on every episode of every way and number of shots.
+    """Return `accuracy (way, shots, episode)`: shares of the queries, in [0, 1], float32.
 
-    Args:
-        learner: any learner.
-        inputs: the learner's input for every example: images, or features scaled as by `readout_accuracy.scale`.
-        data: labels and split of the same examples.
-        spec: the episodes.
-
-    Returns:
-        `accuracy (way, shots, episode)`, shares of the queries, in [0, 1], float32. Equal labels, splits and specs give
-        equal episodes, so results of several learners are paired.
-
-    Raises:
-        InputError: as for `true_pool`.
+    The learner's `inputs` are images, or features scaled as by `readout_accuracy.scale`; `data` holds labels and split
+    of the same examples. Equal labels, splits and specs give equal episodes, so results of several learners are paired.
+    Raises InputError as `true_pool` does.
     """
     accuracy = np.array(
         [[_accuracies(learner, inputs, shared_episodes(data, spec, w, k)) for k in spec.shots] for w in spec.ways]

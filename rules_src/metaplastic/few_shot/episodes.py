@@ -83,8 +83,7 @@ def true_pool(
 ) -> Pool:
     """Collect the examples that evaluation episodes show: one partition by labels, or many by attributes if given.
 
-    Raises:
-        InputError: the split has too few classes, a class of it too few examples, or no contrast enough of them.
+    Raises InputError if the split has too few classes, a class of it too few examples, or no contrast enough of them.
     """
     what, code = f"split {drawn_from}", {"test": TEST, "validation": VALIDATION}[drawn_from]
     eligible = split == code
@@ -96,8 +95,8 @@ def true_pool(
         raise InputError(
             f"episodes: no three attributes of {what} part {members} of its examples from {members} others"
         )
-    partitions = np.stack([sides(values, contrast) for contrast in found])
-    return pool(partitions, eligible, shape, place="episodes", what=f"{what}, attributes")
+    divided = np.stack([sides(values, contrast) for contrast in found])
+    return pool(divided, eligible, shape, place="episodes", what=f"{what}, attributes")
 
 
 def draw(key: PRNGKeyArray, pool: Pool, shape: Shape) -> Episode:

@@ -38,10 +38,10 @@ def partitions(
 ) -> Iterator[Assignment]:
     """Generate label vectors; examples in no cluster or outside the training split have label -1.
 
-    Clusters of fewer than `spec.members` are dropped.
+    Clusters of fewer than `spec.members` are dropped. More partitions of one seed begin with the same partitions.
 
     Args:
-        spec: kind, sizes and seed. More partitions of one seed begin with the same partitions.
+        spec: kind, sizes and seed.
         train: the training split.
         features: an embedding of all examples, for kinds that partition features.
         labels: true labels, for the oracle only.

@@ -24,7 +24,7 @@ def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
         features: `(..., inner_step, example, feature)` of one method; the first dimensions are its random levels, with
             `seed` as the last.
         data: labels and split of the same examples.
-        spec: the protocol.
+        spec: sizes and seed.
 
     Returns:
         Shares of the test split, in [0, 1], float32: `accuracy (readout, shots, ..., draw)` at the last inner step and
