@@ -93,8 +93,8 @@ def features_dataset(
         long_name = LONG_NAMES.get(str(name)) or LONG_NAMES.get(str(name).rsplit("_", 1)[0])
         made[name].attrs = {"units": "1", **({"long_name": long_name} if long_name else {})}
     attributes = {name: dataset.attrs[name] for name in DATASET_ATTRIBUTES if name in dataset.attrs}
-    copied = dataset[[name for name in DATASET_VARIABLES if name in dataset]].drop_encoding()
-    return made.assign(copied.data_vars).assign_attrs(attributes)
+    copied = {name: dataset[name].variable.drop_encoding() for name in DATASET_VARIABLES if name in dataset}
+    return made.assign(copied).assign_attrs(attributes)
 
 
 def write_features(
@@ -122,21 +122,13 @@ def write_features(
 
 
 def read_features(path: Path) -> xr.Dataset:
-    """Load a store into memory, with the manifest's `seconds` and `peak_mb` among its attributes.
-
-    Raises:
-        InputError: as for `storage.read_zarr`.
-    """
+    """Load a store as `storage.read_zarr` does, with the manifest's `seconds` and `peak_mb` among its attributes."""
     dataset, manifest = read_with_manifest(path)
     return dataset.assign_attrs({name: manifest[name] for name in ("seconds", "peak_mb") if name in manifest})
 
 
 def read_examples(path: Path) -> Examples:
-    """Read the store of a dataset, or of features of one.
-
-    Raises:
-        InputError: as for `storage.read_zarr`.
-    """
+    """Read the store of a dataset, or of features of one; raise InputError as `storage.read_zarr` does."""
     store = read_features(path)
     permuted = "permuted" in store.attrs
     if "features" not in store:
@@ -156,6 +148,4 @@ def inputs_of_features(store: xr.Dataset) -> list[Inputs]:
 
 def identity_of(dataset: xr.Dataset) -> Identity:
     """Return the method and the data behind a store."""
-    attrs = dataset.attrs
-    optional = (attrs.get(name) for name in Identity._fields[3:])
-    return Identity(attrs["method"], attrs["kind"], attrs["dataset"], *optional)
+    return Identity(**{name: dataset.attrs[name] for name in Identity._fields if name in dataset.attrs})

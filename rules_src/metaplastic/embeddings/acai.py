@@ -4,11 +4,9 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.embeddings.base import Embedded, Unlabelled, image_of
 from metaplastic.embeddings.networks import ConvolutionalDecoder, ConvolutionalEncoder, Image
-from metaplastic.embeddings.neural import Family, Objective, embed_by
+from metaplastic.embeddings.neural import Family, Objective, embedding_of_images
 from metaplastic.embeddings.spec import Acai
-from metaplastic.training.loop import Folder
 
 
 class Interpolating(eqx.Module):
@@ -17,11 +15,6 @@ class Interpolating(eqx.Module):
     encoder: ConvolutionalEncoder
     decoder: ConvolutionalDecoder
     critic: ConvolutionalEncoder
-
-
-def embed(data: Unlabelled, spec: Acai, *, seeds: int, folder: Folder) -> Embedded:
-    """Return the codes of all examples; raise InputError if the data are not images, or as `embed_by` does."""
-    return embed_by(family(spec, image_of(data)), data, spec, seeds=seeds, folder=folder)
 
 
 def family(spec: Acai, image: Image) -> Family:
@@ -49,3 +42,6 @@ def family(spec: Acai, image: Image) -> Family:
         return reconstruction + spec.adversarial * fooled + critic, parts
 
     return Family(initial, loss)
+
+
+embed = embedding_of_images(family)

@@ -39,8 +39,7 @@ class Embedded(NamedTuple):
 def image_of(data: Unlabelled, *, square_for: str = "") -> tuple[int, int, int]:
     """Return rows, columns and channels.
 
-    Raises:
-        InputError: the data are not images, or not square ones for the kind of embedding `square_for` that turns them.
+    Raises InputError if the data are not images, or not square ones for the kind of embedding `square_for`.
     """
     if data.image is None:
         raise InputError("convolutions take images, but the dataset has none; choose another method or dataset")
@@ -58,8 +57,7 @@ def unlabelled(data: Inputs) -> Unlabelled:
 def fitted_examples(data: Unlabelled, spec: Neighbours, seed: int) -> Int[np.ndarray, " fitted_example"]:
     """Return indices of the training examples, of which at most `spec.examples` are drawn at random.
 
-    Raises:
-        InputError: there are not more training examples than neighbours.
+    Raises InputError if there are not more training examples than neighbours.
     """
     indices = np.flatnonzero(data.train)
     if len(indices) <= spec.neighbours:

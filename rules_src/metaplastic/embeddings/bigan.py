@@ -5,11 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.embeddings.base import Embedded, Unlabelled, image_of
 from metaplastic.embeddings.networks import ConvolutionalDecoder, ConvolutionalEncoder, Image, Perceptron, told_apart
-from metaplastic.embeddings.neural import Family, Objective, embed_by
+from metaplastic.embeddings.neural import Family, Objective, embedding_of_images
 from metaplastic.embeddings.spec import Bigan
-from metaplastic.training.loop import Folder
 
 JOINT = 512
 """Width of the discriminator's features of an image, and of its hidden layer that sees image and code."""
@@ -32,11 +30,6 @@ class Bidirectional(eqx.Module):
     encoder: ConvolutionalEncoder
     generator: ConvolutionalDecoder
     discriminator: Discriminator
-
-
-def embed(data: Unlabelled, spec: Bigan, *, seeds: int, folder: Folder) -> Embedded:
-    """Return the codes of all examples; raise InputError if the data are not images, or as `embed_by` does."""
-    return embed_by(family(spec, image_of(data)), data, spec, seeds=seeds, folder=folder)
 
 
 def family(spec: Bigan, image: Image) -> Family:
@@ -62,3 +55,6 @@ def family(spec: Bigan, image: Image) -> Family:
         return discriminator + adversary, {"discriminator": discriminator, "adversary": adversary}
 
     return Family(initial, loss)
+
+
+embed = embedding_of_images(family)

@@ -5,13 +5,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.embeddings.base import Embedded, Unlabelled, image_of
 from metaplastic.embeddings.networks import ConvolutionalEncoder, Image, Perceptron, of_unit_length
-from metaplastic.embeddings.neural import Family, Objective, embed_by
+from metaplastic.embeddings.neural import Family, Objective, embedding_of_images
 from metaplastic.embeddings.spec import Contrastive
 from metaplastic.meta_train.tasks.appearance import augmented
 from metaplastic.meta_train.tasks.source import Jitter
-from metaplastic.training.loop import Folder
 
 
 class Projecting(eqx.Module):
@@ -19,14 +17,6 @@ class Projecting(eqx.Module):
 
     encoder: ConvolutionalEncoder
     projection: Perceptron
-
-
-def embed(data: Unlabelled, spec: Contrastive, *, seeds: int, folder: Folder) -> Embedded:
-    """Return the codes of all examples without jitter, at unit length.
-
-    Raises InputError if the data are not square images, or as `embed_by` does.
-    """
-    return embed_by(family(spec, image_of(data, square_for=spec.kind)), data, spec, seeds=seeds, folder=folder)
 
 
 def family(spec: Contrastive, image: Image) -> Family:
@@ -57,3 +47,6 @@ def contrast(views: Float[Array, "view projected"], temperature: float) -> Objec
     partner = (jnp.arange(count) + count // 2) % count
     likelihood = jnp.take_along_axis(jax.nn.log_softmax(similarity), partner[:, None], axis=1)
     return -likelihood.mean(), {"found": (similarity.argmax(1) == partner).mean()}
+
+
+embed = embedding_of_images(family, square=True)

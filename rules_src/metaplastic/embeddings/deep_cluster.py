@@ -70,7 +70,12 @@ def family(spec: DeepCluster, image: Image) -> Family:
 
     def classes(codes: np.ndarray, seed: Sequence[int]) -> Int32[np.ndarray, " example"]:
         fitted = whitened(codes, np.ones(len(codes), bool), spec.features)
-        return clustered(fitted, spec.clusters, int(np.random.default_rng(seed).integers(2**31 - 1)))
+        start = int(np.random.default_rng(seed).integers(2**31 - 1))
+        # Threads add up in the order in which they finish, which a later process would not repeat.
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Number of distinct clusters")
+            k_means = KMeans(spec.clusters, n_init=1, max_iter=ITERATIONS, random_state=start).fit(fitted)
+        return np.asarray(k_means.labels_, np.int32)
 
     def forgotten(model: Classifying) -> Classifying:
         # The numbers of the clusters mean nothing in the next clustering.
@@ -86,11 +91,3 @@ def whitened(
     pca = PCA(min(components, codes.shape[1], int(fitted.sum())), svd_solver="covariance_eigh").fit(codes[fitted])
     scaled = pca.transform(codes) / np.sqrt(pca.explained_variance_ + EPSILON)
     return np.asarray(of_unit_length(jnp.asarray(scaled, jnp.float32)))
-
-
-def clustered(x: Float32[np.ndarray, "example feature"], clusters: int, seed: int) -> Int32[np.ndarray, " example"]:
-    """Return the k-means cluster of every example, with the same bytes in every call."""
-    # Threads add up in the order in which they finish, which a later process would not repeat.
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Number of distinct clusters")
-        return np.asarray(KMeans(clusters, n_init=1, max_iter=ITERATIONS, random_state=seed).fit(x).labels_, np.int32)

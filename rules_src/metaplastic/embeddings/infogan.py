@@ -4,11 +4,9 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.embeddings.base import Embedded, Unlabelled, image_of
 from metaplastic.embeddings.networks import ConvolutionalDecoder, ConvolutionalEncoder, Image, Perceptron, told_apart
-from metaplastic.embeddings.neural import Family, Objective, embed_by
+from metaplastic.embeddings.neural import Family, Objective, embedding_of_images
 from metaplastic.embeddings.spec import Infogan
-from metaplastic.training.loop import Folder
 
 SEEN = 512
 """Width of the features that discriminator and recognition share."""
@@ -29,11 +27,6 @@ class Informed(eqx.Module):
     def recognised(self, x: Float[Array, "batch input"]) -> Float[Array, "batch code"]:
         """Return the code from which an image would be generated."""
         return self.recognition(jax.nn.leaky_relu(self.seen(x)))
-
-
-def embed(data: Unlabelled, spec: Infogan, *, seeds: int, folder: Folder) -> Embedded:
-    """Return the recognised codes of all examples; raise InputError without images, or as `embed_by` does."""
-    return embed_by(family(spec, image_of(data)), data, spec, seeds=seeds, folder=folder)
 
 
 def family(spec: Infogan, image: Image) -> Family:
@@ -60,3 +53,6 @@ def family(spec: Infogan, image: Image) -> Family:
         return discriminator + adversary + spec.information * code, parts
 
     return Family(initial, loss, lambda model, x: model.recognised(x))
+
+
+embed = embedding_of_images(family)

@@ -1,8 +1,6 @@
 """Isomap (Tenenbaum, de Silva and Langford 2000)."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 from jaxtyping import Float
@@ -28,8 +26,11 @@ def embed(data: Unlabelled, spec: IsomapSpec, *, seeds: int, folder: Folder) -> 
 
 
 def _fitted(x: Float[np.ndarray, "fitted_example input"], neighbours: int, components: int) -> Isomap:
+    state = np.random.get_state()
+    # The eigensolver draws from nothing but NumPy's global generator.
+    np.random.seed(SEED)
     try:
-        with warnings.catch_warnings(), _global_seed(SEED):
+        with warnings.catch_warnings():
             # scikit-learn joins a graph in several pieces where they are nearest, which is good enough.
             warnings.filterwarnings("ignore", message="The number of connected components")
             warnings.filterwarnings("ignore", message="Changing the sparsity structure")
@@ -39,14 +40,5 @@ def _fitted(x: Float[np.ndarray, "fitted_example input"], neighbours: int, compo
         if components == 1 or "negative eigenvalues" not in str(error):
             raise
         return _fitted(x, neighbours, components // 2)
-
-
-@contextmanager
-def _global_seed(seed: int) -> Iterator[None]:
-    """Seed NumPy's global generator, the only one that the eigensolver draws from, and restore it afterwards."""
-    state = np.random.get_state()
-    np.random.seed(seed)
-    try:
-        yield
     finally:
         np.random.set_state(state)

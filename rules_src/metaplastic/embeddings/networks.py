@@ -67,10 +67,9 @@ def convolved(
     """
     if stride == 1:
         return _correlated(x, kernel)
-    sides = [-(-side // stride) for side in x.shape[1:3]]
-    around = [max(0, (out - 1) * stride + 3 - side) for out, side in zip(sides, x.shape[1:3], strict=True)]
+    rows, columns = (stride * ((side - 1) // stride) + 1 for side in x.shape[1:3])
+    around = (max(0, last + 2 - side) for last, side in zip((rows, columns), x.shape[1:3], strict=True))
     x = jnp.pad(x, ((0, 0), *((zeros // 2, zeros - zeros // 2) for zeros in around), (0, 0)))
-    rows, columns = (stride * (out - 1) + 1 for out in sides)
     patches = [x[:, i : i + rows : stride, j : j + columns : stride] for i in range(3) for j in range(3)]
     return jnp.concatenate(patches, -1) @ kernel.reshape(-1, kernel.shape[3])
 
@@ -181,17 +180,12 @@ class ConvolutionalDecoder(eqx.Module):
 
 def sides(image: Image, halvings: int) -> list[tuple[int, int]]:
     """Return rows and columns of an image, then those after each halving."""
-    found = [image[:2]]
-    for _ in range(halvings):
-        rows, columns = found[-1]
-        found.append((-(-rows // 2), -(-columns // 2)))
-    return found
+    return [(-(-image[0] // 2**times), -(-image[1] // 2**times)) for times in range(halvings + 1)]
 
 
 def _normalised(x: Float[Array, "batch row column filter"]) -> Float[Array, "batch row column filter"]:
     """Normalise groups of channels, so that the code of an example does not depend on other examples."""
-    group = x.shape[3] if x.shape[3] % GROUP else GROUP
-    grouped = x.reshape(*x.shape[:3], -1, group)
+    grouped = x.reshape(*x.shape[:3], -1, x.shape[3] if x.shape[3] % GROUP else GROUP)
     return jax.nn.standardize(grouped, axis=(1, 2, 4)).reshape(x.shape)
 
 

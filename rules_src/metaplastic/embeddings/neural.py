@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Float32, Int, Int32, Key, PRNGKeyArray
 
-from metaplastic.embeddings.base import Embedded, Unlabelled
+from metaplastic.embeddings.base import Embedded, Unlabelled, image_of
 from metaplastic.embeddings.spec import Neural
 from metaplastic.io.memory import check_memory, numbers
 from metaplastic.training.checkpoint import load_state, read_history, state_path
@@ -140,8 +140,7 @@ class NeuralTraining(Descent):
 def embed_by(family: Family, data: Unlabelled, spec: Neural, *, seeds: int, folder: Folder) -> Embedded:
     """Train one model per seed on the training examples and encode all examples.
 
-    Raises:
-        InputError: there is too little memory, or as for `Descent.finish`.
+    Raises InputError if there is too little memory, or as `Descent.finish` does.
     """
     training = NeuralTraining(family, data.inputs[data.train], spec, seeds, folder)
     # The lock is kept until everything is read from the folder.
@@ -154,6 +153,18 @@ def embed_by(family: Family, data: Unlabelled, spec: Neural, *, seeds: int, fold
             features.append(_encoded(family, eqx.combine(models, training.static), data.inputs))
         past = read_history(folder.path / HISTORY)
         return Embedded(np.stack(features, 1), spec.steps, {str(name): past[name].values.T for name in past.data_vars})
+
+
+def embedding_of_images(
+    family: Callable[[Any, tuple[int, int, int]], Family], *, square: bool = False
+) -> Callable[..., Embedded]:
+    """Return the function `embed` of a kind of (`square`) images; it raises InputError as `image_of` and `embed_by`."""
+
+    def embed(data: Unlabelled, spec: Neural, *, seeds: int, folder: Folder) -> Embedded:
+        image = image_of(data, square_for=spec.kind if square else "")
+        return embed_by(family(spec, image), data, spec, seeds=seeds, folder=folder)
+
+    return embed
 
 
 def drawn(

@@ -9,8 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int8
 
-from metaplastic.datasets.arrays import Attributes
-
 WEIGHTS = np.array([4, 2, 1])
 """Weights of the attributes in a pattern's number: a pattern whose first entry is 0 is less than 4."""
 
@@ -23,11 +21,6 @@ class Contrast(NamedTuple):
     attributes: tuple[int, ...]
     pattern: int
     """The first class's pattern as a binary number; the complement is 7 minus this."""
-
-
-def attributes_of(attributes: Attributes, split: int) -> Values:
-    """Return the attributes that tasks of a split are made of."""
-    return attributes.values[:, attributes.split == split]
 
 
 def contrasts(values: Values, members: int) -> list[Contrast]:

@@ -17,20 +17,11 @@ TOGETHER = 50
 def evaluate(
     learner: Learner, inputs: Float32[np.ndarray, "example input"], data: Inputs, spec: Episodes
 ) -> xr.Dataset:
-    """Return the accuracy on every episode of every way and number of shots.
+    """Return `accuracy (way, shots, episode)`: shares of the queries, in [0, 1], float32.
 
-    Args:
-        learner: any learner.
-        inputs: the learner's input for every example: images, or features scaled as by `readout_accuracy.scale`.
-        data: labels and split of the same examples.
-        spec: the episodes.
-
-    Returns:
-        `accuracy (way, shots, episode)`, shares of the queries, in [0, 1], float32. Equal labels, splits and specs give
-        equal episodes, so results of several learners are paired.
-
-    Raises:
-        InputError: as for `shared_episodes`.
+    The learner's `inputs` are images, or features scaled as by `readout_accuracy.scale`; `data` holds labels and split
+    of the same examples. Equal labels, splits and specs give equal episodes, so results of several learners are paired.
+    Raises InputError as `true_pool` does.
     """
     accuracy = np.array(
         [[_accuracies(learner, inputs, shared_episodes(data, spec, w, k)) for k in spec.shots] for w in spec.ways]
@@ -43,22 +34,15 @@ def evaluate(
 
 
 def shared_episodes(data: Inputs, spec: Episodes, way: int, shots: int) -> Episode:
-    """Draw the episodes of a way and a number of shots.
-
-    Raises:
-        InputError: as for `true_pool`.
-    """
-    drawn_from = true_pool(data.labels, data.attributes, data.split, spec, way, shots)
+    """Draw the episodes of a way and a number of shots; raise InputError as `true_pool` does."""
     shape = Shape(way=way, shots=shots, queries=spec.queries)
+    drawn_from = true_pool(data.labels, data.attributes, data.split, spec.split, shape)
     return draw_many(jax.random.key(spec.seed), drawn_from, shape, spec.episodes)
 
 
 def _accuracies(learner: Learner, inputs: Float32[np.ndarray, "example input"], episodes: Episode) -> np.ndarray:
-    support, query = np.asarray(episodes.support), np.asarray(episodes.query)
+    support, query = map(np.asarray, episodes)
     true = np.arange(support.shape[1])[:, None]
-    right = [
-        learner.predict(inputs[support[i : i + TOGETHER]], inputs[query[i : i + TOGETHER]]) == true
-        for i in range(0, len(support), TOGETHER)
-    ]
-    share: np.ndarray = np.concatenate(right).mean((1, 2), dtype=np.float32)
-    return share
+    some = [slice(start, start + TOGETHER) for start in range(0, len(support), TOGETHER)]
+    right = [learner.predict(inputs[support[these]], inputs[query[these]]) == true for these in some]
+    return np.concatenate(right).mean((1, 2), dtype=np.float32)

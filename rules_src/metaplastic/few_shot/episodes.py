@@ -5,7 +5,7 @@ attributes. The key alone determines an episode.
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,12 +15,9 @@ from jaxtyping import Array, Bool, Int, Integer, Num, PRNGKeyArray
 
 from metaplastic.datasets.arrays import Attributes
 from metaplastic.datasets.schema import TEST, VALIDATION
-from metaplastic.few_shot.attributes import attributes_of, contrasts, sides
-from metaplastic.few_shot.spec import Episodes, Shape
+from metaplastic.few_shot.attributes import contrasts, sides
+from metaplastic.few_shot.spec import Shape
 from metaplastic.io.errors import InputError
-
-SPLITS = {"test": TEST, "validation": VALIDATION}
-"""Splits that evaluation episodes may come from."""
 
 
 class Episode(NamedTuple):
@@ -81,27 +78,25 @@ def true_pool(
     labels: Integer[np.ndarray, " example"],
     attributes: Attributes | None,
     split: Num[np.ndarray, " example"],
-    spec: Episodes,
-    way: int,
-    shots: int,
+    drawn_from: Literal["test", "validation"],
+    shape: Shape,
 ) -> Pool:
     """Collect the examples that evaluation episodes show: one partition by labels, or many by attributes if given.
 
-    Raises:
-        InputError: the split has too few classes, a class of it too few examples, or no contrast enough of them.
+    Raises InputError if the split has too few classes, a class of it too few examples, or no contrast enough of them.
     """
-    shape, what, code = Shape(way=way, shots=shots, queries=spec.queries), f"split {spec.split}", SPLITS[spec.split]
+    what, code = f"split {drawn_from}", {"test": TEST, "validation": VALIDATION}[drawn_from]
     eligible = split == code
     if attributes is None:
         return pool(labels[None], eligible, shape, place="episodes", what=what)
-    values, members = attributes_of(attributes, code), shots + spec.queries
+    values, members = attributes.values[:, attributes.split == code], shape.shots + shape.queries
     found = contrasts(values[eligible], members)
     if not found:
         raise InputError(
             f"episodes: no three attributes of {what} part {members} of its examples from {members} others"
         )
-    partitions = np.stack([sides(values, contrast) for contrast in found])
-    return pool(partitions, eligible, shape, place="episodes", what=f"{what}, attributes")
+    divided = np.stack([sides(values, contrast) for contrast in found])
+    return pool(divided, eligible, shape, place="episodes", what=f"{what}, attributes")
 
 
 def draw(key: PRNGKeyArray, pool: Pool, shape: Shape) -> Episode:

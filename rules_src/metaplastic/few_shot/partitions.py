@@ -9,12 +9,12 @@ from math import ceil, log2
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int32, Integer
+from jaxtyping import Bool, Float32, Int32, Integer
 from sklearn.cluster import KMeans
 
 from metaplastic.datasets.arrays import Attributes
 from metaplastic.datasets.schema import TRAIN
-from metaplastic.few_shot.attributes import Values, attributes_of, contrasts, sides
+from metaplastic.few_shot.attributes import Values, contrasts, sides
 from metaplastic.few_shot.spec import Clusters, Hyperplanes, Labels, Partition, Random
 from metaplastic.io.errors import InputError
 
@@ -38,10 +38,10 @@ def partitions(
 ) -> Iterator[Assignment]:
     """Generate label vectors; examples in no cluster or outside the training split have label -1.
 
-    Clusters of fewer than `spec.members` are dropped.
+    Clusters of fewer than `spec.members` are dropped. More partitions of one seed begin with the same partitions.
 
     Args:
-        spec: kind, sizes and seed. More partitions of one seed begin with the same partitions.
+        spec: kind, sizes and seed.
         train: the training split.
         features: an embedding of all examples, for kinds that partition features.
         labels: true labels, for the oracle only.
@@ -55,13 +55,16 @@ def partitions(
     if features is not None and not np.isfinite(features).all():
         raise InputError("features that are not finite; their embedding may have diverged")
     found: Iterator[AnyAssignment]
+    if isinstance(spec, Clusters | Random) and spec.clusters > train.sum():
+        raise InputError(f"clusters: {spec.clusters} are more than the {train.sum()} training examples; give fewer")
     if isinstance(spec, Labels) and attributes is not None:
-        found = _by_attributes(attributes_of(attributes, TRAIN)[train], spec)
+        found = _by_attributes(attributes.values[train][:, attributes.split == TRAIN], spec)
     elif isinstance(spec, Labels):
         assert labels is not None  # noqa: S101 (the caller's, not the user's)
         found = iter([labels[train]])
     elif isinstance(spec, Random):
-        found = _random(int(train.sum()), spec)
+        rngs = (np.random.default_rng([spec.seed, number]) for number in range(spec.partitions))
+        found = (rng.integers(spec.clusters, size=train.sum()) for rng in rngs)
     else:
         assert features is not None  # noqa: S101
         assert isinstance(spec, Clusters | Hyperplanes)  # noqa: S101
@@ -84,12 +87,6 @@ def without_small(clusters: AnyAssignment, members: int) -> Assignment:
     return np.where(large, clusters, NONE).astype(np.int32)
 
 
-def _random(examples: int, spec: Random) -> Iterator[AnyAssignment]:
-    _check_enough(spec.clusters, examples)
-    for number in range(spec.partitions):
-        yield np.random.default_rng([spec.seed, number]).integers(spec.clusters, size=examples)
-
-
 def _by_attributes(values: Values, spec: Labels) -> Iterator[AnyAssignment]:
     found = contrasts(values, spec.members)
     if not found:
@@ -101,7 +98,6 @@ def _by_attributes(values: Values, spec: Labels) -> Iterator[AnyAssignment]:
 
 
 def _clusters(x: Features, spec: Clusters) -> Iterator[Assignment]:
-    _check_enough(spec.clusters, len(x))
     for number in range(spec.partitions):
         rng = np.random.default_rng([spec.seed, number])
         # A random diagonal metric; the first partition has that of the embedding.
@@ -127,21 +123,24 @@ def _k_means(x: Features, spec: Clusters, seed: int) -> Assignment:
         faiss: Any = import_module("faiss")
     except ImportError as error:
         raise InputError("library: faiss is not installed; install faiss-cpu or choose scikit-learn") from error
-    model = faiss.Kmeans(
-        x.shape[1], spec.clusters, niter=100, nredo=spec.restarts, seed=seed, max_points_per_centroid=len(x)
-    )
-    model.train(np.ascontiguousarray(x))
-    return np.asarray(model.index.search(np.ascontiguousarray(x), 1)[1][:, 0], np.int32)
+    options = {"niter": 100, "nredo": spec.restarts, "seed": seed, "max_points_per_centroid": len(x)}
+    model, x = faiss.Kmeans(x.shape[1], spec.clusters, **options), np.ascontiguousarray(x)
+    model.train(x)
+    return np.asarray(model.index.search(x, 1)[1][:, 0], np.int32)
 
 
 def _zones(x: Features, spec: Hyperplanes) -> Iterator[Assignment]:
     """Generate zones: the sides of some planes that an example is on, as the digits of a binary number."""
-    rng = np.random.default_rng(spec.seed)
-    distances = _planes(x, spec, rng)
-    planes = ceil(log2(spec.way))
+    rng, enough = np.random.default_rng(spec.seed), spec.side * spec.members
+    normals = rng.uniform(-1, 1, (spec.candidates, x.shape[1]))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    through = rng.uniform(-spec.offset, spec.offset, normals.shape)
+    distances = (normals @ x.T - (normals * through).sum(1, keepdims=True)).astype(np.float32)
+    both = ((distances >= spec.margin).sum(1) >= enough) & ((distances <= -spec.margin).sum(1) >= enough)
+    distances, planes = distances[both], ceil(log2(spec.way))
     if len(distances) < planes:
         raise InputError(
-            f"margin: only {len(distances)} of {spec.candidates} planes have {spec.side * spec.members} examples "
+            f"margin: only {len(distances)} of {spec.candidates} planes have {enough} examples "
             f"beyond a margin of {spec.margin} on either side, {planes} are needed for {spec.way} zones; give less"
         )
     for _ in range(spec.partitions):
@@ -158,20 +157,3 @@ def _zones(x: Features, spec: Hyperplanes) -> Iterator[Assignment]:
                 "give less"
             )
         yield kept
-
-
-def _planes(x: Features, spec: Hyperplanes, rng: np.random.Generator) -> Float[np.ndarray, "plane example"]:
-    """Return signed distances to those candidates that have enough examples beyond the margin on either side."""
-    width = x.shape[1]
-    normals = rng.uniform(-1, 1, (spec.candidates, width))
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    through = rng.uniform(-spec.offset, spec.offset, (spec.candidates, width))
-    distances = (normals @ x.T - (normals * through).sum(1, keepdims=True)).astype(np.float32)
-    enough = spec.side * spec.members
-    both = ((distances >= spec.margin).sum(1) >= enough) & ((distances <= -spec.margin).sum(1) >= enough)
-    return distances[both]
-
-
-def _check_enough(clusters: int, examples: int) -> None:
-    if clusters > examples:
-        raise InputError(f"clusters: {clusters} are more than the {examples} training examples; give fewer")

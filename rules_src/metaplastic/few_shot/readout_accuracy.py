@@ -24,7 +24,7 @@ def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
         features: `(..., inner_step, example, feature)` of one method; the first dimensions are its random levels, with
             `seed` as the last.
         data: labels and split of the same examples.
-        spec: the protocol.
+        spec: sizes and seed.
 
     Returns:
         Shares of the test split, in [0, 1], float32: `accuracy (readout, shots, ..., draw)` at the last inner step and
@@ -46,8 +46,7 @@ def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
         of_step = features.values[..., step, :, :].reshape(-1, *features.shape[-2:])
         scaled = (scale(values, data.train) for values in of_step)
         found = [_accuracies(values, labels, data.test, chosen[:draws], shots, spec) for values in scaled]
-        stacked: np.ndarray = np.stack(found, 2).reshape(len(READOUTS), len(shots), *features.shape[:-3], draws)
-        return stacked
+        return np.stack(found, 2).reshape(len(READOUTS), len(shots), *features.shape[:-3], draws)
 
     # The matrices are too small to share between threads.
     with threadpool_limits(1):
@@ -55,6 +54,7 @@ def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
         early = [accuracies(step, [most], draws_over_steps)[:, 0] for step in range(features.sizes["inner_step"])]
     levels, units = features.dims[:-3], {"units": "1"}
     over_steps = ("readout", "inner_step", *levels, "draw_over_inner_steps")
+    counts = {"n_train": int(data.train.sum()), "n_test": int(data.test.sum()), "n_classes": len(classes)}
     return xr.Dataset(
         {
             "accuracy": (("readout", "shots", *levels, "draw"), final, units),
@@ -63,17 +63,11 @@ def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
         coords={
             "readout": np.array(READOUTS, dtype=object),
             "shots": np.array(spec.shots),
-            **{str(level): features[level].values for level in levels},
-            "inner_step": features["inner_step"].values,
+            **{str(dimension): features[dimension].values for dimension in features.dims[:-2]},
             "draw": np.arange(spec.draws),
             "draw_over_inner_steps": np.arange(draws_over_steps),
         },
-        attrs={
-            "n_train": int(data.train.sum()),
-            "n_test": int(data.test.sum()),
-            "n_classes": len(classes),
-            "feature_width": features.sizes["feature"],
-        },
+        attrs=counts | {"feature_width": features.sizes["feature"]},
     )
 
 
@@ -83,10 +77,7 @@ def draw_labelled(
     """Draw indices of labelled examples: `[d, c, :k]` are those of draw d and class c for k shots.
 
     Draw d depends on labels, split and seed alone, so it is the same for every method, and fewer shots are the first of
-    more.
-
-    Raises:
-        InputError: a class has fewer than `shots` training examples.
+    more. Raises InputError if a class has fewer than `shots` training examples.
     """
     members = [np.flatnonzero((labels == label) & train) for label in range(labels.max() + 1)]
     for label, of_class in enumerate(members):
@@ -110,8 +101,7 @@ def scale(features: Features, train: Bool[np.ndarray, " example"]) -> Features:
     mean, deviation = fitted.mean(0, dtype=np.float64), fitted.std(0, dtype=np.float64)
     varying = np.ptp(fitted, 0) > 0
     unit = np.sqrt((deviation[varying] ** 2).mean()) if varying.any() else 1.0
-    scaled: np.ndarray = ((features - mean.astype(np.float32)) / np.float32(unit)).astype(np.float32)
-    return scaled
+    return ((features - mean.astype(np.float32)) / np.float32(unit)).astype(np.float32)
 
 
 def _accuracies(

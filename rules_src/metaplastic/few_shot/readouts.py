@@ -52,5 +52,4 @@ def predict(readouts: Readouts, features: Float32[np.ndarray, "example feature"]
     # One product for all draws: the weights side by side.
     weights = readouts.weights.astype(np.float32).transpose(1, 0, 2).reshape(width, draws * classes)
     scores = (features @ weights).reshape(len(features), draws, classes) + readouts.bias.astype(np.float32)
-    predicted: np.ndarray = scores.argmax(2).T
-    return predicted
+    return scores.argmax(2).T

@@ -17,7 +17,7 @@ from metaplastic.datasets.arrays import load_inputs
 from metaplastic.features import Identity, features_dataset, write_features
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import check_manifest, read_zarr
-from metaplastic.stages.command import run
+from metaplastic.stages.command import Code, DatasetStore, Key, Output, Spec, run
 from metaplastic.training.checkpoint import saved_steps, state_path
 from metaplastic.update_rules.base import UpdateRule, check_fit
 from metaplastic.update_rules.spec import Apply, BaseModel, Initial, MetaTrained, Rule, Untrained
@@ -25,18 +25,15 @@ from metaplastic.update_rules.theta import initial_rule, trained_rule, untrained
 
 
 def apply(
-    method: Annotated[str, Option(help="Key of the rule in the config.")],
-    rule: Annotated[str, Option(help="The rule's section of the config, as JSON.")],
-    base_model_name: Annotated[str, Option(help="Key of the base model in the config.")],
-    base_model: Annotated[str, Option(help="The base model's section of the config, as JSON.")],
-    spec: Annotated[str, Option(help="The section `apply` of the config, as JSON.")],
-    code: Annotated[str, Option(help="Fingerprint of the source code.")],
-    dataset: Annotated[Path, Option(help="Store of the dataset.")],
-    output: Annotated[Path, Option(help="Zarr store to write.")],
-    theta: Annotated[
-        list[Path] | None,
-        Option(help="Theta file of a pretrained rule, or a run's folder of snapshots for each meta-seed."),
-    ] = None,
+    method: Key,
+    rule: Spec,
+    base_model_name: Key,
+    base_model: Spec,
+    spec: Spec,
+    code: Code,
+    dataset: DatasetStore,
+    output: Output,
+    theta: Annotated[list[Path] | None, Option(help="Theta file, or a run's snapshots for each meta-seed.")] = None,
 ) -> None:
     """Train base models on the dataset's unlabelled training examples with the rule."""
     section, network = parse_spec(Apply, spec), parse_spec(BaseModel, base_model, "--base-model")
@@ -85,7 +82,6 @@ def _rules(spec: Rule, thetas: Sequence[Path]) -> tuple[Initial, list[UpdateRule
 
 
 def _meta_step(spec: MetaTrained, folders: Sequence[Path]) -> int:
-    """Return the updates of theta: those that the rule asks for, or all of the run."""
     manifests = [check_manifest(folder) for folder in folders]
     return int(manifests[0]["spec"]["meta_steps"]) if spec.meta_step is None else spec.meta_step
 

@@ -3,12 +3,23 @@
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import typer
+from typer import Option
 
 from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import configure_jax
 from metaplastic.io.memory import OUT_OF_MEMORY
+
+Key = Annotated[str, Option(help="Key in the config.")]
+Spec = Annotated[str, Option(help="Section of the config, as JSON.")]
+Code = Annotated[str, Option(help="Fingerprint of the source code.")]
+TrainedBy = Annotated[str, Option(help="Fingerprint of the part of it that a state depends on.")]
+DatasetStore = Annotated[Path, Option(help="Store of the dataset.")]
+Examples = Annotated[Path, Option(help="Store of the features, or of the dataset where no features are needed.")]
+Output = Annotated[Path, Option(help="File, store or folder to write.")]
+"""Options that several stages have."""
 
 
 def run(stage: Callable[..., None]) -> None:
@@ -42,11 +53,7 @@ def command_line(*commands: Callable[..., None]) -> None:
 
 
 def named_stores(option: str, texts: Sequence[str]) -> dict[str, Path]:
-    """Read the values of a repeatable option, each NAME=STORE.
-
-    Raises:
-        InputError: one of them has another form.
-    """
+    """Read the values of a repeatable option, each NAME=STORE; raise InputError as `named_paths` does."""
     return {name: paths[-1] for name, paths in named_paths(option, texts, what="STORE").items()}
 
 

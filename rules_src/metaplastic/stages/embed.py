@@ -3,7 +3,6 @@
 import json
 import time
 from importlib import import_module
-from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Option
@@ -14,21 +13,24 @@ from metaplastic.embeddings.base import unlabelled
 from metaplastic.embeddings.spec import Embedding
 from metaplastic.features import Identity, features_dataset, write_features
 from metaplastic.io.storage import read_with_manifest
-from metaplastic.stages.command import run
+from metaplastic.stages.command import Code, DatasetStore, Key, Output, Spec, TrainedBy, run
 from metaplastic.stages.trainings import folder_of
 from metaplastic.training.loop import spent
 
 
 def embed(
-    method: Annotated[str, Option(help="Key of the embedding in the config.")],
-    spec: Annotated[str, Option(help="The embedding's section of the config, as JSON.")],
+    method: Key,
+    spec: Spec,
     seeds: Annotated[int, Option(min=1, help="Number of seeds, if the embedding is random.")],
-    code: Annotated[str, Option(help="Fingerprint of the source code.")],
-    trained_by: Annotated[str, Option(help="Fingerprint of the source that saved states depend on.")],
-    dataset: Annotated[Path, Option(help="Store of the dataset.")],
-    output: Annotated[Path, Option(help="Zarr store to write; a stopped training leaves a folder `state` beside it.")],
+    code: Code,
+    trained_by: TrainedBy,
+    dataset: DatasetStore,
+    output: Output,
 ) -> None:
-    """Fit the embedding on the dataset's unlabelled training examples and embed all examples."""
+    """Fit the embedding on the dataset's unlabelled training examples and embed all examples.
+
+    A stopped training leaves a folder `state` beside the store.
+    """
     section = parse_spec(Embedding, spec)
     # Imported by name and declared as a root of the rule's fingerprint, so that editing k-means reruns k-means alone.
     module: Any = import_module(section.module)

@@ -16,40 +16,38 @@ from metaplastic.few_shot.learners.spec import Learner
 from metaplastic.few_shot.readout_accuracy import scale
 from metaplastic.few_shot.spec import Episodes
 from metaplastic.io.storage import check_manifest, write_netcdf
-from metaplastic.stages.command import run
+from metaplastic.stages.command import Code, Examples, Key, Output, Spec, run
 
 
 def evaluate_episodes(
-    name: Annotated[str, Option(help="Key of the learner in the config.")],
-    learner: Annotated[str, Option(help="The learner's section of the config, as JSON.")],
-    spec: Annotated[str, Option(help="The section `episodes` of the config, as JSON.")],
-    code: Annotated[str, Option(help="Fingerprint of the source code.")],
-    data: Annotated[Path, Option(help="Store of the features that the learner takes, or of the dataset.")],
-    output: Annotated[Path, Option(help="netCDF file to write.")],
+    name: Key,
+    learner: Spec,
+    spec: Spec,
+    code: Code,
+    data: Examples,
+    output: Output,
     snapshots: Annotated[Path | None, Option(help="Folder of the trained learner, if the learner is trained.")] = None,
 ) -> None:
     """Have the learner label the queries of every episode, on each seed of the features."""
     section, episodes = parse_spec(Learner, learner), parse_spec(Episodes, spec)
     module: Any = import_module(section.module)
     examples = read_examples(data)
-    attributes: dict[str, str | int] = {**examples.embedding}
-    seeds = examples.seeds
+    seeds, attributes = examples.seeds, examples.embedding
     if examples.embedding:
         # Learners see features at one scale, whatever their units.
         seeds = [inputs._replace(inputs=scale(inputs.inputs, inputs.train)) for inputs in seeds]
     if snapshots:
-        attributes |= check_manifest(snapshots)["of"]
-        attributes["trained_on"] = attributes["dataset"]
+        of = check_manifest(snapshots)["of"]
+        attributes = attributes | of | {"trained_on": of["dataset"]}
         image = image_of(unlabelled(seeds[0]))
         learners = [recorded(module.initial, section, image, snapshots, section.steps[-1])]
     else:
         learners = [module.fit(section, unlabelled(inputs)) for inputs in seeds]
-    pairs = zip(learners, seeds, strict=True)
-    of_seeds = [evaluate(fitted, inputs.inputs, inputs, episodes) for fitted, inputs in pairs]
+    of_seeds = [evaluate(fitted, x.inputs, x, episodes) for fitted, x in zip(learners, seeds, strict=True)]
     accuracy = xr.concat(of_seeds, "seed") if len(of_seeds) > 1 else of_seeds[0]
-    attributes |= {"dataset": examples.dataset, "permuted": int(examples.permuted)}
-    attributes |= {"learner": name, "learner_kind": section.kind, "code": code}
-    write_netcdf(accuracy.assign_attrs(attributes), output)
+    data_of = {"dataset": examples.dataset, "permuted": int(examples.permuted)}
+    made_by = {"learner": name, "learner_kind": section.kind, "code": code}
+    write_netcdf(accuracy.assign_attrs(attributes | data_of | made_by), output)
 
 
 if __name__ == "__main__":

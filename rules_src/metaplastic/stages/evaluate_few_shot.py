@@ -1,25 +1,15 @@
 """Stage: few-shot accuracy of one method's features on one dataset."""
 
-from pathlib import Path
-from typing import Annotated
-
-from typer import Option
-
 from metaplastic.config.base import parse_spec
 from metaplastic.features import inputs_of_features, read_features
 from metaplastic.few_shot.readout_accuracy import evaluate
 from metaplastic.few_shot.spec import FewShot
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import write_netcdf
-from metaplastic.stages.command import run
+from metaplastic.stages.command import Code, Examples, Output, Spec, run
 
 
-def evaluate_few_shot(
-    spec: Annotated[str, Option(help="The section `few_shot` of the config, as JSON.")],
-    code: Annotated[str, Option(help="Fingerprint of the source code.")],
-    features: Annotated[Path, Option(help="Store of the features.")],
-    output: Annotated[Path, Option(help="netCDF file to write.")],
-) -> None:
+def evaluate_few_shot(spec: Spec, code: Code, features: Examples, output: Output) -> None:
     """Fit readouts on a few labelled training examples and score them on the test split."""
     section, learned = parse_spec(FewShot, spec), read_features(features)
     try:

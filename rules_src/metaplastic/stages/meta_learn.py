@@ -17,22 +17,25 @@ from metaplastic.few_shot.learners.meta_learning import MetaLearning
 from metaplastic.few_shot.learners.spec import Learner
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_with_manifest
-from metaplastic.stages.command import run
+from metaplastic.stages.command import Code, DatasetStore, Key, Output, Spec, TrainedBy, run
 from metaplastic.stages.trainings import folder_of, write_training
 from metaplastic.training.loop import spent
 
 
 def learn(
-    name: Annotated[str, Option(help="Key of the learner in the config.")],
-    spec: Annotated[str, Option(help="The learner's section of the config, as JSON.")],
-    code: Annotated[str, Option(help="Fingerprint of the source code.")],
-    trained_by: Annotated[str, Option(help="Fingerprint of the part of it that a state depends on.")],
-    dataset: Annotated[Path, Option(help="Store of the dataset, whose images tasks show.")],
+    name: Key,
+    spec: Spec,
+    code: Code,
+    trained_by: TrainedBy,
+    dataset: DatasetStore,
     partitions: Annotated[Path, Option(help="Store of the partitions, whose clusters are the classes of tasks.")],
-    snapshots: Annotated[Path, Option(help="Folder to write; a stopped training leaves `state` beside it.")],
-    history: Annotated[Path, Option(help="Zarr store to write.")],
+    snapshots: Output,
+    history: Output,
 ) -> None:
-    """Train the learner of `spec`; write it as it was after each recorded step, and the history of the training."""
+    """Train the learner of `spec`; write it as it was after each recorded step, and the history of the training.
+
+    A stopped training leaves a folder `state` beside the snapshots.
+    """
     section = parse_spec(Learner, spec)
     # Imported by name, and declared to the rule's fingerprint as a root of its own: editing MAML trains MAML.
     module: Any = import_module(section.module)

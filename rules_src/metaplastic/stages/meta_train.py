@@ -11,7 +11,7 @@ from metaplastic.config.base import parse_spec, short_hash
 from metaplastic.io.storage import check_manifest, content_hash, read_zarr
 from metaplastic.meta_train.run import inner_step_flops, meta_training
 from metaplastic.meta_train.spec import EXECUTION, MetaTrain
-from metaplastic.stages.command import named_stores, run
+from metaplastic.stages.command import Code, Key, Output, Spec, TrainedBy, named_stores, run
 from metaplastic.stages.trainings import folder_of, write_training
 from metaplastic.training.launch import check_equal, is_first, join, launch, locked, together
 from metaplastic.training.loop import resumed
@@ -20,22 +20,22 @@ from metaplastic.training.spec import Keep
 
 
 def train(
-    name: Annotated[str, Option(help="Key of the run in the config.")],
-    spec: Annotated[str, Option(help="The run's section of the config, as JSON.")],
-    code: Annotated[str, Option(help="Fingerprint of the source code.")],
-    trained_by: Annotated[str, Option(help="Fingerprint of the part of it that a state depends on.")],
-    snapshots: Annotated[
-        Path,
-        Option(help="Folder to write: theta at the end and on the way; a stopped run leaves `state` beside it."),
-    ],
-    history: Annotated[Path, Option(help="Zarr store to write.")],
+    name: Key,
+    spec: Spec,
+    code: Code,
+    trained_by: TrainedBy,
+    snapshots: Output,
+    history: Output,
     keep: Annotated[str, Option(help="What the run keeps on disk, as JSON, in place of the spec's.")] = "{}",
     dataset: Annotated[list[str] | None, Option(help="NAME=STORE of a dataset that tasks show, or watched.")] = None,
     start: Annotated[Path | None, Option(help="Theta file that the spec's `start` names.")] = None,
     devices: Annotated[int, Option(help="Devices to divide a CPU into; other devices stay as they are.", min=1)] = 1,
     processes: Annotated[int, Option(help="Processes that share out the tasks, each with its own devices.", min=1)] = 1,
 ) -> None:
-    """Meta-train the rule of `spec`; write its theta, its snapshots and the history of the run."""
+    """Meta-train the rule of `spec`; write theta at the end and on the way, and the history of the run.
+
+    A stopped run leaves a folder `state` beside the snapshots.
+    """
     if devices > 1:
         jax.config.update("jax_num_cpu_devices", devices)  # type: ignore[no-untyped-call]
     if not join() and processes > 1:

@@ -6,7 +6,6 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated
 
-import xarray as xr
 from typer import Option
 
 from metaplastic.config.base import parse_spec
@@ -14,17 +13,17 @@ from metaplastic.datasets.arrays import attributes_of_dataset
 from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.schema import check_examples, check_shots, permuted
 from metaplastic.datasets.spec import Dataset
-from metaplastic.few_shot.spec import Episodes
+from metaplastic.few_shot.spec import Episodes, Shape
 from metaplastic.io.storage import write_zarr
-from metaplastic.stages.command import run
+from metaplastic.stages.command import Code, Key, Output, Spec, run
 
 
 def prepare_dataset(
-    name: Annotated[str, Option(help="Key of the dataset in the config.")],
-    spec: Annotated[str, Option(help="The dataset's section of the config, as JSON.")],
-    code: Annotated[str, Option(help="Fingerprint of the source code.")],
+    name: Key,
+    spec: Spec,
+    code: Code,
     cache: Annotated[Path, Option(help="Folder for raw downloads.")],
-    output: Annotated[Path, Option(help="Zarr store to write.")],
+    output: Output,
     shots: Annotated[int, Option(help="Training examples that each class must have.", min=0)] = 0,
     examples: Annotated[int, Option(help="Training examples that the dataset must have.", min=0)] = 0,
     episodes: Annotated[list[str] | None, Option(help="A section `episodes` to draw later, as JSON.")] = None,
@@ -37,18 +36,14 @@ def prepare_dataset(
     dataset = dataset if section.permuted is None else permuted(dataset, section.permuted)
     check_shots(dataset, shots)
     check_examples(dataset, examples)
-    for text in episodes or []:
-        _check_episodes(dataset, parse_spec(Episodes, text, "--episodes"))
+    for asked in (parse_spec(Episodes, text, "--episodes") for text in episodes or []):
+        # Only this check needs the sampler, and only of studies of few-shot learning.
+        from metaplastic.few_shot.episodes import true_pool
+
+        examples_of = dataset["label"].values, attributes_of_dataset(dataset), dataset["split"].values
+        for way, support in product(asked.ways, asked.shots):
+            true_pool(*examples_of, asked.split, Shape(way=way, shots=support, queries=asked.queries))
     write_zarr(dataset, output, spec=json.loads(spec), code=code)
-
-
-def _check_episodes(dataset: xr.Dataset, asked: Episodes) -> None:
-    # Only this check needs the sampler, and only of studies of few-shot learning.
-    from metaplastic.few_shot.episodes import true_pool
-
-    attributes = attributes_of_dataset(dataset)
-    for way, support in product(asked.ways, asked.shots):
-        true_pool(dataset["label"].values, attributes, dataset["split"].values, asked, way, support)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,8 @@ from metaplastic.training.loop import HISTORY, SNAPSHOTS, Folder
 def folder_of(state: Path, section: Section, *, code: str, data: str, without: Sequence[str] = ()) -> Folder:
     """Return the folder below `state` of a training: it goes on only from what equal code made of equal data.
 
-    Args:
-        state: the folder of all attempts, beside the outputs.
-        section: the config of the training.
-        code: fingerprint of the source that a state depends on.
-        data: hash of everything that the training reads.
-        without: keys of the section that change no result.
+    The fingerprint `code` is of the source that a state depends on, the hash `data` of everything that the training
+    reads; keys of the section in `without` change no result.
     """
     record = {"config": canonical_json(section, without=without), "code": code, "data": data, **versions()}
     return Folder(state / f"{code}-{data}", record, partial(same_section, type(section)))

@@ -51,15 +51,6 @@ class EachEpisode(NamedTuple):
         return np.stack(predicted).reshape(query.shape[:3])
 
 
-def refitted(classifier: Callable[[int], Any]) -> EachEpisode:
-    """Return a learner that fits a scikit-learn classifier, made for this many support examples, in each episode."""
-
-    def fit_and_predict(support: np.ndarray, classes: np.ndarray, query: np.ndarray) -> np.ndarray:
-        return np.asarray(classifier(len(support)).fit(support, classes).predict(query))
-
-    return EachEpisode(fit_and_predict)
-
-
 class Scoring(eqx.Module):
     """A `Learner` in JAX, which takes one episode after another: each is a large enough batch."""
 
@@ -69,12 +60,11 @@ class Scoring(eqx.Module):
 
     def predict(self, support: Supports, query: Queries) -> Predictions:
         """Return the class of every query example."""
-        return np.asarray(_predicted(self, jnp.asarray(support), jnp.asarray(query)))
+        return np.asarray(self._predicted(jnp.asarray(support), jnp.asarray(query)))
 
-
-@eqx.filter_jit
-def _predicted(learner: Scoring, support: Array, query: Array) -> Int[Array, "episode way queries"]:
-    return jax.lax.map(lambda episode: learner.scores(*episode).argmax(-1), (support, query))
+    @eqx.filter_jit
+    def _predicted(self, support: Array, query: Array) -> Int[Array, "episode way queries"]:
+        return jax.lax.map(lambda episode: self.scores(*episode).argmax(-1), (support, query))
 
 
 class Outcome(NamedTuple):

@@ -14,11 +14,7 @@ ITERATIONS = 3000
 
 
 def fit(spec: ClusterMatching, data: Unlabelled) -> EachEpisode:
-    """Cluster the features of the training examples, so that each episode can match clusters with its classes.
-
-    Raises:
-        InputError: more clusters than training examples.
-    """
+    """Cluster the features of the training examples; raise InputError if there are more clusters than examples."""
     x = data.inputs[data.train]
     if spec.clusters > len(x):
         raise InputError(f"clusters: {spec.clusters} are more than the {len(x)} training examples; give fewer")

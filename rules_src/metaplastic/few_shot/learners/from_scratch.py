@@ -17,16 +17,11 @@ class Untrained(Scoring):
 
     def scores(self, support: Support, query: Query) -> Scores:
         """Return the query's logits after the steps on the support; the query shares its batch norm."""
-        spec = self.spec
-        inner = Inner(spec.rate, spec.steps, spec.steps, first_order=True)
-        network = random_network(jax.random.key(spec.seed), self.image, spec.filters, len(support), inner)
-        return network.scores(support, query)
+        inner = Inner(self.spec.rate, self.spec.steps, self.spec.steps, first_order=True)
+        key = jax.random.key(self.spec.seed)
+        return random_network(key, self.image, self.spec.filters, len(support), inner).scores(support, query)
 
 
 def fit(spec: FromScratch, data: Unlabelled) -> Untrained:
-    """Return the learner for images of this size; it learns nothing from `data`.
-
-    Raises:
-        InputError: the data are not images.
-    """
+    """Return the learner, which learns nothing from `data`; raise InputError if they are not images."""
     return Untrained(spec, image_of(data))

@@ -94,20 +94,15 @@ class MetaLearning(Descent):
     def _shown(self, key: PRNGKeyArray, data: Tasks) -> tuple[Array, Array]:
         key_draw, key_support, key_query = jax.random.split(key, 3)
         episode, jitter = draw(key_draw, data.pool, self.spec.tasks), self.spec.jitter
-        support, query = data.inputs[episode.support], data.inputs[episode.query]
-        if jitter is None:
-            return support, query
 
         def jittered(key: PRNGKeyArray, images: Array) -> Array:
+            if jitter is None:
+                return images
             return augmented(key, images.reshape(-1, *self.image), Jitter(**dict(jitter))).reshape(images.shape)
 
-        return jittered(key_support, support), jittered(key_query, query)
+        return jittered(key_support, data.inputs[episode.support]), jittered(key_query, data.inputs[episode.query])
 
 
 def recorded(initial: Initial, spec: MetaLearned, image: tuple[int, int, int], snapshots: Path, step: int) -> Trainable:
-    """Load the learner that a training recorded after this many steps in its folder of snapshots.
-
-    Raises:
-        InputError: as for `training.checkpoint.load_state`.
-    """
+    """Load the learner that a training recorded after this many steps; raise InputError as `load_state` does."""
     return load_state(state_path(snapshots, step), jax.eval_shape(lambda: initial(spec, jax.random.key(0), image)))

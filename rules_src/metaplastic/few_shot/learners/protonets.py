@@ -51,11 +51,7 @@ def _scores(
 
 
 def initial(spec: ProtoNets, key: PRNGKeyArray, image: tuple[int, int, int]) -> PrototypicalNetwork:
-    """Return the learner before the first step.
-
-    Raises:
-        InputError: the images are so small that pooling leaves nothing.
-    """
+    """Return the learner before the first step; raise InputError if pooling leaves nothing of images this small."""
     if min(image[:2]) < spec.smallest:
         raise InputError(
             f"images of {image[0]} x {image[1]} pixels: ProtoNets halve them {BLOCKS} times; give at least "
