@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from metaplastic.datasets.archives import read_tar
 from metaplastic.datasets.fetch import Fetch, RemoteFile, sha256, verify
 from metaplastic.datasets.images import resize
-from metaplastic.datasets.schema import About, image_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Cifar10
 from metaplastic.io.errors import InputError
 
@@ -64,7 +64,7 @@ def prepare(spec: Cifar10, fetch: Fetch, files: Files = Files()) -> xr.Dataset: 
     images, labels = zip(*(decode_batch(batches[name], name) for name in files.members), strict=True)
     n_train = sum(map(len, labels[:-1]))
     label = np.concatenate(labels)
-    return image_dataset(
+    return make_dataset(
         np.concatenate([resize(batch, spec.side, source=spec.source) for batch in images]),
         label,
         np.arange(len(label)) >= n_train,

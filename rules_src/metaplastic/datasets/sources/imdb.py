@@ -10,7 +10,7 @@ import xarray as xr
 
 from metaplastic.datasets.archives import read_tar
 from metaplastic.datasets.fetch import Fetch, RemoteFile, members_digest
-from metaplastic.datasets.schema import About, feature_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.sources.text import bag_of_words
 from metaplastic.datasets.spec import Imdb
 from metaplastic.io.errors import InputError
@@ -50,7 +50,7 @@ def prepare(
     places = [match.groups() for match in map(REVIEW.fullmatch, reviews) if match]
     test = np.array([part == "test" for part, _ in places])
     bag = bag_of_words([review.decode("utf-8", "replace") for review in reviews.values()], test, spec.vocabulary)
-    return feature_dataset(
+    return make_dataset(
         bag.counts,
         np.array([sentiment == "pos" for _, sentiment in places], np.int32),
         test,

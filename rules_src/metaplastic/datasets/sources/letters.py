@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from metaplastic.datasets.fetch import Fetch, package_file, read_raw
 from metaplastic.datasets.images import resize
-from metaplastic.datasets.schema import About, image_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Letters
 from metaplastic.datasets.splits import rounded_share
 from metaplastic.io.errors import InputError
@@ -68,7 +68,7 @@ def prepare(spec: Letters, fetch: Fetch, faces: Sequence[Path] | None = None) ->
     held_out_character = np.zeros(len(CHARACTERS), bool)
     held_out_character[rng.permutation(len(CHARACTERS))[: rounded_share(spec.held_out_characters, len(CHARACTERS))]] = 1
     face, character = (index.ravel() for index in np.indices((len(usable), len(CHARACTERS)), np.int32))
-    dataset = image_dataset(
+    dataset = make_dataset(
         np.concatenate([face.glyphs for face in usable])[..., None],
         character,
         held_out_face[face] if spec.split_by == "faces" else held_out_character[character],

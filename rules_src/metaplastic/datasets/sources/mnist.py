@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from metaplastic.datasets.fetch import Fetch, RemoteFile
 from metaplastic.datasets.images import resize
-from metaplastic.datasets.schema import About, image_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Mnist
 from metaplastic.io.errors import InputError
 
@@ -70,7 +70,7 @@ def prepare_idx(files: IdxFiles, side: int, about: About, class_names: list[str]
         if len(images) != len(labels):
             raise InputError(f"{file.path}: {len(images)} images, but {len(labels)} labels; replace the files")
     train, train_labels, test, test_labels = arrays
-    return image_dataset(
+    return make_dataset(
         np.concatenate([resize(images[..., None], side, source=about.source) for images in (train, test)]),
         np.concatenate([train_labels, test_labels]),
         np.arange(len(train) + len(test)) >= len(train),

@@ -8,7 +8,7 @@ import xarray as xr
 
 from metaplastic.datasets.fetch import Fetch, package_file, read_raw, verify
 from metaplastic.datasets.images import resize
-from metaplastic.datasets.schema import About, image_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Mnist5k
 from metaplastic.datasets.splits import stratified_test_mask
 
@@ -32,7 +32,7 @@ def prepare(spec: Mnist5k, fetch: Fetch) -> xr.Dataset:
     verify(raw.content, CHECKSUM, raw.path)
     table = np.loadtxt(io.BytesIO(gzip.decompress(raw.content)), delimiter=",", dtype=np.uint8)
     label = table[:, -1]
-    return image_dataset(
+    return make_dataset(
         resize(table[:, :-1].reshape(-1, 28, 28, 1), spec.side, source=spec.source),
         label,
         stratified_test_mask(label, spec.test_fraction, spec.split_seed),

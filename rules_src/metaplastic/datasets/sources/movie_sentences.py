@@ -11,7 +11,7 @@ import xarray as xr
 
 from metaplastic.datasets.archives import read_tar
 from metaplastic.datasets.fetch import Fetch, RawFile, by_mirror, read_raw, verify
-from metaplastic.datasets.schema import About, feature_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.sources.text import bag_of_words
 from metaplastic.datasets.spec import MovieSentences
 from metaplastic.datasets.splits import stratified_test_mask
@@ -42,7 +42,7 @@ def prepare(spec: MovieSentences, fetch: Fetch) -> xr.Dataset:
     label = np.array([sentence.rating > 0 for sentence in sentences], np.int32)
     test = stratified_test_mask(label, spec.test_fraction, spec.split_seed)
     bag = bag_of_words([sentence.text for sentence in sentences], test, spec.vocabulary)
-    return feature_dataset(
+    return make_dataset(
         bag.counts,
         label,
         test,

@@ -13,7 +13,7 @@ from PIL import Image
 from metaplastic.datasets.archives import read_zip
 from metaplastic.datasets.fetch import Fetch, RemoteFile, members_digest, read_raw
 from metaplastic.datasets.images import BATCH, resize
-from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, Split, image_dataset
+from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, Split, make_dataset
 from metaplastic.datasets.spec import Omniglot
 from metaplastic.io.errors import InputError
 
@@ -76,7 +76,7 @@ def prepare(spec: Omniglot, fetch: Fetch, train: Part = BACKGROUND, test: Part =
     class_names = [name for part_names in names for name in dict.fromkeys(part_names)]
     index = {name: label for label, name in enumerate(class_names)}
     label = np.array([index[name] for part_names in names for name in part_names], np.int32)
-    return image_dataset(
+    return make_dataset(
         np.concatenate(images),
         label,
         _split_of_character(spec, len(dict.fromkeys(names[0])), len(class_names))[label],

@@ -8,7 +8,7 @@ import xarray as xr
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 
 from metaplastic.datasets.fetch import Fetch, package_file, read_raw
-from metaplastic.datasets.schema import About, table_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import PackagedTable
 from metaplastic.datasets.splits import standardised, stratified_test_mask
 
@@ -56,7 +56,7 @@ def prepare(spec: PackagedTable, fetch: Fetch) -> xr.Dataset:
     packaged = TABLES[spec.table]
     table = packaged.load()
     test = stratified_test_mask(table.target, spec.test_fraction, spec.split_seed)
-    return table_dataset(
+    return make_dataset(
         standardised(table.data, ~test).astype(np.float32),
         table.target,
         test,

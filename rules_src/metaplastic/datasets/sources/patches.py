@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from metaplastic.datasets.fetch import Fetch, RawFile, package_file, read_raw
 from metaplastic.datasets.images import resize
-from metaplastic.datasets.schema import About, image_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Patches
 from metaplastic.datasets.splits import rounded_share
 from metaplastic.io.errors import InputError
@@ -48,7 +48,7 @@ def prepare(spec: Patches, fetch: Fetch) -> xr.Dataset:
         patches.append(draw(region[:, border:], n_test, spec.patch, rng))
     names = [f"{file.path.stem} {row}, {column}" for file, row, column in product(files, range(ROWS), range(COLUMNS))]
     index = np.arange(len(names) * spec.per_class)
-    return image_dataset(
+    return make_dataset(
         resize(np.concatenate(patches), spec.side, source=spec.source),
         index // spec.per_class,
         index % spec.per_class >= spec.per_class - n_test,

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from metaplastic.datasets.fetch import Fetch, RawFile, read_raw
-from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, image_dataset, with_attributes
+from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, make_dataset, with_attributes
 from metaplastic.datasets.spec import Celeba
 from metaplastic.datasets.user.image_files import image_files, read_images
 from metaplastic.io.errors import InputError
@@ -50,7 +50,7 @@ def prepare(spec: Celeba, fetch: Fetch) -> xr.Dataset:
     pictures = read_images(paths, root, side=spec.side, colour=True)
     checksum = [f"{pictures.digest}  {images.name}", *(listed.checksum_line for listed in lists)]
     described = {"class_names": ["face"], "checksum": checksum, "checksum_kind": "members of the folder, lists"}
-    dataset = image_dataset(pictures.pixels, np.zeros(len(paths), np.int32), split, ABOUT, **described)
+    dataset = make_dataset(pictures.pixels, np.zeros(len(paths), np.int32), split, ABOUT, **described)
     return with_attributes(dataset, values, SPLIT_OF_ATTRIBUTE, names)
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float32, Float64
 
 from metaplastic.datasets.fetch import Fetch, read_raw
 from metaplastic.datasets.images import resize
-from metaplastic.datasets.schema import TRAIN, About, image_dataset, table_dataset
+from metaplastic.datasets.schema import TRAIN, About, make_dataset
 from metaplastic.datasets.spec import File
 from metaplastic.datasets.splits import standardised
 from metaplastic.datasets.user.labels import check_names, check_split, draw_split, read_classes, read_split
@@ -75,9 +75,9 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
     }
     if content.values.dtype == np.uint8:
         images = resize(content.values, spec.side, source=spec.path) if spec.side else content.values
-        return image_dataset(images, classes.label, split, about, **described)
+        return make_dataset(images, classes.label, split, about, **described)
     values = standardised(content.values, split == TRAIN) if spec.standardise else content.values
-    return table_dataset(
+    return make_dataset(
         _as_float32(values, content.columns, path),
         classes.label,
         split,

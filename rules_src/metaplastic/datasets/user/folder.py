@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from metaplastic.datasets.fetch import Fetch
-from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, image_dataset
+from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, make_dataset
 from metaplastic.datasets.spec import ImageFolder
 from metaplastic.datasets.user.image_files import entries, image_files, read_images
 from metaplastic.datasets.user.labels import check_names
@@ -34,7 +34,7 @@ def prepare(spec: ImageFolder, fetch: Fetch) -> xr.Dataset:
     label = np.repeat(np.arange(len(classes), dtype=np.int32), [len(of_class) for of_class in files])
     split = np.array([SPLITS[of_class.parent.name] for of_class in classes.values()], np.uint8)
     images = read_images([path for of_class in files for path in of_class], root, side=spec.side, colour=spec.colour)
-    return image_dataset(
+    return make_dataset(
         images.pixels,
         label,
         split[label],
