@@ -33,7 +33,7 @@ def prepare(spec: Digits, fetch: Fetch) -> xr.Dataset:
         label,
         stratified_test_mask(label, spec.test_fraction, spec.split_seed),
         ABOUT,
-        class_names=[str(digit) for digit in range(10)],
+        class_names=list("0123456789"),
         checksum=[read_raw(package_file("sklearn", "datasets", "data", "digits.csv.gz")).checksum_line],
         checksum_kind="installed package's file",
     )

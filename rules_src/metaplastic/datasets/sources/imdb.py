@@ -29,13 +29,13 @@ ARCHIVE = RemoteFile(
 )
 
 LABELLED = "aclImdb_labelled_50k.tar.xz"
-"""An archive of the labelled reviews alone that a mirror may hold instead; only its members have a checksum."""
+"""Archive of only the labelled reviews, which a mirror may hold instead; the checksum is of its members."""
 
 LABELLED_MEMBERS = "4a887802878b183a84b2409fb3403b9648ce849ba6c6f28b5ec092e590fbd8d5"
 
 REVIEW = re.compile(r"aclImdb/(train|test)/(pos|neg)/\d+_\d+\.txt")
 LABELLED_LIMIT = 1 << 28
-"""Bytes that the archive of the labelled reviews may unpack to; it has 104 million."""
+"""Most bytes of the unpacked archive of the labelled reviews; it has 104 million."""
 
 
 def prepare(
@@ -67,7 +67,7 @@ def _reviews(fetch: Fetch, archive: RemoteFile, labelled_members: str) -> tuple[
     path = fetch.mirrored(ABOUT.source, LABELLED)
     if path is None:
         raw = fetch(ABOUT.source, archive)
-        return dict(sorted(read_tar(raw.content, _is_review).items())), raw.checksum_line, "official files"
+        return dict(sorted(read_tar(raw.content, REVIEW.fullmatch).items())), raw.checksum_line, "official files"
     reviews = dict(sorted(_labelled(path).items()))
     if (got := members_digest(reviews.items())) != labelled_members:
         raise InputError(
@@ -84,10 +84,6 @@ def _labelled(path: Path) -> dict[str, bytes]:
             content = file.read(LABELLED_LIMIT + 1)
         if len(content) > LABELLED_LIMIT:
             raise InputError(f"{path}: unpacks to more than {LABELLED_LIMIT} bytes; replace the file")
-        return read_tar(content, _is_review, mode="r:")
+        return read_tar(content, REVIEW.fullmatch, mode="r:")
     except (tarfile.TarError, lzma.LZMAError, EOFError, OSError, IndexError, ValueError) as error:
         raise InputError(f"{path}: truncated or no tar archive ({error}); replace the file") from error
-
-
-def _is_review(name: str) -> bool:
-    return REVIEW.fullmatch(name) is not None

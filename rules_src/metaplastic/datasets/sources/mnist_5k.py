@@ -37,7 +37,7 @@ def prepare(spec: Mnist5k, fetch: Fetch) -> xr.Dataset:
         label,
         stratified_test_mask(label, spec.test_fraction, spec.split_seed),
         ABOUT,
-        class_names=[str(digit) for digit in range(10)],
+        class_names=list("0123456789"),
         checksum=[raw.checksum_line],
         checksum_kind="installed package's file",
     )
