@@ -74,10 +74,10 @@ def read_images(paths: Sequence[Path], root: Path, *, side: int | None, colour: 
 
     Args:
         paths: the files.
-        root: the folder from which their names in the digest start.
-        side: rows and columns after area resizing of whole images of any proportions; without it all images must have
-            one size.
-        colour: whether to return three channels, or the one of luminance.
+        root: the folder that their names in the digest are relative to.
+        side: rows and columns after area resizing of whole images, whatever their proportions; if None, all images
+            must have one size.
+        colour: whether to return three channels instead of one of luminance.
 
     Raises:
         InputError: a file is empty, too large, broken, transparent, or of more pixels or another size than allowed; the
