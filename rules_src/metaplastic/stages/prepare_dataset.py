@@ -6,7 +6,6 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated
 
-import xarray as xr
 from typer import Option
 
 from metaplastic.config.base import parse_spec
@@ -36,18 +35,15 @@ def prepare_dataset(
     dataset = import_module(section.module).prepare(section, Fetch(cache, mirror)).assign_attrs(name=name)
     dataset = dataset if section.permuted is None else permuted(dataset, section.permuted)
     check_size(dataset, shots=shots, examples=examples)
-    for text in episodes or []:
-        _check_episodes(dataset, parse_spec(Episodes, text, "--episodes"))
+    if episodes:
+        # Only this check needs the sampler, and only in studies of few-shot learning.
+        from metaplastic.few_shot.episodes import true_pool
+
+        examples_of = dataset["label"].values, attributes_of_dataset(dataset), dataset["split"].values
+        for asked in (parse_spec(Episodes, text, "--episodes") for text in episodes):
+            for way, support in product(asked.ways, asked.shots):
+                true_pool(*examples_of, asked, way, support)
     write_zarr(dataset, output, spec=json.loads(spec), code=code)
-
-
-def _check_episodes(dataset: xr.Dataset, asked: Episodes) -> None:
-    # Only this check needs the sampler, and only of studies of few-shot learning.
-    from metaplastic.few_shot.episodes import true_pool
-
-    attributes = attributes_of_dataset(dataset)
-    for way, support in product(asked.ways, asked.shots):
-        true_pool(dataset["label"].values, attributes, dataset["split"].values, asked, way, support)
 
 
 if __name__ == "__main__":

@@ -59,15 +59,13 @@ def prepare(spec: Patches, fetch: Fetch) -> xr.Dataset:
     )
 
 
-def regions(file: RawFile) -> list[UInt8[np.ndarray, "row column 3"]]:
+def regions(file: RawFile) -> UInt8[np.ndarray, "region row column 3"]:
     """Cut the photograph in `file` into `ROWS` x `COLUMNS` equal parts, row by row, and drop what is left over."""
     with PIL.Image.open(io.BytesIO(file.content)) as image:
         photograph = np.asarray(image.convert("RGB"))
     height, width = photograph.shape[0] // ROWS, photograph.shape[1] // COLUMNS
-    return [
-        photograph[row * height : (row + 1) * height, column * width : (column + 1) * width]
-        for row, column in product(range(ROWS), range(COLUMNS))
-    ]
+    grid = photograph[: ROWS * height, : COLUMNS * width].reshape(ROWS, height, COLUMNS, width, 3)
+    return grid.swapaxes(1, 2).reshape(-1, height, width, 3)
 
 
 def draw(

@@ -50,10 +50,10 @@ def prepare(spec: Celeba, fetch: Fetch) -> xr.Dataset:
     for code, name in ((TRAIN, "training"), (TEST, "test")):
         if code not in split:
             raise InputError(f"{partition}: no {name} image; give some")
-    pictures = read_images(paths, root, side=spec.side, colour=True)
-    checksum = [f"{pictures.digest}  {images.name}", *(raw.checksum_line for raw in lists)]
+    pixels, digest = read_images(paths, root, side=spec.side, colour=True)
+    checksum = [f"{digest}  {images.name}", *(raw.checksum_line for raw in lists)]
     described = {"class_names": ["face"], "checksum": checksum, "checksum_kind": "members of the folder, lists"}
-    dataset = make_dataset(pictures.pixels, np.zeros(len(paths), np.int32), split, ABOUT, **described)
+    dataset = make_dataset(pixels, np.zeros(len(paths), np.int32), split, ABOUT, **described)
     return with_attributes(dataset, values, SPLIT_OF_ATTRIBUTE, names)
 
 

@@ -15,7 +15,7 @@ from metaplastic.datasets.images import resize
 from metaplastic.datasets.schema import TRAIN, About, make_dataset
 from metaplastic.datasets.spec import File
 from metaplastic.datasets.splits import standardised
-from metaplastic.datasets.user.labels import check_names, check_split, draw_split, read_classes, read_split
+from metaplastic.datasets.user.labels import check_names, draw_split, read_classes, read_split
 from metaplastic.datasets.user.npz import listed, read_npz
 from metaplastic.datasets.user.tables import check_count, column_names, read_columns, value_type
 from metaplastic.io.errors import InputError
@@ -62,29 +62,30 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
     if len(classes.names) < 2:
         raise InputError(f"{place}: {classes.names[0]!r} is the only class; give two or more")
     if spec.split:
-        place_of_split = f"{path}: {kind} {spec.split!r}"
-        split = read_split(content.others[spec.split], place_of_split)
-        check_split(split, classes, place_of_split)
+        split = read_split(content.others[spec.split], classes, f"{path}: {kind} {spec.split!r}")
     else:
         split = draw_split(classes, spec.test_fraction, spec.split_seed, place)
     check_names(classes.names, place)
     if checksum != read_raw(path).checksum_line:
         raise InputError(f"{path}: changed while it was read; run again")
     about = About(spec.source, path.name, licence="not stated", citation="not stated")
-    described: dict[str, Any] = {"class_names": classes.names, "checksum": [checksum]}
-    described["checksum_kind"] = "the file itself"
-    if content.values.dtype == np.uint8:
-        images = resize(content.values, spec.side, source=spec.path) if spec.side else content.values
-        return make_dataset(images, classes.label, split, about, **described)
-    values = standardised(content.values, split == TRAIN) if spec.standardise else content.values
+    values = content.values
+    described: dict[str, Any] = {}
+    if values.dtype == np.uint8:
+        values = resize(values, spec.side, source=spec.path) if spec.side else values
+    else:
+        values = standardised(values, split == TRAIN) if spec.standardise else values
+        values = _as_float32(values, content.columns, path)
+        described = {"columns": content.columns, "standardised": spec.standardise}
     return make_dataset(
-        _as_float32(values, content.columns, path),
+        values,
         classes.label,
         split,
         about,
-        columns=content.columns,
-        standardised=spec.standardise,
         **described,
+        class_names=classes.names,
+        checksum=[checksum],
+        checksum_kind="the file itself",
     )
 
 

@@ -33,14 +33,16 @@ def prepare(spec: ImageFolder, fetch: Fetch) -> xr.Dataset:
     files = [image_files(of_class) for of_class in classes.values()]
     label = np.repeat(np.arange(len(classes), dtype=np.int32), [len(of_class) for of_class in files])
     split = np.array([SPLITS[of_class.parent.name] for of_class in classes.values()], np.uint8)
-    images = read_images([path for of_class in files for path in of_class], root, side=spec.side, colour=spec.colour)
+    pixels, digest = read_images(
+        [path for of_class in files for path in of_class], root, side=spec.side, colour=spec.colour
+    )
     return make_dataset(
-        images.pixels,
+        pixels,
         label,
         split[label],
         About(spec.source, root.name, licence="not stated", citation="not stated"),
         class_names=list(classes),
-        checksum=[f"{images.digest}  {root.name}"],
+        checksum=[f"{digest}  {root.name}"],
         checksum_kind="members",
     )
 

@@ -5,7 +5,6 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -25,14 +24,6 @@ FILE_LIMIT = 1 << 26
 """Most bytes of a file."""
 PIXELS = 1 << 26
 """Most pixels of an image; decoding takes some 12 bytes for each."""
-
-
-class Images(NamedTuple):
-    """Pixels and checksum of image files."""
-
-    pixels: UInt8[np.ndarray, "example row column channel"]
-    digest: str
-    """See `fetch.members_digest`."""
 
 
 def entries(folder: Path) -> list[Path]:
@@ -69,8 +60,10 @@ def image_files(folder: Path) -> list[Path]:
     return found
 
 
-def read_images(paths: Sequence[Path], root: Path, *, side: int | None, colour: bool) -> Images:
-    """Decode files one after another and show the progress.
+def read_images(
+    paths: Sequence[Path], root: Path, *, side: int | None, colour: bool
+) -> tuple[UInt8[np.ndarray, "example row column channel"], str]:
+    """Decode files one after another and show the progress; return the pixels and `fetch.members_digest` of the files.
 
     Args:
         paths: the files.
@@ -99,7 +92,7 @@ def read_images(paths: Sequence[Path], root: Path, *, side: int | None, colour: 
             yield path.relative_to(root).as_posix(), content
 
     digest = members_digest(members())  # fills `pixels`
-    return Images(pixels, digest)
+    return pixels, digest
 
 
 def _content(path: Path) -> bytes:
