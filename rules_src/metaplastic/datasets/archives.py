@@ -12,7 +12,7 @@ from typing import IO, Literal
 from metaplastic.io.errors import InputError
 
 MEMBER_LIMIT, TOTAL = 1 << 28, 1 << 30
-"""Bytes that one member of a zip file may have, and all wanted members together."""
+"""Most bytes of one member of a zip file, and of all wanted members together."""
 
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, IndexError, RuntimeError, ValueError)
 
@@ -40,12 +40,8 @@ def read_zip(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of the wanted members of a zip file that may be hostile.
 
-    Args:
-        archive: its path, or the open file.
-        wanted: says by a member's name whether to read it.
-        place: the name of the archive in error messages.
-        limit: greatest size of a wanted member in bytes.
-        total: greatest size of all wanted members together in bytes.
+    `wanted` says by a member's name whether to read it, `place` names the archive in error messages, and `limit` and
+    `total` are the greatest sizes in bytes of one wanted member and of all together.
 
     Raises:
         InputError: the archive is broken or holds a path that leads out of it, a link, or too large members.

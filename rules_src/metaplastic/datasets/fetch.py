@@ -16,7 +16,7 @@ RETRIES = 2
 
 
 class RemoteFile(NamedTuple):
-    """A file with an address and the checksum that its publisher, or the field's loaders, give for it."""
+    """A file's address, with the checksum that its publisher or common loaders give."""
 
     name: str
     url: str
@@ -25,7 +25,7 @@ class RemoteFile(NamedTuple):
 
 
 class RawFile(NamedTuple):
-    """A file and its content, so that nobody reads it twice."""
+    """A file and its content, which is read only once."""
 
     path: Path
     content: bytes

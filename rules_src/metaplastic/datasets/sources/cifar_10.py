@@ -59,7 +59,7 @@ def prepare(spec: Cifar10, fetch: Fetch, files: Files = Files()) -> xr.Dataset: 
     A mirror may hold the official archive, or the batches `data_batch_1` .. `test_batch`, as they are or as `.xz`.
 
     Raises:
-        InputError: a file cannot be had, has the wrong checksum or is no CIFAR-10 batch, or `side` is too large.
+        InputError: a file cannot be fetched, has the wrong checksum or is not a CIFAR-10 batch, or `side` is too large.
     """
     batches, checksum, kind = _batches(fetch, files)
     images, labels = zip(*(decode_batch(batches[name], name) for name in files.members), strict=True)
@@ -78,10 +78,10 @@ def prepare(spec: Cifar10, fetch: Fetch, files: Files = Files()) -> xr.Dataset: 
 def decode_batch(
     pickled: bytes, name: str
 ) -> tuple[UInt8[np.ndarray, "example 32 32 3"], UInt8[np.ndarray, " example"]]:
-    """Unpickle images and labels of a batch, with numpy arrays as the only objects allowed.
+    """Unpickle images and labels of a batch; allow no objects but numpy arrays.
 
     Raises:
-        InputError: the pickle holds anything else, or no batch.
+        InputError: the pickle holds other objects, or is not a batch.
     """
     try:
         batch = _ArraysOnly(io.BytesIO(pickled), encoding="bytes").load()

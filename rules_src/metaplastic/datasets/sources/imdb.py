@@ -44,7 +44,7 @@ def prepare(
     """Count words of the reviews, `feature (50000, vocabulary)`, label 1 if positive; the split is the official one.
 
     Raises:
-        InputError: the archive cannot be had, has the wrong checksum or is broken, or the vocabulary is too large.
+        InputError: the archive cannot be fetched, has the wrong checksum or is broken, or the vocabulary is too large.
     """
     reviews, checksum, kind = _reviews(fetch, archive, labelled_members)
     places = [match.groups() for match in map(REVIEW.fullmatch, reviews) if match]
@@ -78,7 +78,7 @@ def _reviews(fetch: Fetch, archive: RemoteFile, labelled_members: str) -> tuple[
 
 
 def _labelled(path: Path) -> dict[str, bytes]:
-    """Read an archive that nobody has verified, and unpack no more of it than `LABELLED_LIMIT`."""
+    """Read an unverified archive, and unpack at most `LABELLED_LIMIT` bytes of it."""
     try:
         with lzma.open(path) as file:
             content = file.read(LABELLED_LIMIT + 1)

@@ -60,7 +60,7 @@ def prepare(spec: Letters, fetch: Fetch, faces: Sequence[Path] | None = None) ->
         faces: font files; by default those of rendercv-fonts and matplotlib.
 
     Raises:
-        InputError: a package is missing, a file is no font, no face is usable, or `side` leaves no room for a glyph.
+        InputError: a package is missing, a file is not a font, no face is usable, or `side` leaves no room for a glyph.
     """
     usable = load_faces(installed_faces() if faces is None else faces, spec.side)
     rng = np.random.default_rng(spec.split_seed)
@@ -98,10 +98,10 @@ def installed_faces() -> list[Path]:
 
 
 def load_faces(paths: Sequence[Path], side: int) -> list[Face]:
-    """Load the usable ones of some font files: those that hold all characters and look like no file before them.
+    """Load the font files that hold all characters and do not look like an earlier file.
 
     Raises:
-        InputError: a file is no font, none is usable, or `side` leaves no room for a glyph.
+        InputError: a file is not a font, none is usable, or `side` leaves no room for a glyph.
     """
     faces: dict[bytes, Face] = {}
     for path in paths:

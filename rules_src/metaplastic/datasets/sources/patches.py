@@ -1,4 +1,4 @@
-"""Patches of the two photographs that come with scikit-learn; the class is the region that a patch is from."""
+"""Patches of the two photographs that come with scikit-learn; each region is a class."""
 
 import io
 from itertools import product
@@ -34,7 +34,7 @@ def prepare(spec: Patches, fetch: Fetch) -> xr.Dataset:
     Training patches are from the left part of a region and test patches from the rest, so they share no pixel.
 
     Raises:
-        InputError: a part is too narrow for a patch, there are no patches for it, or `side` is too large.
+        InputError: a region's part is too narrow for a patch, a split gets no patches, or `side` is too large.
     """
     rng = np.random.default_rng(spec.split_seed)
     n_test = rounded_share(spec.test_fraction, spec.per_class)

@@ -20,7 +20,7 @@ def prepare(spec: ImageFolder, fetch: Fetch) -> xr.Dataset:
     """Return the images in the schema, classes named after their folders, in the order of splits and names.
 
     Raises:
-        InputError: a folder is missing, empty or holds what does not belong there, a class is in two splits, or as for
+        InputError: a folder is missing or empty or holds something else, a class is in two splits, or as for
             `read_images`; the message names the folder or file.
     """
     root = Path(spec.path)
