@@ -79,7 +79,7 @@ def prepare(spec: Omniglot, fetch: Fetch, train: Part = BACKGROUND, test: Part =
     return make_dataset(
         np.concatenate(images),
         label,
-        _split_of_character(spec, len(dict.fromkeys(names[0])), len(class_names))[label],
+        _split_of_character(spec, len(set(names[0])), len(class_names))[label],
         ABOUT,
         class_names=class_names,
         checksum=checksum,

@@ -56,7 +56,11 @@ def read_columns(path: Path, names: Sequence[str], texts: Sequence[str], *, limi
     """
     with _blamed_on(path):
         if path.suffix == ".csv":
-            table = _read_csv(path, names, texts)
+            if path.read_bytes().count(b'"') % 2:
+                # Arrow would read the rest of the file as one value.
+                raise ValueError("a quotation mark is never closed")
+            convert = csv.ConvertOptions(include_columns=names, column_types=dict.fromkeys(texts, pa.string()))
+            table = csv.read_csv(path, **OPTIONS, convert_options=convert)
         else:
             check_count(path, "examples", parquet.read_metadata(path).num_rows, examples)
             table = _read_parquet(path, names, limit)
@@ -88,14 +92,6 @@ def _blamed_on(path: Path) -> Iterator[None]:
     except BROKEN as error:
         kind = {".csv": "CSV", ".parquet": "Parquet"}[path.suffix]
         raise InputError(f"{path}: empty, broken or no {kind} file ({shorten(str(error), 200)}); correct it") from error
-
-
-def _read_csv(path: Path, names: Sequence[str], texts: Sequence[str]) -> pa.Table:
-    if path.read_bytes().count(b'"') % 2:
-        # Arrow would read the rest of the file as one value.
-        raise ValueError("a quotation mark is never closed")
-    convert = csv.ConvertOptions(include_columns=names, column_types={name: pa.string() for name in texts})
-    return csv.read_csv(path, **OPTIONS, convert_options=convert)
 
 
 def _read_parquet(path: Path, names: Sequence[str], limit: int) -> pa.Table:
