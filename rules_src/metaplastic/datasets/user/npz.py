@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,10 +53,10 @@ def _decode(content: bytes, place: str) -> np.ndarray:
     file, formats = io.BytesIO(content), np.lib.format
     readers = {(1, 0): formats.read_array_header_1_0, (2, 0): formats.read_array_header_2_0}
     try:
-        shape, fortran_order, dtype = readers[formats.read_magic(file)](file)
+        header: tuple[tuple[int, ...], bool, np.dtype[Any]] = readers[formats.read_magic(file)](file)
     except Exception as error:  # numpy hands the header to Python's parser, which may raise anything
         raise InputError(f"{place}: no npy data; write the file again with numpy.savez") from error
-    start = file.tell()
+    (shape, fortran_order, dtype), start = header, file.tell()
     if dtype.kind not in KINDS or not dtype.itemsize:
         what = "Python objects, which would have to be unpickled" if dtype.hasobject else f"values of type {dtype}"
         raise InputError(f"{place}: {what}; give numbers or text")
