@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from metaplastic.datasets.arrays import load_inputs
-from metaplastic.datasets.schema import About, image_dataset, permuted, with_attributes
+from metaplastic.datasets.schema import About, make_dataset, permuted, with_attributes
 from metaplastic.features import Identity, features_dataset, read_examples, read_features, write_features
 from metaplastic.few_shot.readout_accuracy import evaluate
 from metaplastic.few_shot.spec import FewShot
@@ -25,7 +25,7 @@ def image_store(path, side):
     labels = np.repeat(np.arange(CLASSES), EXAMPLES // CLASSES)
     images = np.random.default_rng(0).integers(0, 255, (EXAMPLES, side, side, 1)).astype(np.uint8)
     names = [str(label) for label in range(CLASSES)]
-    made = image_dataset(images, labels, labels >= 4, About("mine", "", "", ""), class_names=names)
+    made = make_dataset(images, labels, labels >= 4, About("mine", "", "", ""), class_names=names)
     write_zarr(made.assign_attrs(name="mine"), path, spec={}, code="")
     return path
 
@@ -97,7 +97,7 @@ def test_features_of_a_dataset_with_attributes_are_evaluated_and_partitioned_alo
     values = np.random.default_rng(0).random((EXAMPLES, 6)) < 0.5
     images = np.random.default_rng(0).integers(0, 255, (EXAMPLES, 4, 4, 1)).astype(np.uint8)
     split = np.repeat(np.array([0, 1], np.uint8), EXAMPLES // 2)
-    faces = image_dataset(images, np.zeros(EXAMPLES, int), split, About("faces", "", "", ""), class_names=["face"])
+    faces = make_dataset(images, np.zeros(EXAMPLES, int), split, About("faces", "", "", ""), class_names=["face"])
     faces = with_attributes(faces, values, np.repeat(np.array([0, 1], np.uint8), 3), list("abcdef"))
     dataset = tmp_path / "faces.zarr"
     write_zarr(permuted(faces, 1).assign_attrs(name="mine"), dataset, spec={}, code="")

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 from metaplastic import figures
-from metaplastic.datasets.schema import About, image_dataset, table_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.features import Identity, features_dataset, write_features
 from metaplastic.figures import (
     accuracy_and_seconds,
@@ -137,7 +137,7 @@ def snapshots(tmp_path):
 def labelled(features, tmp_path):
     about = About("tiny", "", "", "")
     classes, split = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1], bool)
-    dataset = table_dataset(np.zeros((4, 2), np.float32), classes, split, about, class_names=["a", "b"])
+    dataset = make_dataset(np.zeros((4, 2), np.float32), classes, split, about, class_names=["a", "b"])
     write_zarr(dataset, tmp_path / "tiny.zarr", spec={}, code="")
     return tmp_path / "tiny.zarr"
 
@@ -199,7 +199,7 @@ def trained(tmp_path):
     """The options of a figure of an embedding whose features are a line: test examples 4 to 7 at 0, 1, 3 and 4."""
     images = np.zeros((8, 4, 4, 1), np.uint8)
     images[:, 0, 0, 0] = np.arange(8) * 10
-    image_set = image_dataset(images, np.zeros(8, int), np.arange(8) >= 4, About("tiny", "", "", ""), class_names=["a"])
+    image_set = make_dataset(images, np.zeros(8, int), np.arange(8) >= 4, About("tiny", "", "", ""), class_names=["a"])
     write_zarr(image_set, tmp_path / "tiny-images.zarr", spec={}, code="")
     along = np.array([0, 0, 0, 0, 0, 1, 3, 4], np.float32)
     codes = np.stack([np.zeros((8, 3), np.float32), along[:, None] * np.array([1, 2, 2], np.float32)])

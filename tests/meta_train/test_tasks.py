@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from metaplastic.datasets.schema import image_dataset
+from metaplastic.datasets.schema import make_dataset
 from metaplastic.datasets.sources.letters import ABOUT
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.data import image_pool, task_sources
@@ -50,7 +50,7 @@ def dataset(side: int = 12, classes: int = 5, per_class: int = 40) -> xr.Dataset
     noise = rng.normal(0, 10, (len(label), side, side))
     image = np.clip(places[label] + noise, 0, 255).astype(np.uint8)[..., None]
     names = [str(c) for c in range(classes)]
-    return image_dataset(image, label, np.arange(len(label)) % 5 == 0, ABOUT, class_names=names)
+    return make_dataset(image, label, np.arange(len(label)) % 5 == 0, ABOUT, class_names=names)
 
 
 def run(spec: Tasks, **keys: Any) -> MetaTrain:

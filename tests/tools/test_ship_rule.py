@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
-from metaplastic.datasets.schema import image_dataset
+from metaplastic.datasets.schema import make_dataset
 from metaplastic.datasets.sources.letters import ABOUT
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import write_zarr
@@ -86,7 +86,7 @@ def test_the_card_shows_the_run_and_what_is_measured_after_the_choice(state: Pat
     label = np.repeat(np.arange(3), 70)
     image = np.clip(rng.integers(0, 255, (3, 5, 5))[label] + rng.normal(0, 20, (210, 5, 5)), 0, 255)
     names = ["a", "b", "c"]
-    images = image_dataset(image.astype(np.uint8)[..., None], label, np.arange(210) % 3 == 0, ABOUT, class_names=names)
+    images = make_dataset(image.astype(np.uint8)[..., None], label, np.arange(210) % 3 == 0, ABOUT, class_names=names)
     write_zarr(images.assign_attrs(name="shapes"), state.parent / "shapes.zarr", spec={}, code="")
     monkeypatch.setattr(ship_rule, "ROWS", 2)
     card = (shipped(state, ["words"], measure=[f"shapes={state.parent / 'shapes.zarr'}"]) / "pen.md").read_text()

@@ -12,16 +12,18 @@ from typing import IO, Literal
 from metaplastic.io.errors import InputError
 
 MEMBER_LIMIT, TOTAL = 1 << 28, 1 << 30
-"""Bytes that one member of a zip file may have, and all wanted members together."""
+"""Most bytes of one member of a zip file, and of all wanted members together."""
 
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, IndexError, RuntimeError, ValueError)
 
 
-def read_tar(archive: bytes, wanted: Callable[[str], bool], *, mode: Literal["r:*", "r:"] = "r:*") -> dict[str, bytes]:
-    """Return the content of the wanted members by name, in the archive's order.
+def read_tar(
+    archive: bytes, wanted: Callable[[str], object], *, mode: Literal["r:*", "r:"] = "r:*"
+) -> dict[str, bytes]:
+    """Return the content of the members that `wanted` says yes to, by name, in the archive's order.
 
-    Only for an archive of known checksum or bounded size: nothing here guards against a small file that unpacks to a
-    huge one. With `mode` "r:" it must not be compressed.
+    Use it only for an archive of known checksum or bounded size: it does not guard against a small file that unpacks to
+    a huge one. With `mode` "r:" the archive must not be compressed.
     """
     with tarfile.open(fileobj=io.BytesIO(archive), mode=mode) as tar:
         members = (member for member in tar if member.isreg() and not member.issparse() and wanted(member.name))
@@ -30,20 +32,16 @@ def read_tar(archive: bytes, wanted: Callable[[str], bool], *, mode: Literal["r:
 
 def read_zip(
     archive: Path | IO[bytes],
-    wanted: Callable[[str], bool],
+    wanted: Callable[[str], object],
     *,
     place: Path | str,
     limit: int = MEMBER_LIMIT,
     total: int = TOTAL,
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the wanted members of a zip file that nobody vouches for.
+    """Yield name and content of the wanted members of a zip file that may be hostile.
 
-    Args:
-        archive: its path, or the open file.
-        wanted: says by its name whether to read a member.
-        place: the name of the archive in error messages.
-        limit: greatest size of a wanted member in bytes.
-        total: greatest size of all wanted members together in bytes.
+    `wanted` says by a member's name whether to read it, `place` names the archive in error messages, and `limit` and
+    `total` are the greatest sizes in bytes of one wanted member and of all together.
 
     Raises:
         InputError: the archive is broken or holds a path that leads out of it, a link, or too large members.
@@ -64,8 +62,7 @@ def read_zip(
                     continue
                 if member.file_size > limit:
                     raise InputError(f"{place}: member {name!r} has more than {limit} bytes; replace the file")
-                size += member.file_size
-                if size > total:
+                if (size := size + member.file_size) > total:
                     raise InputError(f"{place}: unpacks to more than {total} bytes; replace the file")
                 if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     raise NotImplementedError(f"{name!r} is neither stored nor deflated")

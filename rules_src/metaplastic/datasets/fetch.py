@@ -16,7 +16,7 @@ RETRIES = 2
 
 
 class RemoteFile(NamedTuple):
-    """A file with an address and the checksum that its publisher, or the field's loaders, give for it."""
+    """A file's address, with the checksum that its publisher or common loaders give."""
 
     name: str
     url: str
@@ -25,7 +25,7 @@ class RemoteFile(NamedTuple):
 
 
 class RawFile(NamedTuple):
-    """A file and its content, so that nobody reads it twice."""
+    """A file and its content, which is read only once."""
 
     path: Path
     content: bytes
@@ -57,10 +57,10 @@ class Fetch:
         Raises:
             InputError: there is a folder in its place.
         """
-        path = self.mirror / source / name if self.mirror is not None else None
-        if path is not None and path.is_dir():
+        path = self.mirror and self.mirror / source / name
+        if path and path.is_dir():
             raise InputError(f"{path}: a folder where the mirror should have a file; replace or remove it")
-        return path if path is not None and path.is_file() else None
+        return path if path and path.is_file() else None
 
     def __call__(self, source: str, file: RemoteFile) -> RawFile:
         """Return a verified copy of `file`.
@@ -87,7 +87,7 @@ def read_raw(path: Path) -> RawFile:
 
 
 def by_mirror(source: str, name: str) -> str:
-    """Return the advice that ends an error message about a file that cannot be had."""
+    """Return the advice that ends the error message about a file that could not be fetched."""
     return f"try again later, or put the file at <mirror>/{source}/{name} and set data.mirror (--mirror)"
 
 
@@ -109,9 +109,8 @@ def verify(data: bytes, checksum: str, place: Path | str) -> None:
 
 
 def members_digest(members: Iterable[tuple[str, bytes]]) -> str:
-    """Return the SHA-256 over sorted names and SHA-256s of files: however an archive packs them, it is the same."""
-    lines = sorted(f"{name}\0{sha256(data)}\n" for name, data in members)
-    return sha256("".join(lines).encode())
+    """Return the SHA-256 over sorted names and SHA-256s of files, which does not depend on how they are packed."""
+    return sha256("".join(sorted(f"{name}\0{sha256(data)}\n" for name, data in members)).encode())
 
 
 def package_file(package: str, *parts: str) -> Path:

@@ -21,6 +21,13 @@ TRAIN, TEST, VALIDATION = 0, 1, 2
 Split = UInt8[np.ndarray, " example"]
 """`TRAIN`, `TEST` or `VALIDATION`."""
 
+MODALITIES = {
+    ("uint8", 4): ("image", "row", "column", "channel"),
+    ("uint8", 2): ("text", "word"),
+    ("float32", 2): ("table", "column"),
+}
+"""Modality and dimensions of an example, by the type and the number of dimensions of the values."""
+
 FLAGS = {"flag_values": [TRAIN, TEST, VALIDATION], "flag_meanings": "train test validation"}
 
 
@@ -33,41 +40,40 @@ class About(NamedTuple):
     citation: str
 
 
-def image_dataset(
-    image: UInt8[np.ndarray, "example row column channel"],
+def make_dataset(
+    values: UInt8[np.ndarray, "example row column channel"]
+    | UInt8[np.ndarray, "example word"]
+    | Float32[np.ndarray, "example column"],
     label: Integer[np.ndarray, " example"],
     split: Bool[np.ndarray, " example"] | Split,
     about: About,
     **attributes: Any,
 ) -> xr.Dataset:
-    """Put images into the schema; `split` and `attributes` as in `feature_dataset`."""
-    return _dataset("image", ("row", "column", "channel"), image, label, split, {**about._asdict(), **attributes})
-
-
-def feature_dataset(
-    feature: UInt8[np.ndarray, "example word"],
-    label: Integer[np.ndarray, " example"],
-    split: Bool[np.ndarray, " example"] | Split,
-    about: About,
-    **attributes: Any,
-) -> xr.Dataset:
-    """Put word counts of texts into the schema.
+    """Put images, word counts of texts or columns of numbers into the schema; their shape and type tell them apart.
 
     `split` holds codes, or is true for the examples of the test split. `attributes` hold `class_names`, `checksum`
-    (lines of SHA-256 and file name), `checksum_kind` (what the checksums are of) and whatever else the source says.
+    (lines of SHA-256 and file name), `checksum_kind` (what the checksums cover) and whatever else the source says.
     """
-    return _dataset("text", ("word",), feature, label, split, {**about._asdict(), **attributes})
-
-
-def table_dataset(
-    feature: Float32[np.ndarray, "example column"],
-    label: Integer[np.ndarray, " example"],
-    split: Bool[np.ndarray, " example"] | Split,
-    about: About,
-    **attributes: Any,
-) -> xr.Dataset:
-    """Put columns of numbers into the schema; `split` and `attributes` as in `feature_dataset`."""
-    return _dataset("table", ("column",), feature, label, split, {**about._asdict(), **attributes})
+    modality, *dimensions = MODALITIES[values.dtype.name, values.ndim]
+    split = split.astype(np.uint8)
+    of_class = split_of_classes(label, split, len(attributes["class_names"]))
+    return xr.Dataset(
+        {
+            "image" if modality == "image" else "feature": (("example", *dimensions), values),
+            "label": ("example", label.astype(np.int32)),
+            "split": ("example", split, FLAGS),
+            **({} if of_class is None else {"class_split": ("class", of_class, FLAGS)}),
+        },
+        attrs={
+            "name": about.source,
+            "modality": modality,
+            "n_train": int((split == TRAIN).sum()),
+            "n_test": int((split == TEST).sum()),
+            **({"n_validation": int((split == VALIDATION).sum())} if (split == VALIDATION).any() else {}),
+            **about._asdict(),
+            **attributes,
+        },
+    )
 
 
 def with_attributes(
@@ -81,34 +87,6 @@ def with_attributes(
     return dataset.assign(variables).assign_attrs(attribute_names=list(names))
 
 
-def _dataset(
-    modality: str,
-    dimensions: Sequence[str],
-    values: UInt8[np.ndarray, "example ..."] | Float32[np.ndarray, "example ..."],
-    label: Integer[np.ndarray, " example"],
-    split: Bool[np.ndarray, " example"] | Split,
-    attributes: dict[str, Any],
-) -> xr.Dataset:
-    variable, split = "image" if modality == "image" else "feature", split.astype(np.uint8)
-    of_class = split_of_classes(label, split, len(attributes["class_names"]))
-    return xr.Dataset(
-        {
-            variable: (("example", *dimensions), values),
-            "label": ("example", label.astype(np.int32)),
-            "split": ("example", split, FLAGS),
-            **({} if of_class is None else {"class_split": ("class", of_class, FLAGS)}),
-        },
-        attrs={
-            "name": attributes["source"],
-            "modality": modality,
-            "n_train": int((split == TRAIN).sum()),
-            "n_test": int((split == TEST).sum()),
-            **({"n_validation": int((split == VALIDATION).sum())} if (split == VALIDATION).any() else {}),
-            **attributes,
-        },
-    )
-
-
 def permuted(dataset: xr.Dataset, seed: int) -> xr.Dataset:
     """Put the inputs of all examples into one random order, whose seed becomes the attribute `permuted`."""
     name = "image" if "image" in dataset else "feature"
@@ -119,33 +97,25 @@ def permuted(dataset: xr.Dataset, seed: int) -> xr.Dataset:
     return dataset.assign({name: mixed}).assign_attrs(permuted=seed)
 
 
-def check_shots(dataset: xr.Dataset, shots: int) -> None:
-    """Check that every class has at least `shots` training examples, unless no class is in two splits.
+def check_size(dataset: xr.Dataset, *, shots: int, examples: int) -> None:
+    """Check that a dataset has enough training examples: `examples` in all, and `shots` per class.
+
+    A dataset whose classes are each in one split needs no `shots`.
 
     Raises:
-        InputError: a class has fewer; the message names it.
+        InputError: there are fewer; the message names the smallest class or the dataset.
     """
-    if "class_split" in dataset:
-        return
-    names = dataset.attrs["class_names"]
+    names, name, found = (dataset.attrs[key] for key in ("class_names", "name", "n_train"))
     counts = np.bincount(dataset["label"].values[dataset["split"].values == TRAIN], minlength=len(names))
-    if counts.min() < shots:
+    if "class_split" not in dataset and counts.min() < shots:
         raise InputError(
             f"few_shot.shots: {shots} labelled examples a class asked for, but {names[counts.argmin()]!r} of "
-            f"{dataset.attrs['name']} has {counts.min()} training examples; give at most that"
+            f"{name} has {counts.min()} training examples; give at most that"
         )
-
-
-def check_examples(dataset: xr.Dataset, examples: int) -> None:
-    """Check that a dataset has at least so many training examples.
-
-    Raises:
-        InputError: it has fewer.
-    """
-    if (found := dataset.attrs["n_train"]) < examples:
+    if found < examples:
         raise InputError(
-            f"clusters: they take at least {examples} training examples, {dataset.attrs['name']} has {found}; give "
-            "fewer clusters or members"
+            f"clusters: they take at least {examples} training examples, {name} has {found}; give fewer clusters or "
+            "members"
         )
 
 

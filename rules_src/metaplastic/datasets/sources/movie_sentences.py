@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 from metaplastic.datasets.archives import read_tar
-from metaplastic.datasets.fetch import Fetch, RawFile, by_mirror, read_raw, verify
-from metaplastic.datasets.schema import About, feature_dataset
+from metaplastic.datasets.fetch import Fetch, by_mirror, read_raw, verify
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.sources.text import bag_of_words
 from metaplastic.datasets.spec import MovieSentences
 from metaplastic.datasets.splits import stratified_test_mask
@@ -34,15 +34,19 @@ def prepare(spec: MovieSentences, fetch: Fetch) -> xr.Dataset:
     """Count words of the 10,568 sentences not rated zero, `feature (10568, vocabulary)`; label 1 is positive.
 
     Raises:
-        InputError: the archive cannot be had or has the wrong checksum, or the training texts have fewer words than
+        InputError: the archive cannot be fetched or has the wrong checksum, or the training texts have fewer words than
             the vocabulary.
     """
-    raw = _source_distribution(fetch)
+    path = fetch.mirrored(ABOUT.source, ARCHIVE) or fetch.cache / ABOUT.source / ARCHIVE
+    if not path.exists():
+        _download(path)
+    raw = read_raw(path)
+    verify(raw.content, f"sha256:{SHA256}", path)
     sentences = [sentence for sentence in read_sentences(raw.content) if sentence.rating != 0]
     label = np.array([sentence.rating > 0 for sentence in sentences], np.int32)
     test = stratified_test_mask(label, spec.test_fraction, spec.split_seed)
     bag = bag_of_words([sentence.text for sentence in sentences], test, spec.vocabulary)
-    return feature_dataset(
+    return make_dataset(
         bag.counts,
         label,
         test,
@@ -67,15 +71,6 @@ def read_sentences(archive: bytes) -> list[Sentence]:
     content = read_tar(inner, SENTENCES.__eq__)[SENTENCES]
     lines = (line.decode().split("\t", 2) for line in content.splitlines())
     return [Sentence(float(rating), text) for _, rating, text in lines]
-
-
-def _source_distribution(fetch: Fetch) -> RawFile:
-    path = fetch.mirrored(ABOUT.source, ARCHIVE) or fetch.cache / ABOUT.source / ARCHIVE
-    if not path.exists():
-        _download(path)
-    raw = read_raw(path)
-    verify(raw.content, f"sha256:{SHA256}", path)
-    return raw
 
 
 def _download(path: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from metaplastic.datasets.archives import read_zip
 from metaplastic.datasets.fetch import Fetch, RemoteFile, members_digest, read_raw
 from metaplastic.datasets.images import BATCH, resize
-from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, Split, image_dataset
+from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, Split, make_dataset
 from metaplastic.datasets.spec import Omniglot
 from metaplastic.io.errors import InputError
 
@@ -28,9 +28,9 @@ SIDE = 105
 DRAWING = re.compile(r"images_(?:background|evaluation)/([^/]+/character\d+)/\d+_\d+\.png")
 MEMBER_LIMIT = 1 << 16
 TOTAL_LIMIT = 1 << 26
-"""Bytes that the drawings of an archive may have together; those of the larger one have 5 million."""
+"""Most bytes of all drawings of an archive together; those of the larger archive have 5 million."""
 DRAWN_TRAIN, DRAWN_VALIDATION = 1100, 100
-"""Characters of two splits that are drawn at random; all others test."""
+"""Numbers of characters drawn at random for training and for validation; all others test."""
 
 
 class Part(NamedTuple):
@@ -64,22 +64,22 @@ def prepare(spec: Omniglot, fetch: Fetch, train: Part = BACKGROUND, test: Part =
     split and the evaluation characters the test split; by characters all 1,623 are drawn into three (Hsu et al. 2019).
 
     Raises:
-        InputError: a file cannot be had, has neither the official checksum nor the official drawings, or is broken.
+        InputError: a file cannot be fetched, has neither the official checksum nor the official drawings, or is broken.
     """
     images, names, checksum, kinds = [], [], [], set()
     for part in (train, test):
         drawings, line, kind = _drawings(fetch, part)
         images.append(_decode(drawings, spec.side))
-        names.append([_character(name) for name in drawings])
+        names.append([DRAWING.sub(r"\1", name) for name in drawings])
         checksum.append(line)
         kinds.add(kind)
     class_names = [name for part_names in names for name in dict.fromkeys(part_names)]
     index = {name: label for label, name in enumerate(class_names)}
     label = np.array([index[name] for part_names in names for name in part_names], np.int32)
-    return image_dataset(
+    return make_dataset(
         np.concatenate(images),
         label,
-        _split_of_character(spec, len(dict.fromkeys(names[0])), len(class_names))[label],
+        _split_of_character(spec, len(set(names[0])), len(class_names))[label],
         ABOUT,
         class_names=class_names,
         checksum=checksum,
@@ -103,7 +103,9 @@ def _drawings(fetch: Fetch, part: Part) -> tuple[dict[str, bytes], str, str]:
     mirrored = fetch.mirrored(ABOUT.source, archive.name)
     # The mirror's archive may be packed anew, so it is read before anyone knows whether its members are right.
     raw = read_raw(mirrored) if mirrored else fetch(ABOUT.source, archive)
-    members = read_zip(io.BytesIO(raw.content), _is_drawing, place=raw.path, limit=MEMBER_LIMIT, total=TOTAL_LIMIT)
+    members = read_zip(
+        io.BytesIO(raw.content), DRAWING.fullmatch, place=raw.path, limit=MEMBER_LIMIT, total=TOTAL_LIMIT
+    )
     drawings = dict(sorted(members))
     if f"md5:{hashlib.md5(raw.content, usedforsecurity=False).hexdigest()}" == archive.checksum:
         return drawings, raw.checksum_line, "official files"
@@ -115,22 +117,10 @@ def _drawings(fetch: Fetch, part: Part) -> tuple[dict[str, bytes], str, str]:
     return drawings, f"{got}  {archive.name}", "members"
 
 
-def _is_drawing(name: str) -> bool:
-    return DRAWING.fullmatch(name) is not None
-
-
-def _character(name: str) -> str:
-    match = DRAWING.fullmatch(name)
-    assert match is not None  # noqa: S101 (only matching names are read)
-    return match[1]
-
-
 def _decode(drawings: dict[str, bytes], side: int) -> UInt8[np.ndarray, "example {side} {side} 1"]:
-    resized, items = [], list(drawings.items())
-    for start in range(0, len(items), BATCH):
-        batch = np.stack([_ink(name, png) for name, png in items[start : start + BATCH]])
-        resized.append(resize(batch[..., None], side, source=ABOUT.source))
-    return np.concatenate(resized)
+    items = list(drawings.items())
+    batches = (np.stack([_ink(*item) for item in items[n : n + BATCH]]) for n in range(0, len(items), BATCH))
+    return np.concatenate([resize(batch[..., None], side, source=ABOUT.source) for batch in batches])
 
 
 def _ink(name: str, png: bytes) -> UInt8[np.ndarray, "105 105"]:

@@ -1,50 +1,41 @@
 """Tables of measurements that scikit-learn packages: iris, wine and breast cancer."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 
 from metaplastic.datasets.fetch import Fetch, package_file, read_raw
-from metaplastic.datasets.schema import About, table_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import PackagedTable
 from metaplastic.datasets.splits import standardised, stratified_test_mask
 
 LICENCE = "CC-BY-4.0 (UCI); packaged with scikit-learn, BSD-3-Clause"
 
 
-class Packaged(NamedTuple):
-    """How to load a table, and what describes it."""
-
-    load: Callable[[], Any]
-    file: str
-    """Its name in scikit-learn's folder of data."""
-    title: str
-    citation: str
-
-
-TABLES = {
-    "iris": Packaged(
+TABLES: dict[str, tuple[Callable[[], Any], str, str, str]] = {
+    "iris": (
         load_iris,
         "iris.csv",
         "Sepals and petals of three species of iris",
         "Fisher (1936), The use of multiple measurements in taxonomic problems, Annals of Eugenics 7",
     ),
-    "wine": Packaged(
+    "wine": (
         load_wine,
         "wine_data.csv",
         "Chemical analysis of wines of three cultivars",
         "Aeberhard and Forina (1991), Wine, UCI, doi:10.24432/C5PC7J",
     ),
-    "breast-cancer": Packaged(
+    "breast-cancer": (
         load_breast_cancer,
         "breast_cancer.csv",
         "Wisconsin diagnostic breast cancer, cell nuclei",
         "Wolberg et al. (1995), Breast Cancer Wisconsin (Diagnostic), UCI, doi:10.24432/C5DW2B",
     ),
 }
+"""Function that loads each table, its file in scikit-learn's folder of data, its title and its citation."""
 
 
 def prepare(spec: PackagedTable, fetch: Fetch) -> xr.Dataset:
@@ -53,17 +44,17 @@ def prepare(spec: PackagedTable, fetch: Fetch) -> xr.Dataset:
     Raises:
         InputError: the split leaves a class without a training or a test example.
     """
-    packaged = TABLES[spec.table]
-    table = packaged.load()
+    load, file, title, citation = TABLES[spec.table]
+    table = load()
     test = stratified_test_mask(table.target, spec.test_fraction, spec.split_seed)
-    return table_dataset(
+    return make_dataset(
         standardised(table.data, ~test).astype(np.float32),
         table.target,
         test,
-        About(spec.source, packaged.title, LICENCE, packaged.citation),
+        About(spec.source, title, LICENCE, citation),
         columns=list(table.feature_names),
         class_names=[str(name) for name in table.target_names],
         standardised=True,
-        checksum=[read_raw(package_file("sklearn", "datasets", "data", packaged.file)).checksum_line],
+        checksum=[read_raw(package_file("sklearn", "datasets", "data", file)).checksum_line],
         checksum_kind="installed package's file",
     )

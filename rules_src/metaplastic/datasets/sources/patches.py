@@ -1,4 +1,4 @@
-"""Patches of the two photographs that come with scikit-learn; the class is the region that a patch is from."""
+"""Patches of the two photographs that come with scikit-learn; each region is a class."""
 
 import io
 from itertools import product
@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from metaplastic.datasets.fetch import Fetch, RawFile, package_file, read_raw
 from metaplastic.datasets.images import resize
-from metaplastic.datasets.schema import About, image_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Patches
 from metaplastic.datasets.splits import rounded_share
 from metaplastic.io.errors import InputError
@@ -34,7 +34,7 @@ def prepare(spec: Patches, fetch: Fetch) -> xr.Dataset:
     Training patches are from the left part of a region and test patches from the rest, so they share no pixel.
 
     Raises:
-        InputError: a part is too narrow for a patch, there are no patches for it, or `side` is too large.
+        InputError: a region's part is too narrow for a patch, a split gets no patches, or `side` is too large.
     """
     rng = np.random.default_rng(spec.split_seed)
     n_test = rounded_share(spec.test_fraction, spec.per_class)
@@ -48,7 +48,7 @@ def prepare(spec: Patches, fetch: Fetch) -> xr.Dataset:
         patches.append(draw(region[:, border:], n_test, spec.patch, rng))
     names = [f"{file.path.stem} {row}, {column}" for file, row, column in product(files, range(ROWS), range(COLUMNS))]
     index = np.arange(len(names) * spec.per_class)
-    return image_dataset(
+    return make_dataset(
         resize(np.concatenate(patches), spec.side, source=spec.source),
         index // spec.per_class,
         index % spec.per_class >= spec.per_class - n_test,
@@ -59,15 +59,13 @@ def prepare(spec: Patches, fetch: Fetch) -> xr.Dataset:
     )
 
 
-def regions(file: RawFile) -> list[UInt8[np.ndarray, "row column 3"]]:
+def regions(file: RawFile) -> UInt8[np.ndarray, "region row column 3"]:
     """Cut the photograph in `file` into `ROWS` x `COLUMNS` equal parts, row by row, and drop what is left over."""
     with PIL.Image.open(io.BytesIO(file.content)) as image:
         photograph = np.asarray(image.convert("RGB"))
     height, width = photograph.shape[0] // ROWS, photograph.shape[1] // COLUMNS
-    return [
-        photograph[row * height : (row + 1) * height, column * width : (column + 1) * width]
-        for row, column in product(range(ROWS), range(COLUMNS))
-    ]
+    grid = photograph[: ROWS * height, : COLUMNS * width].reshape(ROWS, height, COLUMNS, width, 3)
+    return grid.swapaxes(1, 2).reshape(-1, height, width, 3)
 
 
 def draw(

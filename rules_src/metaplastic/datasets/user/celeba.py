@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from metaplastic.datasets.fetch import Fetch, RawFile, read_raw
-from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, image_dataset, with_attributes
+from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, make_dataset, with_attributes
 from metaplastic.datasets.spec import Celeba
 from metaplastic.datasets.user.image_files import image_files, read_images
 from metaplastic.io.errors import InputError
@@ -37,28 +37,29 @@ def prepare(spec: Celeba, fetch: Fetch) -> xr.Dataset:
     root = Path(spec.path)
     images, attributes, partition = (root / name for name in spec.files)
     lists = [_read_list(attributes), _read_list(partition)]
-    names, answers = _attributes(lists[0])
+    names, answers = _attributes(attributes, _lines(lists[0]))
     parts = _rows(partition, _lines(lists[1]), 1, {"0", "1", "2"}, first=1)
     paths = image_files(images)
-    for path, listed in ((attributes, answers), (partition, parts)):
-        _check_same(path, listed.keys(), images, {path.name for path in paths})
+    there = {path.name for path in paths}
+    for path, listed in ((attributes, answers.keys()), (partition, parts.keys())):
+        for missing, where, other in ((listed - there, images, path), (there - listed, path, images)):
+            if missing:
+                raise InputError(f"{where}: lacks {len(missing)} images that {other} has, such as {min(missing)!r}")
     values = np.array([[answer == "1" for answer in answers[path.name]] for path in paths])
     split = np.array([OFFICIAL[int(parts[path.name][0])] for path in paths], np.uint8)
     for code, name in ((TRAIN, "training"), (TEST, "test")):
         if code not in split:
             raise InputError(f"{partition}: no {name} image; give some")
-    pictures = read_images(paths, root, side=spec.side, colour=True)
-    checksum = [f"{pictures.digest}  {images.name}", *(listed.checksum_line for listed in lists)]
+    pixels, digest = read_images(paths, root, side=spec.side, colour=True)
+    checksum = [f"{digest}  {images.name}", *(raw.checksum_line for raw in lists)]
     described = {"class_names": ["face"], "checksum": checksum, "checksum_kind": "members of the folder, lists"}
-    dataset = image_dataset(pictures.pixels, np.zeros(len(paths), np.int32), split, ABOUT, **described)
+    dataset = make_dataset(pixels, np.zeros(len(paths), np.int32), split, ABOUT, **described)
     return with_attributes(dataset, values, SPLIT_OF_ATTRIBUTE, names)
 
 
-def _attributes(listed: RawFile) -> tuple[list[str], dict[str, list[str]]]:
+def _attributes(path: Path, lines: list[str]) -> tuple[list[str], dict[str, list[str]]]:
     """Return the names of the attributes, and 1 or -1 for each attribute of each image."""
-    path, lines = listed.path, _lines(listed)
-    count, header, lines = "".join(lines[:1]).strip(), "".join(lines[1:2]), lines[2:]
-    names = header.split()
+    count, names, lines = "".join(lines[:1]).strip(), "".join(lines[1:2]).split(), lines[2:]
     if len(set(names)) != len(SPLIT_OF_ATTRIBUTE):
         raise InputError(
             f"{path}: line 2 has {len(set(names))} attributes; give the {len(SPLIT_OF_ATTRIBUTE)} of CelebA"
@@ -69,8 +70,7 @@ def _attributes(listed: RawFile) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def _read_list(path: Path) -> RawFile:
-    size = path.stat().st_size
-    if size > LIMIT:
+    if (size := path.stat().st_size) > LIMIT:
         raise InputError(f"{path}: {size} bytes, more than the {LIMIT} that are read; give the list of CelebA")
     return read_raw(path)
 
@@ -94,9 +94,3 @@ def _rows(path: Path, lines: list[str], width: int, valid: Set[str], *, first: i
             raise InputError(f"{path}: line {number}: {name!r} is there twice; keep one")
         rows[name] = values
     return rows
-
-
-def _check_same(path: Path, listed: Set[str], images: Path, there: Set[str]) -> None:
-    for missing, where, other in ((listed - there, images, path), (there - listed, path, images)):
-        if missing:
-            raise InputError(f"{where}: lacks {len(missing)} images that {other} has, such as {min(missing)!r}")

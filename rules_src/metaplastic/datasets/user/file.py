@@ -12,12 +12,12 @@ from jaxtyping import Float32, Float64
 
 from metaplastic.datasets.fetch import Fetch, read_raw
 from metaplastic.datasets.images import resize
-from metaplastic.datasets.schema import TRAIN, About, image_dataset, table_dataset
+from metaplastic.datasets.schema import TRAIN, About, make_dataset
 from metaplastic.datasets.spec import File
 from metaplastic.datasets.splits import standardised
-from metaplastic.datasets.user.labels import check_names, check_split, draw_split, read_classes, read_split
+from metaplastic.datasets.user.labels import check_names, draw_split, read_classes, read_split
 from metaplastic.datasets.user.npz import listed, read_npz
-from metaplastic.datasets.user.tables import column_names, read_columns, value_type
+from metaplastic.datasets.user.tables import check_count, column_names, read_columns, value_type
 from metaplastic.io.errors import InputError
 
 LIMIT = 1 << 29
@@ -32,59 +32,60 @@ CHANNELS = (1, 3)
 
 
 class Content(NamedTuple):
-    """Values, labels and split of a file."""
+    """Features and other columns of a file."""
 
     values: np.ndarray
     """Images, uint8 [example, row, column, channel], or numbers, float64 [example, column]."""
     columns: list[str]
-    """Names of the columns; empty for arrays."""
-    label: pa.Array | pa.ChunkedArray
-    split: pa.Array | pa.ChunkedArray | None
+    """Names of the columns of features; empty for arrays."""
+    others: pa.Table | dict[str, pa.Array]
+    """The other columns asked for, by name; from a CSV, as texts."""
 
 
 def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
     """Return the file in the schema, `image` or `feature (example, column)`; fetch nothing.
 
     Raises:
-        InputError: the file is missing, too large or broken, or its labels, features or split are not what they should
-            be; the message names the file and the column or array.
+        InputError: the file is missing, too large or broken, or its labels, features or split are unfit; the message
+            names the file and the column or array.
     """
     path = Path(spec.path)
     check_file(path)
     checksum = read_raw(path).checksum_line
-    kind, read = ("array", _read_arrays) if path.suffix == ".npz" else ("column", _read_columns)
-    content = read(path, spec)
+    others = [spec.label, *([spec.split] if spec.split else [])]
+    if path.suffix == ".npz":
+        kind, content = "array", _read_arrays(path, spec, others)
+    else:
+        kind, content = "column", read_numbers(path, spec.features, others)
     place = f"{path}: {kind} {spec.label!r}"
-    classes = read_classes(content.label, place)
+    classes = read_classes(content.others[spec.label], place)
     if len(classes.names) < 2:
         raise InputError(f"{place}: {classes.names[0]!r} is the only class; give two or more")
-    if content.split is None:
-        split = draw_split(classes, spec.test_fraction, spec.split_seed, place)
+    if spec.split:
+        split = read_split(content.others[spec.split], classes, f"{path}: {kind} {spec.split!r}")
     else:
-        place = f"{path}: {kind} {spec.split!r}"
-        split = read_split(content.split, place)
-        check_split(split, classes, place)
-    check_names(classes.names, f"{path}: {kind} {spec.label!r}")
+        split = draw_split(classes, spec.test_fraction, spec.split_seed, place)
+    check_names(classes.names, place)
     if checksum != read_raw(path).checksum_line:
         raise InputError(f"{path}: changed while it was read; run again")
     about = About(spec.source, path.name, licence="not stated", citation="not stated")
-    described: dict[str, Any] = {
-        "class_names": classes.names,
-        "checksum": [checksum],
-        "checksum_kind": "the file itself",
-    }
-    if content.values.dtype == np.uint8:
-        images = resize(content.values, spec.side, source=spec.path) if spec.side else content.values
-        return image_dataset(images, classes.label, split, about, **described)
-    values = standardised(content.values, split == TRAIN) if spec.standardise else content.values
-    return table_dataset(
-        _as_float32(values, content.columns, path),
+    values = content.values
+    described: dict[str, Any] = {}
+    if values.dtype == np.uint8:
+        values = resize(values, spec.side, source=spec.path) if spec.side else values
+    else:
+        values = standardised(values, split == TRAIN) if spec.standardise else values
+        values = _as_float32(values, content.columns, path)
+        described = {"columns": content.columns, "standardised": spec.standardise}
+    return make_dataset(
+        values,
         classes.label,
         split,
         about,
-        columns=content.columns,
-        standardised=spec.standardise,
         **described,
+        class_names=classes.names,
+        checksum=[checksum],
+        checksum_kind="the file itself",
     )
 
 
@@ -105,9 +106,9 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path}: {size} bytes, more than the {LIMIT} that are read; give fewer examples or columns")
 
 
-def _read_arrays(path: Path, spec: File) -> Content:
+def _read_arrays(path: Path, spec: File, others: Sequence[str]) -> Content:
     feature = spec.features[0] if spec.features else "x"
-    arrays = read_npz(path, [feature, spec.label, *([spec.split] if spec.split else [])], limit=LIMIT)
+    arrays = read_npz(path, [feature, *others], limit=LIMIT)
     values = arrays.pop(feature)
     place = f"{path}: array {feature!r}"
     if values.ndim < 2:
@@ -119,18 +120,16 @@ def _read_arrays(path: Path, spec: File) -> Content:
             raise InputError(f"{path}: arrays {feature!r} and {name!r} have {len(values)} and {len(array)} examples")
     if not values.size:
         raise InputError(f"{place}: shape {values.shape} holds nothing; give examples with features")
-    if len(values) > EXAMPLES:
-        raise InputError(f"{place}: {len(values)} examples, more than the {EXAMPLES} that are read; give fewer")
+    check_count(place, "examples", len(values), EXAMPLES)
     # Labels of floating point are refused later, with the message for columns.
     columns = {
         name: pa.array(array.astype(np.float64) if array.dtype.kind == "f" else array) for name, array in arrays.items()
     }
-    split = columns[spec.split] if spec.split else None
-    return Content(_numbers(values, spec, place), [], columns[spec.label], split)
+    return Content(_numbers(values, spec, place), [], columns)
 
 
 def _numbers(values: np.ndarray, spec: File, place: str) -> np.ndarray:
-    """Return images with a channel axis where values are images, else rows of finite float64."""
+    """Return images with an axis of channels, or else rows of finite float64."""
     if values.dtype == np.uint8 and values.ndim in (3, 4):
         images = values.reshape(*values.shape[:3], -1)
         if images.shape[3] not in CHANNELS:
@@ -143,28 +142,13 @@ def _numbers(values: np.ndarray, spec: File, place: str) -> np.ndarray:
         raise InputError(f"{place}: shape {values.shape} of {values.dtype} is no array of uint8 images; drop side")
     if values.dtype.kind == "U":
         raise InputError(f"{place}: holds text; give numbers")
-    _check_count(values.size, place)
+    check_count(place, "numbers", values.size, VALUES)
     rows = values.reshape(len(values), -1).astype(np.float64)
     _check_finite(rows, place)
     return rows
 
 
-def _read_columns(path: Path, spec: File) -> Content:
-    read = read_numbers(path, spec.features, [spec.label, *([spec.split] if spec.split else [])])
-    return Content(read.values, read.columns, read.others[spec.label], read.others[spec.split] if spec.split else None)
-
-
-class Numbers(NamedTuple):
-    """Features and other columns of a table."""
-
-    values: Float64[np.ndarray, "example column"]
-    columns: list[str]
-    """Names of the columns."""
-    others: pa.Table
-    """The other columns asked for; from a CSV, as texts."""
-
-
-def read_numbers(path: Path, features: Sequence[str], others: Sequence[str], *, instead: str = "") -> Numbers:
+def read_numbers(path: Path, features: Sequence[str], others: Sequence[str], *, instead: str = "") -> Content:
     """Read a `.csv` or `.parquet`: the columns in `features`, by default all but `others`, as finite numbers.
 
     `instead` replaces the advice in errors about a column that is not numeric, which is to list others in `features`.
@@ -186,11 +170,11 @@ def read_numbers(path: Path, features: Sequence[str], others: Sequence[str], *, 
     table = read_columns(path, [*features, *others], others, limit=LIMIT, examples=EXAMPLES)
     if not table.num_rows:
         raise InputError(f"{path}: a header, but no rows; give examples")
-    _check_count(table.num_rows * len(features), str(path))
+    check_count(path, "numbers", table.num_rows * len(features), VALUES)
     values = np.empty((table.num_rows, len(features)))
     for index, name in enumerate(features):
         values[:, index] = _column(table[name], f"{path}: column {name!r}", instead)
-    return Numbers(values, list(features), table.select(list(others)))
+    return Content(values, list(features), table.select(list(others)))
 
 
 def _or(instead: str, listed: str) -> str:
@@ -209,11 +193,6 @@ def _column(column: pa.ChunkedArray, place: str, instead: str) -> Float64[np.nda
     numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy()
     _check_finite(numbers, place)
     return numbers
-
-
-def _check_count(count: int, place: str) -> None:
-    if count > VALUES:
-        raise InputError(f"{place}: {count} numbers, more than the {VALUES} that are read; give fewer")
 
 
 def _reads_as_number(value: object) -> bool:

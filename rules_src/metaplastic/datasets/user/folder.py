@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from metaplastic.datasets.fetch import Fetch
-from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, image_dataset
+from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, make_dataset
 from metaplastic.datasets.spec import ImageFolder
 from metaplastic.datasets.user.image_files import entries, image_files, read_images
 from metaplastic.datasets.user.labels import check_names
@@ -20,7 +20,7 @@ def prepare(spec: ImageFolder, fetch: Fetch) -> xr.Dataset:
     """Return the images in the schema, classes named after their folders, in the order of splits and names.
 
     Raises:
-        InputError: a folder is missing, empty or holds what does not belong there, a class is in two splits, or as for
+        InputError: a folder is missing or empty or holds something else, a class is in two splits, or as for
             `read_images`; the message names the folder or file.
     """
     root = Path(spec.path)
@@ -33,14 +33,16 @@ def prepare(spec: ImageFolder, fetch: Fetch) -> xr.Dataset:
     files = [image_files(of_class) for of_class in classes.values()]
     label = np.repeat(np.arange(len(classes), dtype=np.int32), [len(of_class) for of_class in files])
     split = np.array([SPLITS[of_class.parent.name] for of_class in classes.values()], np.uint8)
-    images = read_images([path for of_class in files for path in of_class], root, side=spec.side, colour=spec.colour)
-    return image_dataset(
-        images.pixels,
+    pixels, digest = read_images(
+        [path for of_class in files for path in of_class], root, side=spec.side, colour=spec.colour
+    )
+    return make_dataset(
+        pixels,
         label,
         split[label],
         About(spec.source, root.name, licence="not stated", citation="not stated"),
         class_names=list(classes),
-        checksum=[f"{images.digest}  {root.name}"],
+        checksum=[f"{digest}  {root.name}"],
         checksum_kind="members",
     )
 

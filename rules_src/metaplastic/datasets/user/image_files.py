@@ -5,7 +5,6 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -25,14 +24,6 @@ FILE_LIMIT = 1 << 26
 """Most bytes of a file."""
 PIXELS = 1 << 26
 """Most pixels of an image; decoding takes some 12 bytes for each."""
-
-
-class Images(NamedTuple):
-    """Pixels and checksum of image files."""
-
-    pixels: UInt8[np.ndarray, "example row column channel"]
-    digest: str
-    """See `fetch.members_digest`."""
 
 
 def entries(folder: Path) -> list[Path]:
@@ -69,29 +60,30 @@ def image_files(folder: Path) -> list[Path]:
     return found
 
 
-def read_images(paths: Sequence[Path], root: Path, *, side: int | None, colour: bool) -> Images:
-    """Decode files one after another and show the progress.
+def read_images(
+    paths: Sequence[Path], root: Path, *, side: int | None, colour: bool
+) -> tuple[UInt8[np.ndarray, "example row column channel"], str]:
+    """Decode files one after another and show the progress; return the pixels and `fetch.members_digest` of the files.
 
     Args:
         paths: the files.
-        root: the folder from which their names in the digest start.
-        side: rows and columns after area resizing of whole images of any proportions; without it all images must have
-            one size.
-        colour: whether to return three channels, or the one of luminance.
+        root: the folder that their names in the digest are relative to.
+        side: rows and columns after area resizing of whole images, whatever their proportions; if None, all images
+            must have one size.
+        colour: whether to return three channels instead of one of luminance.
 
     Raises:
         InputError: a file is empty, too large, broken, transparent, or of more pixels or another size than allowed; the
             message names it.
     """
-    first = _decoded(paths[0], _content(paths[0]), side, colour)
+    first, _ = _read(paths[0], side, colour)
     # Methods take images in single precision.
     check_memory(f"{root}: side", {"images": numbers(len(paths), *first.shape)})
     pixels = np.empty((len(paths), *first.shape), np.uint8)
 
     def members() -> Iterator[tuple[str, bytes]]:
         for number, path in enumerate(tqdm(paths, unit="image", file=sys.stderr, mininterval=10, delay=10)):
-            content = _content(path)
-            image = _decoded(path, content, side, colour)
+            image, content = _read(path, side, colour)
             if image.shape != first.shape:
                 here, there = (f"{shape[1]}x{shape[0]}" for shape in (image.shape, first.shape))
                 raise InputError(f"{path}: {here} pixels, {paths[0]} has {there}; give side, which resizes all")
@@ -99,19 +91,17 @@ def read_images(paths: Sequence[Path], root: Path, *, side: int | None, colour: 
             yield path.relative_to(root).as_posix(), content
 
     digest = members_digest(members())  # fills `pixels`
-    return Images(pixels, digest)
+    return pixels, digest
 
 
-def _content(path: Path) -> bytes:
+def _read(path: Path, side: int | None, colour: bool) -> tuple[UInt8[np.ndarray, "row column channel"], bytes]:
+    """Return the pixels and the content of a file."""
     size = path.stat().st_size
     if not size:
         raise InputError(f"{path}: empty; replace or remove it")
     if size > FILE_LIMIT:
         raise InputError(f"{path}: {size} bytes, more than the {FILE_LIMIT} that are read; give a smaller image")
-    return path.read_bytes()
-
-
-def _decoded(path: Path, content: bytes, side: int | None, colour: bool) -> UInt8[np.ndarray, "row column channel"]:
+    content = path.read_bytes()
     try:
         with warnings.catch_warnings():
             # Pillow's own limits, which are higher.
@@ -126,7 +116,7 @@ def _decoded(path: Path, content: bytes, side: int | None, colour: bool) -> UInt
     except Exception as error:  # decoders may raise anything on broken files
         raise InputError(f"{path}: broken, or no PNG or JPEG; replace or remove it") from error
     shaped = pixels.reshape(*pixels.shape[:2], -1)
-    return resize(shaped[None], side, source=str(path))[0] if side else shaped
+    return resize(shaped[None], side, source=str(path))[0] if side else shaped, content
 
 
 def _check(path: Path, image: Image.Image) -> None:

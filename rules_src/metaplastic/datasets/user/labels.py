@@ -75,32 +75,25 @@ def check_names(names: list[str], place: str) -> None:
         raise InputError(f"{place}: {broken[0]!r} is a number, but no integer; give integers or text as labels")
 
 
-def read_split(column: pa.Array | pa.ChunkedArray, place: str) -> Split:
+def read_split(column: pa.Array | pa.ChunkedArray, classes: Classes, place: str) -> Split:
     """Return codes of the schema for a column of `train`, `test` and perhaps `validation`, or of 0 and 1.
 
     Raises:
-        InputError: the column holds something else; `place` names it.
+        InputError: the column holds something else, or a class has no training or no test example, unless every split
+            has classes of its own; `place` names the column.
     """
     label, names = read_classes(column, place)
     for name in names:
         if name not in SPLITS:
             raise InputError(f"{place}: {name!r} is no split; give train, test or validation, or 0 or 1")
-    return np.array([SPLITS[name] for name in names], np.uint8)[label]
-
-
-def check_split(split: Split, classes: Classes, place: str) -> None:
-    """Refuse a split that leaves a class out, unless every split has classes of its own.
-
-    Raises:
-        InputError: a class has no training or no test example.
-    """
+    split = np.array([SPLITS[name] for name in names], np.uint8)[label]
     apart = split_of_classes(classes.label, split, len(classes.names))
-    if apart is not None and {TRAIN, TEST} <= set(apart.tolist()):
-        return
-    for part, members in (("training", split == TRAIN), ("test", split == TEST)):
-        counts = np.bincount(classes.label[members], minlength=len(classes.names))
-        if not counts.all():
-            raise InputError(f"{place}: class {classes.names[counts.argmin()]!r} has no {part} example; give one")
+    if apart is None or not {TRAIN, TEST} <= set(apart.tolist()):
+        for part, members in (("training", split == TRAIN), ("test", split == TEST)):
+            counts = np.bincount(classes.label[members], minlength=len(classes.names))
+            if not counts.all():
+                raise InputError(f"{place}: class {classes.names[counts.argmin()]!r} has no {part} example; give one")
+    return split
 
 
 def draw_split(classes: Classes, test_fraction: float, seed: int, place: str) -> Split:

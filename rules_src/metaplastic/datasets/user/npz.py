@@ -50,10 +50,13 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _decode(content: bytes, place: str) -> np.ndarray:
+    file, formats = io.BytesIO(content), np.lib.format
+    readers = {(1, 0): formats.read_array_header_1_0, (2, 0): formats.read_array_header_2_0}
     try:
-        shape, fortran_order, dtype, start = _header(content)
+        header: tuple[tuple[int, ...], bool, np.dtype[Any]] = readers[formats.read_magic(file)](file)
     except Exception as error:  # numpy hands the header to Python's parser, which may raise anything
         raise InputError(f"{place}: no npy data; write the file again with numpy.savez") from error
+    (shape, fortran_order, dtype), start = header, file.tell()
     if dtype.kind not in KINDS or not dtype.itemsize:
         what = "Python objects, which would have to be unpickled" if dtype.hasobject else f"values of type {dtype}"
         raise InputError(f"{place}: {what}; give numbers or text")
@@ -67,11 +70,3 @@ def _decode(content: bytes, place: str) -> np.ndarray:
         if not ((points < SURROGATES.start) | ((points >= SURROGATES.stop) & (points <= sys.maxunicode))).all():
             raise InputError(f"{place}: text that is no Unicode; write the file again")
     return native.reshape(shape, order="F" if fortran_order else "C")
-
-
-def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Return the shape, whether columns come first, the type, and where the values start."""
-    file = io.BytesIO(content)
-    version = np.lib.format.read_magic(file)
-    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-    return (*read(file), file.tell())

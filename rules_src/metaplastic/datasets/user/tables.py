@@ -18,6 +18,10 @@ BATCH = 1024
 """Rows of a Parquet file that are unpacked at once."""
 COLUMNS = 1 << 17
 """Most columns of a file; Arrow takes about a kilobyte for each."""
+OPTIONS = {
+    "read_options": csv.ReadOptions(block_size=BLOCK, use_threads=False),  # with one thread, errors name the row
+    "parse_options": csv.ParseOptions(newlines_in_values=True),
+}
 
 
 def column_names(path: Path) -> list[str]:
@@ -29,12 +33,12 @@ def column_names(path: Path) -> list[str]:
     with _blamed_on(path):
         if path.suffix == ".csv":
             with path.open("rb") as file:
-                _check_count(path, "columns", file.readline(BLOCK).count(b",") + 1, COLUMNS)
-            with csv.open_csv(path, **_options()) as reader:
+                check_count(path, "columns", file.readline(BLOCK).count(b",") + 1, COLUMNS)
+            with csv.open_csv(path, **OPTIONS) as reader:
                 names = reader.schema.names
         else:
             schema = parquet.read_schema(path)
-            _check_count(path, "columns", len(schema), COLUMNS)
+            check_count(path, "columns", len(schema), COLUMNS)
             stored = schema.pandas_metadata
             index = stored.get("index_columns", []) if isinstance(stored, dict) else []
             names = [name for name in schema.names if name not in index]
@@ -52,11 +56,15 @@ def read_columns(path: Path, names: Sequence[str], texts: Sequence[str], *, limi
     """
     with _blamed_on(path):
         if path.suffix == ".csv":
-            table = _read_csv(path, names, texts)
+            if path.read_bytes().count(b'"') % 2:
+                # Arrow would read the rest of the file as one value.
+                raise ValueError("a quotation mark is never closed")
+            convert = csv.ConvertOptions(include_columns=names, column_types=dict.fromkeys(texts, pa.string()))
+            table = csv.read_csv(path, **OPTIONS, convert_options=convert)
         else:
-            _check_count(path, "examples", parquet.read_metadata(path).num_rows, examples)
+            check_count(path, "examples", parquet.read_metadata(path).num_rows, examples)
             table = _read_parquet(path, names, limit)
-        _check_count(path, "examples", table.num_rows, examples)
+        check_count(path, "examples", table.num_rows, examples)
         table.validate(full=True)
     return table
 
@@ -71,6 +79,12 @@ def is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
+def check_count(place: Path | str, what: str, count: int, limit: int) -> None:
+    """Raise an `InputError` that begins with `place` if there are more of `what` than `limit`."""
+    if count > limit:
+        raise InputError(f"{place}: {count} {what}, more than the {limit} that are read; give fewer")
+
+
 @contextmanager
 def _blamed_on(path: Path) -> Iterator[None]:
     try:
@@ -78,22 +92,6 @@ def _blamed_on(path: Path) -> Iterator[None]:
     except BROKEN as error:
         kind = {".csv": "CSV", ".parquet": "Parquet"}[path.suffix]
         raise InputError(f"{path}: empty, broken or no {kind} file ({shorten(str(error), 200)}); correct it") from error
-
-
-def _options() -> dict[str, object]:
-    # With one thread, errors name the row.
-    return {
-        "read_options": csv.ReadOptions(block_size=BLOCK, use_threads=False),
-        "parse_options": csv.ParseOptions(newlines_in_values=True),
-    }
-
-
-def _read_csv(path: Path, names: Sequence[str], texts: Sequence[str]) -> pa.Table:
-    if path.read_bytes().count(b'"') % 2:
-        # Arrow would read the rest of the file as one value.
-        raise ValueError("a quotation mark is never closed")
-    convert = csv.ConvertOptions(include_columns=names, column_types={name: pa.string() for name in texts})
-    return csv.read_csv(path, **_options(), convert_options=convert)
 
 
 def _read_parquet(path: Path, names: Sequence[str], limit: int) -> pa.Table:
@@ -114,8 +112,3 @@ def _read_parquet(path: Path, names: Sequence[str], limit: int) -> pa.Table:
 def _check_size(path: Path, size: int, limit: int) -> None:
     if size > limit:
         raise InputError(f"{path}: unpacks to more than {limit} bytes; give fewer examples or columns")
-
-
-def _check_count(path: Path, what: str, count: int, limit: int) -> None:
-    if count > limit:
-        raise InputError(f"{path}: {count} {what}, more than the {limit} that are read; give fewer")
