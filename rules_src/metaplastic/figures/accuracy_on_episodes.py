@@ -53,7 +53,5 @@ def draw(summary: list[Path]) -> Figure:
     entries = [style.entry(look.label, linewidth=8, color=look.colour) for name, look in looks.items() if name in used]
     if results["reported"].notnull().any():
         entries.append(style.entry("Hsu et al. 2019", linestyle="none", **PAPER))
-    entries.append(style.entry("chance", **style.CHANCE))
-    columns = min(len(entries), 2 * len(settings))
-    figure.legend(handles=entries, loc="outside upper center", ncols=columns, frameon=False, handlelength=2.0)
+    style.legend_above(figure, entries, columns=2 * len(settings), length=2.0)
     return figure

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from metaplastic.embeddings.spec import Neural
 from metaplastic.figures import style
 from metaplastic.io.storage import read_netcdf
 
@@ -53,6 +54,8 @@ def draw(summary: list[Path]) -> Figure:
         style.steps_axis(axes, steps[shown], rotation=45)
     for axes in panels.flat:
         style.percent_axis(axes)
-    style.label_edges(panels, "inner steps", f"test accuracy with {int(results['shots'].max())} labels per class (%)")
+    trained = any(kind in Neural.kinds() for kind in results["kind"].drop_sel(representation=baselines).values)
+    across = f"inner steps{' (gradient steps of networks)' * trained}"
+    style.label_edges(panels, across, f"test accuracy with {int(results['shots'].max())} labels per class (%)")
     style.legend_above(figure, panels[0, 0], columns=5)
     return figure

@@ -65,9 +65,9 @@ def _accuracy(axes: Axes, results: xr.Dataset, look: style.Look) -> float:
     best = int(mean.argmax())
     star: dict[str, Any] = {"marker": "*", "markersize": 15, "markeredgecolor": "#202020"}
     axes.plot(steps[best], mean[best], color=look.colour, zorder=5, **star)
-    largest = f"largest {100 * mean[best]:.1f}% after {steps[best]:,} steps"
-    last = f"{100 * mean[-1]:.1f}% after {steps[-1]:,}" if best < len(steps) - 1 else "its last"
-    axes.set_title(f"{axes.get_title()}\n{look.label}: {largest}, {last}")
+    peak, last = (f"{100 * mean[at]:.1f}% after {steps[at]:,}" for at in (best, -1))
+    said = f"largest {peak} steps, {last}" if best < len(steps) - 1 else f"largest at the end, {peak} steps"
+    axes.set_title(f"{axes.get_title()}\n{look.label}: {said}")
     return float(steps[best])
 
 

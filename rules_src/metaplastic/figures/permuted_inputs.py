@@ -55,6 +55,7 @@ def draw(summary: list[Path]) -> Figure:
     style.label_edges(panels, "accuracy (%)")
     panels[0, 0].set_yticks([place * step + (len(datasets) - 1) / 2 for place in range(len(groups))], list(groups))
     panels[0, 0].invert_yaxis()
-    named = {name: f"{name}{', inputs permuted' * (colour == PERMUTED)}" for name, colour in colours.items()}
-    style.legend_above(figure, [Patch(color=colours[name], label=label) for name, label in named.items()], length=2.0)
+    said = {name: colour == INTACT or "permuted" in name for name, colour in colours.items()}
+    labels = {name: name if said[name] else f"{name}, inputs permuted" for name in datasets}
+    style.legend_above(figure, [Patch(color=colours[name], label=label) for name, label in labels.items()], length=2.0)
     return figure

@@ -72,7 +72,7 @@ def _fixed(groups: list[Any], varied: str) -> str:
     _, width, activation = groups[0][list(SHAPE)].iloc[0]
     layers = _layers([group["depth"].iloc[0] for group in groups])
     return {
-        "depth": f"{width} units a layer, {NAMES.get(activation, activation)}",
+        "depth": f"{width} units per layer, {NAMES.get(activation, activation)}",
         "width": f"{layers}, {NAMES.get(activation, activation)}",
         "activation": f"{layers} of {width} units",
     }[varied]
@@ -118,6 +118,6 @@ def _over_inner_steps(axes: Axes, results: xr.Dataset, group: Any, varied: str) 
         style.curve(axes, steps, mean[known], low[known], high[known], alpha=0.1, linewidth=1.8, label=value, **look)
     style.steps_axis(axes, results["inner_step"].values)
     axes.set_xlabel("inner steps")
-    title = {"depth": "hidden layers", "width": "units a layer", "activation": "activation"}[varied]
+    title = {"depth": "hidden layers", "width": "units per layer", "activation": "activation"}[varied]
     axes.legend(title=title, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     style.chance_line(axes, float(results["chance"]))
