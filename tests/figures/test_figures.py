@@ -422,7 +422,7 @@ def test_networks_are_shown_along_one_line_of_each_way_to_vary_them(tmp_path):
     write_netcdf(of_shapes(shapes), tmp_path / "summary.nc")
     figure = unseen_architectures.draw([tmp_path / "summary.nc"])
     depth, width, activation, *over_steps = figure.axes
-    assert depth.get_title() == "mnist, 16 units a layer, ReLU"
+    assert depth.get_title() == "mnist, 16 units per layer, ReLU"
     np.testing.assert_allclose(depth.lines[0].get_xydata(), [[1, 0.8], [4, 0.81]], rtol=1e-6)
     np.testing.assert_allclose(depth.lines[1].get_xydata(), [[1, 0.5], [4, 0.51]], rtol=1e-6)
     # Depth 8 has but one network of its width.

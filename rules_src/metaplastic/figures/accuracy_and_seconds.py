@@ -25,18 +25,14 @@ SHORTEST = 0.01
 
 
 def draw(summary: list[Path]) -> Figure:
-    """Draw one row per dataset: accuracies as in `few_shot_bars`, and seconds on a logarithmic axis.
-
-    Args:
-        summary: the summary of a study; of several base models the first one.
-    """
+    """Draw one row per dataset: accuracies as in `few_shot_bars`, and seconds; of several base models the first one."""
     results = read_netcdf(summary[0]).sel(readout=style.READOUT).isel(base_model=0)
     looks, datasets = style.methods(results), results["dataset"].values.tolist()
-    figure = Figure(figsize=(11, 1.0 + (0.8 + 0.34 * len(looks)) * len(datasets)), layout="constrained")
-    panels = figure.subplots(len(datasets), 2, squeeze=False, sharex="col", width_ratios=[3, 2])
+    size, widths = (11, 1.0 + (0.8 + 0.34 * len(looks)) * len(datasets)), [3, 2]
+    figure, panels = style.grid(len(datasets), 2, size, sharex="col", width_ratios=widths)
     for dataset, (left, right) in zip(datasets, panels, strict=True):
         cell = results.sel(dataset=dataset)
-        bars(left, cell, looks)
+        bars(left, cell, looks, style.highest(results, "accuracy"))
         for place, (method, look) in enumerate(looks.items()):
             seconds = float(cell["seconds"].sel(representation=method))
             if np.isfinite(seconds):
@@ -46,8 +42,7 @@ def draw(summary: list[Path]) -> Figure:
         method_rows(right, looks)
         right.set_yticklabels([])
         left.set_title(dataset)
-    highest = float(results["accuracy_high"].max())
-    panels[-1, 0].set(xlabel="test accuracy (%)", xlim=(0, min(1.0, 1.05 * highest)))
+    panels[-1, 0].set_xlabel("test accuracy (%)")
     panels[-1, 1].set(xlabel="seconds to learn and to embed, all seeds", xscale="log")
     panels[-1, 1].set_xlim(SHORTEST, 4 * max(1.0, float(results["seconds"].max())))
     legend(figure, results["shots"].values.tolist())

@@ -1,6 +1,5 @@
 """Meta-training runs side by side: accuracy on what all of them watch, against the arithmetic spent."""
 
-from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from metaplastic.figures import style
-from metaplastic.figures.meta_training_curves import accuracy_axis, below, by_run, held_out_curve
+from metaplastic.figures.meta_training_curves import accuracies, below, by_run
 from metaplastic.io.errors import InputError
 
 INPUTS = {"histories": "meta-training histories"}
@@ -29,18 +28,15 @@ def draw(histories: list[Path]) -> Figure:
         InputError: the runs watch no kind of data in common.
     """
     runs = by_run(histories)
-    watched = [history["dataset"].values.tolist() for history in runs.values()]
-    shared = reduce(lambda left, right: [name for name in left if name in right], watched)
+    first, *others = [history["dataset"].values.tolist() for history in runs.values()]
+    shared = [name for name in first if all(name in watched for watched in others)]
     if not shared:
         raise InputError(f"{histories[0]}: watches nothing that the other runs watch; nothing to draw side by side")
     figure, panels = style.panels(len(shared))
-    looks = style.of_runs(list(runs))
     work = {run: teraflop(history, history.attrs["gflop_per_inner_step"]) for run, history in runs.items()}
     unit, factor = ("TFLOP", 1.0) if max(spent[-1] for spent in work.values()) >= 0.1 else ("GFLOP", 1e3)
     for axes, name in zip(panels, shared, strict=True):
-        for run, history in runs.items():
-            held_out_curve(axes, history.sel(dataset=name), factor * work[run], label=run, **looks[run])
-        accuracy_axis(axes, name)
+        accuracies(axes, name, {run: (history, factor * work[run]) for run, history in runs.items()})
     below(figure, f"{unit} of inner steps", runs)
     style.legend_above(figure, panels[0], columns=len(runs))
     return figure
@@ -51,5 +47,4 @@ def teraflop(history: xr.Dataset, gflop_per_inner_step: float) -> Float[np.ndarr
     # Seeds of a run may draw different truncations; their mean is the cost of one seed.
     truncation = history["truncation"].mean([dim for dim in history["truncation"].dims if dim != "meta_step"])
     inner_steps = np.concatenate([[0.0], np.cumsum(truncation.values)])
-    spent: np.ndarray = inner_steps[history["evaluation_step"].values] * gflop_per_inner_step / 1e3
-    return spent
+    return inner_steps[history["evaluation_step"].values] * gflop_per_inner_step / 1e3

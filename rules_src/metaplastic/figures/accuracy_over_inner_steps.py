@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from metaplastic.embeddings.spec import Neural
 from metaplastic.figures import style
 from metaplastic.io.storage import read_netcdf
 
@@ -24,11 +25,7 @@ DASH = 3.0
 
 
 def draw(summary: list[Path]) -> Figure:
-    """Draw means and 95% bands over inner steps: one column of panels per dataset, one row per base model.
-
-    Args:
-        summary: the summary of a study.
-    """
+    """Draw means and 95% bands over inner steps: one column of panels per dataset, one row per base model."""
     results = read_netcdf(summary[0]).sel(readout=style.READOUT)
     methods = style.methods(results)
     datasets, base_models = results["dataset"].values.tolist(), results["base_model"].values.tolist()
@@ -36,11 +33,11 @@ def draw(summary: list[Path]) -> Figure:
     baselines = [method for method in methods if known_steps.sel(representation=method).sum() == 1]
     # Only curves give the axis its steps; a level may have been reached after any number of them.
     shown = known_steps.drop_sel(representation=baselines).any("representation").values
-    steps, shots = results["inner_step"].values[shown], int(results["shots"].max())
-    figure = Figure(figsize=(1.0 + 4 * len(datasets), 1.2 + 3.6 * len(base_models)), layout="constrained")
-    panels = figure.subplots(len(base_models), len(datasets), sharex=True, sharey=True, squeeze=False)
-    for (row, base_model), (column, dataset) in product(enumerate(base_models), enumerate(datasets)):
-        axes, cell = panels[row, column], results.sel(dataset=dataset, base_model=base_model)
+    steps = results["inner_step"].values
+    size = (1.0 + 4 * len(datasets), 1.2 + 3.6 * len(base_models))
+    figure, panels = style.grid(len(base_models), len(datasets), size, sharex=True, sharey=True)
+    for axes, (base_model, dataset) in zip(panels.flat, product(base_models, datasets), strict=True):
+        cell = results.sel(dataset=dataset, base_model=base_model)
         for method, (label, colour) in methods.items():
             mean, low, high = style.ends(cell.sel(representation=method), "accuracy_over_inner_steps")
             known = np.isfinite(mean)
@@ -51,18 +48,14 @@ def draw(summary: list[Path]) -> Figure:
                 axes.axhline(mean[known][0] if known.any() else np.nan, linestyle=dashes, **(look | {"label": None}))
                 axes.plot([], [], linestyle=(0, (DASH, DASH)), **look)
             else:
-                band = mean[known], low[known], high[known]
-                style.curve(
-                    axes, results["inner_step"].values[known], *band, alpha=0.12, marker="o", markersize=4, **look
-                )
+                style.curve(axes, steps[known], mean[known], low[known], high[known], alpha=0.12, marker="o", **look)
         style.chance_line(axes, float(cell["chance"]))
         axes.set_title(dataset if len(base_models) == 1 else f"{dataset}, base model {base_model}")
-        style.steps_axis(axes, steps, rotation=45)
+        style.steps_axis(axes, steps[shown], rotation=45)
     for axes in panels.flat:
         style.percent_axis(axes)
-    for axes in panels[-1]:
-        axes.set_xlabel("inner steps")
-    for axes in panels[:, 0]:
-        axes.set_ylabel(f"test accuracy with {shots} labels per class (%)")
+    trained = any(kind in Neural.kinds() for kind in results["kind"].drop_sel(representation=baselines).values)
+    across = f"inner steps{' (gradient steps of networks)' * trained}"
+    style.label_edges(panels, across, f"test accuracy with {int(results['shots'].max())} labels per class (%)")
     style.legend_above(figure, panels[0, 0], columns=5)
     return figure

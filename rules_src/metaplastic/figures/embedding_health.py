@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from metaplastic.datasets.schema import TEST
 from metaplastic.features import identity_of
 from metaplastic.figures import style
-from metaplastic.io.errors import InputError
 from metaplastic.results.components import components, effective_rank
 
 INPUTS = {"features": "network features", "datasets": "training datasets"}
@@ -38,62 +37,46 @@ IMAGES, NEIGHBOURS, SEED = 6, 4, 0
 def draw(features: list[Path], datasets: list[Path]) -> Figure:
     """Draw per embedding and dataset a row: training losses, variance of principal components, nearest neighbours.
 
-    Args:
-        features: features stores of embeddings that were trained on image datasets. The first seed is shown.
-        datasets: stores of those datasets.
-
     Raises:
         InputError: a store has no training loss, or its dataset is not among those given.
     """
-    shown = style.by_name(datasets)
-    figure = Figure(figsize=(14.5, 0.4 + 3.6 * len(features)), layout="constrained")
-    panels = figure.subplots(len(features), 3, squeeze=False, width_ratios=(5, 5, 4))
-    for path, (left, centre, right) in zip(features, panels, strict=True):
-        store = style.features_with(path, "training_loss", "an embedding that is trained")
+    stores = {path: style.features_with(path, "training_loss", "an embedding that is trained") for path in features}
+    shown = style.given(datasets, {path: identity_of(store).dataset for path, store in stores.items()})
+    size, widths = (14.5, 0.4 + 3.6 * len(features)), (5, 5, 4)
+    figure, panels = style.grid(len(features), 3, size, width_ratios=widths)
+    for store, (left, centre, right) in zip(stores.values(), panels, strict=True):
         identity = identity_of(store)
-        if identity.dataset not in shown:
-            raise InputError(f"{path}: of dataset {identity.dataset!r}, which is not among those given")
-        look = style.look(identity.method, identity.kind)
+        look, dataset = style.look(identity.method, identity.kind), shown[identity.dataset]
+        _losses(left, store.isel(seed=0), look.colour)
+        left.set_title(f"{look.label} on {identity.dataset}, losses")
         codes = store["features"].isel(seed=0, inner_step=-1).values
-        _losses(left, store.isel(seed=0), look)
-        _variance(centre, codes, look)
-        dataset = shown[identity.dataset]
+        shares = components(codes).shares
+        centre.plot(np.arange(len(shares)) + 1, shares, marker=".", markersize=4, color=look.colour)
+        title = f"effective rank {effective_rank(shares):.0f} of {codes.shape[1]}"
+        centre.set(title=title, yscale="log", ylim=(SMALLEST, 1), ylabel="share of variance")
+        centre.sharex(panels[0, 1])
         test = np.flatnonzero(dataset["split"].values == TEST)
-        rows = list(test[_nearest(codes[test])])
-        sheet = style.sheet(dataset["image"].values, rows, columns=1 + NEIGHBOURS)
+        sheet = style.sheet(dataset["image"].values, list(test[_nearest(codes[test])]), columns=1 + NEIGHBOURS)
         right.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         # The line stands between an image and its neighbours.
         right.axvline(dataset["image"].shape[2], color=look.colour, linewidth=2)
         right.set_axis_off()
-        left.set_title(f"{look.label} on {identity.dataset}, losses")
         right.set_title(f"test images, the {NEIGHBOURS} nearest of each")
-    for axes in panels[:, 1]:
-        axes.sharex(panels[0, 1])
     panels[-1, 0].set_xlabel("gradient steps")
     panels[-1, 1].set_xlabel("principal components")
     return figure
 
 
-def _losses(axes: Axes, store: xr.Dataset, look: style.Look) -> None:
+def _losses(axes: Axes, store: xr.Dataset, colour: str) -> None:
     """Draw the objective in the colour of the method, and its parts by their names."""
     parts = [str(name) for name in store.data_vars if str(name).startswith("training_")]
     parts.sort(key=lambda name: name != "training_loss")
-    for name, part_look in style.of_runs(parts).items():
+    for name, look in style.of_runs(parts).items():
         losses = style.running_mean(store[name].values, WINDOW)
-        whole = {"color": look.colour, "linewidth": 2.2} if name == "training_loss" else {}
-        label = name.removeprefix("training_")
-        axes.plot(np.arange(len(losses)) + 1, losses, label=label, **({"linewidth": 1.4} | part_look | whole))
+        look |= {"color": colour, "linewidth": 2.2} if name == "training_loss" else {"linewidth": 1.4}
+        axes.plot(np.arange(len(losses)) + 1, losses, label=name.removeprefix("training_"), **look)
     axes.set_ylabel(f"mean of last {WINDOW} steps")
     axes.legend(frameon=False)
-
-
-def _variance(axes: Axes, codes: Float[np.ndarray, "example feature"], look: style.Look) -> None:
-    shares = components(codes).shares
-    axes.plot(np.arange(len(shares)) + 1, shares, marker=".", markersize=4, color=look.colour)
-    axes.set_yscale("log")
-    axes.set_ylim(SMALLEST, 1)
-    axes.set_title(f"effective rank {effective_rank(shares):.0f} of {codes.shape[1]}")
-    axes.set_ylabel("share of variance")
 
 
 def _nearest(codes: Float[np.ndarray, "example feature"]) -> Integer[np.ndarray, "image neighbour"]:

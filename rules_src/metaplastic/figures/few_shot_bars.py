@@ -1,6 +1,6 @@
 """Few-shot accuracy of every method, by dataset and number of labelled examples."""
 
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -27,43 +27,33 @@ MARK: dict[str, Any] = {"markersize": 4.5, "color": "#202020", "markerfacecolor"
 
 
 def draw(summary: list[Path]) -> Figure:
-    """Draw bars at the most labelled examples and marks at fewer, with 95% intervals; one column of panels per dataset.
-
-    Args:
-        summary: the summary of a study; base models are rows of panels.
-    """
+    """Draw bars at the most labelled examples and marks at fewer: a column per dataset, a row per base model."""
     results = read_netcdf(summary[0]).sel(readout=style.READOUT)
     looks = style.methods(results)
     datasets, base_models = results["dataset"].values.tolist(), results["base_model"].values.tolist()
     size = (2.4 + 3.4 * len(datasets), 1.2 + (0.4 + 0.34 * len(looks)) * len(base_models))
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(len(base_models), len(datasets), sharey=True, sharex=True, squeeze=False)
-    for (row, base_model), (column, dataset) in product(enumerate(base_models), enumerate(datasets)):
-        axes = panels[row, column]
-        bars(axes, results.sel(dataset=dataset, base_model=base_model), looks)
+    figure, panels = style.grid(len(base_models), len(datasets), size, sharey=True, sharex=True)
+    for axes, (base_model, dataset) in zip(panels.flat, product(base_models, datasets), strict=True):
+        cell = results.sel(dataset=dataset, base_model=base_model)
+        bars(axes, cell, looks, style.highest(results, "accuracy"))
         axes.set_title(dataset if len(base_models) == 1 else f"{dataset}, base model {base_model}")
-        axes.set_xlim(0, min(1.0, 1.05 * float(results["accuracy_high"].max())))
-    for axes in panels[-1]:
-        axes.set_xlabel("test accuracy (%)")
+    style.label_edges(panels, "test accuracy (%)")
     legend(figure, results["shots"].values.tolist())
     return figure
 
 
-def bars(axes: Axes, cell: xr.Dataset, looks: dict[str, style.Look]) -> None:
+def bars(axes: Axes, cell: xr.Dataset, looks: dict[str, style.Look], highest: float) -> None:
     """Draw every method's accuracies on one dataset with one base model, from the first method down."""
-    fewer = cell["shots"].values[:-1]
     for place, (method, look) in enumerate(looks.items()):
-        of_method = cell.sel(representation=method)
-        mean, low, high = style.ends(of_method)
+        mean, low, high = style.ends(cell.sel(representation=method))
         errors = np.stack([mean - low, high - mean])
         bar: dict[str, Any] = {"xerr": errors[:, -1:], "ecolor": "#202020", "error_kw": {"elinewidth": 1.0}}
         axes.barh(place, mean[-1], 0.72, color=look.colour, alpha=0.75, zorder=2, **bar)
-        for index in range(len(fewer)):
-            mark: dict[str, Any] = {"marker": MARKS[index % len(MARKS)], **MARK}
-            axes.errorbar(mean[index], place, xerr=errors[:, index : index + 1], elinewidth=1.0, zorder=3, **mark)
-    style.chance_line(axes, float(cell["chance"]), vertical=True)
+        for index, mark in zip(range(len(mean) - 1), cycle(MARKS), strict=False):
+            error: dict[str, Any] = {"xerr": errors[:, index : index + 1], "elinewidth": 1.0}
+            axes.errorbar(mean[index], place, marker=mark, zorder=3, **error, **MARK)
     method_rows(axes, looks)
-    style.percent_axis(axes, vertical=False)
+    style.accuracy_across(axes, float(cell["chance"]), highest)
 
 
 def method_rows(axes: Axes, looks: dict[str, style.Look]) -> None:
@@ -77,5 +67,4 @@ def legend(figure: Figure, shots: list[int]) -> None:
     """Say above the panels what bars, marks and the dotted line are."""
     *fewer, most = [f"{number} label{'' if number == 1 else 's'} per class" for number in shots]
     marks = [style.entry(label, marker=mark, linewidth=1.0, **MARK) for label, mark in zip(fewer, MARKS, strict=False)]
-    entries = [style.entry(most, linewidth=8, color="#9a9a9a"), *marks, style.entry("chance", **style.CHANCE)]
-    figure.legend(handles=entries, loc="outside upper center", ncols=len(entries), frameon=False, handlelength=2.0)
+    style.legend_above(figure, [style.entry(most, linewidth=8, color="#9a9a9a"), *marks], length=2.0)

@@ -2,6 +2,7 @@
 
 from math import isqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -30,9 +31,6 @@ PERCENTILE = 95
 def draw(features: list[Path]) -> Figure:
     """Draw the first units of one seed: a row of panels per dataset, before learning on the left, then after each rule.
 
-    Args:
-        features: features stores of image datasets.
-
     Raises:
         InputError: a store has no weights, or their inputs do not form a square image.
     """
@@ -40,10 +38,8 @@ def draw(features: list[Path]) -> Figure:
     identities = {path: identity_of(store) for path, store in stores.items()}
     looks = style.looks({identity.method: identity.kind for identity in identities.values()})
     datasets = list(dict.fromkeys(identity.dataset for identity in identities.values()))
-    columns = 1 + len(looks)
-    figure = Figure(figsize=(5 * columns, 0.5 + 2.15 * len(datasets)))
+    figure, panels = style.grid(len(datasets), 1 + len(looks), (5 * (1 + len(looks)), 0.5 + 2.15 * len(datasets)))
     figure.set_layout_engine("compressed", wspace=0.06, hspace=0.06)
-    panels = figure.subplots(len(datasets), columns, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
     for path, store in stores.items():
@@ -60,17 +56,19 @@ def _show(axes: Axes, store: xr.Dataset, step: int, place: str, path: Path) -> N
     """Show the weights of a store at one of its inner steps, from the first of its meta-training seeds."""
     if axes.images:
         return
-    first = {"meta_seed": 0, "seed": SEED, "inner_step": step}
-    weights = store["first_layer_weights"].isel(first, missing_dims="ignore")
+    chosen = {"meta_seed": 0, "seed": SEED, "inner_step": step}
+    weights = store["first_layer_weights"].isel(chosen, missing_dims="ignore")
     permutation = store["input_permutation"].isel(seed=SEED).values
     at = int(weights["inner_step"])
     images = filter_images(weights.values[:, :UNITS], permutation, path)
     limit = float(np.percentile(np.abs(images), PERCENTILE)) or 1.0
     axes.set_title(f"{place}, {f'after {at} inner steps' if at else 'before learning'}")
-    shown = axes.imshow(montage(images), cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-    bar = axes.figure.colorbar(
-        shown, ax=axes, location="bottom", shrink=0.6, aspect=40, extend="both", ticks=[-limit, 0, limit]
-    )
+    # NaN leaves gaps of one pixel between the images.
+    tiles = np.pad(images.astype(np.float64), ((0, -len(images) % ROW), (0, 1), (0, 1)), constant_values=np.nan)
+    sheet = np.block([list(tiles[first : first + ROW]) for first in range(0, len(tiles), ROW)])[:-1, :-1]
+    shown = axes.imshow(sheet, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    how: dict[str, Any] = {"location": "bottom", "shrink": 0.6, "aspect": 40, "extend": "both"}
+    bar = axes.figure.colorbar(shown, ax=axes, ticks=[-limit, 0, limit], **how)
     bar.ax.set_xticklabels([f"{-limit:.2g}", "0", f"{limit:.2g}"])
     bar.set_label(f"weight; {PERCENTILE}% lie between the ends")
 
@@ -92,16 +90,4 @@ def filter_images(
     side = isqrt(inputs // channels)
     in_order = np.empty_like(weights)
     in_order[permutation] = weights
-    images: np.ndarray = in_order.T.reshape(-1, side, side, channels).mean(3)
-    return images
-
-
-def montage(images: Float[np.ndarray, "unit side side"]) -> Float[np.ndarray, "height width"]:
-    """Lay out images in rows of eight, with NaN in the gaps of one pixel between them."""
-    _, side, _ = images.shape
-    cell, rows = side + 1, -(-len(images) // ROW)
-    sheet = np.full((rows * cell - 1, ROW * cell - 1), np.nan)
-    for index, image in enumerate(images):
-        top, left = cell * (index // ROW), cell * (index % ROW)
-        sheet[top : top + side, left : left + side] = image
-    return sheet
+    return in_order.T.reshape(-1, side, side, channels).mean(3)

@@ -2,11 +2,9 @@
 
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
@@ -36,23 +34,18 @@ SPREAD, APART = 0.7, 0.12
 def draw(histories: list[Path], summary: list[Path]) -> Figure:
     """Draw one row per dataset: loss and accuracy on training tasks, and on the right accuracy on episodes.
 
-    Args:
-        histories: history stores of a study's trained learners.
-        summary: the summary of the study.
-
     Raises:
         InputError: the summary lacks one of the learners, or as for `style.of_trained`.
     """
     results = style.of_trained(summary[0])
-    looks = style.embeddings(results)
-    trained = {path: read_zarr(path) for path in histories}
-    arms = [(history, _evaluated(path, history, results)) for path, history in trained.items()]
+    arms = [(history := read_zarr(path), _evaluated(path, history, results)) for path in histories]
     datasets = list(dict.fromkeys(history.attrs["dataset"] for history, _ in arms))
     dashes = style.of_learners([str(cell["learner"].values) for _, cell in arms])
+    used = {history.attrs.get("embedding", NONE) for history, _ in arms}
+    looks = {name: look for name, look in style.embeddings(results).items() if name in used}
     settings = list(product(results["way"].values.tolist(), results["shots"].values.tolist()))
-    figure = Figure(figsize=(10.5 + 1.1 * len(settings), 0.8 + 4.2 * len(datasets)), layout="constrained")
-    widths = (5, 5, 1.3 * len(settings))
-    panels = figure.subplots(len(datasets), 3, squeeze=False, width_ratios=widths, sharex="col")
+    size, widths = (10.5 + 1.1 * len(settings), 0.8 + 4.2 * len(datasets)), (5, 5, 1.3 * len(settings))
+    figure, panels = style.grid(len(datasets), 3, size, width_ratios=widths, sharex="col")
     for dataset, (left, centre, right) in zip(datasets, panels, strict=True):
         of_dataset = [(history, cell) for history, cell in arms if history.attrs["dataset"] == dataset]
         places = (np.arange(len(of_dataset)) - (len(of_dataset) - 1) / 2) * min(APART, SPREAD / len(of_dataset))
@@ -61,29 +54,30 @@ def draw(histories: list[Path], summary: list[Path]) -> Figure:
             for axes, name in ((left, "loss"), (centre, "accuracy")):
                 values = style.running_mean(history[name].values, WINDOW)
                 axes.plot(history["update"].values, values, color=colour, linewidth=1.8, linestyle=dash["linestyle"])
-            _dots(right, cell, settings, place, color=colour, marker=dash["marker"])
+            means, halves = (
+                [float(cell[name].sel(way=w, shots=k)) for w, k in settings] for name in ("accuracy", "interval")
+            )
+            dots = {"color": colour, "marker": dash["marker"], "markersize": 5, "linestyle": "none", **style.INTERVAL}
+            right.errorbar(np.arange(len(settings)) + place, means, yerr=halves, **dots)
         for place, (way, _) in enumerate(settings):
             right.hlines(1 / way, place - 0.5, place + 0.5, **style.CHANCE)
-        left.set(title=f"{dataset}, training tasks", ylabel=f"loss, mean of last {WINDOW} steps")
+        left.set(title=f"{dataset}, training tasks", ylabel=f"loss, mean of last {WINDOW} steps", yscale="log")
+        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        left.yaxis.set_major_formatter("{x:g}")
+        left.yaxis.set_minor_locator(NullLocator())
         centre.set(title="training tasks", ylabel=f"accuracy (%), mean of last {WINDOW} steps")
         right.set(title="test episodes", xlim=(-0.5, len(settings) - 0.5))
         right.set_xticks(range(len(settings)), [f"{way}-way\n{shots}-shot" for way, shots in settings])
         right.grid(visible=False, axis="x")
         right.sharey(centre)
         right.tick_params(labelleft=False)
-        left.set_yscale("log")
-        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        left.yaxis.set_major_formatter("{x:g}")
-        left.yaxis.set_minor_locator(NullLocator())
         centre.set_ylim(0, 1.02)
         style.percent_axis(centre)
     for axes in panels[-1, :2]:
         axes.set_xlabel("gradient steps")
-    used = {history.attrs.get("embedding", NONE) for history, _ in arms}
-    entries = [style.entry(look.label, linewidth=6, color=look.colour) for e, look in looks.items() if e in used]
+    entries = [style.entry(look.label, linewidth=6, color=look.colour) for look in looks.values()]
     entries += [style.entry(name, color=style.DARK, **look) for name, look in dashes.items()]
-    entries.append(style.entry("chance", **style.CHANCE))
-    style.entries_above(figure, entries, columns=min(6, len(entries)), length=4.5)
+    style.legend_above(figure, entries, columns=6, length=4.5)
     return figure
 
 
@@ -96,10 +90,3 @@ def _evaluated(path: Path, history: xr.Dataset, results: xr.Dataset) -> xr.Datas
         raise InputError(f"{path}: of a learner or a dataset that the summary has not; run the study again")
     embedding = history.attrs.get("embedding", results["embedding"].values[0])
     return results.sel(learner=names[0], dataset=dataset, embedding=embedding)
-
-
-def _dots(axes: Axes, cell: xr.Dataset, settings: list[tuple[int, int]], place: float, **look: Any) -> None:
-    """Draw accuracies on episodes with their intervals, a little beside those of other learners."""
-    means, halves = ([float(cell[name].sel(way=w, shots=k)) for w, k in settings] for name in ("accuracy", "interval"))
-    error: dict[str, Any] = {"yerr": halves, "ecolor": "#202020", "elinewidth": 1.0, "linestyle": "none"}
-    axes.errorbar(np.arange(len(settings)) + place, means, markersize=5, **error, **look)

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -27,8 +25,6 @@ differ from those of the table, so the two accuracies cannot be compared.
 
 WINDOW = 20
 """Meta-steps over which the meta-loss is averaged."""
-FAINT: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.3}
-"""Look of the curves that an averaged one is made from."""
 NAMES = {"letters": "letters (training)", "held-out letters": "letters (held out)"}
 """Titles of tasks from characters and faces that meta-training uses, and from those that it does not use."""
 
@@ -38,53 +34,40 @@ def draw(histories: list[Path]) -> Figure:
     runs = by_run(histories)
     watched = list(dict.fromkeys(name for history in runs.values() for name in history["dataset"].values.tolist()))
     figure, (losses, *panels) = style.panels(1 + len(watched))
-    looks = style.of_runs(list(runs))
-    for run, history in runs.items():
-        _losses(losses, history["meta_step"].values, history["meta_loss"].values, label=run, **looks[run])
+    for (run, history), look in zip(runs.items(), style.of_runs(list(runs)).values(), strict=True):
+        steps, of_seeds = history["meta_step"].values, history["meta_loss"].values
+        for loss in of_seeds:
+            shown = loss if len(of_seeds) == 1 else style.running_mean(loss, WINDOW)
+            losses.plot(steps, shown, color=look["color"], linestyle="-", linewidth=0.8, alpha=0.3)
+        losses.plot(steps, style.running_mean(of_seeds.mean(0), WINDOW), linewidth=2, label=run, **look)
     losses.set(title=f"mean of the last {WINDOW} meta-steps", ylabel="meta-loss")
     for axes, name in zip(panels, watched, strict=True):
-        for run, history in runs.items():
-            if name in history["dataset"].values:
-                at = history["evaluation_step"].values
-                held_out_curve(axes, history.sel(dataset=name), at, label=run, **looks[run])
-        accuracy_axis(axes, name)
+        accuracies(axes, name, {run: (history, history["evaluation_step"].values) for run, history in runs.items()})
     below(figure, "meta-steps", runs)
     style.legend_above(figure, losses, columns=len(runs))
     return figure
 
 
-def _losses(axes: Axes, steps: np.ndarray, losses: Float[np.ndarray, "seed step"], *, label: str, **look: Any) -> None:
-    """Draw the averaged mean over seeds, on the average of each seed, or on every meta-step of a single one."""
-    for loss in losses:
-        shown = loss if len(losses) == 1 else style.running_mean(loss, WINDOW)
-        axes.plot(steps, shown, **{**look, "linestyle": "-"}, **FAINT)
-    axes.plot(steps, style.running_mean(losses.mean(0), WINDOW), linewidth=2, label=label, **look)
-
-
 def by_run(histories: Sequence[Path]) -> dict[str, xr.Dataset]:
     """Return histories by the name of their run, joined along `meta_seed` in the order given."""
     runs: dict[str, list[xr.Dataset]] = {}
-    for path in histories:
-        history = read_zarr(path)
+    for history in map(read_zarr, histories):
         runs.setdefault(str(history.attrs["run"]), []).append(history)
     return {run: xr.concat(of_seeds, "meta_seed", join="exact") for run, of_seeds in runs.items()}
 
 
-def held_out_curve(axes: Axes, history: xr.Dataset, at: np.ndarray, *, label: str, **look: Any) -> None:
-    """Draw accuracy on one kind of data, with an entry of `at` for each evaluation.
+def accuracies(axes: Axes, name: str, runs: dict[str, tuple[xr.Dataset, np.ndarray]]) -> None:
+    """Draw the accuracy on what is watched under a name: a curve per run that watches it, given with what lies across.
 
     The band is the standard error over meta-training seeds, or over tasks where there is a single seed.
     """
-    accuracy = history["held_out_accuracy"].values
-    seeds = len(accuracy)
-    error = accuracy.std(0, ddof=1) / seeds**0.5 if seeds > 1 else history["held_out_sem"].values[0]
-    mean = accuracy.mean(0)
-    band = mean - error, mean + error
-    style.curve(axes, at, mean, *band, marker="o", markersize=4, linewidth=2, label=label, **look)
-
-
-def accuracy_axis(axes: Axes, name: str) -> None:
-    """Set the title and axis of a panel of accuracies on the data of this name."""
+    for (run, (history, at)), look in zip(runs.items(), style.of_runs(list(runs)).values(), strict=True):
+        if name in history["dataset"].values:
+            of_data = history.sel(dataset=name)
+            accuracy = of_data["held_out_accuracy"].values
+            seeds, mean = len(accuracy), accuracy.mean(0)
+            error = accuracy.std(0, ddof=1) / seeds**0.5 if seeds > 1 else of_data["held_out_sem"].values[0]
+            style.curve(axes, at, mean, mean - error, mean + error, marker="o", label=run, **look)
     axes.set(title=NAMES.get(name, name), ylabel="accuracy (%)")
     style.percent_axis(axes)
 
@@ -93,19 +76,12 @@ def below(figure: Figure, across: str, runs: dict[str, xr.Dataset]) -> None:
     """Write below the panels what lies across, and how accuracies were measured, which differs from the table."""
     protocols: dict[str, list[str]] = {}
     for run, history in runs.items():
-        protocols.setdefault(_protocol(history), []).append(run)
-    alike = len(protocols) == 1
-    told = [f"accuracy{'' if alike else ' of ' + ', '.join(of)}: {how}" for how, of in protocols.items()]
+        parts = {
+            "labelled_per_class": "{} labels per class",
+            "side": "{0} x {0} inputs",
+            "inner_steps": "{} inner steps",
+        }
+        known = [text.format(history.attrs[key]) for key, text in parts.items() if history.attrs.get(key)]
+        protocols.setdefault(", ".join(["ridge readout", *known]), []).append(run)
+    told = [f"accuracy{'' if len(protocols) == 1 else ' of ' + ', '.join(of)}: {how}" for how, of in protocols.items()]
     figure.supxlabel("\n".join([across, *told]), fontsize="medium")
-
-
-def _protocol(history: xr.Dataset) -> str:
-    attrs = history.attrs
-    side, labelled, inner_steps = (attrs.get(name) for name in ("side", "labelled_per_class", "inner_steps"))
-    parts = [
-        "ridge readout",
-        f"{labelled} labels per class" if labelled else "",
-        f"{side} x {side} inputs" if side else "",
-        f"{inner_steps} inner steps" if inner_steps else "",
-    ]
-    return ", ".join(filter(None, parts))

@@ -2,7 +2,6 @@
 
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -27,9 +26,6 @@ INTACT, PERMUTED = "#404040", "#b9b9b9"
 def draw(summary: list[Path]) -> Figure:
     """Draw a column per way and shots, a group of bars per learner and embedding that it takes, a bar per dataset.
 
-    Args:
-        summary: the summary of a study of learners, some of whose datasets have permuted inputs.
-
     Raises:
         InputError: no dataset has permuted inputs, or all have.
     """
@@ -38,35 +34,28 @@ def draw(summary: list[Path]) -> Figure:
         raise InputError(f"{summary[0]}: give a dataset as it is and one with `permuted` inputs")
     settings = list(product(results["way"].values, results["shots"].values))
     looks = style.embeddings(results)
-    groups = [
-        (learner if embedding == NONE else f"{learner} on\n{looks[embedding].label}", cell)
+    groups = {
+        learner if embedding == NONE else f"{learner} on\n{looks[embedding].label}": cell
         for learner in results["learner"].values.tolist()
         for embedding, cell in of_embeddings(results.sel(learner=learner)).items()
-    ]
-    datasets = results["dataset"].values.tolist()
-    permuted = dict(zip(datasets, results["permuted"].values.tolist(), strict=True))
-    datasets.sort(key=lambda name: bool(permuted[name]))
+    }
+    # Intact datasets come first.
+    datasets = results.sortby("permuted")["dataset"].values.tolist()
+    colours = {name: PERMUTED if results["permuted"].sel(dataset=name) else INTACT for name in datasets}
     step = len(datasets) + 1
-    figure = Figure(figsize=(3.2 + 3.2 * len(settings), 1.4 + 0.32 * step * len(groups)), layout="constrained")
-    panels = figure.subplots(1, len(settings), sharey=True, sharex=True, squeeze=False)[0]
-    for axes, (way, shots) in zip(panels, settings, strict=True):
-        for (place, (_, cell)), (offset, dataset) in product(enumerate(groups), enumerate(datasets)):
+    size = (3.2 + 3.2 * len(settings), 1.4 + 0.32 * step * len(groups))
+    figure, panels = style.grid(1, len(settings), size, sharey=True, sharex=True)
+    for axes, (way, shots) in zip(panels[0], settings, strict=True):
+        for (place, cell), (offset, dataset) in product(enumerate(groups.values()), enumerate(datasets)):
             found = cell.sel(way=way, shots=shots, dataset=dataset)
-            colour = PERMUTED if permuted[dataset] else INTACT
-            style.bar(axes, place * step + offset, found, 0.85, color=colour, ecolor="#d55e00", thickness=1.5)
-        style.chance_line(axes, 1 / float(way), vertical=True)
+            style.bar(axes, place * step + offset, found, 0.85, color=colours[dataset], ecolor="#d55e00", thickness=1.5)
         axes.grid(visible=False, axis="y")
         axes.set_title(f"{way}-way {shots}-shot")
-        axes.set_xlabel("accuracy (%)")
-        style.percent_axis(axes, vertical=False)
-        axes.set_xlim(0, 1)
-    middles = [place * step + (len(datasets) - 1) / 2 for place in range(len(groups))]
-    panels[0].set_yticks(middles, [label for label, _ in groups])
-    panels[0].invert_yaxis()
-    entries: list[Any] = [
-        Patch(color=PERMUTED if permuted[name] else INTACT, label=f"{name}{', inputs permuted' * permuted[name]}")
-        for name in datasets
-    ]
-    entries.append(style.entry("chance", **style.CHANCE))
-    figure.legend(handles=entries, loc="outside upper center", ncols=len(entries), frameon=False)
+        style.accuracy_across(axes, 1 / float(way))
+    style.label_edges(panels, "accuracy (%)")
+    panels[0, 0].set_yticks([place * step + (len(datasets) - 1) / 2 for place in range(len(groups))], list(groups))
+    panels[0, 0].invert_yaxis()
+    said = {name: colour == INTACT or "permuted" in name for name, colour in colours.items()}
+    labels = {name: name if said[name] else f"{name}, inputs permuted" for name in datasets}
+    style.legend_above(figure, [Patch(color=colours[name], label=label) for name, label in labels.items()], length=2.0)
     return figure

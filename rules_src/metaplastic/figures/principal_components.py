@@ -11,9 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from metaplastic.datasets.schema import TEST
-from metaplastic.features import Identity, identity_of, read_features
+from metaplastic.features import identity_of, read_features
 from metaplastic.figures import style
-from metaplastic.io.errors import InputError
 from metaplastic.results.components import Components, components
 from metaplastic.results.intervals import crossed_interval
 
@@ -34,22 +33,15 @@ SEED, SHOWN = 0, 1000
 def draw(features: list[Path], datasets: list[Path]) -> Figure:
     """Draw per dataset a row of test examples by three components, before and after, and the cumulative variance.
 
-    Args:
-        features: features stores of one rule.
-        datasets: stores of the datasets that they are of.
-
     Raises:
         InputError: the dataset of a store is not among those given.
     """
-    labelled = style.by_name(datasets)
-    stores = [read_features(path) for path in features]
-    for path, store in zip(features, stores, strict=True):
-        if identity_of(store).dataset not in labelled:
-            raise InputError(f"{path}: of dataset {identity_of(store).dataset!r}, which is not among those given")
+    stores = {path: read_features(path) for path in features}
+    labelled = style.given(datasets, {path: identity_of(store).dataset for path, store in stores.items()})
     figure = Figure(figsize=(14.5, 0.6 + 4.4 * len(stores)), layout="constrained")
-    for row, store in enumerate(stores):
+    for row, store in enumerate(stores.values()):
         identity, of_first = identity_of(store), store["features"].isel(meta_seed=0, missing_dims="ignore")
-        dataset = labelled[identity.dataset]
+        look, dataset = style.look(identity.method, identity.kind), labelled[identity.dataset]
         # Spread evenly, since a store may be in the order of its classes.
         test = np.flatnonzero(dataset["split"].values == TEST)
         test = test[:: -(-len(test) // SHOWN)]
@@ -60,23 +52,18 @@ def draw(features: list[Path], datasets: list[Path]) -> Figure:
             axes: Any = figure.add_subplot(len(stores), 3, 3 * row + column + 1, projection="3d")
             found = components(of_first.isel(seed=SEED).sel(inner_step=step).values)
             _scatter(axes, found, test, colours[labels])
-            axes.set_title(f"{_after(step)}\n{_of(identity) if column else identity.dataset}")
-        classes = [
-            style.entry(name, linestyle="", marker="o", color=colours[k])
-            for k, name in enumerate(dataset.attrs["class_names"][:10])
-        ]
+            axes.set_title(f"{_after(step)}\n{look.label if column else identity.dataset}")
+        names = zip(dataset.attrs["class_names"][:10], colours, strict=False)
+        classes = [style.entry(name, linestyle="", marker="o", color=colour) for name, colour in names]
         beside: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.12, 0.5), "frameon": False}
         axes.legend(handles=classes, title="class", fontsize="small", **beside)
-        _variance(figure.add_subplot(len(stores), 3, 3 * row + 3), of_first, steps, identity)
+        axes = figure.add_subplot(len(stores), 3, 3 * row + 3, title=identity.dataset)
+        _variance(axes, of_first, steps, look.colour)
     return figure
 
 
 def _after(step: int) -> str:
     return f"after {step:,} inner steps" if step else "before learning"
-
-
-def _of(identity: Identity) -> str:
-    return style.look(identity.method, identity.kind).label
 
 
 def _scatter(axes: Any, found: Components, shown: np.ndarray, colours: np.ndarray) -> None:
@@ -89,19 +76,17 @@ def _scatter(axes: Any, found: Components, shown: np.ndarray, colours: np.ndarra
     axes.view_init(elev=24, azim=-60)
 
 
-def _variance(axes: Axes, features: xr.DataArray, steps: list[int], identity: Identity) -> None:
+def _variance(axes: Axes, features: xr.DataArray, steps: list[int], colour: str) -> None:
     """Draw cumulative shares of variance before and after, as mean and 95% band over seeds."""
-    colours = ("#8f8f8f", style.look(identity.method, identity.kind).colour)
-    for step, colour, mark in zip(steps, colours, "so", strict=True):
+    for step, of_step, mark in zip(steps, ("#8f8f8f", colour), "so", strict=True):
         of_seeds = features.sel(inner_step=step).values
         shares = np.stack([components(values).shares.cumsum() for values in of_seeds], 1)
         number = np.arange(1, len(shares) + 1)
-        axes.plot(number, shares.mean(1), marker=mark, markersize=3.5, color=colour, linewidth=2, label=_after(step))
+        axes.plot(number, shares.mean(1), marker=mark, markersize=3.5, color=of_step, linewidth=2, label=_after(step))
         if shares.shape[1] > 1:
             _, low, high = crossed_interval(shares, levels=1)
-            axes.fill_between(number, low, np.minimum(high, 1), color=colour, alpha=0.15, linewidth=0)
-    axes.set(xlabel="principal components", ylabel="variance of features explained (%)", title=identity.dataset)
-    axes.set_ylim(0, 1.02)
+            axes.fill_between(number, low, np.minimum(high, 1), color=of_step, alpha=0.15, linewidth=0)
+    axes.set(xlabel="principal components", ylabel="variance of features explained (%)", ylim=(0, 1.02))
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     style.percent_axis(axes)
     axes.legend(frameon=False, loc="lower right")

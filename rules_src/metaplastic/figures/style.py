@@ -1,7 +1,9 @@
 """The theme, looks of methods, axes and legends of all figures, and files that are equal when the data are."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +14,7 @@ import seaborn as sns
 import xarray as xr
 from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -64,6 +67,8 @@ PALER = 0.35
 DARK = "#303030"
 CHANCE: dict[str, Any] = {"color": "#555555", "linestyle": ":", "linewidth": 1.5}
 """Look of the accuracy of guessing."""
+INTERVAL: dict[str, Any] = {"ecolor": "#202020", "elinewidth": 1.0}
+"""Look of intervals on bars and marks."""
 READOUT = "logistic-regression"
 """The readout that figures show."""
 WIDEST = 3
@@ -72,22 +77,21 @@ NARROWEST = 0.1
 """Smallest range of an accuracy axis. A smaller one would make differences that mean nothing look large."""
 
 
-@contextmanager
-def theme() -> Iterator[None]:
-    """Apply the settings under which figures are drawn and saved."""
-    settings = {
-        **sns.axes_style("whitegrid"),
-        **sns.plotting_context("notebook", font_scale=0.9),
-        "font.family": ["sans-serif"],
-        "font.sans-serif": ["DejaVu Sans"],
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "grid.color": "#e4e4e4",
-        "svg.hashsalt": "metaplastic",
-        "savefig.dpi": 160,
-    }
-    with mpl.rc_context(settings):
-        yield
+def theme() -> AbstractContextManager[None]:
+    """Return a context that holds the settings under which figures are drawn and saved."""
+    return mpl.rc_context(
+        {
+            **sns.axes_style("whitegrid"),
+            **sns.plotting_context("notebook", font_scale=0.9),
+            "font.family": ["sans-serif"],
+            "font.sans-serif": ["DejaVu Sans"],
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "grid.color": "#e4e4e4",
+            "svg.hashsalt": "metaplastic",
+            "savefig.dpi": 160,
+        }
+    )
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -100,26 +104,20 @@ def save(figure: Figure, path: Path) -> None:
     metadata: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".png": {"Software": None}}
     if path.suffix not in metadata:
         raise InputError(f"--output: {path} ends in neither .svg nor .png")
-
-    def write(temporary: Path) -> None:
-        figure.savefig(temporary, format=path.suffix[1:], metadata=metadata[path.suffix], bbox_inches="tight")
-
-    write_whole(path, write)
+    how: dict[str, Any] = {"format": path.suffix[1:], "metadata": metadata[path.suffix], "bbox_inches": "tight"}
+    write_whole(path, lambda temporary: figure.savefig(temporary, **how))
 
 
 def looks(kinds: Mapping[str, str]) -> dict[str, Look]:
     """Return the look of each method from its kind. Further methods of a kind are paler, and labels then name them."""
-    of_kind: dict[str, list[str]] = {}
-    for method, kind in kinds.items():
-        of_kind.setdefault(kind, []).append(method)
-    found = {}
+    found, alike, seen = {}, Counter(kinds.values()), Counter[str]()
     for method, kind in kinds.items():
         label, colour = _LOOKS.get(kind, Look(method, _OTHER))
-        alike = of_kind[kind]
-        paler = 1 - (1 - PALER) ** alike.index(method)
+        paler = 1 - (1 - PALER) ** seen[kind]
         red, green, blue = (part + paler * (1 - part) for part in to_rgb(colour))
-        named = label if len(alike) == 1 or kind not in _LOOKS else f"{label}: {method}"
+        named = label if alike[kind] == 1 or kind not in _LOOKS else f"{label}: {method}"
         found[method] = Look(named, to_hex((red, green, blue)))
+        seen[kind] += 1
     return found
 
 
@@ -128,14 +126,16 @@ def look(method: str, kind: str) -> Look:
     return looks({method: kind})[method]
 
 
-def of_data(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return looks for datasets: colours and marks that no method has."""
-    return _told_apart(names, "viridis", "marker", _MARKS)
+def _told_apart(names: Sequence[str], palette: str, key: str, marks: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    distinct = dict.fromkeys(names)
+    told_apart = zip(distinct, sns.color_palette(palette, len(distinct) + 1), cycle(marks), strict=False)
+    return {name: {"color": colour, key: mark} for name, colour, mark in told_apart}
 
 
-def of_runs(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return looks for meta-training runs: colours and dashes that no method has."""
-    return _told_apart(names, "rocket", "linestyle", _DASHES)
+of_data = partial(_told_apart, palette="viridis", key="marker", marks=_MARKS)
+"""Return looks for datasets: colours and marks that no method has."""
+of_runs = partial(_told_apart, palette="rocket", key="linestyle", marks=_DASHES)
+"""Return looks for meta-training runs: colours and dashes that no method has."""
 
 
 def of_learners(names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -144,42 +144,66 @@ def of_learners(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {name: {"linestyle": dashes, "marker": mark} for name, dashes, mark in looks}
 
 
-def _told_apart(names: Sequence[str], palette: str, key: str, marks: Sequence[Any]) -> dict[str, dict[str, Any]]:
-    distinct = list(dict.fromkeys(names))
-    colours = sns.color_palette(palette, len(distinct) + 1)
-    return {name: {"color": colours[index], key: marks[index % len(marks)]} for index, name in enumerate(distinct)}
+def grid(rows: int, columns: int, size: tuple[float, float], **shared: Any) -> tuple[Figure, np.ndarray]:
+    """Make a figure of `size`, in inches, and its panels by row and column."""
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **shared)
 
 
 def panels(count: int) -> tuple[Figure, Sequence[Axes]]:
     """Make a figure of `count` panels that share their horizontal range."""
     columns = 2 if count == 4 else min(WIDEST, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(0.5 + 4 * columns, 0.9 + 3.2 * rows), layout="constrained")
-    all_panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel().tolist()
-    for axes in all_panels[count:]:
-        axes.set_visible(False)
-    # Each panel shows its numbers, since the lowest one of a column may be hidden.
-    for axes in all_panels:
+    figure, grid_of_panels = grid(rows, columns, (0.5 + 4 * columns, 0.9 + 3.2 * rows), sharex=True)
+    for number, axes in enumerate(grid_of_panels.flat):
+        axes.set_visible(number < count)
+        # Each panel shows its numbers, since the lowest one of a column may be hidden.
         axes.tick_params(labelbottom=True)
-    return figure, all_panels[:count]
+    return figure, grid_of_panels.ravel().tolist()[:count]
 
 
-def percent_axis(axes: Axes, *, vertical: bool = True) -> None:
-    """Label shares on an axis in whole percents, over a range of at least `NARROWEST`."""
-    axis, limits, limit = (
-        (axes.yaxis, axes.get_ylim(), axes.set_ylim) if vertical else (axes.xaxis, axes.get_xlim(), axes.set_xlim)
-    )
-    low, high = limits
+def label_edges(panels: np.ndarray, across: str, up: str = "") -> None:
+    """Label the lowest panels of a grid with what lies across and the leftmost ones with what runs up."""
+    for axes in panels[-1]:
+        axes.set_xlabel(across)
+    for axes in panels[:, 0] if up else ():
+        axes.set_ylabel(up)
+
+
+def percent_axis(axes: Axes) -> None:
+    """Label shares on the vertical axis in whole percents, over a range of at least `NARROWEST`."""
+    low, high = axes.get_ylim()
     missing = max(0.0, NARROWEST - (high - low))
-    limit(low - missing / 2, high + missing / 2)
-    axis.set_major_locator(MaxNLocator(9 if vertical else 6, steps=[1, 2, 5, 10]))
+    axes.set_ylim(low - missing / 2, high + missing / 2)
+    _in_percent(axes.yaxis, 9)
+
+
+def accuracy_across(axes: Axes, chance: float, highest: float = 1.0) -> None:
+    """Label accuracies on the horizontal axis in whole percents, from 0 to `highest`, and draw that of guessing."""
+    axes.axvline(chance, label="chance", zorder=2.5, **CHANCE)
+    axes.set_xlim(0, highest)
+    _in_percent(axes.xaxis, 6)
+
+
+def _in_percent(axis: Axis, most: int) -> None:
+    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
 
 
-def chance_line(axes: Axes, chance: float, *, vertical: bool = False) -> None:
+def highest(results: xr.Dataset, *names: str) -> float:
+    """Return the end of an axis from 0 that shows the intervals of all these accuracies."""
+    return min(1.0, 1.05 * max(float(results[f"{name}_high"].max()) for name in names))
+
+
+def chance_line(axes: Axes, chance: float) -> None:
     """Draw the accuracy of guessing."""
-    line = axes.axvline if vertical else axes.axhline
-    line(chance, label="chance", zorder=2.5, **CHANCE)
+    axes.axhline(chance, label="chance", zorder=2.5, **CHANCE)
+
+
+def ticks(axes: Axes, numbers: Any, **labels: Any) -> None:
+    """Mark these numbers, and no others, on the horizontal axis."""
+    axes.set_xticks(numbers, [f"{number:,}" for number in numbers], **labels)
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def steps_axis(axes: Axes, steps: np.ndarray, **labels: Any) -> None:
@@ -187,8 +211,7 @@ def steps_axis(axes: Axes, steps: np.ndarray, **labels: Any) -> None:
     if steps[-1] > 0:
         # Steps grow roughly geometrically after 0, which a logarithm cannot show.
         axes.set_xscale("symlog", linthresh=float(steps[steps > 0][0]))
-    axes.set_xticks(steps, [f"{step:,}" for step in steps], **labels)
-    axes.xaxis.set_minor_locator(NullLocator())
+    ticks(axes, steps, **labels)
 
 
 def ends(results: xr.Dataset, name: str = "accuracy") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -199,13 +222,13 @@ def ends(results: xr.Dataset, name: str = "accuracy") -> tuple[np.ndarray, np.nd
 
 def curve(axes: Axes, across: Any, mean: Any, low: Any, high: Any, *, alpha: float = 0.15, **look: Any) -> None:
     """Draw a curve of means with the band of its intervals."""
-    axes.plot(across, mean, **look)
+    axes.plot(across, mean, **{"linewidth": 2, "markersize": 4} | look)
     axes.fill_between(across, low, high, color=look["color"], alpha=alpha, linewidth=0)
 
 
 def bar(axes: Axes, place: float, cell: xr.Dataset, height: float, *, thickness: float = 1.0, **look: Any) -> None:
     """Draw the accuracy of a learner on episodes as a bar with its interval."""
-    look = {"ecolor": "#202020", **look, "error_kw": {"elinewidth": thickness}}
+    look = {"ecolor": INTERVAL["ecolor"], **look, "error_kw": {"elinewidth": thickness}}
     axes.barh(place, float(cell["accuracy"]), height, xerr=float(cell["interval"]), **look)
 
 
@@ -214,16 +237,13 @@ def entry(label: str, **look: Any) -> Line2D:
     return Line2D([], [], label=label, **look)
 
 
-def legend_above(figure: Figure, axes: Axes, *, columns: int) -> None:
-    """Put one legend for all panels above them, with what one of the panels shows."""
-    entries_above(figure, axes.get_legend_handles_labels()[0], columns=columns)
-
-
-def entries_above(figure: Figure, entries: Sequence[Any], *, columns: int, length: float = 2.6) -> None:
-    """Put a legend above all panels, row by row, chance last. `length` is that of its lines, in letters."""
-    ordered = sorted(entries, key=lambda entry: entry.get_label() == "chance")
+def legend_above(figure: Figure, of: Axes | Sequence[Any], *, columns: int | None = None, length: float = 2.6) -> None:
+    """Put a legend above all panels, row by row, chance last: of a panel, or of entries, to which chance is added."""
+    entries = of.get_legend_handles_labels()[0] if isinstance(of, Axes) else [*of, entry("chance", **CHANCE)]
+    entries.sort(key=lambda entry: entry.get_label() == "chance")
+    columns = min(columns or len(entries), len(entries))
     # Matplotlib fills a legend column by column.
-    handles = [entry for column in range(columns) for entry in ordered[column::columns]]
+    handles = [entry for column in range(columns) for entry in entries[column::columns]]
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, handlelength=length)
 
 
@@ -231,12 +251,10 @@ def sheet(
     images: UInt8[np.ndarray, "example height width channel"], rows: Sequence[np.ndarray], *, columns: int
 ) -> Float[np.ndarray, "tall wide *colour"]:
     """Lay out images by their indices in rows, with a pixel between them, as shares of the greatest brightness."""
-    height, width, channels = images.shape[1:]
-    tiles = np.zeros((len(rows), columns, height + 1, width + 1, channels))
-    for tile, shown in zip(tiles, rows, strict=True):
-        tile[: len(shown), :-1, :-1] = images[shown] / 255
-    whole = tiles.transpose(0, 2, 1, 3, 4).reshape((height + 1) * len(rows), (width + 1) * columns, channels)
-    return (whole[..., 0] if channels == 1 else whole)[:-1, :-1]
+    gaps = ((0, 1), (0, 1), (0, 0))
+    tiles = [np.pad(images[shown] / 255, ((0, columns - len(shown)), *gaps)) for shown in rows]
+    whole = np.concatenate([np.concatenate(row, 1) for row in tiles])[:-1, :-1]
+    return whole[..., 0] if whole.shape[-1] == 1 else whole
 
 
 def methods(summary: xr.Dataset) -> dict[str, Look]:
@@ -274,9 +292,17 @@ def features_with(path: Path, variable: str, give: str) -> xr.Dataset:
     return store
 
 
-def by_name(paths: Sequence[Path]) -> dict[str, xr.Dataset]:
-    """Read datasets, by their names."""
-    return {str(store.attrs["name"]): store for store in map(read_zarr, paths)}
+def given(datasets: Sequence[Path], of: Mapping[Path, str]) -> dict[str, xr.Dataset]:
+    """Read datasets by their names.
+
+    Raises:
+        InputError: the dataset that `of` names for a path is not among them.
+    """
+    found = {str(store.attrs["name"]): store for store in map(read_zarr, datasets)}
+    for path, name in of.items():
+        if name not in found:
+            raise InputError(f"{path}: of dataset {name!r}, which is not among those given")
+    return found
 
 
 def running_mean(values: Float[np.ndarray, " step"], window: int) -> Float[np.ndarray, " step"]:
@@ -284,5 +310,4 @@ def running_mean(values: Float[np.ndarray, " step"], window: int) -> Float[np.nd
     sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(0, ends - window)
-    means: np.ndarray = (sums[ends] - sums[starts]) / (ends - starts)
-    return means
+    return (sums[ends] - sums[starts]) / (ends - starts)
