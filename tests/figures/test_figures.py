@@ -29,8 +29,7 @@ from metaplastic.io.storage import read_zarr, write_netcdf, write_zarr
 from metaplastic.results.components import effective_rank
 from metaplastic.results.scores import summarise
 from metaplastic.stages.draw_figure import draw_figure
-from test_published import SHAPES, of_shapes
-from test_scores import evaluation
+from toy_scores import SHAPES, evaluation, of_shapes
 
 FIGURES = sorted({module.name for module in iter_modules(figures.__path__)} - {"style"})
 

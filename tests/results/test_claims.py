@@ -7,8 +7,8 @@ import xarray as xr
 from metaplastic.results.claims import CLAIMS, Results, comparison, needs_of
 from metaplastic.results.scores import summarise
 from metaplastic.results.spec import EXPERIMENTS
-from test_scores import evaluation
 from test_scores_of_episodes import evaluation as episode_evaluation
+from toy_scores import evaluation
 
 
 def of(method: str, dataset: str, mean: float, kind: str = "raw", **attributes):

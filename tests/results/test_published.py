@@ -11,27 +11,11 @@ from metaplastic.results.published import architectures, episodes, few_shot
 from metaplastic.results.scores import summarise
 from metaplastic.results.tables import architectures_table, few_shot_table, markdown_table
 from metaplastic.tools.publish import publish
-from test_scores import evaluation
 from test_scores_of_episodes import evaluation as of_episodes
 from test_scores_of_episodes import of, trained
+from toy_scores import SHAPES, evaluation, of_shapes
 
 ROOT = Path(__file__).parents[2]
-SHAPES = {"a": (1, 16, "relu"), "b": (1, 10_000, "relu"), "c": (4, 16, "relu"), "d": (1, 16, "sine")}
-
-
-def of_shapes(
-    shapes: dict[str, tuple[int, int, str]],
-    dataset: str = "mnist",
-    methods: tuple[tuple[str, float], ...] = (("shipped", 0.8), ("random-init", 0.5)),
-) -> xr.Dataset:
-    made = []
-    for number, (name, shape) in enumerate(shapes.items()):
-        for method, mean in methods:
-            each = evaluation(method, dataset, mean + number / 100, steps=(0, 10), base_model=name)
-            each.attrs |= dict(zip(("depth", "width", "activation"), shape, strict=True))
-            each.attrs |= {"peak_mb": 100.0 * (number + 1)}
-            made.append(each)
-    return summarise(made)
 
 
 def test_architectures_are_a_cube_of_what_was_trained():

@@ -4,35 +4,7 @@ import xarray as xr
 from metaplastic.io.errors import InputError
 from metaplastic.results.scores import summarise
 from metaplastic.results.tables import headline, markdown_table
-
-
-def evaluation(method, dataset, mean, *, seeds=2, steps=(0,), base_model="small", draws=3, kind="raw"):
-    offsets = np.linspace(-0.02, 0.02, draws)
-    final = np.full((2, 2, seeds, draws), mean) + offsets
-    early = np.full((2, len(steps), seeds, 2), mean) + np.array([-0.01, 0.01])
-    return xr.Dataset(
-        {
-            "accuracy": (("readout", "shots", "seed", "draw"), final),
-            "accuracy_over_inner_steps": (("readout", "inner_step", "seed", "draw_over_inner_steps"), early),
-        },
-        coords={
-            "readout": np.array(["logistic-regression", "ridge"], dtype=object),
-            "shots": [1, 10],
-            "seed": np.arange(seeds),
-            "inner_step": list(steps),
-            "draw": np.arange(draws),
-            "draw_over_inner_steps": np.arange(2),
-        },
-        attrs={
-            "method": method,
-            "kind": "identity" if method == "random-init" else kind,
-            "dataset": dataset,
-            **({"base_model": base_model} if base_model else {}),
-            "n_classes": 10,
-            "n_test": 50,
-            "seconds": 1.5,
-        },
-    )
+from toy_scores import evaluation
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ def of_learners(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {name: {"linestyle": dashes, "marker": mark} for name, dashes, mark in looks}
 
 
-def grid(rows: int, columns: int, size: tuple[float, float], **shared: Any) -> tuple[Figure, np.ndarray]:
+def grid(rows: int, columns: int, size: tuple[float | int, float | int], **shared: Any) -> tuple[Figure, np.ndarray]:
     """Make a figure of `size`, in inches, and its panels by row and column."""
     figure = Figure(figsize=size, layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **shared)
@@ -226,7 +226,9 @@ def curve(axes: Axes, across: Any, mean: Any, low: Any, high: Any, *, alpha: flo
     axes.fill_between(across, low, high, color=look["color"], alpha=alpha, linewidth=0)
 
 
-def bar(axes: Axes, place: float, cell: xr.Dataset, height: float, *, thickness: float = 1.0, **look: Any) -> None:
+def bar(
+    axes: Axes, place: float | int, cell: xr.Dataset, height: float, *, thickness: float = 1.0, **look: Any
+) -> None:
     """Draw the accuracy of a learner on episodes as a bar with its interval."""
     look = {"ecolor": INTERVAL["ecolor"], **look, "error_kw": {"elinewidth": thickness}}
     axes.barh(place, float(cell["accuracy"]), height, xerr=float(cell["interval"]), **look)
@@ -237,7 +239,9 @@ def entry(label: str, **look: Any) -> Line2D:
     return Line2D([], [], label=label, **look)
 
 
-def legend_above(figure: Figure, of: Axes | Sequence[Any], *, columns: int | None = None, length: float = 2.6) -> None:
+def legend_above(
+    figure: Figure, of: Axes | Sequence[Any], *, columns: int | None = None, length: float | int = 2.6
+) -> None:
     """Put a legend above all panels, row by row, chance last: of a panel, or of entries, to which chance is added."""
     entries = of.get_legend_handles_labels()[0] if isinstance(of, Axes) else [*of, entry("chance", **CHANCE)]
     entries.sort(key=lambda entry: entry.get_label() == "chance")

@@ -78,7 +78,7 @@ def _fixed(groups: list[Any], varied: str) -> str:
     }[varied]
 
 
-def _layers(depths: list[int]) -> str:
+def _layers(depths: list[Any]) -> str:
     return f"{' or '.join(map(str, depths))} hidden layer{'' if depths == [1] else 's'}"
 
 
