@@ -147,7 +147,7 @@ def test_training_in_two_processes_ends_with_the_bytes_of_one_of_two_devices(tmp
     command = [sys.executable, "-c", "from metaplastic.cli import main; main()", "train", "mine.yaml", "--output"]
     for name, processes, devices in (("one", 1, 2), ("two", 2, 1)):
         (tmp_path / "mine.yaml").write_text(f"{RUN}    processes: {processes}\n")
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": str(devices)}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "rules_src"), "JAX_NUM_CPU_DEVICES": str(devices)}
         subprocess.run([*command, f"{name}.safetensors"], cwd=tmp_path, env=environment, check=True)
     one, two = ((tmp_path / f"{name}.safetensors").read_bytes() for name in ("one", "two"))
     assert one == two

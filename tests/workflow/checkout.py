@@ -28,7 +28,8 @@ def _snakemake(folder: Path, arguments: list[str], environment: dict[str, str], 
     os.environ.update(environment)
     for number, stream in enumerate(streams, start=1):
         os.dup2(stream.detach(), number)
-    sys.path.insert(0, str(folder))
+    # The checkout's package, whichever one is installed.
+    sys.path[:0] = [str(folder), str(folder / "rules_src")]
     sys.argv = ["snakemake", *arguments]
     main(arguments)
 
@@ -45,7 +46,12 @@ class Checkout:
 
     def snakemake(self, *arguments: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
         command = ["--cores", "2", *arguments]
-        environment = {"HOME": str(self.folder), "PATH": os.defpath, "LANG": "C.UTF-8"}
+        environment = {
+            "HOME": str(self.folder),
+            "PATH": os.defpath,
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": str(self.folder / "rules_src"),
+        }
         with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
             streams = [multiprocessing.reduction.DupFd(stream.fileno()) for stream in (output, errors)]
             process = STARTED.Process(target=_snakemake, args=(self.folder, command, environment, *streams))

@@ -11,6 +11,7 @@ from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf
 
 from workflow.plan import Plan
+from workflow.plan_figures import figures_of
 
 TINY = {
     "results": "results/tiny",
@@ -150,7 +151,7 @@ def test_figures_of_training_are_asked_for_and_curves_over_clusters_need_several
         listed = {**study, "partitions": [*study["partitions"], *partitions], **keys}
         return Plan(load({**TINY, **tables, "studies": {"tiny": listed}}), ROOT / "rules_src/metaplastic")
 
-    asked = plan({}, figures=["embedding_health", "learning_curves"]).figures("tiny")
+    asked = figures_of(plan({}, figures=["embedding_health", "learning_curves"]), "tiny")
     letters = ["<results>/datasets/letters.zarr"]
     assert asked["embedding_health"] == {"features": ["<results>/features/code/letters.zarr"], "datasets": letters}
     # Two learners by the labels and by clusters of two embeddings.
@@ -158,10 +159,10 @@ def test_figures_of_training_are_asked_for_and_curves_over_clusters_need_several
     number = {**TINY["partitions"]["clusters"], "partitions": 1}
     two, three = {"one": number}, {"one": number, "four": {**number, "partitions": 4}}
     usual = ["accuracy_on_episodes", "pseudo_classes"]
-    assert list(plan(two).figures("tiny")) == usual
-    assert list(plan(three).figures("tiny")) == [*usual, "accuracy_over_partitions"]
+    assert list(figures_of(plan(two), "tiny")) == usual
+    assert list(figures_of(plan(three), "tiny")) == sorted([*usual, "accuracy_over_partitions"])
     apart = {"one": number, "four": {**number, "partitions": 4, "clusters": 6}}
-    assert list(plan(apart).figures("tiny")) == usual
+    assert list(figures_of(plan(apart), "tiny")) == usual
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def test_nothing_to_do(study: Checkout):
 
 
 @pytest.mark.parametrize(
-    "file", [FILE, "rules_src/metaplastic/update_rules/compact.py", "rules_src/update_rules/published.py"]
+    "file", [FILE, "rules_src/metaplastic/update_rules/compact.py", "rules_src/metaplastic/update_rules/published.py"]
 )
 def test_its_file_and_code_make_it_anew_and_nothing_else(study: Checkout, file: str):
     with study.edited(file, append="\nunused = 1\n"):

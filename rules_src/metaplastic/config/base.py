@@ -90,7 +90,7 @@ class Section(BaseModel):
         for key in given if isinstance(given, dict) else ():
             if key not in cls.model_fields:
                 raise PydanticCustomError(
-                    "unknown_key", "unknown key {key}", {"key": key, "valid": list(cls.model_fields)}
+                    "unknown_key", "Extra inputs are not permitted", {"key": key, "valid": list(cls.model_fields)}
                 )
         return given
 
@@ -174,7 +174,8 @@ def parse_spec(model: Any, text: str, place: str = "--spec") -> Any:
         return TypeAdapter(Annotated[model, place]).validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "section"
+        unknown = [first["ctx"]["key"]] if first["type"] == "unknown_key" else []
+        key = ".".join(map(str, [*first["loc"], *unknown])) or "section"
         raise InputError(f"{place}: {key}: {first['msg']}") from error
 
 

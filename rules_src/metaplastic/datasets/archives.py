@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from typing import Literal
 
 from metaplastic.io.errors import InputError
 
@@ -31,7 +31,7 @@ def read_tar(
 
 
 def read_zip(
-    archive: Path | IO[bytes],
+    archive: Path | io.BufferedIOBase,
     wanted: Callable[[str], object],
     *,
     place: Path | str,
