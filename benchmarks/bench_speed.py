@@ -59,12 +59,12 @@ def test_speed(
 
 
 def programs(tree: Path) -> dict[str, Callable[[], Program]]:
-    """The programs with the `rules_src` of a checkout, whichever one was imported before."""
+    """Import the programs with the package of a checkout, whichever one was imported before."""
     for name in [name for name in sys.modules if f"{name}.".startswith(("metaplastic.", "benchmarks.programs."))]:
         del sys.modules[name]
-    sys.path.insert(0, str(tree))
-    package = importlib.import_module("rules_src")
+    sys.path.insert(0, str(tree / "rules_src"))
+    package = importlib.import_module("metaplastic")
     if not Path(str(package.__file__)).is_relative_to(tree):
-        raise ImportError(f"{tree} has no rules_src")
+        raise ImportError(f"{tree} has no rules_src/metaplastic")
     found: dict[str, Callable[[], Program]] = importlib.import_module("benchmarks.programs").PROGRAMS
     return found

@@ -59,10 +59,10 @@ def measure(
 
 
 def check_out(revision: str, folder: Path) -> str:
-    """Write the `rules_src` of a revision to `folder` and return the revision's short name.
+    """Write the package of a revision to `folder` and return the revision's short name.
 
     Raises:
-        InputError: there is no such revision, or it has no `rules_src`.
+        InputError: there is no such revision, or it is older than `rules_src/metaplastic`.
     """
     try:
         commit = _git("rev-parse", "--short", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
@@ -70,9 +70,9 @@ def check_out(revision: str, folder: Path) -> str:
         raise InputError(f"BASE: {revision!r} is no revision of this repository") from error
     name = commit.decode().strip()
     try:
-        archive = _git("archive", name, "rules_src")
+        archive = _git("archive", name, "rules_src/metaplastic")
     except subprocess.CalledProcessError as error:
-        raise InputError(f"BASE: {revision!r} has no rules_src") from error
+        raise InputError(f"BASE: {revision!r} has no rules_src/metaplastic") from error
     with tarfile.open(fileobj=BytesIO(archive)) as files:
         files.extractall(folder, filter="data")
     return name

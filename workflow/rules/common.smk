@@ -4,6 +4,10 @@ import os
 import sys
 from pathlib import Path
 
+# Planning and jobs take the package of this checkout, whichever one is installed, since its code is fingerprinted.
+PACKAGES = CHECKOUT / "rules_src"
+sys.path.insert(0, str(PACKAGES))
+
 from metaplastic.config.base import canonical_json
 from metaplastic.config.load import check_files, load
 from metaplastic.io.errors import InputError
@@ -37,13 +41,14 @@ def planned(ask, *arguments, **options):
 planned(check_files, map(Path, workflow.configfiles))
 settings = planned(load, config)
 planned(check_folders, settings)
-package = CHECKOUT / "rules_src/metaplastic"
+package = PACKAGES / "metaplastic"
 plan, source = Plan(settings, package), Code(package)
 
 # Stages run with the Python that runs Snakemake, whether or not its environment is activated. Jobs inherit this, also
 # on other machines, where Snakemake reads this file again.
 path = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-os.environ.update(PATH=os.pathsep.join(path))
+packages = filter(None, [str(PACKAGES), os.environ.get("PYTHONPATH")])
+os.environ.update(PATH=os.pathsep.join(path), PYTHONPATH=os.pathsep.join(packages))
 os.environ.update({**ENVIRONMENT, **os.environ})
 
 
