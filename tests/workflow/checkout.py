@@ -28,8 +28,7 @@ def _snakemake(folder: Path, arguments: list[str], environment: dict[str, str], 
     os.environ.update(environment)
     for number, stream in enumerate(streams, start=1):
         os.dup2(stream.detach(), number)
-    # The checkout's package, whichever one is installed.
-    sys.path[:0] = [str(folder), str(folder / "rules_src")]
+    sys.path.insert(0, str(folder))
     sys.argv = ["snakemake", *arguments]
     main(arguments)
 
@@ -46,12 +45,7 @@ class Checkout:
 
     def snakemake(self, *arguments: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
         command = ["--cores", "2", *arguments]
-        environment = {
-            "HOME": str(self.folder),
-            "PATH": os.defpath,
-            "LANG": "C.UTF-8",
-            "PYTHONPATH": str(self.folder / "rules_src"),
-        }
+        environment = {"HOME": str(self.folder), "PATH": os.defpath, "LANG": "C.UTF-8"}
         with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
             streams = [multiprocessing.reduction.DupFd(stream.fileno()) for stream in (output, errors)]
             process = STARTED.Process(target=_snakemake, args=(self.folder, command, environment, *streams))

@@ -1,6 +1,5 @@
 """The tutorials that take the workflow, followed in a checkout."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -22,8 +21,7 @@ def fresh(tmp_path: Path) -> Checkout:
 def _snakemake(checkout: Checkout, *arguments: str) -> str:
     """What it prints in a process of its own, which has no other rules imported than the checkout's."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(checkout.folder / "rules_src")}
-    done = subprocess.run(command, cwd=checkout.folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=checkout.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from metaplastic.config.study import Config, Study
+from metaplastic.embeddings.spec import CURVE
 from metaplastic.io.errors import InputError
-
-CURVE = 3
-"""Points that make a curve."""
 
 
 class Chosen(NamedTuple):
