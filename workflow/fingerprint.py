@@ -8,7 +8,7 @@ roots.
 
 import ast
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class Code:
     def __init__(self, package: Path) -> None:
         self.package = package
         # Hundreds of jobs have the same fingerprint.
+        self._files = _files(package)
         self._known: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
 
     def of_stage(self, stage: str, *modules: str, checks: tuple[str, ...] = ()) -> str:
@@ -62,7 +63,7 @@ class Code:
     def _of(self, place: str, without: tuple[str, ...], *roots: str) -> str:
         if (roots, without) not in self._known:
             try:
-                self._known[roots, without] = fingerprint(self.package, *roots, without=without)
+                self._known[roots, without] = fingerprint(self.package, *roots, without=without, files=self._files)
             except FingerprintError as error:
                 raise InputError(f"source of {place}: {error}") from error
         return self._known[roots, without]
@@ -72,16 +73,18 @@ class FingerprintError(Exception):
     """A root module does not exist, or a module in the closure does not parse."""
 
 
-def fingerprint(package: Path, *roots: str, without: Sequence[str] = ()) -> str:
+def fingerprint(
+    package: Path, *roots: str, without: Sequence[str] = (), files: Mapping[str, Path] | None = None
+) -> str:
     """Return the first 12 hex digits of a SHA-256 over the names and syntax trees of `closure(package, *roots)`.
 
-    `without` names modules and subpackages that do not count.
+    `without` names modules and subpackages that do not count, `files` the file of every module where that is known.
 
     Raises:
         FingerprintError: see `closure`.
     """
     digest = hashlib.sha256()
-    for name, tree in sorted(closure(package, *roots).items()):
+    for name, tree in sorted(closure(package, *roots, files=files).items()):
         # The package itself only lists its public names.
         if name == package.name or any(f"{name}.".startswith(f"{left_out}.") for left_out in without):
             continue
@@ -89,13 +92,13 @@ def fingerprint(package: Path, *roots: str, without: Sequence[str] = ()) -> str:
     return digest.hexdigest()[:12]
 
 
-def closure(package: Path, *roots: str) -> dict[str, str]:
+def closure(package: Path, *roots: str, files: Mapping[str, Path] | None = None) -> dict[str, str]:
     """Return the syntax-tree hash of every module of the folder `package` that `roots` import, by dotted name.
 
     Raises:
         FingerprintError: a root is no module of the package, or a module does not parse.
     """
-    files = _files(package)
+    files = files or _files(package)
     for root in roots:
         if root not in files:
             raise FingerprintError(f"{root}: no such module in {package}")
@@ -134,54 +137,50 @@ def _read(file: Path, name: str) -> tuple[str, frozenset[str]]:
 @cache
 def _analyse(source: str, name: str, is_package: bool) -> tuple[str, frozenset[str]]:
     """Return the hash of a module's syntax tree, and the dotted names that it may import."""
-    tree = _WithoutWords().visit(ast.parse(source))
+    imported: list[ast.Import | ast.ImportFrom] = []
+    body = ast.parse(source).body
+    text = _text(body, imported)
     home = name.split(".") if is_package else name.split(".")[:-1]
-    imported: set[str] = set()
-    for node in ast.walk(tree):
-        match node:
-            case ast.Import(names):
-                imported.update(alias.name for alias in names)
-            case ast.ImportFrom(module, names, level):
-                above = home[: len(home) - level + 1] if level else []
-                base = ".".join([*above, *([module] if module else [])])
-                # `b` of `from a import b` is a module or an attribute of one; only modules have a file later on.
-                imported.update([base, *(f"{base}.{alias.name}" for alias in names)])
     if name.endswith(".spec"):
-        tree = ast.Module(list(_methods(tree)), [])
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(imported)
+        text = _text(list(_methods(body)), [])
+    return hashlib.sha256(text.encode()).hexdigest(), frozenset(
+        found for each in imported for found in _names(each, home)
+    )
 
 
-def _methods(spec: ast.Module) -> Iterator[ast.stmt]:
+def _text(node: object, imported: list[ast.Import | ast.ImportFrom]) -> str:
+    """Return a text that equal code has, however it is written, and add to `imported` the imports in it."""
+    if isinstance(node, list):
+        return ",".join(filter(None, [_text(item, imported) for item in node]))
+    if isinstance(node, ast.stmt):
+        match node:
+            case ast.Expr(ast.Constant(str()) | ast.Call(ast.Attribute(ast.Name("log")))):
+                return ""
+            case ast.Assign([ast.Name("CAPTION")], ast.Constant(str())):
+                return ""
+            case ast.If(ast.Name("TYPE_CHECKING"), orelse=otherwise):
+                return _text(otherwise, imported)
+            case ast.Raise(ast.Call(error)):
+                node = ast.Raise(error, node.cause)
+            case ast.Import() | ast.ImportFrom():
+                imported.append(node)
+    if isinstance(node, ast.AST):
+        return f"{type(node).__name__}({';'.join([_text(getattr(node, field), imported) for field in node._fields])})"
+    return repr(node)
+
+
+def _names(statement: ast.Import | ast.ImportFrom, home: list[str]) -> Iterator[str]:
+    """Yield the dotted names that an import in the package `home` may mean; only modules have a file later on."""
+    base = ""
+    if isinstance(statement, ast.ImportFrom):
+        above = home[: len(home) - statement.level + 1] if statement.level else []
+        yield (base := ".".join([*above, *([statement.module] if statement.module else [])]))
+    yield from (f"{base}.{alias.name}".lstrip(".") for alias in statement.names)
+
+
+def _methods(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """Yield what a `spec.py` computes: methods and properties of its sections, without fields, defaults and checks."""
-    for node in (node for section in spec.body for node in getattr(section, "body", [])):
+    for node in (node for section in body for node in getattr(section, "body", [])):
         match node:
             case ast.FunctionDef(decorator_list=decorators) if "validator" not in "".join(map(ast.dump, decorators)):
                 yield node
-
-
-class _WithoutWords(ast.NodeTransformer):
-    """Drops docstrings, strings after an attribute, captions, messages of errors and the log, and imports for types."""
-
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
-        match node.test:
-            case ast.Name("TYPE_CHECKING"):
-                return node.orelse
-        return self.generic_visit(node)
-
-    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
-        match node:
-            case ast.Assign([ast.Name("CAPTION")], ast.Constant(str())):
-                return None
-        return self.generic_visit(node)
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        match node.value:
-            case ast.Constant(str()) | ast.Call(ast.Attribute(ast.Name("log"))):
-                return None
-        return self.generic_visit(node)
-
-    def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        match node.exc:
-            case ast.Call(error):
-                node.exc = error
-        return self.generic_visit(node)
