@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 from sklearn.datasets import load_digits
 
-from metaplastic.datasets.fetch import Fetch, package_file, read_raw
+from metaplastic.datasets.fetch import Fetch, made_from, package_file, read_raw
 from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Digits
 from metaplastic.datasets.splits import stratified_test_mask
@@ -27,13 +27,8 @@ def prepare(spec: Digits, fetch: Fetch) -> xr.Dataset:
         InputError: the split leaves a class without a training example.
     """
     digits = load_digits()
-    label = digits.target
-    return make_dataset(
-        np.rint(digits.images[..., None] * (255 / WHITE)).astype(np.uint8),
-        label,
-        stratified_test_mask(label, spec.test_fraction, spec.split_seed),
-        ABOUT,
-        class_names=list("0123456789"),
-        checksum=[read_raw(package_file("sklearn", "datasets", "data", "digits.csv.gz")).checksum_line],
-        checksum_kind="installed package's file",
-    )
+    pixels = np.rint(digits.images[..., None] * (255 / WHITE)).astype(np.uint8)
+    test = stratified_test_mask(digits.target, spec.test_fraction, spec.split_seed)
+    path = package_file("sklearn", "datasets", "data", "digits.csv.gz")
+    origin = made_from("installed package's file", read_raw(path))
+    return make_dataset(pixels, digits.target, test, ABOUT, class_names=list("0123456789"), **origin)
