@@ -21,10 +21,9 @@ WHITE = 16
 
 
 def prepare(spec: Digits, fetch: Fetch) -> xr.Dataset:
-    """Return the digits in the schema, `image (1797, 8, 8, 1)` scaled from 0..16 to 0..255; nothing is fetched.
+    """Return the digits in the schema, `image (1797, 8, 8, 1)` scaled from 0..16 to 0..255; fetch nothing.
 
-    Raises:
-        InputError: the split leaves a class without a training example.
+    Errors are those of `stratified_test_mask`.
     """
     digits = load_digits()
     pixels = np.rint(digits.images[..., None] * (255 / WHITE)).astype(np.uint8)

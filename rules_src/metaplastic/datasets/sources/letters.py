@@ -105,11 +105,7 @@ def load_faces(paths: Sequence[Path], side: int) -> list[Face]:
 
 
 def render(path: Path, side: int) -> Glyphs:
-    """Draw the characters of a face, each centred, at the one scale at which the largest just keeps the margin.
-
-    Raises:
-        InputError: `side` leaves no room for a glyph.
-    """
+    """Draw the characters, each centred, at the one largest scale that keeps the margin; refuse a side without room."""
     canvas = side * OVERSAMPLING
     room = canvas - 2 * OVERSAMPLING * max(1, side // 14)
     if room < 4 * OVERSAMPLING:

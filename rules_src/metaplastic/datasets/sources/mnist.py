@@ -66,11 +66,7 @@ def prepare_idx(files: Files, side: int, about: About, class_names: list[str], f
 
 
 def parse_idx(content: bytes, dimensions: int, place: object) -> UInt8[np.ndarray, "..."]:
-    """Decode a uint8 idx file: two zeros, the type, the number of dimensions, big-endian sizes, then the values.
-
-    Raises:
-        InputError: the content is not such a file, or is shorter or longer than its sizes say.
-    """
+    """Decode a uint8 idx file: two zeros, type, number of dimensions, big-endian sizes, values; refuse others."""
     start = 4 + 4 * dimensions
     if len(content) < start or content[:4] != bytes((0, 0, UINT8, dimensions)):
         raise InputError(f"{place}: no idx file of {dimensions}-dimensional uint8 data; replace the file")

@@ -40,8 +40,7 @@ TABLES: dict[str, tuple[Callable[[], Any], str, str, str]] = {
 def prepare(spec: PackagedTable, fetch: Fetch) -> xr.Dataset:
     """Return the table in the schema, `feature (example, column)` of mean 0 and variance 1; nothing is fetched.
 
-    Raises:
-        InputError: the split leaves a class without a training or a test example.
+    Errors are those of `stratified_test_mask`.
     """
     load, file, title, citation = TABLES[spec.table]
     table = load()

@@ -23,11 +23,7 @@ def tokens(text: str) -> list[str]:
 def bag_of_words(
     texts: Sequence[str], test: Bool[np.ndarray, " example"], vocabulary: int
 ) -> tuple[UInt8[np.ndarray, "example word"], list[str]]:
-    """Count the `vocabulary` words most frequent in the training texts, ties in alphabetical order, up to 255 each.
-
-    Raises:
-        InputError: the training texts hold fewer words than `vocabulary`, or none.
-    """
+    """Count the `vocabulary` most frequent words of the training texts, ties by alphabet, up to 255; refuse too few."""
     frequency = Counter(word for text in compress(texts, ~test) for word in tokens(text))
     if len(frequency) < vocabulary:
         held = f"{len(frequency)}; give at most that" if frequency else "no word; look at the source"

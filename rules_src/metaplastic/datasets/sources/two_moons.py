@@ -20,8 +20,7 @@ ABOUT = About(
 def prepare(spec: TwoMoons, fetch: Fetch) -> xr.Dataset:
     """Return points in the schema, `feature (2 per_class, 2)`, each coordinate of mean 0 and variance 1; fetch nothing.
 
-    Raises:
-        InputError: the split leaves a class without a training or a test example.
+    Errors are those of `stratified_test_mask`.
     """
     points, label = make_moons(2 * spec.per_class, noise=spec.noise, random_state=spec.draw_seed)
     scaled = ((points - points.mean(0)) / points.std(0)).astype(np.float32)
