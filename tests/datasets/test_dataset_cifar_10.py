@@ -47,17 +47,17 @@ def archive():
 
 
 def test_the_official_archive(server, fetch, archive):
-    files = cifar_10.Files(server.offer("cifar-10-python.tar.gz", archive), MEMBERS)
-    dataset = cifar_10.prepare(SPEC, fetch, files)
+    official = server.offer("cifar-10-python.tar.gz", archive)
+    dataset = cifar_10.prepare(SPEC, fetch, official, MEMBERS)
     check(dataset)
     assert dataset.checksum_kind == "official files"
-    assert dataset.checksum == [f"{files.archive.checksum.removeprefix('sha256:')}  cifar-10-python.tar.gz"]
+    assert dataset.checksum == [f"{official.checksum.removeprefix('sha256:')}  cifar-10-python.tar.gz"]
 
 
 def test_the_batches_of_a_mirror_plain_or_compressed(mirror):
     plain = {name: batch for name, batch in BATCHES.items() if name < "data_batch_4"}
     packed = {f"{name}.xz": lzma.compress(batch) for name, batch in BATCHES.items() if name not in plain}
-    dataset = cifar_10.prepare(SPEC, mirror("cifar-10", **plain, **packed), cifar_10.Files(members=MEMBERS))
+    dataset = cifar_10.prepare(SPEC, mirror("cifar-10", **plain, **packed), members=MEMBERS)
     check(dataset)
     assert dataset.checksum_kind == "members"
     assert dataset.checksum == [f"{MEMBERS[name].removeprefix('sha256:')}  {name}" for name in BATCHES]
@@ -67,7 +67,7 @@ def test_a_changed_batch_is_refused_before_it_is_unpickled(mirror, monkeypatch):
     monkeypatch.setattr(cifar_10, "decode_batch", None)
     fetch = mirror("cifar-10", **{**BATCHES, "data_batch_3": BATCHES["data_batch_2"]})
     with pytest.raises(InputError, match=r"mirror/cifar-10/data_batch_3: wrong checksum, expected sha256:"):
-        cifar_10.prepare(SPEC, fetch, cifar_10.Files(members=MEMBERS))
+        cifar_10.prepare(SPEC, fetch, members=MEMBERS)
 
 
 @pytest.mark.parametrize("cut", [True, False])
@@ -82,7 +82,7 @@ def test_a_compressed_batch_that_is_broken_or_a_bomb_is_refused(mirror, monkeypa
     tracemalloc.start()
     try:
         with pytest.raises(InputError, match=rf"mirror/cifar-10/data_batch_1\.xz: {message}"):
-            cifar_10.prepare(SPEC, fetch, cifar_10.Files(members=MEMBERS))
+            cifar_10.prepare(SPEC, fetch, members=MEMBERS)
         assert tracemalloc.get_traced_memory()[1] < 20_000_000
     finally:
         tracemalloc.stop()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from metaplastic.datasets.fetch import RemoteFile
 from metaplastic.datasets.sources import fashion_mnist, mnist
-from metaplastic.datasets.sources.mnist import IdxFiles, parse_idx
+from metaplastic.datasets.sources.mnist import parse_idx
 from metaplastic.datasets.spec import FashionMnist, Mnist
 from metaplastic.io.errors import InputError
 
@@ -22,9 +22,9 @@ ARRAYS = {
 }
 
 
-def offer(server, **changed: bytes) -> IdxFiles:
+def offer(server, **changed: bytes) -> list[RemoteFile]:
     contents = {name: gzip.compress(idx(array)) for name, array in ARRAYS.items()}
-    return IdxFiles(*(server.offer(name, changed.get(name, content)) for name, content in contents.items()))
+    return [server.offer(name, changed.get(name, content)) for name, content in contents.items()]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_truncated_file_is_refused_before_it_is_unpacked(server, mirror, monke
     monkeypatch.setattr(gzip, "decompress", lambda _: pytest.fail("unpacked"))
     files = offer(server)
     fetch = mirror("mnist", **{"train-images": server.files["train-images"][:500]})
-    with pytest.raises(InputError, match=f"train-images: wrong checksum, expected {files.train_images.checksum}, got "):
+    with pytest.raises(InputError, match=f"train-images: wrong checksum, expected {files[0].checksum}, got "):
         mnist.prepare(Mnist(source="mnist"), fetch, files)
 
 

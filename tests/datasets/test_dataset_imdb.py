@@ -43,7 +43,7 @@ def test_the_official_archive_without_its_unlabelled_part(server, fetch):
 
 def test_the_labelled_archive_of_a_mirror(mirror):
     fetch = mirror("imdb", **{imdb.LABELLED: packed("w:xz")})
-    dataset = imdb.prepare(SPEC, fetch, labelled_members=members_digest(REVIEWS.items()))
+    dataset = imdb.prepare(SPEC, fetch, imdb.ARCHIVE._replace(members=members_digest(REVIEWS.items())))
     check(dataset)
     assert dataset.checksum_kind == "members"
 
@@ -51,7 +51,7 @@ def test_the_labelled_archive_of_a_mirror(mirror):
 def test_other_reviews_are_refused(mirror):
     fetch = mirror("imdb", **{imdb.LABELLED: packed("w:xz", **{"aclImdb/train/pos/1_9.txt": b"more"})})
     with pytest.raises(InputError, match=r"aclImdb_labelled_50k\.tar\.xz: wrong checksum, expected members of sha256:"):
-        imdb.prepare(SPEC, fetch, labelled_members=members_digest(REVIEWS.items()))
+        imdb.prepare(SPEC, fetch, imdb.ARCHIVE._replace(members=members_digest(REVIEWS.items())))
 
 
 def test_an_archive_of_a_mirror_is_unpacked_no_further_than_its_limit(mirror, monkeypatch):

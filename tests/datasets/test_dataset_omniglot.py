@@ -42,9 +42,9 @@ def packed(members: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def part(name: str, members: dict[str, bytes], *, official: bool) -> omniglot.Part:
+def part(name: str, members: dict[str, bytes], *, official: bool) -> RemoteFile:
     md5 = hashlib.md5(packed(members) if official else b"other packing").hexdigest()  # noqa: S324
-    return omniglot.Part(RemoteFile(name, "http://127.0.0.1:9/", f"md5:{md5}"), members_digest(members.items()))
+    return RemoteFile(name, "http://127.0.0.1:9/", f"md5:{md5}", members_digest(members.items()))
 
 
 @pytest.mark.parametrize(("official", "kind"), [(True, "official files"), (False, "members")])

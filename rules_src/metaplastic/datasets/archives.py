@@ -11,16 +11,12 @@ from typing import Literal
 
 from metaplastic.io.errors import InputError
 
-MEMBER_LIMIT, TOTAL = 1 << 28, 1 << 30
-"""Most bytes of one member of a zip file, and of all wanted members together."""
-
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, IndexError, RuntimeError, ValueError)
+Wanted = Callable[[str], object]
+"""Says by a member's name whether to read it."""
 
 
-def read_tar(
-    archive: bytes, wanted: Callable[[str], object], *, mode: Literal["r:*", "r:"] = "r:*"
-) -> dict[str, bytes]:
-    """Return the content of the members that `wanted` says yes to, by name, in the archive's order.
+def read_tar(archive: bytes, wanted: Wanted, *, mode: Literal["r:*", "r:"] = "r:*") -> dict[str, bytes]:
+    """Return the content of the wanted members by name, in the archive's order.
 
     Use it only for an archive of known checksum or bounded size: it does not guard against a small file that unpacks to
     a huge one. With `mode` "r:" the archive must not be compressed.
@@ -31,17 +27,11 @@ def read_tar(
 
 
 def read_zip(
-    archive: Path | io.BufferedIOBase,
-    wanted: Callable[[str], object],
-    *,
-    place: Path | str,
-    limit: int = MEMBER_LIMIT,
-    total: int = TOTAL,
+    archive: Path | io.BufferedIOBase, wanted: Wanted, *, place: Path | str, limit: int, total: int = 1 << 30
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the wanted members of a zip file that may be hostile.
+    """Yield name and content of the wanted members of a zip file that may be hostile; `place` names it in messages.
 
-    `wanted` says by a member's name whether to read it, `place` names the archive in error messages, and `limit` and
-    `total` are the greatest sizes in bytes of one wanted member and of all together.
+    `limit` and `total` are the greatest sizes in bytes of one wanted member and of all together.
 
     Raises:
         InputError: the archive is broken or holds a path that leads out of it, a link, or too large members.
@@ -69,5 +59,5 @@ def read_zip(
                 with file.open(member) as content:
                     # No more memory than the size that the archive states, which may be a lie.
                     yield name, content.read(member.file_size)
-    except BROKEN as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, IndexError, RuntimeError, ValueError) as error:
         raise InputError(f"{place}: truncated or no zip archive ({error}); replace the file") from error

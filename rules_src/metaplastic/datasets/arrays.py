@@ -65,17 +65,11 @@ def attributes_of_dataset(dataset: xr.Dataset) -> Attributes | None:
 
 def unit_range(pixels: Num[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
     """Scale pixels of 0 to 255 to numbers in [0, 1]."""
-    scaled: np.ndarray = pixels.astype(np.float32) / np.float32(255)
-    return scaled
+    return pixels.astype(np.float32) / np.float32(255)
 
 
 def grey_pixels(
     images: UInt8[np.ndarray, "example row column channel"], side: int, source: str
 ) -> Float32[np.ndarray, "example {side} {side}"]:
-    """Resize images by area and average their channels, still of 0 to 255.
-
-    Raises:
-        InputError: the images are smaller; `source` names them.
-    """
-    grey: np.ndarray = resize(images, side, source=source).mean(-1, dtype=np.float32)
-    return grey
+    """Resize images as `images.resize` does and average their channels, still of 0 to 255."""
+    return resize(images, side, source=source).mean(-1, dtype=np.float32)

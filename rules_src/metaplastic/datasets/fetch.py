@@ -5,14 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pooch  # type: ignore[import-untyped]
 
 from metaplastic.io.errors import InputError
-
-RETRIES = 2
-"""Further attempts at a failed download, after a pause of one second and then of two."""
 
 
 class RemoteFile(NamedTuple):
@@ -22,6 +19,8 @@ class RemoteFile(NamedTuple):
     url: str
     checksum: str
     """`sha256:<hex>` or `md5:<hex>`."""
+    members: str = ""
+    """`members_digest` of its content, for a mirror's copy that was packed anew."""
 
 
 class RawFile(NamedTuple):
@@ -32,31 +31,29 @@ class RawFile(NamedTuple):
 
     @property
     def checksum_line(self) -> str:
-        """`<sha256>  <name>`, as `sha256sum` prints it: an entry of a dataset's attribute `checksum`."""
+        """`<sha256>  <name>`, as `sha256sum` prints it."""
         return f"{sha256(self.content)}  {self.path.name}"
+
+
+def made_from(kind: str, *files: RawFile) -> dict[str, Any]:
+    """Return a dataset's attributes `checksum` and `checksum_kind`: lines of files, and what kind of files they are."""
+    return {"checksum": [file.checksum_line for file in files], "checksum_kind": kind}
 
 
 @dataclass(frozen=True)
 class Fetch:
-    """Find raw files: `<mirror>/<source>/<file>` if it is there, else `<cache>/<source>/<file>`, else the network.
-
-    Raises:
-        InputError: the mirror is not a folder.
-    """
+    """Find raw files: `<mirror>/<source>/<file>` if it is there, else `<cache>/<source>/<file>`, else the network."""
 
     cache: Path
     mirror: Path | None = None
+    """A folder; anything else is refused."""
 
     def __post_init__(self) -> None:
         if self.mirror is not None and not self.mirror.is_dir():
             raise InputError(f"--mirror {self.mirror}: no such folder; correct or drop the option")
 
     def mirrored(self, source: str, name: str) -> Path | None:
-        """Return the path of a file in the mirror, unverified, or None if the mirror lacks it.
-
-        Raises:
-            InputError: there is a folder in its place.
-        """
+        """Return the path of a file in the mirror, unverified, or None if there is none; refuse a folder there."""
         path = self.mirror and self.mirror / source / name
         if path and path.is_dir():
             raise InputError(f"{path}: a folder where the mirror should have a file; replace or remove it")
@@ -73,7 +70,8 @@ class Fetch:
             verify(raw.content, file.checksum, mirrored)
             return raw
         registry, urls = {file.name: file.checksum}, {file.name: file.url}
-        download = pooch.create(self.cache / source, base_url="", registry=registry, urls=urls, retry_if_failed=RETRIES)
+        # A failed download is tried again after a pause of one second, and then of two.
+        download = pooch.create(self.cache / source, base_url="", registry=registry, urls=urls, retry_if_failed=2)
         try:
             return read_raw(Path(download.fetch(file.name)))
         except (OSError, ValueError) as error:  # requests' errors are OSErrors; pooch's checksum error is a ValueError
@@ -97,11 +95,7 @@ def sha256(data: bytes) -> str:
 
 
 def verify(data: bytes, checksum: str, place: Path | str) -> None:
-    """Check bytes against `sha256:<hex>` or `md5:<hex>`.
-
-    Raises:
-        InputError: they differ; the message names `place`, what was expected and what is there.
-    """
+    """Raise an `InputError` that names `place` and both checksums if that of `data` is another than `checksum`."""
     algorithm, expected = checksum.split(":")
     got = hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()
     if got != expected:
@@ -114,11 +108,7 @@ def members_digest(members: Iterable[tuple[str, bytes]]) -> str:
 
 
 def package_file(package: str, *parts: str) -> Path:
-    """Return the path of a data file or folder inside an installed package, without importing the package.
-
-    Raises:
-        InputError: the package is not installed or lacks the file.
-    """
+    """Return a file or folder of an installed package, without importing it; refuse a package that lacks it."""
     spec = find_spec(package)
     for folder in (spec and spec.submodule_search_locations) or []:
         path = Path(folder, *parts)

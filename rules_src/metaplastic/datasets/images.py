@@ -16,8 +16,7 @@ def overlaps(source: int, target: int) -> Float64[np.ndarray, "target source"]:
     cell, pixel = np.arange(target)[:, None], np.arange(source)[None, :]
     lower = np.maximum(cell * source, pixel * target)
     upper = np.minimum((cell + 1) * source, (pixel + 1) * target)
-    overlap: np.ndarray = np.maximum(upper - lower, 0).astype(np.float64)
-    return overlap
+    return np.maximum(upper - lower, 0).astype(np.float64)
 
 
 def resize(

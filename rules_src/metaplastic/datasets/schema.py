@@ -98,13 +98,7 @@ def permuted(dataset: xr.Dataset, seed: int) -> xr.Dataset:
 
 
 def check_size(dataset: xr.Dataset, *, shots: int, examples: int) -> None:
-    """Check that a dataset has enough training examples: `examples` in all, and `shots` per class.
-
-    A dataset whose classes are each in one split needs no `shots`.
-
-    Raises:
-        InputError: there are fewer; the message names the smallest class or the dataset.
-    """
+    """Refuse fewer training examples than `examples` in all or, unless each class is in one split, `shots` a class."""
     names, name, found = (dataset.attrs[key] for key in ("class_names", "name", "n_train"))
     counts = np.bincount(dataset["label"].values[dataset["split"].values == TRAIN], minlength=len(names))
     if "class_split" not in dataset and counts.min() < shots:

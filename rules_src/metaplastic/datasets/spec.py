@@ -49,8 +49,9 @@ class Dataset(Kind):
 
     @property
     def training_examples(self) -> int | None:
-        """Training examples of the smallest class."""
-        return self.training
+        """Training examples of the smallest class; a share is rounded as in `datasets.splits`, slow to import."""
+        found, share = self.smallest_class, getattr(self, "test_fraction", None)
+        return self.training if found is None or share is None else found - int(share * found + 0.5)
 
     @property
     def task_classes(self) -> int | None:
@@ -70,12 +71,6 @@ class Labelled(Dataset):
     """Share of each class's examples kept for testing."""
     split_seed: Seed = 0
     """Seed of the random split."""
-
-    @property
-    def training_examples(self) -> int | None:
-        """Training examples of the smallest class, rounded as in `datasets.splits`, which is slow to import."""
-        found = self.smallest_class
-        return None if found is None else found - int(self.test_fraction * found + 0.5)
 
 
 class Letters(Dataset):

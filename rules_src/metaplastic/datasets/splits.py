@@ -14,11 +14,7 @@ def rounded_share(fraction: float, count: int) -> int:
 def stratified_test_mask(
     labels: Integer[np.ndarray, " example"], test_fraction: float, seed: int
 ) -> Bool[np.ndarray, " example"]:
-    """Mark `test_fraction` of each class, drawn at random, as test examples.
-
-    Raises:
-        InputError: a class is left without a training or a test example.
-    """
+    """Mark `test_fraction` of each class, drawn at random, as test examples; refuse to leave none, or none to train."""
     rng = np.random.default_rng(seed)
     test = np.zeros(len(labels), bool)
     for label in np.unique(labels):
@@ -39,5 +35,4 @@ def standardised(
     fitted = values[train]
     with np.errstate(over="ignore", invalid="ignore"):
         deviation = np.where(np.ptp(fitted, 0) > 0, fitted.std(0), 1.0)
-        scaled: np.ndarray = (values - fitted.mean(0)) / deviation
-    return scaled
+        return (values - fitted.mean(0)) / deviation

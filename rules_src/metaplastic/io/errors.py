@@ -12,11 +12,7 @@ class InputError(Exception):
 
 
 def check_writable(folder: Path, place: str) -> None:
-    """Check that `folder` can be written to, or made if it does not exist; `place` names it in messages.
-
-    Raises:
-        InputError: naming what stands in the way.
-    """
+    """Raise an `InputError` that begins with `place` unless `folder` can be written to, or made if it is not there."""
     places = [folder.absolute(), *folder.absolute().parents]
     # A link to nowhere stands in the way too.
     above = next(each for each in places if each.is_symlink() or each.exists())

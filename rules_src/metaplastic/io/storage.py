@@ -158,11 +158,7 @@ def write_folder(source: Path, path: Path, *, spec: Any, code: str, extra: dict[
 
 
 def check_manifest(path: Path) -> dict[str, Any]:
-    """Return the manifest of `path`.
-
-    Raises:
-        InputError: the file or its manifest is missing, or its content is not what the manifest says.
-    """
+    """Return the manifest of `path`; refuse content that is missing, lacks its manifest or differs from it."""
     mend = f"remove {path} and run the workflow again"
     if not path.exists():
         raise InputError(f"{path}: missing; {mend}")
@@ -222,11 +218,7 @@ def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
 
 
 def check_netcdf(path: Path) -> None:
-    """Check that a netCDF file is as `write_netcdf` has written it.
-
-    Raises:
-        InputError: the file is missing, or truncated or changed since it was written.
-    """
+    """Raise an `InputError` if a netCDF file is missing, or truncated or changed since `write_netcdf` wrote it."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -3,16 +3,16 @@
 import io
 import lzma
 import pickle
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from jaxtyping import UInt8
 
 from metaplastic.datasets.archives import read_tar
-from metaplastic.datasets.fetch import Fetch, RemoteFile, sha256, verify
+from metaplastic.datasets.fetch import Fetch, RawFile, RemoteFile, made_from, verify
 from metaplastic.datasets.images import resize
 from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Cifar10
@@ -39,21 +39,17 @@ MEMBERS = {
     "data_batch_5": "sha256:d91802434d8376bbaeeadf58a737e3a1b12ac839077e931237e0dcd43adcb154",
     "test_batch": "sha256:f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831",
 }
+"""Checksums of the batches in the archive; the last one is the test part."""
 
 BATCH_LIMIT = 1 << 25
-"""Most bytes that are unpacked for a batch; it has 31 million."""
+"""Most bytes that are read of a batch; it has 31 million."""
 
 CLASS_NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
-class Files(NamedTuple):
-    """The official archive and the checksums of the batches in it; the last batch is the test part."""
-
-    archive: RemoteFile = ARCHIVE
-    members: dict[str, str] = MEMBERS
-
-
-def prepare(spec: Cifar10, fetch: Fetch, files: Files = Files()) -> xr.Dataset:  # noqa: B008 (immutable)
+def prepare(
+    spec: Cifar10, fetch: Fetch, archive: RemoteFile = ARCHIVE, members: Mapping[str, str] = MEMBERS
+) -> xr.Dataset:
     """Return CIFAR-10 in the schema, `image (60000, side, side, 3)`.
 
     A mirror may hold the official archive, or the batches `data_batch_1` .. `test_batch`, as they are or as `.xz`.
@@ -61,28 +57,18 @@ def prepare(spec: Cifar10, fetch: Fetch, files: Files = Files()) -> xr.Dataset: 
     Raises:
         InputError: a file cannot be fetched, has the wrong checksum or is not a CIFAR-10 batch, or `side` is too large.
     """
-    batches, checksum, kind = _batches(fetch, files)
-    images, labels = zip(*(decode_batch(batches[name], name) for name in files.members), strict=True)
+    batches, origin = _batches(fetch, archive, members)
+    images, labels = zip(*(decode_batch(batches[name], name) for name in members), strict=True)
     label = np.concatenate(labels)
-    return make_dataset(
-        np.concatenate([resize(batch, spec.side, source=spec.source) for batch in images]),
-        label,
-        np.arange(len(label)) >= len(label) - len(labels[-1]),
-        ABOUT,
-        class_names=CLASS_NAMES,
-        checksum=checksum,
-        checksum_kind=kind,
-    )
+    test = np.arange(len(label)) >= len(label) - len(labels[-1])
+    pixels = np.concatenate([resize(batch, spec.side, source=spec.source) for batch in images])
+    return make_dataset(pixels, label, test, ABOUT, class_names=CLASS_NAMES, **origin)
 
 
 def decode_batch(
     pickled: bytes, name: str
 ) -> tuple[UInt8[np.ndarray, "example 32 32 3"], UInt8[np.ndarray, " example"]]:
-    """Unpickle images and labels of a batch; allow no objects but numpy arrays.
-
-    Raises:
-        InputError: the pickle holds other objects, or is not a batch.
-    """
+    """Unpickle images and labels of a batch; refuse other objects than numpy arrays, and what is not a batch."""
     try:
         batch = _ArraysOnly(io.BytesIO(pickled), encoding="bytes").load()
         images = batch[b"data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
@@ -94,10 +80,8 @@ def decode_batch(
     return images, labels
 
 
-_RECONSTRUCT: Callable[..., Any] = np.empty(0).__reduce__()[0]  # type: ignore[assignment]
-
-ARRAYS = {
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+ARRAYS: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
 }
@@ -110,30 +94,24 @@ class _ArraysOnly(pickle.Unpickler):
         return ARRAYS[module, name]
 
 
-def _batches(fetch: Fetch, files: Files) -> tuple[dict[str, bytes], list[str], str]:
-    """Return batches by name, lines of checksums and what the checksums are of."""
-    source, archive = ABOUT.source, files.archive
+def _batches(fetch: Fetch, archive: RemoteFile, members: Mapping[str, str]) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Return batches by name, and the attributes of their checksums."""
+    source = ABOUT.source
     if fetch.mirrored(source, archive.name) is None:
-        batches = {
-            name: _read_batch(path, checksum)
-            for name, checksum in files.members.items()
-            if (path := fetch.mirrored(source, name) or fetch.mirrored(source, f"{name}.xz"))
-        }
-        if len(batches) == len(files.members):
-            return batches, [f"{sha256(batch)}  {name}" for name, batch in batches.items()], "members"
+        found = {name: fetch.mirrored(source, name) or fetch.mirrored(source, f"{name}.xz") for name in members}
+        files = [RawFile(Path(name), _read_batch(path, members[name])) for name, path in found.items() if path]
+        if len(files) == len(members):
+            return {file.path.name: file.content for file in files}, made_from("members", *files)
     raw = fetch(source, archive)
-    paths = {f"cifar-10-batches-py/{name}": name for name in files.members}
-    batches = {paths[name]: content for name, content in read_tar(raw.content, paths.__contains__).items()}
-    return batches, [raw.checksum_line], "official files"
+    names = {f"cifar-10-batches-py/{name}": name for name in members}
+    batches = {names[path]: content for path, content in read_tar(raw.content, names.__contains__).items()}
+    return batches, made_from("official files", raw)
 
 
 def _read_batch(path: Path, checksum: str) -> bytes:
     try:
-        if path.suffix:
-            with lzma.open(path) as file:
-                batch = file.read(BATCH_LIMIT)
-        else:
-            batch = path.read_bytes()
+        with lzma.open(path) if path.suffix else path.open("rb") as file:
+            batch = file.read(BATCH_LIMIT)
     except (lzma.LZMAError, EOFError) as error:
         raise InputError(f"{path}: truncated or not compressed as its name says ({error}); replace the file") from error
     verify(batch, checksum, path)

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 from sklearn.datasets import load_digits
 
-from metaplastic.datasets.fetch import Fetch, package_file, read_raw
+from metaplastic.datasets.fetch import Fetch, made_from, package_file, read_raw
 from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Digits
 from metaplastic.datasets.splits import stratified_test_mask
@@ -21,19 +21,13 @@ WHITE = 16
 
 
 def prepare(spec: Digits, fetch: Fetch) -> xr.Dataset:
-    """Return the digits in the schema, `image (1797, 8, 8, 1)` scaled from 0..16 to 0..255; nothing is fetched.
+    """Return the digits in the schema, `image (1797, 8, 8, 1)` scaled from 0..16 to 0..255; fetch nothing.
 
-    Raises:
-        InputError: the split leaves a class without a training example.
+    Errors are those of `stratified_test_mask`.
     """
     digits = load_digits()
-    label = digits.target
-    return make_dataset(
-        np.rint(digits.images[..., None] * (255 / WHITE)).astype(np.uint8),
-        label,
-        stratified_test_mask(label, spec.test_fraction, spec.split_seed),
-        ABOUT,
-        class_names=list("0123456789"),
-        checksum=[read_raw(package_file("sklearn", "datasets", "data", "digits.csv.gz")).checksum_line],
-        checksum_kind="installed package's file",
-    )
+    pixels = np.rint(digits.images[..., None] * (255 / WHITE)).astype(np.uint8)
+    test = stratified_test_mask(digits.target, spec.test_fraction, spec.split_seed)
+    path = package_file("sklearn", "datasets", "data", "digits.csv.gz")
+    origin = made_from("installed package's file", read_raw(path))
+    return make_dataset(pixels, digits.target, test, ABOUT, class_names=list("0123456789"), **origin)

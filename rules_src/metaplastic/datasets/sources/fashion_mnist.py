@@ -4,7 +4,7 @@ import xarray as xr
 
 from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.schema import About
-from metaplastic.datasets.sources.mnist import IdxFiles, idx_files, prepare_idx
+from metaplastic.datasets.sources.mnist import Files, idx_files, prepare_idx
 from metaplastic.datasets.spec import FashionMnist
 
 ABOUT = About(
@@ -18,7 +18,6 @@ CLASS_NAMES = [
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 ]  # fmt: skip
 
-
 FILES = idx_files(
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
     "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
@@ -28,10 +27,6 @@ FILES = idx_files(
 )
 
 
-def prepare(spec: FashionMnist, fetch: Fetch, files: IdxFiles = FILES) -> xr.Dataset:
-    """Return Fashion-MNIST in the schema, `image (70000, side, side, 1)`.
-
-    Raises:
-        InputError: see `prepare_idx`.
-    """
+def prepare(spec: FashionMnist, fetch: Fetch, files: Files = FILES) -> xr.Dataset:
+    """Return Fashion-MNIST in the schema, `image (70000, side, side, 1)`; errors are those of `prepare_idx`."""
     return prepare_idx(files, spec.side, ABOUT, CLASS_NAMES, fetch)

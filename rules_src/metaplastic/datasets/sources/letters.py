@@ -2,6 +2,7 @@
 
 import string
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 from jaxtyping import Bool, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from metaplastic.datasets.fetch import Fetch, package_file, read_raw
+from metaplastic.datasets.fetch import Fetch, made_from, package_file, read_raw
 from metaplastic.datasets.images import resize
 from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Letters
@@ -39,7 +40,6 @@ Glyphs = UInt8[np.ndarray, "62 side side"]
 class Face(NamedTuple):
     """A face that holds all characters."""
 
-    name: str
     family: str
     path: Path
     glyphs: Glyphs
@@ -52,12 +52,7 @@ def prepare(spec: Letters, fetch: Fetch, faces: Sequence[Path] | None = None) ->
     Tasks draw the jitter. Beyond the schema: `character (example)` and `face (example)`, indices into the attributes
     `class_names` and `faces`, and what is held out of meta-training: `held_out_character (character_index)` and
     `held_out_face (face_index)`. Split `test` holds all characters of the held-out faces, or the held-out characters in
-    all faces.
-
-    Args:
-        spec: side and shares held out.
-        fetch: not used.
-        faces: font files; by default those of rendercv-fonts and matplotlib.
+    all faces. `faces` are font files, by default those of rendercv-fonts and matplotlib; nothing is fetched.
 
     Raises:
         InputError: a package is missing, a file is not a font, no face is usable, or `side` leaves no room for a glyph.
@@ -68,17 +63,11 @@ def prepare(spec: Letters, fetch: Fetch, faces: Sequence[Path] | None = None) ->
     held_out_character = np.zeros(len(CHARACTERS), bool)
     held_out_character[rng.permutation(len(CHARACTERS))[: rounded_share(spec.held_out_characters, len(CHARACTERS))]] = 1
     face, character = (index.ravel() for index in np.indices((len(usable), len(CHARACTERS)), np.int32))
-    dataset = make_dataset(
-        np.concatenate([face.glyphs for face in usable])[..., None],
-        character,
-        held_out_face[face] if spec.split_by == "faces" else held_out_character[character],
-        ABOUT,
-        class_names=list(CHARACTERS),
-        faces=[face.name for face in usable],
-        families=[face.family for face in usable],
-        checksum=[read_raw(face.path).checksum_line for face in usable],
-        checksum_kind="installed packages' files",
-    )
+    pixels = np.concatenate([face.glyphs for face in usable])[..., None]
+    split = held_out_face[face] if spec.split_by == "faces" else held_out_character[character]
+    names = {"faces": [face.path.stem for face in usable], "families": [face.family for face in usable]}
+    origin = made_from("installed packages' files", *(read_raw(face.path) for face in usable))
+    dataset = make_dataset(pixels, character, split, ABOUT, class_names=list(CHARACTERS), **names, **origin)
     return dataset.assign(
         character=("example", character),
         face=("example", face),
@@ -88,26 +77,23 @@ def prepare(spec: Letters, fetch: Fetch, faces: Sequence[Path] | None = None) ->
 
 
 def installed_faces() -> list[Path]:
-    """Return the font files of rendercv-fonts and matplotlib, in alphabetical order within each; import neither.
-
-    Raises:
-        InputError: one of the two is not installed.
-    """
+    """Return the font files of rendercv-fonts and matplotlib, in alphabetical order within each; import neither."""
     folders = package_file("rendercv_fonts"), package_file("matplotlib", "mpl-data", "fonts", "ttf")
     return [path for folder in folders for path in sorted(folder.rglob("*.[ot]tf"))]
 
 
 def load_faces(paths: Sequence[Path], side: int) -> list[Face]:
-    """Load the font files that hold all characters and do not look like an earlier file.
-
-    Raises:
-        InputError: a file is not a font, none is usable, or `side` leaves no room for a glyph.
-    """
+    """Load the font files that hold all characters and do not look like an earlier file; refuse what is not a font."""
     faces: dict[bytes, Face] = {}
     for path in paths:
         try:
-            if loaded := _load(path, side):
-                faces.setdefault(*loaded)
+            with TTFont(path, fontNumber=0) as font:
+                if not _holds_characters(font):
+                    continue
+                family = font["name"].getDebugName(16) or font["name"].getDebugName(1) or path.stem
+            look = render(path, COMPARISON_SIDE)
+            if look.any((1, 2)).all():
+                faces.setdefault(look.tobytes(), Face(family, path, render(path, side)))
         except InputError:
             raise
         except Exception as error:  # a broken font may raise anything, in fontTools or in FreeType
@@ -118,46 +104,27 @@ def load_faces(paths: Sequence[Path], side: int) -> list[Face]:
     return list(faces.values())
 
 
-def _load(path: Path, side: int) -> tuple[bytes, Face] | None:
-    """Return the pixels of a face at `COMPARISON_SIDE` and the face, or None if a character is missing or blank."""
-    with TTFont(path, fontNumber=0) as font:
-        if not _holds_characters(font):
-            return None
-        family = font["name"].getDebugName(16) or font["name"].getDebugName(1) or path.stem
-    look = render(path, COMPARISON_SIDE)
-    if not look.any((1, 2)).all():
-        return None
-    return look.tobytes(), Face(path.stem, family, path, render(path, side))
-
-
 def render(path: Path, side: int) -> Glyphs:
-    """Draw the characters of a face, each centred, at the one scale at which the largest just keeps the margin.
-
-    Raises:
-        InputError: `side` leaves no room for a glyph.
-    """
+    """Draw the characters, each centred, at the one largest scale that keeps the margin; refuse a side without room."""
     canvas = side * OVERSAMPLING
     room = canvas - 2 * OVERSAMPLING * max(1, side // 14)
     if room < 4 * OVERSAMPLING:
         raise InputError(f"side: {side} leaves no room for a glyph and its margin; give at least 6")
+    # Ink is proportional to the size but for hinting, so the search starts a little above the estimate.
+    for size in count(room * room // max(1, _draw(path, room)[1]) + 2, -1):
+        glyphs, extent = _draw(path, size)
+        if extent <= room:
+            break
     drawn = np.empty((len(CHARACTERS), canvas, canvas, 1), np.uint8)
-    for index, glyph in enumerate(_largest(path, room)):
+    for index, glyph in enumerate(glyphs):
         image = Image.new("L", (canvas, canvas))
         image.paste(glyph, ((canvas - glyph.width) // 2, (canvas - glyph.height) // 2))
         drawn[index, ..., 0] = np.asarray(image)
     return resize(drawn, side, source=ABOUT.source)[..., 0]
 
 
-def _largest(path: Path, room: int) -> list[Image.Image]:
-    """Draw the characters, cropped to their ink, at the largest size at which all fit in a square of `room` pixels."""
-    # Ink is proportional to the size but for hinting, so the search starts a little above the estimate.
-    size = room * room // max(1, _extent(_draw(path, room))) + 2
-    while _extent(glyphs := _draw(path, size)) > room:
-        size -= 1
-    return glyphs
-
-
-def _draw(path: Path, size: int) -> list[Image.Image]:
+def _draw(path: Path, size: int) -> tuple[list[Image.Image], int]:
+    """Draw the characters, cropped to their ink; return them and their greatest height or width."""
     font = ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
     glyphs = []
     for character in CHARACTERS:
@@ -165,21 +132,15 @@ def _draw(path: Path, size: int) -> list[Image.Image]:
         # Pillow clips at fractions of a pixel.
         ImageDraw.Draw(image).text((size, size), character, fill=255, font=font)
         glyphs.append(image.crop(image.getbbox() or (0, 0, 0, 0)))
-    return glyphs
-
-
-def _extent(glyphs: list[Image.Image]) -> int:
-    """Return the greatest height or width."""
-    return max(max(glyph.size) for glyph in glyphs)
+    return glyphs, max(max(glyph.size) for glyph in glyphs)
 
 
 def _holds_characters(font: TTFont) -> bool:
     """Return whether each character has a glyph of its own that is not named after another symbol."""
     cmap = font.getBestCmap() or {}
     names = [cmap.get(ord(character), ".notdef") for character in CHARACTERS]
-    if ".notdef" in names or len(set(names)) < len(names):
-        return False
-    return all(agl.toUnicode(name) in ("", character) for name, character in zip(names, CHARACTERS, strict=True))
+    unique = ".notdef" not in names and len(set(names)) == len(names)
+    return unique and all(agl.toUnicode(name) in ("", own) for name, own in zip(names, CHARACTERS, strict=True))
 
 
 def _draw_families(families: Sequence[str], fraction: float, rng: np.random.Generator) -> Bool[np.ndarray, " face"]:

@@ -1,13 +1,13 @@
 """MNIST, 60,000 + 10,000 handwritten digits of 28x28, and the idx format that it shares with Fashion-MNIST."""
 
 import gzip
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 from jaxtyping import UInt8
 
-from metaplastic.datasets.fetch import Fetch, RemoteFile
+from metaplastic.datasets.fetch import Fetch, RemoteFile, made_from
 from metaplastic.datasets.images import resize
 from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Mnist
@@ -20,26 +20,18 @@ ABOUT = About(
     citation="LeCun, Bottou, Bengio and Haffner (1998), Gradient-based learning applied to document recognition",
 )
 
-
 UINT8 = 0x08
 """The type of the values in the header of an idx file."""
 
-
-class IdxFiles(NamedTuple):
-    """The four files of an MNIST-like dataset."""
-
-    train_images: RemoteFile
-    train_labels: RemoteFile
-    test_images: RemoteFile
-    test_labels: RemoteFile
+Files = Sequence[RemoteFile]
+"""Images and labels for training, then those for testing."""
 
 
-def idx_files(host: str, *checksums: str) -> IdxFiles:
+def idx_files(host: str, *checksums: str) -> Files:
     """Return the four files at `host`, which have MNIST's names and these SHA-256s."""
     kinds = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-    names = [f"{kind}-ubyte.gz" for kind in kinds]
-    pairs = zip(names, checksums, strict=True)
-    return IdxFiles(*(RemoteFile(name, f"{host}/{name}", f"sha256:{checksum}") for name, checksum in pairs))
+    pairs = zip([f"{kind}-ubyte.gz" for kind in kinds], checksums, strict=True)
+    return [RemoteFile(name, f"{host}/{name}", f"sha256:{checksum}") for name, checksum in pairs]
 
 
 FILES = idx_files(
@@ -51,46 +43,30 @@ FILES = idx_files(
 )
 
 
-def prepare(spec: Mnist, fetch: Fetch, files: IdxFiles = FILES) -> xr.Dataset:
-    """Return MNIST in the schema, `image (70000, side, side, 1)`.
-
-    Raises:
-        InputError: see `prepare_idx`.
-    """
+def prepare(spec: Mnist, fetch: Fetch, files: Files = FILES) -> xr.Dataset:
+    """Return MNIST in the schema, `image (70000, side, side, 1)`; errors are those of `prepare_idx`."""
     return prepare_idx(files, spec.side, ABOUT, list("0123456789"), fetch)
 
 
-def prepare_idx(files: IdxFiles, side: int, about: About, class_names: list[str], fetch: Fetch) -> xr.Dataset:
+def prepare_idx(files: Files, side: int, about: About, class_names: list[str], fetch: Fetch) -> xr.Dataset:
     """Fetch, decode and resize an MNIST-like dataset; its split is the official one.
 
     Raises:
         InputError: a file cannot be fetched or is broken, images and labels differ in number, or `side` is too large.
     """
     raw = [fetch(about.source, file) for file in files]
-    train, train_labels, test, test_labels = (
-        parse_idx(gzip.decompress(file.content), dimensions, file.path)
-        for file, dimensions in zip(raw, (3, 1, 3, 1), strict=True)
-    )
-    for file, images, labels in ((raw[0], train, train_labels), (raw[2], test, test_labels)):
+    contents = zip(raw, (3, 1, 3, 1), strict=True)
+    arrays = [parse_idx(gzip.decompress(file.content), dimensions, file.path) for file, dimensions in contents]
+    for file, images, labels in zip(raw[::2], arrays[::2], arrays[1::2], strict=True):
         if len(images) != len(labels):
             raise InputError(f"{file.path}: {len(images)} images, but {len(labels)} labels; replace the files")
-    return make_dataset(
-        np.concatenate([resize(images[..., None], side, source=about.source) for images in (train, test)]),
-        np.concatenate([train_labels, test_labels]),
-        np.arange(len(train) + len(test)) >= len(train),
-        about,
-        class_names=class_names,
-        checksum=[file.checksum_line for file in raw],
-        checksum_kind="official files",
-    )
+    pixels = np.concatenate([resize(images[..., None], side, source=about.source) for images in arrays[::2]])
+    label, test = np.concatenate(arrays[1::2]), np.arange(len(pixels)) >= len(arrays[0])
+    return make_dataset(pixels, label, test, about, class_names=class_names, **made_from("official files", *raw))
 
 
 def parse_idx(content: bytes, dimensions: int, place: object) -> UInt8[np.ndarray, "..."]:
-    """Decode a uint8 idx file: two zeros, the type, the number of dimensions, big-endian sizes, then the values.
-
-    Raises:
-        InputError: the content is not such a file, or is shorter or longer than its sizes say.
-    """
+    """Decode a uint8 idx file: two zeros, type, number of dimensions, big-endian sizes, values; refuse others."""
     start = 4 + 4 * dimensions
     if len(content) < start or content[:4] != bytes((0, 0, UINT8, dimensions)):
         raise InputError(f"{place}: no idx file of {dimensions}-dimensional uint8 data; replace the file")

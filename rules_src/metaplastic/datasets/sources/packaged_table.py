@@ -7,13 +7,12 @@ import numpy as np
 import xarray as xr
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 
-from metaplastic.datasets.fetch import Fetch, package_file, read_raw
+from metaplastic.datasets.fetch import Fetch, made_from, package_file, read_raw
 from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import PackagedTable
 from metaplastic.datasets.splits import standardised, stratified_test_mask
 
 LICENCE = "CC-BY-4.0 (UCI); packaged with scikit-learn, BSD-3-Clause"
-
 
 TABLES: dict[str, tuple[Callable[[], Any], str, str, str]] = {
     "iris": (
@@ -41,8 +40,7 @@ TABLES: dict[str, tuple[Callable[[], Any], str, str, str]] = {
 def prepare(spec: PackagedTable, fetch: Fetch) -> xr.Dataset:
     """Return the table in the schema, `feature (example, column)` of mean 0 and variance 1; nothing is fetched.
 
-    Raises:
-        InputError: the split leaves a class without a training or a test example.
+    Errors are those of `stratified_test_mask`.
     """
     load, file, title, citation = TABLES[spec.table]
     table = load()
@@ -55,6 +53,5 @@ def prepare(spec: PackagedTable, fetch: Fetch) -> xr.Dataset:
         columns=list(table.feature_names),
         class_names=[str(name) for name in table.target_names],
         standardised=True,
-        checksum=[read_raw(package_file("sklearn", "datasets", "data", file)).checksum_line],
-        checksum_kind="installed package's file",
+        **made_from("installed package's file", read_raw(package_file("sklearn", "datasets", "data", file))),
     )

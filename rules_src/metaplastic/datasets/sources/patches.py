@@ -1,14 +1,14 @@
 """Patches of the two photographs that come with scikit-learn; each region is a class."""
 
 import io
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 import PIL.Image
 import xarray as xr
 from jaxtyping import UInt8
 
-from metaplastic.datasets.fetch import Fetch, RawFile, package_file, read_raw
+from metaplastic.datasets.fetch import Fetch, RawFile, made_from, package_file, read_raw
 from metaplastic.datasets.images import resize
 from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import Patches
@@ -42,21 +42,15 @@ def prepare(spec: Patches, fetch: Fetch) -> xr.Dataset:
         raise InputError(f"test_fraction: {spec.test_fraction} leaves one split without patches; give another")
     files = [read_raw(package_file("sklearn", "datasets", "images", name)) for name in PHOTOGRAPHS]
     patches = []
-    for region in (region for file in files for region in regions(file)):
+    for region in chain.from_iterable(map(regions, files)):
         border = region.shape[1] - rounded_share(spec.test_fraction, region.shape[1])
         patches.append(draw(region[:, :border], spec.per_class - n_test, spec.patch, rng))
         patches.append(draw(region[:, border:], n_test, spec.patch, rng))
     names = [f"{file.path.stem} {row}, {column}" for file, row, column in product(files, range(ROWS), range(COLUMNS))]
-    index = np.arange(len(names) * spec.per_class)
-    return make_dataset(
-        resize(np.concatenate(patches), spec.side, source=spec.source),
-        index // spec.per_class,
-        index % spec.per_class >= spec.per_class - n_test,
-        ABOUT,
-        class_names=names,
-        checksum=[file.checksum_line for file in files],
-        checksum_kind="installed package's files",
-    )
+    pixels = resize(np.concatenate(patches), spec.side, source=spec.source)
+    label, number = np.divmod(np.arange(len(pixels)), spec.per_class)
+    test, origin = number >= spec.per_class - n_test, made_from("installed package's files", *files)
+    return make_dataset(pixels, label, test, ABOUT, class_names=names, **origin)
 
 
 def regions(file: RawFile) -> UInt8[np.ndarray, "region row column 3"]:
@@ -71,16 +65,8 @@ def regions(file: RawFile) -> UInt8[np.ndarray, "region row column 3"]:
 def draw(
     image: UInt8[np.ndarray, "row column 3"], count: int, side: int, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "{count} {side} {side} 3"]:
-    """Draw square patches at random places of an image.
-
-    Raises:
-        InputError: the image is smaller than a patch.
-    """
-    if side > min(image.shape[:2]):
-        raise InputError(
-            f"patch: {side} is larger than the {min(image.shape[:2])} pixels of a region's part; give less"
-        )
-    rows, columns = (rng.integers(0, size - side + 1, count) for size in image.shape[:2])
-    return np.stack(
-        [image[row : row + side, column : column + side] for row, column in zip(rows, columns, strict=True)]
-    )
+    """Draw square patches at random places of an image; refuse one that is smaller than a patch."""
+    if side > (most := min(image.shape[:2])):
+        raise InputError(f"patch: {side} is larger than the {most} pixels of a region's part; give less")
+    places = zip(*(rng.integers(0, size - side + 1, count) for size in image.shape[:2]), strict=True)
+    return np.stack([image[row : row + side, column : column + side] for row, column in places])

@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import compress
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -16,24 +15,15 @@ WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 MARKUP = re.compile(r"<[^>]*>")
 
 
-class BagOfWords(NamedTuple):
-    """Word counts and the words counted."""
-
-    counts: UInt8[np.ndarray, "example word"]
-    words: list[str]
-
-
 def tokens(text: str) -> list[str]:
     """Return the words of a text in lower case, without markup; an apostrophe joins (`don't` is one word)."""
     return WORD.findall(MARKUP.sub(" ", text.lower()))
 
 
-def bag_of_words(texts: Sequence[str], test: Bool[np.ndarray, " example"], vocabulary: int) -> BagOfWords:
-    """Count the `vocabulary` words most frequent in the training texts, ties in alphabetical order, up to 255 each.
-
-    Raises:
-        InputError: the training texts hold fewer words than `vocabulary`, or none.
-    """
+def bag_of_words(
+    texts: Sequence[str], test: Bool[np.ndarray, " example"], vocabulary: int
+) -> tuple[UInt8[np.ndarray, "example word"], list[str]]:
+    """Count the `vocabulary` most frequent words of the training texts, ties by alphabet, up to 255; refuse too few."""
     frequency = Counter(word for text in compress(texts, ~test) for word in tokens(text))
     if len(frequency) < vocabulary:
         held = f"{len(frequency)}; give at most that" if frequency else "no word; look at the source"
@@ -41,4 +31,4 @@ def bag_of_words(texts: Sequence[str], test: Bool[np.ndarray, " example"], vocab
     words = sorted(frequency, key=lambda word: (-frequency[word], word))[:vocabulary]
     counts = CountVectorizer(analyzer=tokens, vocabulary=words).transform(texts)
     counts.data = np.minimum(counts.data, 255).astype(np.uint8)
-    return BagOfWords(counts.toarray(), words)
+    return counts.toarray(), words

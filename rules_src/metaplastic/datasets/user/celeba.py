@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from metaplastic.datasets.fetch import Fetch, RawFile, read_raw
+from metaplastic.datasets.fetch import Fetch, RawFile, made_from, read_raw
 from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, make_dataset, with_attributes
 from metaplastic.datasets.spec import Celeba
 from metaplastic.datasets.user.image_files import image_files, read_images
@@ -36,9 +36,9 @@ def prepare(spec: Celeba, fetch: Fetch) -> xr.Dataset:
     """
     root = Path(spec.path)
     images, attributes, partition = (root / name for name in spec.files)
-    lists = [_read_list(attributes), _read_list(partition)]
-    names, answers = _attributes(attributes, _lines(lists[0]))
-    parts = _rows(partition, _lines(lists[1]), 1, {"0", "1", "2"}, first=1)
+    lists, (described, assigned) = zip(*map(_read_list, (attributes, partition)), strict=True)
+    names, answers = _attributes(attributes, described)
+    parts = _rows(partition, assigned, 1, {"0", "1", "2"}, first=1)
     paths = image_files(images)
     there = {path.name for path in paths}
     for path, listed in ((attributes, answers.keys()), (partition, parts.keys())):
@@ -51,35 +51,31 @@ def prepare(spec: Celeba, fetch: Fetch) -> xr.Dataset:
         if code not in split:
             raise InputError(f"{partition}: no {name} image; give some")
     pixels, digest = read_images(paths, root, side=spec.side, colour=True)
-    checksum = [f"{digest}  {images.name}", *(raw.checksum_line for raw in lists)]
-    described = {"class_names": ["face"], "checksum": checksum, "checksum_kind": "members of the folder, lists"}
-    dataset = make_dataset(pixels, np.zeros(len(paths), np.int32), split, ABOUT, **described)
+    origin = made_from("members of the folder, lists", *lists)
+    origin["checksum"].insert(0, f"{digest}  {images.name}")
+    dataset = make_dataset(pixels, np.zeros(len(paths), np.int32), split, ABOUT, class_names=["face"], **origin)
     return with_attributes(dataset, values, SPLIT_OF_ATTRIBUTE, names)
 
 
 def _attributes(path: Path, lines: list[str]) -> tuple[list[str], dict[str, list[str]]]:
     """Return the names of the attributes, and 1 or -1 for each attribute of each image."""
     count, names, lines = "".join(lines[:1]).strip(), "".join(lines[1:2]).split(), lines[2:]
-    if len(set(names)) != len(SPLIT_OF_ATTRIBUTE):
-        raise InputError(
-            f"{path}: line 2 has {len(set(names))} attributes; give the {len(SPLIT_OF_ATTRIBUTE)} of CelebA"
-        )
+    if (found := len(set(names))) != len(SPLIT_OF_ATTRIBUTE):
+        raise InputError(f"{path}: line 2 has {found} attributes; give the {len(SPLIT_OF_ATTRIBUTE)} of CelebA")
     if count != str(len(lines)):
         raise InputError(f"{path}: line 1 says {count!r}, but {len(lines)} images follow; give the whole list")
     return names, _rows(path, lines, len(names), {"1", "-1"}, first=3)
 
 
-def _read_list(path: Path) -> RawFile:
+def _read_list(path: Path) -> tuple[RawFile, list[str]]:
+    """Return a list and its lines."""
     if (size := path.stat().st_size) > LIMIT:
         raise InputError(f"{path}: {size} bytes, more than the {LIMIT} that are read; give the list of CelebA")
-    return read_raw(path)
-
-
-def _lines(listed: RawFile) -> list[str]:
+    raw = read_raw(path)
     try:
-        return listed.content.decode("ascii").splitlines()
+        return raw, raw.content.decode("ascii").splitlines()
     except UnicodeDecodeError as error:
-        raise InputError(f"{listed.path}: byte {error.start} is no ASCII; give the list of CelebA") from error
+        raise InputError(f"{path}: byte {error.start} is no ASCII; give the list of CelebA") from error
 
 
 def _rows(path: Path, lines: list[str], width: int, valid: Set[str], *, first: int) -> dict[str, list[str]]:

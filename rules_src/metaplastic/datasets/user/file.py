@@ -28,7 +28,6 @@ VALUES = 1 << 27
 """Most numbers, pixels aside; scaling takes some 24 bytes for each."""
 LARGEST = 1e15
 """Largest value: single precision has to hold sums of its squares."""
-CHANNELS = (1, 3)
 
 
 class Content(NamedTuple):
@@ -77,24 +76,12 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
         values = standardised(values, split == TRAIN) if spec.standardise else values
         values = _as_float32(values, content.columns, path)
         described = {"columns": content.columns, "standardised": spec.standardise}
-    return make_dataset(
-        values,
-        classes.label,
-        split,
-        about,
-        **described,
-        class_names=classes.names,
-        checksum=[checksum],
-        checksum_kind="the file itself",
-    )
+    described |= {"class_names": classes.names, "checksum": [checksum], "checksum_kind": "the file itself"}
+    return make_dataset(values, classes.label, split, about, **described)
 
 
 def check_file(path: Path) -> None:
-    """Check that a path leads to a file that is neither empty nor too large.
-
-    Raises:
-        InputError: it does not.
-    """
+    """Raise an `InputError` unless a path leads to a file that is neither empty nor too large."""
     if path.is_dir():
         raise InputError(f"{path}: a folder; give a file")
     if not path.is_file():
@@ -122,17 +109,15 @@ def _read_arrays(path: Path, spec: File, others: Sequence[str]) -> Content:
         raise InputError(f"{place}: shape {values.shape} holds nothing; give examples with features")
     check_count(place, "examples", len(values), EXAMPLES)
     # Labels of floating point are refused later, with the message for columns.
-    columns = {
-        name: pa.array(array.astype(np.float64) if array.dtype.kind == "f" else array) for name, array in arrays.items()
-    }
-    return Content(_numbers(values, spec, place), [], columns)
+    plain = {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in arrays.items()}
+    return Content(_numbers(values, spec, place), [], {name: pa.array(array) for name, array in plain.items()})
 
 
 def _numbers(values: np.ndarray, spec: File, place: str) -> np.ndarray:
     """Return images with an axis of channels, or else rows of finite float64."""
     if values.dtype == np.uint8 and values.ndim in (3, 4):
         images = values.reshape(*values.shape[:3], -1)
-        if images.shape[3] not in CHANNELS:
+        if images.shape[3] not in (1, 3):
             raise InputError(
                 f"{place}: images of {images.shape[3]} channels; give [example, row, column, channel] with one or "
                 "three, or numbers of another type than uint8"
@@ -166,7 +151,9 @@ def read_numbers(path: Path, features: Sequence[str], others: Sequence[str], *, 
     if not features:
         raise InputError(f"{path}: no columns of features beside {listed(others)}")
     if "" in features:
-        raise InputError(f"{path}: column {names.index('') + 1} has no name; name it{_or(instead, 'others')}")
+        raise InputError(
+            f"{path}: column {names.index('') + 1} has no name; name it, or {instead or 'list the others in features'}"
+        )
     table = read_columns(path, [*features, *others], others, limit=LIMIT, examples=EXAMPLES)
     if not table.num_rows:
         raise InputError(f"{path}: a header, but no rows; give examples")
@@ -177,10 +164,6 @@ def read_numbers(path: Path, features: Sequence[str], others: Sequence[str], *, 
     return Content(values, list(features), table.select(list(others)))
 
 
-def _or(instead: str, listed: str) -> str:
-    return f", or {instead or f'list the {listed} in features'}"
-
-
 def _column(column: pa.ChunkedArray, place: str, instead: str) -> Float64[np.ndarray, " example"]:
     kind = column.type
     numeric = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean, pa.types.is_null)
@@ -188,7 +171,7 @@ def _column(column: pa.ChunkedArray, place: str, instead: str) -> Float64[np.nda
         example = next((scalar.as_py() for scalar in column if not _reads_as_number(scalar.as_py())), None)
         raise InputError(
             f"{place}: not numeric but of type {value_type(column)}, as in {reprlib.repr(example)}; "
-            f"drop it{_or(instead, 'numeric ones')}"
+            f"drop it, or {instead or 'list the numeric ones in features'}"
         )
     numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy()
     _check_finite(numbers, place)

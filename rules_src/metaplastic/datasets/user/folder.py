@@ -1,5 +1,6 @@
 """Images of a user, `<folder>/<split>/<class>/<image>`, for few-shot learning: no class is in two splits."""
 
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -33,18 +34,10 @@ def prepare(spec: ImageFolder, fetch: Fetch) -> xr.Dataset:
     files = [image_files(of_class) for of_class in classes.values()]
     label = np.repeat(np.arange(len(classes), dtype=np.int32), [len(of_class) for of_class in files])
     split = np.array([SPLITS[of_class.parent.name] for of_class in classes.values()], np.uint8)
-    pixels, digest = read_images(
-        [path for of_class in files for path in of_class], root, side=spec.side, colour=spec.colour
-    )
-    return make_dataset(
-        pixels,
-        label,
-        split[label],
-        About(spec.source, root.name, licence="not stated", citation="not stated"),
-        class_names=list(classes),
-        checksum=[f"{digest}  {root.name}"],
-        checksum_kind="members",
-    )
+    pixels, digest = read_images(list(chain.from_iterable(files)), root, side=spec.side, colour=spec.colour)
+    about = About(spec.source, root.name, licence="not stated", citation="not stated")
+    origin = {"checksum": [f"{digest}  {root.name}"], "checksum_kind": "members"}
+    return make_dataset(pixels, label, split[label], about, class_names=list(classes), **origin)
 
 
 def _splits(root: Path) -> list[Path]:

@@ -16,7 +16,6 @@ from metaplastic.datasets.images import resize
 from metaplastic.io.errors import InputError
 from metaplastic.io.memory import check_memory, numbers
 
-FORMATS = ("PNG", "JPEG")
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MODES = ("1", "L", "P", "RGB", "CMYK", "YCbCr")
 """Allowed modes: at most 8 bits per channel."""
@@ -44,11 +43,7 @@ def entries(folder: Path) -> list[Path]:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the images in a folder in the order of their names.
-
-    Raises:
-        InputError: the folder has no image or something else, or as for `entries`.
-    """
+    """Return the images in a folder as `entries` does; refuse a folder without images or with something else."""
     found = entries(folder)
     for path in found:
         if not path.is_file():
@@ -63,14 +58,10 @@ def image_files(folder: Path) -> list[Path]:
 def read_images(
     paths: Sequence[Path], root: Path, *, side: int | None, colour: bool
 ) -> tuple[UInt8[np.ndarray, "example row column channel"], str]:
-    """Decode files one after another and show the progress; return the pixels and `fetch.members_digest` of the files.
+    """Decode files and show the progress; return the pixels and the `fetch.members_digest` of the files below `root`.
 
-    Args:
-        paths: the files.
-        root: the folder that their names in the digest are relative to.
-        side: rows and columns after area resizing of whole images, whatever their proportions; if None, all images
-            must have one size.
-        colour: whether to return three channels instead of one of luminance.
+    Whole images of any proportions are resized by area to `side` x `side`; if it is None, all must have one size.
+    `colour` asks for three channels instead of one of luminance.
 
     Raises:
         InputError: a file is empty, too large, broken, transparent, or of more pixels or another size than allowed; the
@@ -106,8 +97,16 @@ def _read(path: Path, side: int | None, colour: bool) -> tuple[UInt8[np.ndarray,
         with warnings.catch_warnings():
             # Pillow's own limits, which are higher.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                _check(path, image)
+            with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+                if image.width * image.height > PIXELS:
+                    shape = f"{image.width}x{image.height}"
+                    raise InputError(
+                        f"{path}: {shape} pixels, more than the {PIXELS} that are read; give a smaller image"
+                    )
+                if image.has_transparency_data:
+                    raise InputError(f"{path}: has transparent pixels; save it without")
+                if image.mode not in MODES:
+                    raise InputError(f"{path}: pixels of mode {image.mode}; save it with 8 bits a channel")
                 pixels = np.asarray(image.convert("RGB" if colour else "L"))
     except InputError:
         raise
@@ -117,14 +116,3 @@ def _read(path: Path, side: int | None, colour: bool) -> tuple[UInt8[np.ndarray,
         raise InputError(f"{path}: broken, or no PNG or JPEG; replace or remove it") from error
     shaped = pixels.reshape(*pixels.shape[:2], -1)
     return resize(shaped[None], side, source=str(path))[0] if side else shaped, content
-
-
-def _check(path: Path, image: Image.Image) -> None:
-    if image.width * image.height > PIXELS:
-        raise InputError(
-            f"{path}: {image.width}x{image.height} pixels, more than the {PIXELS} that are read; give a smaller image"
-        )
-    if image.has_transparency_data:
-        raise InputError(f"{path}: has transparent pixels; save it without")
-    if image.mode not in MODES:
-        raise InputError(f"{path}: pixels of mode {image.mode}; save it with 8 bits a channel")

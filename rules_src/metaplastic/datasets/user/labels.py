@@ -39,10 +39,8 @@ def read_classes(column: pa.Array | pa.ChunkedArray, place: str) -> Classes:
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.unify_dictionaries().combine_chunks()
-    if len(encoded.dictionary) > CLASSES:
-        raise InputError(
-            f"{place}: {len(encoded.dictionary)} different labels, more than {CLASSES}; give the column of the classes"
-        )
+    if (found := len(encoded.dictionary)) > CLASSES:
+        raise InputError(f"{place}: {found} different labels, more than {CLASSES}; give the column of the classes")
     # An empty text counts as missing; the last entry is for nulls, whose index is -1.
     texts = ["" if value is None else str(value) for value in [*encoded.dictionary.to_pylist(), None]]
     indices = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
@@ -57,11 +55,7 @@ def read_classes(column: pa.Array | pa.ChunkedArray, place: str) -> Classes:
 
 
 def check_names(names: list[str], place: str) -> None:
-    """Refuse names of classes that are probably mistakes.
-
-    Raises:
-        InputError: two names are written differently but read alike, or all are numbers but not all are integers.
-    """
+    """Refuse two names of classes that read alike, and names that are all numbers, but not all integers."""
     alike: dict[object, str] = {}
     for name in names:
         plain = unicodedata.normalize("NFC", name).strip()
@@ -97,11 +91,7 @@ def read_split(column: pa.Array | pa.ChunkedArray, classes: Classes, place: str)
 
 
 def draw_split(classes: Classes, test_fraction: float, seed: int, place: str) -> Split:
-    """Draw codes of the schema by `stratified_test_mask`; errors name the class.
-
-    Raises:
-        InputError: a class would be left without a training or a test example.
-    """
+    """Draw codes of the schema by `stratified_test_mask`; refuse, by its name, a class with too few examples."""
     for name, count in zip(classes.names, np.bincount(classes.label).tolist(), strict=True):
         if not 0 < rounded_share(test_fraction, count) < count:
             raise InputError(

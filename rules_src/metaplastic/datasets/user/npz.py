@@ -13,8 +13,6 @@ import numpy as np
 from metaplastic.datasets.archives import read_zip
 from metaplastic.io.errors import InputError
 
-KINDS = "biufU"
-"""Kinds of arrays that are read: booleans, integers, floating point and text."""
 SURROGATES = range(0xD800, 0xE000)
 """Code points that are not characters."""
 SHOWN = 8
@@ -57,7 +55,7 @@ def _decode(content: bytes, place: str) -> np.ndarray:
     except Exception as error:  # numpy hands the header to Python's parser, which may raise anything
         raise InputError(f"{place}: no npy data; write the file again with numpy.savez") from error
     (shape, fortran_order, dtype), start = header, file.tell()
-    if dtype.kind not in KINDS or not dtype.itemsize:
+    if dtype.kind not in "biufU" or not dtype.itemsize:
         what = "Python objects, which would have to be unpickled" if dtype.hasobject else f"values of type {dtype}"
         raise InputError(f"{place}: {what}; give numbers or text")
     if min(shape, default=0) < 0 or prod(shape) * dtype.itemsize != len(content) - start:

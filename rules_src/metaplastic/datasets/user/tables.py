@@ -11,7 +11,6 @@ from pyarrow import csv, parquet
 
 from metaplastic.io.errors import InputError
 
-BROKEN = (pa.ArrowException, OSError, ValueError)
 BLOCK = 1 << 24
 """Bytes of a CSV that are parsed at once; no row may be longer."""
 BATCH = 1024
@@ -25,11 +24,7 @@ OPTIONS = {
 
 
 def column_names(path: Path) -> list[str]:
-    """Return the names of the columns in order, without the index that pandas may have stored.
-
-    Raises:
-        InputError: the file is broken, or two columns have the same name.
-    """
+    """Return the columns' names in order, without an index of pandas; refuse a broken file, or a name used twice."""
     with _blamed_on(path):
         if path.suffix == ".csv":
             with path.open("rb") as file:
@@ -89,7 +84,7 @@ def check_count(place: Path | str, what: str, count: int, limit: int) -> None:
 def _blamed_on(path: Path) -> Iterator[None]:
     try:
         yield
-    except BROKEN as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         kind = {".csv": "CSV", ".parquet": "Parquet"}[path.suffix]
         raise InputError(f"{path}: empty, broken or no {kind} file ({shorten(str(error), 200)}); correct it") from error
 
