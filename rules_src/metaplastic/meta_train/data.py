@@ -26,9 +26,7 @@ def task_sources(
     """
 
     def built(spec: TaskSource) -> Source:
-        def pool() -> Images:
-            return image_pool(datasets[str(spec.dataset)], tasks, held_out=held_out)
-
+        pool = image_pool(datasets[spec.dataset], tasks, held_out=held_out) if spec.dataset else None
         # Imported by name; the workflow's fingerprints take the module as a root of its own.
         source: Source = import_module(spec.module).build(spec, pool)
         return source

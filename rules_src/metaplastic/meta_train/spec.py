@@ -192,11 +192,6 @@ class MetaTrain(Section):
         return {name: source for name, source in self.tasks.sources.items() if name not in self.held_out.kinds}
 
     @property
-    def longest_window(self) -> int:
-        """Inner steps of the longest window."""
-        return max(self.unroll.lengths)
-
-    @property
     def datasets(self) -> list[str]:
         """Names of all datasets that the run reads, sorted."""
         shown = {source.dataset for source in self.tasks.sources.values() if source.dataset}

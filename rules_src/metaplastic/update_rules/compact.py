@@ -17,8 +17,7 @@ from metaplastic.update_rules.terms import LOWER_READOUTS, TERMS, UPPER_READOUTS
 from metaplastic.update_rules.update_network import Affine, initial_affine, linear, normalise, unit_identity
 
 WARM_START = {"hebb": 10.0, "decorr_x": 3.0}
-"""Initial coefficients; all other terms start at `OTHER_TERMS`."""
-OTHER_TERMS = 0.3
+"""Initial coefficients; all other terms start at 0.3."""
 LARGEST_RATE = 0.3
 
 
@@ -32,12 +31,8 @@ class PooledMap(NamedTuple):
 
     def __call__(self, a: Float[Array, "in_channels batch unit"]) -> Float[Array, "out_channels batch unit"]:
         """Apply the map; broadcast the two means."""
-        mixed = (
-            linear(self.own, a)
-            + linear(self.over_batch, a.mean(1))[:, None, :]
-            + linear(self.over_units, a.mean(2))[:, :, None]
-        )
-        return rectified(mixed, self.offset)
+        mixed = linear(self.own, a) + linear(self.over_batch, a.mean(1))[:, None, :]
+        return rectified(mixed + linear(self.over_units, a.mean(2))[:, :, None], self.offset)
 
 
 def rectified(
@@ -124,7 +119,7 @@ def build(spec: Compact, key: PRNGKeyArray) -> CompactRule:
         forward=WeightReadouts(
             lower=affine(channels, LOWER_READOUTS * spec.readout_channels),
             upper=affine(channels, UPPER_READOUTS * spec.readout_channels),
-            mix=Mix(jnp.array([WARM_START.get(term, OTHER_TERMS) for term in TERMS]), jnp.zeros(())),
+            mix=Mix(jnp.array([WARM_START.get(term, 0.3) for term in TERMS]), jnp.zeros(())),
         ),
         backward=None,
         bias_readout=affine(channels, 1),

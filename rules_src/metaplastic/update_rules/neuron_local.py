@@ -6,22 +6,20 @@ out as [channel, batch, unit].
 """
 
 import abc
-import dataclasses
 from itertools import pairwise
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from metaplastic.network import BaseModel, Layer
-from metaplastic.update_rules import spec as config
 from metaplastic.update_rules.base import MetaTrainable
 from metaplastic.update_rules.terms import (
-    LowerSignals,
+    LOWER_READOUTS,
+    UPPER_READOUTS,
     Mix,
-    UpperSignals,
+    Signals,
     bias_change,
     column_normalised,
     weight_change,
@@ -54,10 +52,10 @@ class WeightReadouts(NamedTuple):
     upper: Affine
     mix: Mix
 
-    def signals(self, lower: Population, upper: Population) -> tuple[LowerSignals, UpperSignals]:
+    def signals(self, lower: Population, upper: Population) -> tuple[Signals, Signals]:
         """Return what the terms need of the two populations that a layer connects."""
-        of_lower = LowerSignals.of(lower.x, self.lower(lower.hidden))
-        return of_lower, UpperSignals.of(upper.x, self.upper(upper.hidden))
+        below = Signals.of(lower.x, self.lower(lower.hidden), LOWER_READOUTS)
+        return below, Signals.of(upper.x, self.upper(upper.hidden), UPPER_READOUTS)
 
     def change(
         self, W: Float[Array, "lower upper"], lower: Population, upper: Population
@@ -76,8 +74,6 @@ class NeuronLocalRule(MetaTrainable):
     backward: WeightReadouts | None
     """Readouts for V, or None if V changes as W does."""
     bias_readout: Affine
-    precision: config.Precision = eqx.field(static=True, default="float32", kw_only=True)
-    """Precision of the update network; everything else keeps the precision of its inputs."""
 
     @abc.abstractmethod
     def top_error(self, features: Float[Array, "batch unit"]) -> Error:
@@ -132,10 +128,6 @@ class NeuronLocalRule(MetaTrainable):
             return network.update_network(*low).astype(x.dtype)
         with jax.default_matmul_precision("tensorfloat32" if self.precision == "tensorfloat32" else "highest"):
             return self.update_network(x, *signals)
-
-    def with_precision(self, precision: config.Precision) -> "NeuronLocalRule":
-        """Return the same rule with its update network in `precision`."""
-        return self if precision == self.precision else dataclasses.replace(self, precision=precision)
 
     def changes(self, layer: Layer, lower: Population, upper: Population) -> Layer:
         """Return the changes of W, b and V between two populations."""

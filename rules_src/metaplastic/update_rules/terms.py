@@ -5,7 +5,7 @@ of a layer lie between a lower and an upper population of units.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ TERMS = (
 """The terms in the order of their coefficients."""
 
 LOWER_READOUTS, UPPER_READOUTS = 7, 8
-"""Number of readouts that `LowerSignals` and `UpperSignals` hold."""
+"""Number of readouts that `Signals` below and above a layer hold."""
 
 WIDE = 2**22
 """Number of weights beyond which a layer's terms are computed for a block of upper units at a time, of about this many
@@ -44,47 +44,28 @@ class Mix(NamedTuple):
     offset: Float[Array, ""]
 
 
-class LowerSignals(NamedTuple):
-    """Post-activations of the units below a layer, and what is read out of their hidden channels for each term.
+class Signals(NamedTuple):
+    """Post-activations of the units below or above a layer, and what their hidden channels read out for each term.
 
     A readout has several channels in every example; a sample is one channel in one example.
     """
 
-    x: Float[Array, "batch lower"]
-    between: Float[Array, "3 rank batch lower"]
+    x: Float[Array, "batch unit"]
+    between: Float[Array, "3 rank batch unit"]
     """Factors of the products in `0_order`, `1_order` and `rbf`."""
-    symmetric_a: Float[Array, "2 sample lower"]
-    """First factors of the symmetric matrices in `lin_lower_symm` and `sqr_lower_symm`."""
-    symmetric_b: Float[Array, "2 sample lower"]
-    """Second factors of these."""
-
-    @classmethod
-    def of(cls, x: Float[Array, "batch lower"], readouts: Float[Array, "channel place"]) -> "LowerSignals":
-        """Name the readouts, which are stacked along channels in the order of the fields."""
-        stacked = readouts.reshape(LOWER_READOUTS, -1, *x.shape)
-        samples = stacked.reshape(len(stacked), -1, x.shape[1])
-        return cls(x, stacked[:3], samples[3:5], samples[5:7])
-
-
-class UpperSignals(NamedTuple):
-    """The same for the units above."""
-
-    x: Float[Array, "batch upper"]
-    between: Float[Array, "3 rank batch upper"]
-    """Factors of the products in `0_order`, `1_order` and `rbf`."""
-    symmetric_a: Float[Array, "2 sample upper"]
-    """First factors of the symmetric matrices in `lin_upper_symm` and `sqr_upper_symm`."""
-    psd: Float[Array, "sample upper"]
-    """Factor of the positive semidefinite matrix in `lin_upper_psd`."""
-    symmetric_b: Float[Array, "2 sample upper"]
+    symmetric_a: Float[Array, "2 sample unit"]
+    """First factors of the symmetric matrices in the linear and in the square term of this side."""
+    psd: Any
+    """Factor [sample, unit] of the positive semidefinite matrix in `lin_upper_psd`; None below, which has one less."""
+    symmetric_b: Float[Array, "2 sample unit"]
     """Second factors of the symmetric matrices."""
 
     @classmethod
-    def of(cls, x: Float[Array, "batch upper"], readouts: Float[Array, "channel place"]) -> "UpperSignals":
-        """Name the readouts, which are stacked along channels in the order of the fields."""
-        stacked = readouts.reshape(UPPER_READOUTS, -1, *x.shape)
-        samples = stacked.reshape(len(stacked), -1, x.shape[1])
-        return cls(x, stacked[:3], samples[3:5], samples[5], samples[6:8])
+    def of(cls, x: Float[Array, "batch unit"], readouts: Float[Array, "channel place"], count: int) -> "Signals":
+        """Name the `count` readouts, which are stacked along channels in the order of the fields."""
+        stacked = readouts.reshape(count, -1, *x.shape)
+        samples = stacked.reshape(count, -1, x.shape[1])
+        return cls(x, stacked[:3], samples[3:5], samples[5] if count == UPPER_READOUTS else None, samples[-2:])
 
 
 def standardise(x: Float[Array, "batch unit"]) -> Float[Array, "batch unit"]:
@@ -110,22 +91,20 @@ def saturate(c: Float[Array, "*terms lower upper"]) -> Float[Array, "*terms lowe
 
 
 def weight_change(
-    w: Float[Array, "lower upper"], lower: LowerSignals, upper: UpperSignals, mix: Mix
+    w: Float[Array, "lower upper"], lower: Signals, upper: Signals, mix: Mix
 ) -> Float[Array, "lower upper"]:
     """Return the bounded change of the column-normalised weights `w`."""
     terms = terms_of_block(w, lower, upper)
     return bounded(in_blocks(lambda own: mixture(terms(own), mix), (len(w), w.shape[1]), WIDE // len(w)), w)
 
 
-def weight_terms(
-    w: Float[Array, "lower upper"], lower: LowerSignals, upper: UpperSignals
-) -> Float[Array, "12 lower upper"]:
+def weight_terms(w: Float[Array, "lower upper"], lower: Signals, upper: Signals) -> Float[Array, "12 lower upper"]:
     """Return the terms for the column-normalised weights `w`, stacked in the order of `TERMS`, not yet saturated."""
     return terms_of_block(w, lower, upper)(lambda of_all: of_all)
 
 
 def terms_of_block(
-    w: Float[Array, "lower upper"], lower: LowerSignals, upper: UpperSignals
+    w: Float[Array, "lower upper"], lower: Signals, upper: Signals
 ) -> Callable[[Own], Float[Array, "12 lower own"]]:
     """Return the function that computes `weight_terms` for a block of upper units.
 

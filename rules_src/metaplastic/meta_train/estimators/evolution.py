@@ -31,21 +31,12 @@ class Pair(NamedTuple):
 
 def nres(loss: WindowLoss, sigma: float) -> GradientEstimator:
     """Noise-reuse evolution strategies (Li et al. 2023): a task keeps its delta to its end; delta is the score."""
-
-    def step(key: PRNGKeyArray, rule: UpdateRule, noise: UpdateRule) -> tuple[UpdateRule, UpdateRule]:
-        return noise, noise
-
-    return _antithetic(loss, sigma, begin=lambda key, rule: _gaussian(key, rule, sigma), step=step)
+    return _antithetic(loss, sigma, reuse=True)
 
 
 def pes(loss: WindowLoss, sigma: float) -> GradientEstimator:
     """Persistent evolution strategies (Vicol et al. 2021): a new delta every window; their sum is the score."""
-
-    def step(key: PRNGKeyArray, rule: UpdateRule, noise: UpdateRule) -> tuple[UpdateRule, UpdateRule]:
-        delta = _gaussian(key, rule, sigma)
-        return delta, jax.tree.map(jnp.add, noise, delta)
-
-    return _antithetic(loss, sigma, begin=lambda key, rule: jax.tree.map(jnp.zeros_like, rule), step=step)
+    return _antithetic(loss, sigma, reuse=False)
 
 
 def build(spec: Pes | Nres, loss: Callable[[], WindowLoss]) -> GradientEstimator:
@@ -53,23 +44,20 @@ def build(spec: Pes | Nres, loss: Callable[[], WindowLoss]) -> GradientEstimator
     return {"pes": pes, "nres": nres}[spec.kind](loss(), spec.sigma)
 
 
-def _antithetic(
-    loss: WindowLoss,
-    sigma: float,
-    begin: Callable[[PRNGKeyArray, UpdateRule], UpdateRule],
-    step: Callable[[PRNGKeyArray, UpdateRule, UpdateRule], tuple[UpdateRule, UpdateRule]],
-) -> GradientEstimator:
-    """Make an estimator whose `step` turns the noise so far into this window's delta and the noise that scores it."""
+def _antithetic(loss: WindowLoss, sigma: float, *, reuse: bool) -> GradientEstimator:
+    def gaussian(key: PRNGKeyArray, rule: UpdateRule) -> UpdateRule:
+        return jax.tree.map(lambda a: sigma * a, optax.tree.random_like(key, rule, sampler=jax.random.normal))
 
     def start(key: PRNGKeyArray, rule: UpdateRule, phi: BaseModel) -> Pair:
-        return Pair(begin(key, rule), phi)
+        return Pair(gaussian(key, rule) if reuse else jax.tree.map(jnp.zeros_like, rule), phi)
 
     def estimate(key: PRNGKeyArray, rule: UpdateRule, state: TaskState, carry: Pair, window: Window) -> TaskEstimate:
         key_begin, key_step = jax.random.split(key)
         # A task of age 0 has just replaced another.
         fresh = state.age == 0
         carry = jax.tree.map(lambda a, b: jnp.where(fresh, a, b), start(key_begin, rule, state.phi), carry)
-        delta, score = step(key_step, rule, carry.noise)
+        delta = carry.noise if reuse else gaussian(key_step, rule)
+        score = delta if reuse else jax.tree.map(jnp.add, carry.noise, delta)
         rules = jax.tree.map(lambda a, d: jnp.stack([a + d, a - d]), rule, delta)
         phis = jax.tree.map(lambda a, b: jnp.stack([a, b]), state.phi, carry.minus)
         losses, phis = eqx.filter_vmap(loss, in_axes=(0, 0, None))(rules, phis, window)
@@ -78,7 +66,3 @@ def _antithetic(
         return TaskEstimate(jax.tree.map(lambda s: slope * s, score), plus, Pair(score, minus), losses.mean())
 
     return GradientEstimator(start, estimate)
-
-
-def _gaussian(key: PRNGKeyArray, like: UpdateRule, sigma: float) -> UpdateRule:
-    return jax.tree.map(lambda a: sigma * a, optax.tree.random_like(key, like, sampler=jax.random.normal))

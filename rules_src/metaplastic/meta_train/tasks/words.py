@@ -6,7 +6,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from metaplastic.meta_train.tasks import spec as config
-from metaplastic.meta_train.tasks.images import Pool
 from metaplastic.meta_train.tasks.source import COEFFICIENTS, Setting, Shown
 
 LARGEST = 8
@@ -48,6 +47,6 @@ def poisson(key: PRNGKeyArray, rates: Float[Array, "*shape"]) -> Float[Array, "*
     return counts
 
 
-def build(spec: config.Words, pool: Pool) -> Words:
+def build(spec: config.Words, pool: None) -> Words:
     """Build the source that a section of the config describes; it needs no images."""
     return Words(spec.length, spec.topicality)
