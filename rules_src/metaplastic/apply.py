@@ -154,8 +154,7 @@ def advance(
     """
     # Traced, so that unequal gaps between recordings share one compiled program.
     start, stop, count = map(jnp.int32, (*steps, len(train) if drawable is None else drawable))
-    decay = jnp.float32(average)
-    phis, averages = _advanced(rule, loops, x, train, (start, stop), count, decay, batch=batch)
+    phis, averages = _advanced(rule, loops, x, train, (start, stop), count, jnp.float32(average), batch=batch)
     return loops._replace(phis=phis, averages=averages)
 
 
@@ -195,8 +194,7 @@ def _record(
     """Return features, first-layer weights and probe activations of every seed, one seed at a time to save memory."""
 
     def one_seed(arguments: tuple[BaseModel, Array]) -> tuple[Array, Array, list[Array]]:
-        phi, permutation = arguments
-        kept = []
+        (phi, permutation), kept = arguments, []
         for activations in phi.post_activations(x[:, permutation]):
             kept.append(activations[probe])
         return activations, phi.layers[0].W, kept

@@ -76,16 +76,16 @@ WindowLoss = Callable[[UpdateRule, BaseModel, Window], tuple[Float[Array, ""], B
 """Returns one task's loss over a window, and its base model at the window's end."""
 
 
-def new_tasks(key: PRNGKeyArray, group: Group, totals: Totals, longest: Float[Array, ""]) -> TaskState:
-    """Draw fresh tasks for a group, with randomly initialised base models and totals of at most `longest`."""
+def new_tasks(key: PRNGKeyArray, group: Group, totals: Totals) -> TaskState:
+    """Draw fresh tasks for a group, with randomly initialised base models."""
 
     def new_task(key: PRNGKeyArray) -> TaskState:
         key_task, key_phi, key_total = jax.random.split(key, 3)
         phi = initial_base_model(key_phi, group.widths, group.activation)
         return TaskState(key_task, phi, jnp.zeros((), jnp.int32), sample_total(key_total, totals))
 
-    tasks = eqx.filter_vmap(new_task)(jax.random.split(key, group.tasks))
-    return tasks._replace(total=shortened(tasks.total, longest, totals))
+    tasks: TaskState = eqx.filter_vmap(new_task)(jax.random.split(key, group.tasks))
+    return tasks
 
 
 def sample_total(key: PRNGKeyArray, totals: Totals) -> Int[Array, ""]:
@@ -112,16 +112,18 @@ def shortened(total: Int[Array, "*task"], longest: Float[Array, ""], totals: Tot
 def staggered_tasks(key: PRNGKeyArray, group: Group, totals: Totals) -> TaskState:
     """Draw the tasks of a group, at random ages, so that they are replaced at different times."""
     key_task, key_age = jax.random.split(key)
-    states = new_tasks(key_task, group, totals, largest_total(jnp.zeros((), jnp.int32), totals))
-    ages = jax.random.uniform(key_age, (group.tasks,)) * states.total
-    return states._replace(age=ages.astype(jnp.int32))
+    states = new_tasks(key_task, group, totals)
+    total = shortened(states.total, largest_total(jnp.zeros((), jnp.int32), totals), totals)
+    ages = jax.random.uniform(key_age, (group.tasks,)) * total
+    return states._replace(age=ages.astype(jnp.int32), total=total)
 
 
 def replace_finished(
     key: PRNGKeyArray, states: TaskState, group: Group, totals: Totals, longest: Float[Array, ""]
 ) -> TaskState:
     """Replace every task that has reached its total by a fresh one, whose own total is at most `longest`."""
-    fresh, finished = new_tasks(key, group, totals, longest), states.age >= states.total
+    fresh, finished = new_tasks(key, group, totals), states.age >= states.total
+    fresh = fresh._replace(total=shortened(fresh.total, longest, totals))
 
     def choose(new: Array, old: Array) -> Array:
         return jnp.where(finished.reshape(-1, *(1,) * (old.ndim - 1)), new, old)

@@ -63,7 +63,7 @@ class PolynomialRule(MetaTrainable):
             W = W + scale * self.change(seen)
             return scale * column_normalised(W) if self.by_activation else W
 
-        return phi.with_weights(changed(layer.W, lower, upper) for layer, lower, upper in phi.layers_on(x))
+        return phi.with_weights(x, changed)
 
     def change(self, seen: Synapses) -> Float[Array, "lower upper"]:
         """Return the bounded change of the weights; compute a `WIDE` layer in blocks of upper units."""
