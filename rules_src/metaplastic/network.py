@@ -14,13 +14,7 @@ from metaplastic.update_rules import spec as config
 Activation = Callable[[Array], Array]
 
 ACTIVATIONS: dict[str, Activation] = {
-    "relu": jax.nn.relu,
-    "leaky_relu": jax.nn.leaky_relu,
-    "elu": jax.nn.elu,
-    "swish": jax.nn.swish,
-    "tanh": jnp.tanh,
-    "sigmoid": jax.nn.sigmoid,
-    "softplus": jax.nn.softplus,
+    **{name: getattr(jax.nn, name) for name in ["relu", "leaky_relu", "elu", "swish", "tanh", "sigmoid", "softplus"]},
     "sine": jnp.sin,
     "step": lambda z: (z > 0).astype(z.dtype),
 }

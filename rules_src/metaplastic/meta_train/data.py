@@ -19,11 +19,7 @@ from metaplastic.meta_train.tasks.spec import Tasks, TaskSource
 def task_sources(
     sources: Mapping[str, TaskSource], tasks: Tasks, datasets: Mapping[str, xr.Dataset], *, held_out: bool = False
 ) -> dict[str, Source]:
-    """Build sources from the training part of `datasets`, or those that show a dataset from its held-out part.
-
-    Raises:
-        InputError: as for `image_pool`.
-    """
+    """Build sources from the training part of `datasets`, or those that show a dataset from its held-out part."""
 
     def built(spec: TaskSource) -> Source:
         pool = image_pool(datasets[spec.dataset], tasks, held_out=held_out) if spec.dataset else None

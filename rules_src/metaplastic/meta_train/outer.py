@@ -1,6 +1,7 @@
 """The outer loop: Adam on the meta-gradient, many meta-steps per dispatch, everything drawn from one key."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -111,9 +112,9 @@ def task_mesh(tasks: int) -> Mesh:
 
 def placed(state: MetaState, mesh: Mesh) -> MetaState:
     """Share the tasks of a state out over `mesh` and put the rest everywhere."""
-    everywhere, by_task = NamedSharding(mesh, EVERYWHERE), NamedSharding(mesh, BY_TASK)
-    lies = {name: by_task if name in {"tasks", "carry"} else everywhere for name in state._fields}
-    return MetaState(*(shared_out(part, lies[name]) for name, part in state._asdict().items()))
+    lies = {"tasks": BY_TASK, "carry": BY_TASK}
+    parts = state._asdict().items()
+    return MetaState(*(shared_out(part, NamedSharding(mesh, lies.get(name, EVERYWHERE))) for name, part in parts))
 
 
 def initial_state(rule: MetaTrainable, hyper: Hyperparameters) -> MetaState:
@@ -145,12 +146,7 @@ def sample_truncation(hyper: Hyperparameters, meta_step: int) -> int:
 
 
 def meta_step(
-    state: MetaState,
-    sources: Mapping[str, Source],
-    hyper: Hyperparameters,
-    estimate: BatchEstimator,
-    *,
-    truncation: int,
+    state: MetaState, sources: Mapping[str, Source], hyper: Hyperparameters, estimate: BatchEstimator, truncation: int
 ) -> tuple[MetaState, Metrics]:
     """Update theta once: draw data, estimate the gradient, step, replace tasks that are finished or not finite."""
     key, *keys = jax.random.split(state.key, 1 + len(hyper.groups))
@@ -214,13 +210,9 @@ def meta_train(
     estimate = over_devices(in_parts(over_tasks(hyper.estimator), hyper.microbatches), mesh)
 
     @eqx.filter_jit
-    def dispatch(
-        sources: Mapping[str, Source], state: MetaState, steps: int, truncation: int
-    ) -> tuple[MetaState, Metrics]:
-        def step(state: MetaState, _: None) -> tuple[MetaState, Metrics]:
-            return meta_step(state, sources, hyper, estimate, truncation=truncation)
-
-        return jax.lax.scan(step, state, length=steps)
+    def dispatch(sources: Any, state: MetaState, steps: int, truncation: int) -> tuple[MetaState, Metrics]:
+        step = partial(meta_step, sources=sources, hyper=hyper, estimate=estimate, truncation=truncation)
+        return jax.lax.scan(lambda state, _: step(state), state, length=steps)
 
     def watch(rule: MetaTrainable) -> dict[str, np.ndarray]:
         rule = rule.with_precision("float32")
@@ -235,7 +227,7 @@ def meta_train(
     sources = shared_out(sources, NamedSharding(mesh, EVERYWHERE))
     probes = {name: (shared(probe), classes) for name, (probe, classes) in probes.items()}
     state = placed(start or jax.jit(lambda: initial_state(rule, hyper))(), mesh)
-    nothing = Metrics(*(jnp.zeros(0) for _ in Metrics._fields))
+    nothing = Metrics(*[jnp.zeros(0)] * len(Metrics._fields))
     yield Progress(whole(state, mesh), nothing, {} if start else watch(state.average))
     done = int(state.meta_step)
     while done < hyper.meta_steps:

@@ -74,14 +74,8 @@ def group(spec: MetaTrain, shape: TaskShape) -> Group:
     """Describe the parallel tasks of one base model."""
     setting = task_setting(spec.tasks, spec.side_of(shape))
     weights = {name: source.weight for name, source in spec.trained_sources.items()}
-    return Group(
-        widths=layer_widths(shape, setting.side**2),
-        activation=shape.activation,
-        setting=setting,
-        batch=spec.batch_of(shape),
-        labelled=spec.labelled,
-        shares=shares(weights, spec.tasks_each),
-    )
+    widths, each = layer_widths(shape, setting.side**2), shares(weights, spec.tasks_each)
+    return Group(widths, shape.activation, setting, spec.batch_of(shape), spec.labelled, each)
 
 
 def task_setting(tasks: config.Tasks, side: int) -> Setting:
@@ -178,7 +172,7 @@ def meta_training(
         folder: the run's folder.
 
     Raises:
-        InputError: there is too little memory, or as for `task_sources`, `watched` and `first_rule`.
+        InputError: there is too little memory, or as for `image_pool`, `watched` and `first_rule`.
     """
     key_theta, key_probe = first_keys(spec.seed)
     rule = first_rule(spec, start, key_theta)
@@ -206,11 +200,7 @@ def _check_size(rule: MetaTrainable, spec: MetaTrain) -> None:
 
 
 def first_rule(spec: MetaTrain, start: Path | None, key: PRNGKeyArray) -> MetaTrainable:
-    """Return the rule at the theta that a run starts from.
-
-    Raises:
-        InputError: `start` is missing, is given though the spec names none, or holds a rule of another config.
-    """
+    """Return the rule that a run starts from; raise InputError if `start` is not of the rule that the spec names."""
     if (start is None) != (spec.start is None):
         raise InputError(f"--start: has to be given where, and only where, the spec names one; it names {spec.start}")
     if start is None:

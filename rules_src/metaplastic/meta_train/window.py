@@ -122,8 +122,9 @@ def replace_finished(
     key: PRNGKeyArray, states: TaskState, group: Group, totals: Totals, longest: Float[Array, ""]
 ) -> TaskState:
     """Replace every task that has reached its total by a fresh one, whose own total is at most `longest`."""
-    fresh, finished = new_tasks(key, group, totals), states.age >= states.total
+    fresh = new_tasks(key, group, totals)
     fresh = fresh._replace(total=shortened(fresh.total, longest, totals))
+    finished = states.age >= states.total
 
     def choose(new: Array, old: Array) -> Array:
         return jnp.where(finished.reshape(-1, *(1,) * (old.ndim - 1)), new, old)

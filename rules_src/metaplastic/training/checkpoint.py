@@ -62,11 +62,7 @@ def save_state(state: Any, path: Path, record: Mapping[str, str]) -> None:
 
 
 def load_state(path: Path, like: State) -> State:
-    """Read a state written by `save_state`, or a part of one, that has the structure of `like`.
-
-    Raises:
-        InputError: it is not whole, or has another structure.
-    """
+    """Read a state of `save_state`, or a part of one; raise InputError if it is not whole or not shaped as `like`."""
     return _restored(path, *_whole(path), like)
 
 
@@ -75,9 +71,8 @@ def newest_state(
 ) -> State | None:
     """Return the newest whole state in `folder`, if any, and log one line about each that is passed over.
 
-    A state saved with other versions is used with a warning: a run that goes on from it will not end with the bytes of
-    one that was never stopped. `like` is a state of the same structure, or its shapes; `same` tells whether a saved
-    config and that of `record` belong to one run.
+    A state saved with other versions is used with a warning. `like` is a state of the same structure, or its shapes;
+    `same` tells whether a saved config and that of `record` belong to one run.
 
     Raises:
         InputError: it belongs to another config or another structure.
@@ -94,10 +89,8 @@ def newest_state(
             raise InputError(f"{path}: of config {old}, this run is {new}; move {folder} out of the way")
         for name in sorted((record.keys() & header.keys()) - {"config"}):
             if record[name] != header[name]:
-                log.warning(
-                    f"WARNING: {path}: saved with {name} {header[name]}, this is {record[name]}; "
-                    "going on, but not to the bytes of a run without a stop"
-                )
+                saved = f"saved with {name} {header[name]}, this is {record[name]}"
+                log.warning(f"WARNING: {path}: {saved}; going on, but not to the bytes of a run without a stop")
         return _restored(path, arrays, header, like)
     return None
 
@@ -105,8 +98,8 @@ def newest_state(
 def append_history(part: xr.Dataset, store: Path, growing: Mapping[str, str], *, dispatch: int) -> None:
     """Append what a dispatch of `dispatch` steps recorded; the first call makes the store.
 
-    `growing` maps each dimension that grows to its coordinate of steps. The first one has an entry per step, the others
-    one per dispatch.
+    `growing` maps each dimension that grows to its coordinate of steps: the first has an entry per step, others one per
+    dispatch.
     """
     if not store.exists():
         sizes: dict[Any, int] = {**part.sizes, **dict.fromkeys(growing, 1), next(iter(growing)): dispatch}
@@ -119,11 +112,7 @@ def append_history(part: xr.Dataset, store: Path, growing: Mapping[str, str], *,
 
 
 def cut_back_history(store: Path, step: int, growing: Mapping[str, str]) -> None:
-    """Remove what came after `step`.
-
-    Raises:
-        InputError: the history ends before it.
-    """
+    """Remove what came after `step`; raise InputError if the history ends before it."""
     try:
         arrays: dict[str, Any] = dict(zarr.open_group(store, mode="r+").arrays())
         sizes = {}

@@ -105,11 +105,7 @@ class Descent(abc.ABC):
         return ", ".join(f"{name} {float(values.mean()):.4g}" for name, values in item.metrics.items() if len(values))
 
     def finish(self) -> None:
-        """Train to the end, from where the folder has come to.
-
-        Raises:
-            InputError: a metric has become infinite, or as for `training.loop.resumed`.
-        """
+        """Train to the end; raise InputError if a metric becomes infinite, or as `training.loop.resumed` does."""
         for item in shown(resumed(self, self.folder, Keep()), self):
             if not all(np.isfinite(values).all() for values in item.metrics.values()):
                 raise InputError(f"learning_rate: at {self.spec.learning_rate} the loss has become infinite; give less")

@@ -35,9 +35,7 @@ class PooledMap(NamedTuple):
         return rectified(mixed + linear(self.over_units, a.mean(2))[:, :, None], self.offset)
 
 
-def rectified(
-    a: Float[Array, "channel batch unit"], offset: Float[Array, " channel"]
-) -> Float[Array, "channel batch unit"]:
+def rectified(a: Float[Array, "channel batch unit"], offset: Array) -> Float[Array, "channel batch unit"]:
     """Apply batch norm with a learned offset and no scale, then ReLU."""
     return jax.nn.relu(normalise(a) + offset[:, None, None])
 
@@ -74,14 +72,7 @@ class CompactRule(NeuronLocalRule):
         weight, offset = self.top_in
         return self.top_out(self.top(rectified(linear(weight, features[None]), offset)))
 
-    def update_network(
-        self,
-        x: Float[Array, "batch unit"],
-        z: Float[Array, "batch unit"],
-        error: Error,
-        bias: Float[Array, " unit"],
-        statistics: Float[Array, "8 unit"],
-    ) -> Hidden:
+    def update_network(self, x: Array, z: Array, error: Error, bias: Array, statistics: Array) -> Hidden:
         """Compute the hidden channels of a level's units."""
         activity = linear(self.activity_in, normalise(jnp.stack([x, z]))) + linear(self.error_in, normalise(error))
         identity = normalise(unit_identity(x.shape[1]), axes=(1,))

@@ -117,14 +117,7 @@ class PublishedRule(NeuronLocalRule):
         """Compute the error signal that enters the top layer."""
         return self.top(features)
 
-    def update_network(
-        self,
-        x: Float[Array, "batch unit"],
-        z: Float[Array, "batch unit"],
-        error: Error,
-        bias: Float[Array, " unit"],
-        statistics: Float[Array, "8 unit"],
-    ) -> Hidden:
+    def update_network(self, x: Array, z: Array, error: Error, bias: Array, statistics: Array) -> Hidden:
         """Compute the hidden channels of a level's units."""
         identity = jnp.broadcast_to(unit_identity(x.shape[1]).T[:, None].astype(x.dtype), (*x.T.shape, 2))
         signals = jnp.concatenate([x.T[..., None], z.T[..., None], identity, error.T], -1)

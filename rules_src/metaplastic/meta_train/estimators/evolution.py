@@ -5,6 +5,7 @@ window's estimate is score / (2 sigma^2) * (loss of the first - loss of the seco
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -29,21 +30,6 @@ class Pair(NamedTuple):
     """The base model at theta - delta."""
 
 
-def nres(loss: WindowLoss, sigma: float) -> GradientEstimator:
-    """Noise-reuse evolution strategies (Li et al. 2023): a task keeps its delta to its end; delta is the score."""
-    return _antithetic(loss, sigma, reuse=True)
-
-
-def pes(loss: WindowLoss, sigma: float) -> GradientEstimator:
-    """Persistent evolution strategies (Vicol et al. 2021): a new delta every window; their sum is the score."""
-    return _antithetic(loss, sigma, reuse=False)
-
-
-def build(spec: Pes | Nres, loss: Callable[[], WindowLoss]) -> GradientEstimator:
-    """Build the estimator that a section of the config describes; `loss` is `window_loss` with its arguments."""
-    return {"pes": pes, "nres": nres}[spec.kind](loss(), spec.sigma)
-
-
 def _antithetic(loss: WindowLoss, sigma: float, *, reuse: bool) -> GradientEstimator:
     def gaussian(key: PRNGKeyArray, rule: UpdateRule) -> UpdateRule:
         return jax.tree.map(lambda a: sigma * a, optax.tree.random_like(key, rule, sampler=jax.random.normal))
@@ -66,3 +52,14 @@ def _antithetic(loss: WindowLoss, sigma: float, *, reuse: bool) -> GradientEstim
         return TaskEstimate(jax.tree.map(lambda s: slope * s, score), plus, Pair(score, minus), losses.mean())
 
     return GradientEstimator(start, estimate)
+
+
+nres = partial(_antithetic, reuse=True)
+"""Noise-reuse evolution strategies (Li et al. 2023): a task keeps its delta to its end; delta is the score."""
+pes = partial(_antithetic, reuse=False)
+"""Persistent evolution strategies (Vicol et al. 2021): a new delta every window; their sum is the score."""
+
+
+def build(spec: Pes | Nres, loss: Callable[[], WindowLoss]) -> GradientEstimator:
+    """Build the estimator that a section of the config describes; `loss` is `window_loss` with its arguments."""
+    return _antithetic(loss(), spec.sigma, reuse=spec.kind == "nres")
