@@ -196,8 +196,7 @@ def meta_train(
 ) -> Iterator[Progress]:
     """Run `hyper.meta_steps` updates of theta, and yield after every `hyper.dispatch` of them.
 
-    The first item is the state before the first update, without metrics of its own. The caller judges whether too many
-    tasks are not finite: see `MetaState.dropped`.
+    The first item is the state before the first update, without metrics. `MetaState.dropped` tells the caller to stop.
 
     Args:
         rule: the rule at its initial theta.

@@ -98,8 +98,7 @@ def newest_state(
 def append_history(part: xr.Dataset, store: Path, growing: Mapping[str, str], *, dispatch: int) -> None:
     """Append what a dispatch of `dispatch` steps recorded; the first call makes the store.
 
-    `growing` maps each dimension that grows to its coordinate of steps: the first has an entry per step, others one per
-    dispatch.
+    `growing` names the coordinate of steps of each dimension that grows: the first by step, others by dispatch.
     """
     if not store.exists():
         sizes: dict[Any, int] = {**part.sizes, **dict.fromkeys(growing, 1), next(iter(growing)): dispatch}

@@ -1,8 +1,7 @@
 """Neuron-local rules with an update network: what the published and the compact rule share.
 
-Such a rule sweeps an error signal down through the layers and then changes every weight. The two rules differ only in
-how examples and units exchange information: in the error signal at the top and in the update network. Signals are laid
-out as [channel, batch, unit].
+Such a rule sweeps an error signal down through the layers and then changes every weight. The two rules differ in how
+examples and units exchange information: at the top and in the update network. Signals are [channel, batch, unit].
 """
 
 import abc
@@ -20,6 +19,7 @@ from metaplastic.update_rules.terms import (
     UPPER_READOUTS,
     Mix,
     Signals,
+    Weights,
     bias_change,
     column_normalised,
     weight_change,
@@ -27,8 +27,7 @@ from metaplastic.update_rules.terms import (
 from metaplastic.update_rules.update_network import Affine, layer_statistics
 
 Hidden = Float[Array, "channel place"]
-"""Hidden channels. A place is a unit in an example: with both on one axis, a readout is one matrix product, however a
-rule lays out its channels."""
+"""Hidden channels. A place is a unit in an example: with both on one axis, a readout is one matrix product."""
 Error = Float[Array, "error_channel batch unit"]
 
 
@@ -57,9 +56,7 @@ class WeightReadouts(NamedTuple):
         below = Signals.of(lower.x, self.lower(lower.hidden), LOWER_READOUTS)
         return below, Signals.of(upper.x, self.upper(upper.hidden), UPPER_READOUTS)
 
-    def change(
-        self, W: Float[Array, "lower upper"], lower: Population, upper: Population
-    ) -> Float[Array, "lower upper"]:
+    def change(self, W: Weights, lower: Population, upper: Population) -> Weights:
         """Return the bounded change of the weights between two populations."""
         return weight_change(column_normalised(W), *self.signals(lower, upper), self.mix)
 

@@ -1,8 +1,7 @@
 """The smallest learned rule: a polynomial of the signals at a synapse, meta-trained like any other rule.
 
 Its terms are the 27 of Confavreux et al. 2020, to second order in each of the activity below, the activity above and
-the weight; and one more, which Oja's subspace rule (1989) needs: the feedback that all units above together return to
-the one below.
+the weight; and, for Oja's subspace rule (1989), the feedback that all units above together return to the one below.
 """
 
 from typing import NamedTuple
