@@ -100,19 +100,16 @@ class NeuronLocalRule(MetaTrainable):
     def sweep(self, phi: BaseModel, x: Float[Array, "batch input"]) -> list[Population]:
         """Return the signals of every level on the batch `x`, from the input up; they are found from the top down."""
         xs, zs = phi.forward(x)
-        layers = phi.layers
         levels: list[Population] = []
         error = self.top_error(xs[-1])
-        for level in range(len(layers), -1, -1):
-            below = layers[level - 1] if level > 0 else None
-            above = layers[level] if level < len(layers) else None
-            # The input level has neither batch norm nor bias.
-            z = zs[level - 1] if below else xs[0]
-            bias = below.b if below else jnp.zeros(xs[0].shape[1], xs[0].dtype)
+        # The input level has neither batch norm nor bias.
+        places = zip([None, *phi.layers], [*phi.layers, None], xs, [x, *zs], strict=True)
+        for below, above, activity, z in reversed(list(places)):
+            bias = below.b if below else jnp.zeros(x.shape[1], x.dtype)
             statistics = layer_statistics(below.W if below else None, above.W if above else None)
-            hidden = self.hidden(xs[level], z, error, bias, statistics)
+            hidden = self.hidden(activity, z, error, bias, statistics)
             delta = error * jax.nn.sigmoid(z) + self.error_out(hidden).reshape(error.shape)
-            levels.insert(0, Population(xs[level], error, hidden, delta))
+            levels.insert(0, Population(activity, error, hidden, delta))
             if below:
                 error = jnp.einsum("cbu,lu->cbl", delta, below.V)
                 error = error * jax.lax.rsqrt((error**2).mean(0) + 1e-6)
