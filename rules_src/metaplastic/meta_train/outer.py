@@ -12,15 +12,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from metaplastic.meta_train.estimators.base import (
-    BY_TASK,
-    EVERYWHERE,
-    BatchEstimator,
-    GradientEstimator,
-    in_parts,
-    over_devices,
-    over_tasks,
-)
+from metaplastic.meta_train.estimators.base import BY_TASK, EVERYWHERE, BatchEstimator, GradientEstimator, over_devices
 from metaplastic.meta_train.held_out import Probe, held_out_accuracy
 from metaplastic.meta_train.tasks.source import Source
 from metaplastic.meta_train.window import (
@@ -206,7 +198,7 @@ def meta_train(
         start: the state to continue from, of an earlier run with equal arguments.
     """
     mesh = task_mesh(hyper.groups[0].tasks // hyper.microbatches)
-    estimate = over_devices(in_parts(over_tasks(hyper.estimator), hyper.microbatches), mesh)
+    estimate = over_devices(hyper.estimator, hyper.microbatches, mesh)
 
     @eqx.filter_jit
     def dispatch(sources: Any, state: MetaState, steps: int, truncation: int) -> tuple[MetaState, Metrics]:

@@ -13,17 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from metaplastic.network import BaseModel, Layer
+from metaplastic.update_rules import terms
 from metaplastic.update_rules.base import MetaTrainable
-from metaplastic.update_rules.terms import (
-    LOWER_READOUTS,
-    UPPER_READOUTS,
-    Mix,
-    Signals,
-    Weights,
-    bias_change,
-    column_normalised,
-    weight_change,
-)
 from metaplastic.update_rules.update_network import Affine, layer_statistics
 
 Hidden = Float[Array, "channel place"]
@@ -49,16 +40,16 @@ class WeightReadouts(NamedTuple):
 
     lower: Affine
     upper: Affine
-    mix: Mix
+    mix: terms.Mix
 
-    def signals(self, lower: Population, upper: Population) -> tuple[Signals, Signals]:
+    def signals(self, lower: Population, upper: Population) -> tuple[terms.Signals, terms.Signals]:
         """Return what the terms need of the two populations that a layer connects."""
-        below = Signals.of(lower.x, self.lower(lower.hidden), LOWER_READOUTS)
-        return below, Signals.of(upper.x, self.upper(upper.hidden), UPPER_READOUTS)
+        below = terms.Signals.of(lower.x, self.lower(lower.hidden), terms.LOWER_READOUTS)
+        return below, terms.Signals.of(upper.x, self.upper(upper.hidden), terms.UPPER_READOUTS)
 
-    def change(self, W: Weights, lower: Population, upper: Population) -> Weights:
+    def change(self, W: terms.Weights, lower: Population, upper: Population) -> terms.Weights:
         """Return the bounded change of the weights between two populations."""
-        return weight_change(column_normalised(W), *self.signals(lower, upper), self.mix)
+        return terms.weight_change(terms.column_normalised(W), *self.signals(lower, upper), self.mix)
 
 
 class NeuronLocalRule(MetaTrainable):
@@ -127,4 +118,4 @@ class NeuronLocalRule(MetaTrainable):
         """Return the changes of W, b and V between two populations."""
         forward = self.forward.change(layer.W, lower, upper)
         backward = self.backward.change(layer.V, lower, upper) if self.backward else forward
-        return Layer(forward, bias_change(self.bias_readout(upper.hidden).reshape(upper.x.shape)), backward)
+        return Layer(forward, terms.bias_change(self.bias_readout(upper.hidden).reshape(upper.x.shape)), backward)
