@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -113,12 +113,14 @@ class BaseModel(eqx.Module):
         """Return the activations of the last layer: the learned representation."""
         return self.forward(x).xs[-1]
 
-    def with_weights(self, x: Float[Array, "batch input"], changed: Callable[[Array, Array, Array], Array]) -> Self:
+    def with_weights(
+        self, x: Float[Array, "batch input"], changed: Callable[[Array, Array, Array], Array]
+    ) -> "BaseModel":
         """Replace every W by `changed` of it and of the post-activations below and above its layer on the batch `x`."""
         xs = self.forward(x).xs
         weights = map(changed, [layer.W for layer in self.layers], xs[:-1], xs[1:])
         layers = tuple(layer._replace(W=W) for layer, W in zip(self.layers, weights, strict=True))
-        return type(self)(layers, self.activation)
+        return BaseModel(layers, self.activation)
 
 
 def batch_statistics(phi: BaseModel, x: Float[Array, "batch input"]) -> tuple[BatchStatistics, ...]:

@@ -2,7 +2,6 @@
 
 import abc
 import dataclasses
-from typing import Self
 
 import equinox as eqx
 from jaxtyping import Array, Float
@@ -31,7 +30,7 @@ class MetaTrainable(UpdateRule):
     def rate(self) -> Float[Array, ""]:
         """Size of an inner step, for the record of meta-training."""
 
-    def with_precision(self, precision: config.Precision) -> Self:
+    def with_precision(self, precision: config.Precision) -> "MetaTrainable":
         """Return the same rule with its update network in this precision."""
         return self if precision == self.precision else dataclasses.replace(self, precision=precision)
 

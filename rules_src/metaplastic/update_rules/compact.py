@@ -16,8 +16,6 @@ from metaplastic.update_rules.spec import Compact
 from metaplastic.update_rules.terms import LOWER_READOUTS, TERMS, UPPER_READOUTS, Mix
 from metaplastic.update_rules.update_network import Affine, initial_affine, linear, normalise, unit_identity
 
-WARM_START = {"hebb": 10.0, "decorr_x": 3.0}
-"""Initial coefficients; all other terms start at 0.3."""
 LARGEST_RATE = 0.3
 
 
@@ -95,6 +93,7 @@ def build(spec: Compact, key: PRNGKeyArray) -> CompactRule:
         own, over_batch, over_units = jnp.split(affine(3 * channels, channels).weight, 3, axis=1)
         return PooledMap(own, over_batch, over_units, jnp.zeros(channels))
 
+    dominant = {"hebb": 10.0, "decorr_x": 3.0}
     into = affine(2 + error_channels + 11, channels).weight
     return CompactRule(
         activity_in=into[:, :2],
@@ -110,7 +109,7 @@ def build(spec: Compact, key: PRNGKeyArray) -> CompactRule:
         forward=WeightReadouts(
             lower=affine(channels, LOWER_READOUTS * spec.readout_channels),
             upper=affine(channels, UPPER_READOUTS * spec.readout_channels),
-            mix=Mix(jnp.array([WARM_START.get(term, 0.3) for term in TERMS]), jnp.zeros(())),
+            mix=Mix(jnp.array([dominant.get(term, 0.3) for term in TERMS]), jnp.zeros(())),
         ),
         backward=None,
         bias_readout=affine(channels, 1),

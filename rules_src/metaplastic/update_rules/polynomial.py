@@ -15,9 +15,6 @@ from metaplastic.update_rules.base import MetaTrainable
 from metaplastic.update_rules.spec import Polynomial
 from metaplastic.update_rules.terms import WIDE, column_normalised, saturate, standardise, unit_total_variance
 
-ORDERS = 3
-"""Number of powers of each quantity: 0, 1 and 2."""
-
 
 class Synapses(NamedTuple):
     """The signals at the synapses between two populations, at a scale that does not depend on the number of units."""
@@ -74,7 +71,7 @@ class PolynomialRule(MetaTrainable):
         def block(own: Own) -> Float[Array, "lower own"]:
             above, weight = powers(own(seen.above)), own(seen.weight)
             # Horner's scheme in the weight.
-            by_order = [jnp.einsum("bxl,bxu->lu", factors[:, order], above) / batch for order in range(ORDERS)]
+            by_order = [jnp.einsum("bxl,bxu->lu", factors[:, order], above) / batch for order in range(3)]
             return saturate(by_order[0] + weight * (by_order[1] + weight * by_order[2]))
 
         return in_blocks(block, (lower, seen.above.shape[1]), WIDE // lower)
@@ -98,4 +95,4 @@ def powers(a: Float[Array, "batch unit"]) -> Float[Array, "3 batch unit"]:
 def build(spec: Polynomial, key: PRNGKeyArray) -> PolynomialRule:
     """Return the rule at its initial theta, Oja's subspace rule; nothing about it is random."""
     rate = jnp.array(spec.initial_rate)
-    return PolynomialRule(jnp.zeros((ORDERS,) * 3).at[1, 1, 0].set(rate), -rate, spec.above == "activation")
+    return PolynomialRule(jnp.zeros((3, 3, 3)).at[1, 1, 0].set(rate), -rate, spec.above == "activation")
