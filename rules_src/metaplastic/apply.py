@@ -140,18 +140,11 @@ def advance(
     average: float,
     drawable: int | None = None,
 ) -> InnerLoops:
-    """Take inner steps, each on a new batch drawn with replacement.
+    """Take inner steps, each on a new batch of the examples of `x` that `train` numbers, drawn with replacement.
 
-    Args:
-        rule: any rule.
-        loops: the inner loops to continue.
-        x: all examples.
-        train: indices of the examples to draw from.
-        steps: number of the first inner step, and of the one before which to stop.
-        batch: examples per step.
-        average: decay per step of the base models' moving averages; 0 averages nothing.
-        drawable: how many of `train`, from its start, may be drawn; all by default. With it, arrays that are padded to
-            one size share one compiled program.
+    The first inner step and the one before which to stop are `steps`; `average` is the decay per step of the base
+    models' moving averages, 0 for none. Only the first `drawable` of `train` are drawn, all by default: with it, arrays
+    that are padded to one size share one compiled program.
     """
     # Traced, so that unequal gaps between recordings share one compiled program.
     counts = map(jnp.int32, (*steps, len(train) if drawable is None else drawable))
@@ -161,9 +154,9 @@ def advance(
 
 @eqx.filter_jit
 def _advanced(
-    rule: UpdateRule, loops: InnerLoops, x: Array, train: Array, numbers: tuple[Array, ...], batch: int
+    rule: UpdateRule, loops: InnerLoops, x: Array, train: Array, traced: tuple[Array, ...], batch: int
 ) -> BaseModels:
-    start, stop, drawable, decay = numbers
+    start, stop, drawable, decay = traced
 
     def one_seed(phi: BaseModel, average: BaseModel, key: Array, permutation: Array) -> BaseModels:
         def inner_step(step: Int[Array, ""], both: BaseModels) -> BaseModels:

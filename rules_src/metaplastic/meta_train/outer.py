@@ -189,13 +189,8 @@ def meta_train(
     """Run `hyper.meta_steps` updates of theta, and yield after every `hyper.dispatch` of them.
 
     The first item is the state before the first update, without metrics. `MetaState.dropped` tells the caller to stop.
-
-    Args:
-        rule: the rule at its initial theta.
-        sources: the sources of tasks, by name.
-        hyper: the run.
-        probes: held-out data and its number of classes, by name.
-        start: the state to continue from, of an earlier run with equal arguments.
+    The `rule` is at its initial theta; `probes` are held-out data with the number of classes, by name; `start` is the
+    state to continue from, of an earlier run with equal arguments.
     """
     mesh = task_mesh(hyper.groups[0].tasks // hyper.microbatches)
     estimate = over_devices(hyper.estimator, hyper.microbatches, mesh)

@@ -30,13 +30,7 @@ class Progress(NamedTuple):
 
 
 class Descent(abc.ABC):
-    """A `training.loop.Run` of gradient steps, whose states count them in `step`.
-
-    Args:
-        spec: how long it takes, and after which steps it is recorded.
-        data: the arrays that batches are drawn from.
-        folder: where it keeps its states.
-    """
+    """A `training.loop.Run` of gradient steps, whose states count them in `step`; batches are drawn from `data`."""
 
     unit = "steps"
     growing: Mapping[str, str] = {"update": "update"}
