@@ -30,7 +30,7 @@ from metaplastic.update_rules.spec import Precision
 
 
 class Hyperparameters(NamedTuple):
-    """A meta-training run in plain numbers and functions."""
+    """A meta-training run in plain numbers and functions; sections of the config describe the numbers."""
 
     groups: list[Group]
     """The parallel tasks of each base model; the groups are equally large."""
@@ -38,15 +38,11 @@ class Hyperparameters(NamedTuple):
     truncations: list[int]
     """Inner steps per window; every dispatch draws one of these."""
     microbatches: int
-    """Parts of a group that are done one after another."""
     estimator: GradientEstimator
     optimiser: optax.GradientTransformation
     clip: float
-    """Largest global norm of a meta-gradient that the optimiser lets through."""
     average: float
-    """Decay per meta-step of the moving average of theta."""
     fault_window: int
-    """Meta-steps over which the share of tasks that are not finite is averaged, about."""
     ridge: float
     """Penalty of the readout on probes."""
     precision: Precision

@@ -21,27 +21,23 @@ from metaplastic.update_rules.base import UpdateRule
 
 
 class Totals(NamedTuple):
-    """Bounds of the inner steps after which a task is replaced."""
+    """Bounds of the inner steps after which a task is replaced; the section `Unroll` of the config describes them."""
 
     shortest: int
     longest: int
     longest_at_first: int | None = None
-    """Upper bound at the first meta-step, if it grows."""
     growth: int = 1000
-    """Meta-steps until it has become `longest`."""
 
 
 class Group(NamedTuple):
-    """What the parallel tasks of one base model have in common."""
+    """What the parallel tasks of one base model have in common; for its numbers see `MetaTrain` of the config."""
 
     widths: list[int]
     """Units of the input and of every layer above it."""
     activation: str
     setting: Setting
     batch: int
-    """Unlabelled examples per inner step."""
     labelled: int
-    """Labelled examples per class in each of the meta-objective's two batches."""
     shares: Mapping[str, int]
     """Parallel tasks from each source."""
 

@@ -37,7 +37,6 @@ class MetaTrainable(UpdateRule):
 
 def check_fit(rule: config.Initial, base_model: config.BaseModel) -> None:
     """Raise InputError if the rule's theta demands another number of features than the base model has."""
-    if rule.demanded_features not in {None, base_model.features}:
-        raise InputError(
-            f"features: the rule demands {rule.demanded_features}, the base model has {base_model.features}"
-        )
+    demanded, features = rule.demanded_features, base_model.features
+    if demanded not in {None, features}:
+        raise InputError(f"features: the rule demands {demanded}, the base model has {features}")
