@@ -55,8 +55,8 @@ def meta_training(spec: MetaTrain) -> dict[str, int]:
         widths = [spec.side_of(shape) ** 2, *shape.hidden, shape.features]
         # Per step a base model is kept, and what the update network makes of a batch: a few dozen arrays.
         of_batch = channels * spec.batch_of(shape) * sum(widths)
-        kept = max(kept, together * NUMBER * (spec.longest_window * _weights(widths) + 50 * of_batch))
-        work += spec.tasks_each * spec.longest_window * of_batch * channels
+        kept = max(kept, together * NUMBER * (max(spec.unroll.lengths) * _weights(widths) + 50 * of_batch))
+        work += spec.tasks_each * max(spec.unroll.lengths) * of_batch * channels
     return {
         "mem_mb": PROCESS + kept // MEGABYTE,
         "runtime": _minutes(SECONDS * work * spec.meta_steps / spec.processes),

@@ -20,6 +20,8 @@ from metaplastic.update_rules.spec import Apply
 SIDE_BY_SIDE = 2**27
 """Bytes of base models and their averages up to which all seeds are trained at once."""
 
+BaseModels = tuple[BaseModel, BaseModel]
+
 
 class Recording(NamedTuple):
     """What is kept of the base models at one inner step; the leading axis is the seed.
@@ -63,8 +65,7 @@ def initial_inner_loops(keys: Key[Array, " seed"], widths: Sequence[int], activa
 def check_size(seeds: int, inputs: int, base_model: config.BaseModel, *, batch: int, recorded: int = 0) -> None:
     """Raise InputError if the least that `seeds` inner loops at once need does not fit in this device's memory.
 
-    `batch` examples are taken per inner step. Features of `recorded` examples are computed in one forward pass, which
-    holds two layers at a time.
+    Inner steps take `batch` examples each. One forward pass, two layers at a time, takes all `recorded` examples.
     """
     widths = layer_widths(base_model, inputs)
     loops = _shapes(seeds, inputs, base_model)
@@ -139,40 +140,26 @@ def advance(
     average: float,
     drawable: int | None = None,
 ) -> InnerLoops:
-    """Take inner steps, each on a new batch drawn with replacement.
+    """Take inner steps, each on a new batch of the examples of `x` that `train` numbers, drawn with replacement.
 
-    Args:
-        rule: any rule.
-        loops: the inner loops to continue.
-        x: all examples.
-        train: indices of the examples to draw from.
-        steps: number of the first inner step, and of the one before which to stop.
-        batch: examples per step.
-        average: decay per step of the base models' moving averages; 0 averages nothing.
-        drawable: how many of `train`, from its start, may be drawn; all by default. With it, arrays that are padded to
-            one size share one compiled program.
+    The first inner step and the one before which to stop are `steps`; `average` is the decay per step of the base
+    models' moving averages, 0 for none. Only the first `drawable` of `train` are drawn, all by default: with it, arrays
+    that are padded to one size share one compiled program.
     """
     # Traced, so that unequal gaps between recordings share one compiled program.
-    start, stop, count = map(jnp.int32, (*steps, len(train) if drawable is None else drawable))
-    decay = jnp.float32(average)
-    phis, averages = _advanced(rule, loops, x, train, (start, stop), count, decay, batch=batch)
+    counts = map(jnp.int32, (*steps, len(train) if drawable is None else drawable))
+    phis, averages = _advanced(rule, loops, x, train, (*counts, jnp.float32(average)), batch)
     return loops._replace(phis=phis, averages=averages)
 
 
 @eqx.filter_jit
 def _advanced(
-    rule: UpdateRule,
-    loops: InnerLoops,
-    x: Float[Array, "example input"],
-    train: Int[Array, " train_example"],
-    steps: tuple[Int[Array, ""], Int[Array, ""]],
-    drawable: Int[Array, ""],
-    decay: Float[Array, ""],
-    *,
-    batch: int,
-) -> tuple[BaseModel, BaseModel]:
-    def one_seed(phi: BaseModel, average: BaseModel, key: Array, permutation: Array) -> tuple[BaseModel, BaseModel]:
-        def inner_step(step: Int[Array, ""], both: tuple[BaseModel, BaseModel]) -> tuple[BaseModel, BaseModel]:
+    rule: UpdateRule, loops: InnerLoops, x: Array, train: Array, traced: tuple[Array, ...], batch: int
+) -> BaseModels:
+    start, stop, drawable, decay = traced
+
+    def one_seed(phi: BaseModel, average: BaseModel, key: Array, permutation: Array) -> BaseModels:
+        def inner_step(step: Int[Array, ""], both: BaseModels) -> BaseModels:
             phi, average = both
             batch_key = jax.random.fold_in(jax.random.fold_in(key, 2), step)
             examples = train[jax.random.randint(batch_key, (batch,), 0, drawable)]
@@ -181,7 +168,7 @@ def _advanced(
             share = (1 - decay) / (1 - decay ** (step + 1))
             return phi, optax.incremental_update(phi, average, share)
 
-        return jax.lax.fori_loop(*steps, inner_step, (phi, average))
+        return jax.lax.fori_loop(start, stop, inner_step, (phi, average))
 
     # On a CPU, products of several seeds at once are slower than one after another.
     one_by_one = jax.default_backend() == "cpu"
@@ -189,14 +176,11 @@ def _advanced(
 
 
 @eqx.filter_jit
-def _record(
-    loops: InnerLoops, x: Float[Array, "example input"], probe: Int[Array, " probe"]
-) -> tuple[Array, Array, list[Array]]:
+def _record(loops: InnerLoops, x: Array, probe: Array) -> tuple[Array, Array, list[Array]]:
     """Return features, first-layer weights and probe activations of every seed, one seed at a time to save memory."""
 
     def one_seed(arguments: tuple[BaseModel, Array]) -> tuple[Array, Array, list[Array]]:
-        phi, permutation = arguments
-        kept = []
+        (phi, permutation), kept = arguments, []
         for activations in phi.post_activations(x[:, permutation]):
             kept.append(activations[probe])
         return activations, phi.layers[0].W, kept

@@ -111,11 +111,9 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     @classmethod
     def from_pretrained(cls, name: str = DEFAULT, **params: Any) -> "LearnedRule":
-        """Return a transformer with a packaged rule; raise InputError if there is none of that name.
+        """Return a transformer with the rule `data/pretrained/<name>.safetensors`; raise InputError if there is none.
 
-        Args:
-            name: stem of a file in `data/pretrained`.
-            params: other parameters of the constructor.
+        `params` are other parameters of the constructor.
         """
         pretrained_file(name)
         return cls(name, **params)
@@ -133,7 +131,10 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             InputError: the rule's file is missing or not a theta file, the rule demands another number of features, or
                 there is too little memory for a base model of this width or batches of this size.
         """
-        section, seed = self._base_model(), self._seed()
+        section = self._base_model()
+        _check_no_bool(self.random_state, "random_state")
+        generator, is_seed = check_random_state(self.random_state), isinstance(self.random_state, Integral)
+        seed = int(self.random_state if is_seed else generator.randint(2**31 - 1))
         _check_integer(self.inner_steps, "inner_steps", least=0)
         _check_integer(self.batch, "batch")
         _check_no_bool(self.average, "average")
@@ -147,7 +148,6 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         with np.errstate(over="ignore"):
             spread = np.ptp(scaled_by, 0)
         self.column_min_, self.column_range_ = scaled_by.min(0), np.where(spread > 0, spread, 1)
-
         # Rules compute in single precision, even if the process otherwise uses double.
         with jax.enable_x64(False), compilations_kept():
             phi, statistics = self._trained(self._scaled(X), section, jax.random.key(seed))
@@ -189,12 +189,6 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             return config.BaseModel(hidden=hidden, features=int(self.features), activation=self.activation)
         except ValidationError as error:
             raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
-
-    def _seed(self) -> int:
-        _check_no_bool(self.random_state, "random_state")
-        generator = check_random_state(self.random_state)
-        is_seed = isinstance(self.random_state, Integral)
-        return int(self.random_state if is_seed else generator.randint(2**31 - 1))
 
     def _scaled(self, X: np.ndarray) -> Float[np.ndarray, "row column"]:
         with np.errstate(over="ignore", invalid="ignore"):

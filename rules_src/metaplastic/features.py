@@ -32,12 +32,6 @@ LONG_NAMES = {
     "update": "gradient steps of the training",
 }
 
-DATASET_VARIABLES = ("label", "split", "attribute", "attribute_split")
-DATASET_ATTRIBUTES = ("modality", "permuted")
-"""Variables and attributes that a store copies from its dataset, as far as the dataset has them."""
-
-Variables = Mapping[str, tuple[Sequence[str], np.ndarray]]
-
 
 class Identity(NamedTuple):
     """The method and the data behind a store; an embedding, which has no base model, has only the first three."""
@@ -76,25 +70,22 @@ def features_dataset(
     features: Float[np.ndarray, "*meta_seed seed inner_step example feature"],
     inner_steps: Sequence[int],
     dataset: xr.Dataset,
-    variables: Variables | None = None,
+    variables: Mapping[str, tuple[Sequence[str], np.ndarray]] | None = None,
     coords: Mapping[str, np.ndarray] | None = None,
 ) -> xr.Dataset:
     """Put features of `dataset`, and other variables of the method, into the schema."""
     levels = ("meta_seed", "seed")[-(features.ndim - 3) :]
+    numbered = {level: np.arange(count) for level, count in zip(levels, features.shape, strict=False)}
     made = xr.Dataset(
         {"features": ((*levels, "inner_step", "example", "feature"), features), **(variables or {})},
-        coords={
-            **{level: np.arange(count) for level, count in zip(levels, features.shape, strict=False)},
-            "inner_step": list(inner_steps),
-            **(coords or {}),
-        },
+        coords={**numbered, "inner_step": list(inner_steps), **(coords or {})},
     )
     for name in made.variables:
         long_name = LONG_NAMES.get(str(name)) or LONG_NAMES.get(str(name).rsplit("_", 1)[0])
         made[name].attrs = {"units": "1", **({"long_name": long_name} if long_name else {})}
-    attributes = {name: dataset.attrs[name] for name in DATASET_ATTRIBUTES if name in dataset.attrs}
-    copied = {name: dataset[name].variable.drop_encoding() for name in DATASET_VARIABLES if name in dataset}
-    return made.assign(copied).assign_attrs(attributes)
+    attributes = {name: dataset.attrs[name] for name in ("modality", "permuted") if name in dataset.attrs}
+    copied = [name for name in ("label", "split", "attribute", "attribute_split") if name in dataset]
+    return made.assign({n: dataset[n].variable.drop_encoding() for n in copied}).assign_attrs(attributes)
 
 
 def write_features(
@@ -111,10 +102,8 @@ def write_features(
     """
     for name, variable in dataset.variables.items():
         if variable.dtype.kind == "f" and not np.isfinite(variable.values).all():
-            raise InputError(
-                f"{identity.method} on {identity.dataset}: {name} has come out not finite; give a smaller rate or "
-                "fewer steps"
-            )
+            where = f"{identity.method} on {identity.dataset}"
+            raise InputError(f"{where}: {name} has come out not finite; give a smaller rate or fewer steps")
     named = {name: value for name, value in identity._asdict().items() if value is not None}
     counts = {"seeds": dataset.sizes["seed"], "feature_width": dataset.sizes["feature"], "code": code}
     spent = {"seconds": round(seconds, 2), "peak_mb": round(memory.peak() / 1e6, 1)}

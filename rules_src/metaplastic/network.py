@@ -1,6 +1,6 @@
 """The network that an update rule trains: a multilayer perceptron with batch norm (Metz et al. 2019, 3.2)."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -14,13 +14,7 @@ from metaplastic.update_rules import spec as config
 Activation = Callable[[Array], Array]
 
 ACTIVATIONS: dict[str, Activation] = {
-    "relu": jax.nn.relu,
-    "leaky_relu": jax.nn.leaky_relu,
-    "elu": jax.nn.elu,
-    "swish": jax.nn.swish,
-    "tanh": jnp.tanh,
-    "sigmoid": jax.nn.sigmoid,
-    "softplus": jax.nn.softplus,
+    **{name: getattr(jax.nn, name) for name in ["relu", "leaky_relu", "elu", "swish", "tanh", "sigmoid", "softplus"]},
     "sine": jnp.sin,
     "step": lambda z: (z > 0).astype(z.dtype),
 }
@@ -66,12 +60,9 @@ Own = Callable[[Array], Array]
 def in_blocks(
     block: Callable[[Own], Float[Array, "row own"]], shape: tuple[int, int], width: int
 ) -> Float[Array, "row column"]:
-    """Fill an array [row, column] in place, a block of columns at a time, so that little else is held in memory.
+    """Fill an array of `shape` in place, a block of columns at a time, so that little else is held in memory.
 
-    Args:
-        block: computes the columns of a block; its argument takes these columns from any array.
-        shape: of the whole array.
-        width: columns per block, at least one; if one block holds all columns, there is no loop.
+    The argument of `block` takes a block's columns from any array. If `width` columns are all, there is no loop.
     """
     columns, width = shape[1], max(1, width)
     if columns <= width:
@@ -122,15 +113,14 @@ class BaseModel(eqx.Module):
         """Return the activations of the last layer: the learned representation."""
         return self.forward(x).xs[-1]
 
-    def layers_on(self, x: Float[Array, "batch input"]) -> Iterator[tuple[Layer, Array, Array]]:
-        """Return every layer with the post-activations below and above it on the batch `x`, from the first up."""
+    def with_weights(
+        self, x: Float[Array, "batch input"], changed: Callable[[Array, Array, Array], Array]
+    ) -> "BaseModel":
+        """Replace every W by `changed` of it and of the post-activations below and above its layer on the batch `x`."""
         xs = self.forward(x).xs
-        return zip(self.layers, xs[:-1], xs[1:], strict=True)
-
-    def with_weights(self, weights: Iterable[Float[Array, "_below _above"]]) -> "BaseModel":
-        """Return the model with other forward weights W, from the first layer up."""
-        layers = (layer._replace(W=W) for layer, W in zip(self.layers, weights, strict=True))
-        return BaseModel(tuple(layers), self.activation)
+        weights = map(changed, [layer.W for layer in self.layers], xs[:-1], xs[1:])
+        layers = tuple(layer._replace(W=W) for layer, W in zip(self.layers, weights, strict=True))
+        return BaseModel(layers, self.activation)
 
 
 def batch_statistics(phi: BaseModel, x: Float[Array, "batch input"]) -> tuple[BatchStatistics, ...]:
@@ -160,10 +150,7 @@ def layer_widths(shape: config.BaseModel, inputs: int) -> list[int]:
 def initial_base_model(key: PRNGKeyArray, widths: Sequence[int], activation: str = "relu") -> BaseModel:
     """Draw initial parameters from truncated normals: W and V with scale 0.01, b with scale 0.1.
 
-    Args:
-        key: source of randomness.
-        widths: number of units of the input and of every layer above it.
-        activation: a key of `ACTIVATIONS`.
+    `widths` are the numbers of units of the input and of every layer above it; `activation` is a key of `ACTIVATIONS`.
     """
 
     def draw(key: PRNGKeyArray, shape: tuple[int, ...], scale: float) -> Array:
@@ -172,7 +159,6 @@ def initial_base_model(key: PRNGKeyArray, widths: Sequence[int], activation: str
     layers = []
     for key_layer, below, above in zip(jax.random.split(key, len(widths) - 1), widths[:-1], widths[1:], strict=True):
         key_w, key_b, key_v = jax.random.split(key_layer, 3)
-        layers.append(
-            Layer(draw(key_w, (below, above), 0.01), draw(key_b, (above,), 0.1), draw(key_v, (below, above), 0.01))
-        )
+        W, b = draw(key_w, (below, above), 0.01), draw(key_b, (above,), 0.1)
+        layers.append(Layer(W, b, draw(key_v, (below, above), 0.01)))
     return BaseModel(tuple(layers), ACTIVATIONS[activation])

@@ -6,7 +6,7 @@ import pytest
 from metaplastic.network import ACTIVATIONS, BaseModel, Layer, initial_base_model
 from metaplastic.update_rules.compact import LARGEST_RATE, CompactRule, build
 from metaplastic.update_rules.spec import Compact
-from metaplastic.update_rules.terms import TERMS, LowerSignals, UpperSignals, weight_terms
+from metaplastic.update_rules.terms import TERMS, Signals, weight_terms
 from metaplastic.update_rules.update_network import unit_identity
 
 SPEC = Compact(kind="compact", channels=6, error_channels=3, readout_channels=2)
@@ -93,8 +93,8 @@ def test_terms_are_what_their_formulas_say() -> None:
     batch, lower, upper, rank = 9, 5, 4, 2
     w, lower_x, upper_x = (rng.normal(size=s) for s in ((lower, upper), (batch, lower), (batch, upper)))
     lower_r, upper_r = rng.normal(size=(7, rank, batch, lower)), rng.normal(size=(8, rank, batch, upper))
-    lower_signals = LowerSignals.of(jnp.asarray(lower_x), jnp.asarray(lower_r.reshape(7 * rank, -1)))
-    upper_signals = UpperSignals.of(jnp.asarray(upper_x), jnp.asarray(upper_r.reshape(8 * rank, -1)))
+    lower_signals = Signals.of(jnp.asarray(lower_x), jnp.asarray(lower_r.reshape(7 * rank, -1)), 7)
+    upper_signals = Signals.of(jnp.asarray(upper_x), jnp.asarray(upper_r.reshape(8 * rank, -1)), 8)
     terms = dict(zip(TERMS, np.asarray(weight_terms(jnp.asarray(w), lower_signals, upper_signals)), strict=True))
 
     def low_rank(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -11,9 +11,8 @@ from metaplastic.update_rules import terms
 from metaplastic.update_rules.compact import build
 from metaplastic.update_rules.spec import Compact
 from metaplastic.update_rules.terms import (
-    LowerSignals,
     Mix,
-    UpperSignals,
+    Signals,
     bounded,
     gram_product,
     mixture,
@@ -75,7 +74,7 @@ def test_blocks_of_upper_units_change_weights_as_all_at_once(wide: int, monkeypa
     shapes = (lower, upper), (BATCH, lower), (BATCH, upper), (7 * rank, BATCH * lower), (8 * rank, BATCH * upper)
     with jax.enable_x64(True):
         w, lower_x, upper_x, *readouts = (jnp.asarray(rng.normal(size=shape)) for shape in shapes)
-        signals = LowerSignals.of(lower_x, readouts[0]), UpperSignals.of(upper_x, readouts[1])
+        signals = Signals.of(lower_x, readouts[0], 7), Signals.of(upper_x, readouts[1], 8)
         mix = Mix(jnp.asarray(rng.normal(size=12)), jnp.asarray(0.3))
         expected = bounded(mixture(weight_terms(w, *signals), mix), w)
         without = Mix(mix.coefficients.at[2].set(0), mix.offset)

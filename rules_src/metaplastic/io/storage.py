@@ -88,15 +88,17 @@ def remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def safetensors_bytes(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
-    """Return a safetensors file with sorted metadata, so that equal content gives equal bytes."""
-    content = save(dict(arrays), dict(metadata))
+def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    """Write arrays, metadata and a `checksum` of both, the metadata sorted, so that equal content gives equal bytes."""
+    metadata = {**metadata, "sha256": checksum(arrays, metadata)}
+    content = save(dict(arrays), metadata)
     data = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:data])
     header["__metadata__"] = dict(sorted(metadata.items()))
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + content[data:]
+    whole = len(text).to_bytes(8, "little") + text + content[data:]
+    write_whole(path, lambda temporary: temporary.write_bytes(whole))
 
 
 def checksum(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:

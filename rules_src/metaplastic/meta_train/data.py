@@ -19,16 +19,10 @@ from metaplastic.meta_train.tasks.spec import Tasks, TaskSource
 def task_sources(
     sources: Mapping[str, TaskSource], tasks: Tasks, datasets: Mapping[str, xr.Dataset], *, held_out: bool = False
 ) -> dict[str, Source]:
-    """Build sources from the training part of `datasets`, or those that show a dataset from its held-out part.
-
-    Raises:
-        InputError: as for `image_pool`.
-    """
+    """Build sources from the training part of `datasets`, or those that show a dataset from its held-out part."""
 
     def built(spec: TaskSource) -> Source:
-        def pool() -> Images:
-            return image_pool(datasets[str(spec.dataset)], tasks, held_out=held_out)
-
+        pool = image_pool(datasets[spec.dataset], tasks, held_out=held_out) if spec.dataset else None
         # Imported by name; the workflow's fingerprints take the module as a root of its own.
         source: Source = import_module(spec.module).build(spec, pool)
         return source

@@ -56,11 +56,7 @@ def dataset_probe(
     tasks: int,
     inner_steps: int,
 ) -> Probe:
-    """Draw tasks of all classes of a dataset, its inputs permuted; labelled and scored examples do not overlap.
-
-    Raises:
-        InputError: a class has too few examples for both.
-    """
+    """Draw tasks of all classes, inputs permuted; raise InputError if too few examples are left to score apart."""
     classes = int(labels.max()) + 1
     needed, fewest = group.labelled + SCORED, int(jnp.bincount(labels).min())
     if fewest < needed:

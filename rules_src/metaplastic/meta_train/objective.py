@@ -10,7 +10,7 @@ def ridge_readout(
 ) -> Float[Array, "feature_and_one target"]:
     """Return the weights of a ridge regression of targets on features; the last row is the bias, without a penalty.
 
-    This solves the normal equations. Any `ridge` > 0 keeps them positive definite, even for dead or repeated features.
+    Any `ridge` > 0 keeps the normal equations positive definite, even for dead or repeated features.
     """
     augmented = with_ones(features)
     penalty = jnp.full(augmented.shape[1], ridge).at[-1].set(0.0)

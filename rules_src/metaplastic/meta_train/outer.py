@@ -1,6 +1,7 @@
 """The outer loop: Adam on the meta-gradient, many meta-steps per dispatch, everything drawn from one key."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,15 +12,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from metaplastic.meta_train.estimators.base import (
-    BY_TASK,
-    EVERYWHERE,
-    BatchEstimator,
-    GradientEstimator,
-    in_parts,
-    over_devices,
-    over_tasks,
-)
+from metaplastic.meta_train.estimators.base import BY_TASK, EVERYWHERE, BatchEstimator, GradientEstimator, over_devices
 from metaplastic.meta_train.held_out import Probe, held_out_accuracy
 from metaplastic.meta_train.tasks.source import Source
 from metaplastic.meta_train.window import (
@@ -37,7 +30,7 @@ from metaplastic.update_rules.spec import Precision
 
 
 class Hyperparameters(NamedTuple):
-    """A meta-training run in plain numbers and functions."""
+    """A meta-training run in plain numbers and functions; sections of the config describe the numbers."""
 
     groups: list[Group]
     """The parallel tasks of each base model; the groups are equally large."""
@@ -45,15 +38,11 @@ class Hyperparameters(NamedTuple):
     truncations: list[int]
     """Inner steps per window; every dispatch draws one of these."""
     microbatches: int
-    """Parts of a group that are done one after another."""
     estimator: GradientEstimator
     optimiser: optax.GradientTransformation
     clip: float
-    """Largest global norm of a meta-gradient that the optimiser lets through."""
     average: float
-    """Decay per meta-step of the moving average of theta."""
     fault_window: int
-    """Meta-steps over which the share of tasks that are not finite is averaged, about."""
     ridge: float
     """Penalty of the readout on probes."""
     precision: Precision
@@ -111,9 +100,9 @@ def task_mesh(tasks: int) -> Mesh:
 
 def placed(state: MetaState, mesh: Mesh) -> MetaState:
     """Share the tasks of a state out over `mesh` and put the rest everywhere."""
-    everywhere, by_task = NamedSharding(mesh, EVERYWHERE), NamedSharding(mesh, BY_TASK)
-    lies = {name: by_task if name in {"tasks", "carry"} else everywhere for name in state._fields}
-    return MetaState(*(shared_out(part, lies[name]) for name, part in state._asdict().items()))
+    lies = {"tasks": BY_TASK, "carry": BY_TASK}
+    parts = state._asdict().items()
+    return MetaState(*(shared_out(part, NamedSharding(mesh, lies.get(name, EVERYWHERE))) for name, part in parts))
 
 
 def initial_state(rule: MetaTrainable, hyper: Hyperparameters) -> MetaState:
@@ -145,12 +134,7 @@ def sample_truncation(hyper: Hyperparameters, meta_step: int) -> int:
 
 
 def meta_step(
-    state: MetaState,
-    sources: Mapping[str, Source],
-    hyper: Hyperparameters,
-    estimate: BatchEstimator,
-    *,
-    truncation: int,
+    state: MetaState, sources: Mapping[str, Source], hyper: Hyperparameters, estimate: BatchEstimator, truncation: int
 ) -> tuple[MetaState, Metrics]:
     """Update theta once: draw data, estimate the gradient, step, replace tasks that are finished or not finite."""
     key, *keys = jax.random.split(state.key, 1 + len(hyper.groups))
@@ -200,27 +184,17 @@ def meta_train(
 ) -> Iterator[Progress]:
     """Run `hyper.meta_steps` updates of theta, and yield after every `hyper.dispatch` of them.
 
-    The first item is the state before the first update, without metrics of its own. The caller judges whether too many
-    tasks are not finite: see `MetaState.dropped`.
-
-    Args:
-        rule: the rule at its initial theta.
-        sources: the sources of tasks, by name.
-        hyper: the run.
-        probes: held-out data and its number of classes, by name.
-        start: the state to continue from, of an earlier run with equal arguments.
+    The first item is the state before the first update, without metrics. `MetaState.dropped` tells the caller to stop.
+    The `rule` is at its initial theta; `probes` are held-out data with the number of classes, by name; `start` is the
+    state to continue from, of an earlier run with equal arguments.
     """
     mesh = task_mesh(hyper.groups[0].tasks // hyper.microbatches)
-    estimate = over_devices(in_parts(over_tasks(hyper.estimator), hyper.microbatches), mesh)
+    estimate = over_devices(hyper.estimator, hyper.microbatches, mesh)
 
     @eqx.filter_jit
-    def dispatch(
-        sources: Mapping[str, Source], state: MetaState, steps: int, truncation: int
-    ) -> tuple[MetaState, Metrics]:
-        def step(state: MetaState, _: None) -> tuple[MetaState, Metrics]:
-            return meta_step(state, sources, hyper, estimate, truncation=truncation)
-
-        return jax.lax.scan(step, state, length=steps)
+    def dispatch(sources: Any, state: MetaState, steps: int, truncation: int) -> tuple[MetaState, Metrics]:
+        step = partial(meta_step, sources=sources, hyper=hyper, estimate=estimate, truncation=truncation)
+        return jax.lax.scan(lambda state, _: step(state), state, length=steps)
 
     def watch(rule: MetaTrainable) -> dict[str, np.ndarray]:
         rule = rule.with_precision("float32")
@@ -235,7 +209,7 @@ def meta_train(
     sources = shared_out(sources, NamedSharding(mesh, EVERYWHERE))
     probes = {name: (shared(probe), classes) for name, (probe, classes) in probes.items()}
     state = placed(start or jax.jit(lambda: initial_state(rule, hyper))(), mesh)
-    nothing = Metrics(*(jnp.zeros(0) for _ in Metrics._fields))
+    nothing = Metrics(*[jnp.zeros(0)] * len(Metrics._fields))
     yield Progress(whole(state, mesh), nothing, {} if start else watch(state.average))
     done = int(state.meta_step)
     while done < hyper.meta_steps:

@@ -18,8 +18,8 @@ from metaplastic.io.errors import InputError
 from metaplastic.io.memory import check_memory, numbers
 from metaplastic.meta_train.data import small_images, task_sources
 from metaplastic.meta_train.held_out import Probe, dataset_probe, source_probe
-from metaplastic.meta_train.outer import Hyperparameters, MetaState, Metrics, Progress, initial_state, meta_train
-from metaplastic.meta_train.spec import Adam, MetaTrain, TaskShape
+from metaplastic.meta_train.outer import Hyperparameters, MetaState, Progress, initial_state, meta_train
+from metaplastic.meta_train.spec import MetaTrain, TaskShape
 from metaplastic.meta_train.tasks import spec as config
 from metaplastic.meta_train.tasks.mixture import shares
 from metaplastic.meta_train.tasks.source import Jitter, Setting, Source, Variety
@@ -48,16 +48,18 @@ LONG_NAMES = {
 def hyperparameters(spec: MetaTrain) -> Hyperparameters:
     """Turn a section of the config into the plain numbers and functions of the algorithm."""
     # Imported by name; the workflow's fingerprints take the module as a root of its own.
-    module, unroll = import_module(spec.gradient.module), spec.unroll
+    module, unroll, adam = import_module(spec.gradient.module), spec.unroll, spec.optimiser
     loss = partial(window_loss, ridge=spec.ridge, objective_every=unroll.objective_every)
+    warmup = min(adam.warmup, spec.meta_steps // 2)
+    rate = optax.warmup_cosine_decay_schedule(0.0, adam.learning_rate, warmup, decay_steps=spec.meta_steps)
     return Hyperparameters(
         groups=[group(spec, shape) for shape in spec.base_models],
         totals=Totals(unroll.shortest, unroll.longest, unroll.longest_at_first, unroll.growth),
         truncations=unroll.lengths,
         microbatches=spec.microbatches,
         estimator=module.build(spec.gradient, loss),
-        optimiser=adam(spec.optimiser, spec.meta_steps),
-        clip=spec.optimiser.clip,
+        optimiser=optax.chain(optax.clip_by_global_norm(adam.clip), optax.adam(rate)),
+        clip=adam.clip,
         average=spec.average,
         fault_window=spec.faults.window,
         ridge=spec.ridge,
@@ -72,27 +74,14 @@ def group(spec: MetaTrain, shape: TaskShape) -> Group:
     """Describe the parallel tasks of one base model."""
     setting = task_setting(spec.tasks, spec.side_of(shape))
     weights = {name: source.weight for name, source in spec.trained_sources.items()}
-    return Group(
-        widths=layer_widths(shape, setting.side**2),
-        activation=shape.activation,
-        setting=setting,
-        batch=spec.batch_of(shape),
-        labelled=spec.labelled,
-        shares=shares(weights, spec.tasks_each),
-    )
+    widths, each = layer_widths(shape, setting.side**2), shares(weights, spec.tasks_each)
+    return Group(widths, shape.activation, setting, spec.batch_of(shape), spec.labelled, each)
 
 
 def task_setting(tasks: config.Tasks, side: int) -> Setting:
     """Describe what all sources of tasks have in common."""
     jitter, variety = Jitter(**dict(tasks.jitter)), Variety(**dict(tasks.variety))
     return Setting(side, tasks.classes, jitter, variety, tasks.coefficient_weight)
-
-
-def adam(spec: Adam, meta_steps: int) -> optax.GradientTransformation:
-    """Adam with clipping by global norm, linear warm-up and cosine decay to zero."""
-    warmup = min(spec.warmup, meta_steps // 2)
-    schedule = optax.warmup_cosine_decay_schedule(0.0, spec.learning_rate, warmup, decay_steps=meta_steps)
-    return optax.chain(optax.clip_by_global_norm(spec.clip), optax.adam(schedule))
 
 
 class MetaTraining:
@@ -120,7 +109,14 @@ class MetaTraining:
     def items(self, start: MetaState | None) -> Iterator[Progress]:
         """Yield the items of `meta_train`; raise `InputError` where too many tasks have not been finite."""
         for item in meta_train(self.rule, self.sources, self.hyper, self.probes, start=start):
-            self._stop_if_faulty(item.state)
+            share, allowed = float(item.state.dropped), self.spec.faults.share
+            if share > allowed:
+                dump = self.folder.path / f"faulty-{state_path(self.folder.path, self.step(item.state)).name}"
+                save_state(item.state, dump, self.folder.record)
+                raise InputError(
+                    f"optimiser.learning_rate: {share:.0%} of the latest tasks were not finite, faults.share allows "
+                    f"{allowed:.0%}; give less; the state is in {dump}"
+                )
             yield item
 
     def step(self, state: MetaState) -> int:
@@ -130,7 +126,7 @@ class MetaTraining:
     def history(self, item: Progress) -> xr.Dataset:
         """Return the metrics of a dispatch's meta-steps, and the held-out accuracy after it."""
         done = self.step(item.state)
-        metrics = {name: ("meta_step", np.asarray(getattr(item.metrics, name))) for name in Metrics._fields}
+        metrics = {name: ("meta_step", np.asarray(values)) for name, values in item.metrics._asdict().items()}
         mean, error = mean_and_standard_error(np.stack(list(item.held_out.values())))
         history = xr.Dataset(
             {
@@ -163,16 +159,6 @@ class MetaTraining:
         parts = [f"meta-loss {float(loss.mean()):.3f}"] if loss.size else []
         return ", ".join([*parts, *(f"{name} {values.mean():.1%}" for name, values in item.held_out.items())])
 
-    def _stop_if_faulty(self, state: MetaState) -> None:
-        share, allowed = float(state.dropped), self.spec.faults.share
-        if share > allowed:
-            dump = self.folder.path / f"faulty-{state_path(self.folder.path, self.step(state)).name}"
-            save_state(state, dump, self.folder.record)
-            raise InputError(
-                f"optimiser.learning_rate: {share:.0%} of the latest tasks were not finite, faults.share allows "
-                f"{allowed:.0%}; give less; the state is in {dump}"
-            )
-
 
 def meta_training(
     spec: MetaTrain, datasets: Mapping[str, xr.Dataset], start: Path | None, folder: Folder
@@ -186,22 +172,17 @@ def meta_training(
         folder: the run's folder.
 
     Raises:
-        InputError: there is too little memory, or as for `task_sources`, `watched` and `first_rule`.
+        InputError: there is too little memory, or as for `image_pool`, `watched` and `first_rule`.
     """
     key_theta, key_probe = first_keys(spec.seed)
     rule = first_rule(spec, start, key_theta)
     _check_size(rule, spec)
     sources = task_sources(spec.tasks.sources, spec.tasks, datasets)
     held_out = task_sources(spec.trained_sources, spec.tasks, datasets, held_out=True)
-    shown = {**sources, **{f"held-out {name}": source for name, source in held_out.items()}}
-    like, of_probes = group(spec, spec.base_models[0]), _of_probes(spec)
-    probes = {
-        **{
-            name: (source_probe(key_probe, source, like, **of_probes), like.setting.classes)
-            for name, source in shown.items()
-        },
-        **{name: watched(key_probe, datasets[name], spec) for name in spec.held_out.datasets},
-    }
+    shown = sources | {f"held-out {name}": source for name, source in held_out.items()}
+    like, size = group(spec, spec.base_models[0]), _of_probes(spec)
+    probes = {name: (source_probe(key_probe, each, like, **size), like.setting.classes) for name, each in shown.items()}
+    probes |= {name: watched(key_probe, datasets[name], spec) for name in spec.held_out.datasets}
     return MetaTraining(rule, {name: sources[name] for name in spec.trained_sources}, spec, probes, folder)
 
 
@@ -210,22 +191,16 @@ def _check_size(rule: MetaTrainable, spec: MetaTrain) -> None:
     longest, first = max(hyper.truncations), hyper.groups[0]
     windows = [(each.tasks, longest * each.batch + 2 * labelled, each.setting.side**2) for each in hyper.groups]
     probe = spec.held_out.tasks, spec.held_out.inner_steps * first.batch + labelled, first.setting.side**2
-    check_memory(
-        "base_models, parallel_tasks, tasks.side, batch, labelled, held_out",
-        {
-            "tasks and the optimiser": jax.eval_shape(lambda: initial_state(rule, hyper)),
-            "a meta-step's data": [numbers(*window) for window in windows],
-            "a probe's": numbers(*probe),
-        },
-    )
+    parts = {
+        "tasks and the optimiser": jax.eval_shape(lambda: initial_state(rule, hyper)),
+        "a meta-step's data": [numbers(*window) for window in windows],
+        "a probe's": numbers(*probe),
+    }
+    check_memory("base_models, parallel_tasks, tasks.side, batch, labelled, held_out", parts)
 
 
 def first_rule(spec: MetaTrain, start: Path | None, key: PRNGKeyArray) -> MetaTrainable:
-    """Return the rule at the theta that a run starts from.
-
-    Raises:
-        InputError: `start` is missing, is given though the spec names none, or holds a rule of another config.
-    """
+    """Return the rule that a run starts from; raise InputError if `start` is not of the rule that the spec names."""
     if (start is None) != (spec.start is None):
         raise InputError(f"--start: has to be given where, and only where, the spec names one; it names {spec.start}")
     if start is None:

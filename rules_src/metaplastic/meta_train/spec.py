@@ -18,7 +18,7 @@ from metaplastic.config.base import (
 )
 from metaplastic.meta_train.tasks.spec import Tasks, TaskSource
 from metaplastic.training.spec import Keep
-from metaplastic.update_rules.spec import BaseModel, Learned, Polynomial, Precision, Published
+from metaplastic.update_rules.spec import BaseModel, Learned, Polynomial, Precision
 
 
 class Unroll(Section):
@@ -192,11 +192,6 @@ class MetaTrain(Section):
         return {name: source for name, source in self.tasks.sources.items() if name not in self.held_out.kinds}
 
     @property
-    def longest_window(self) -> int:
-        """Inner steps of the longest window."""
-        return max(self.unroll.lengths)
-
-    @property
     def datasets(self) -> list[str]:
         """Names of all datasets that the run reads, sorted."""
         shown = {source.dataset for source in self.tasks.sources.values() if source.dataset}
@@ -226,33 +221,25 @@ class MetaTrain(Section):
     def _fits(self) -> "MetaTrain":
         if isinstance(self.rule, Polynomial) and self.precision != "float32":
             raise ValueError("precision: a polynomial rule has no update network whose precision to choose")
-        shapes = len(self.base_models)
+        shapes, trained = len(self.base_models), len(self.trained_sources)
         each, left = divmod(self.parallel_tasks, shapes)
         if left:
             raise ValueError(f"parallel_tasks: {self.parallel_tasks} cannot be shared out over {shapes} base_models")
         if each % self.microbatches:
             raise ValueError(f"microbatches: {self.microbatches} does not divide {each} parallel_tasks of a base model")
         if each // self.microbatches % self.processes:
-            raise ValueError(
-                f"processes: {self.processes} cannot share out {each // self.microbatches} tasks of a base model "
-                "that are done at once"
-            )
-        trained = len(self.trained_sources)
+            tasks = f"{each // self.microbatches} tasks of a base model"
+            raise ValueError(f"processes: {self.processes} cannot share out {tasks} that are done at once")
         if not trained:
             raise ValueError("held_out.kinds: no source is left to train on; list fewer")
         if trained > each:
-            raise ValueError(
-                f"parallel_tasks: {trained} sources with {shapes} base_models take at least {shapes * trained}"
-            )
+            least = f"at least {shapes * trained}"
+            raise ValueError(f"parallel_tasks: {trained} sources with {shapes} base_models take {least}")
         for base_model in self.base_models:
-            if isinstance(self.rule, Published) and self.rule.features != base_model.features:
-                raise ValueError(f"base_models.features: has to be rule.features, {self.rule.features}")
+            if self.rule.demanded_features not in {None, base_model.features}:
+                raise ValueError(f"base_models.features: has to be rule.features, {self.rule.demanded_features}")
             if base_model.side and base_model.side > self.tasks.side:
                 raise ValueError(f"base_models.side: {base_model.side} is more than tasks.side, {self.tasks.side}")
-        return self
-
-    @model_validator(mode="after")
-    def _names_are_known(self) -> "MetaTrain":
         sources = self.tasks.sources
         for name in self.held_out.kinds:
             if name not in sources:

@@ -21,27 +21,23 @@ from metaplastic.update_rules.base import UpdateRule
 
 
 class Totals(NamedTuple):
-    """Bounds of the inner steps after which a task is replaced."""
+    """Bounds of the inner steps after which a task is replaced; the section `Unroll` of the config describes them."""
 
     shortest: int
     longest: int
     longest_at_first: int | None = None
-    """Upper bound at the first meta-step, if it grows."""
     growth: int = 1000
-    """Meta-steps until it has become `longest`."""
 
 
 class Group(NamedTuple):
-    """What the parallel tasks of one base model have in common."""
+    """What the parallel tasks of one base model have in common; for its numbers see `MetaTrain` of the config."""
 
     widths: list[int]
     """Units of the input and of every layer above it."""
     activation: str
     setting: Setting
     batch: int
-    """Unlabelled examples per inner step."""
     labelled: int
-    """Labelled examples per class in each of the meta-objective's two batches."""
     shares: Mapping[str, int]
     """Parallel tasks from each source."""
 
@@ -76,15 +72,16 @@ WindowLoss = Callable[[UpdateRule, BaseModel, Window], tuple[Float[Array, ""], B
 """Returns one task's loss over a window, and its base model at the window's end."""
 
 
-def new_task(key: PRNGKeyArray, group: Group, totals: Totals) -> TaskState:
-    """Draw a fresh task with a randomly initialised base model."""
-    key_task, key_phi, key_total = jax.random.split(key, 3)
-    return TaskState(
-        task=key_task,
-        phi=initial_base_model(key_phi, group.widths, group.activation),
-        age=jnp.zeros((), jnp.int32),
-        total=sample_total(key_total, totals),
-    )
+def new_tasks(key: PRNGKeyArray, group: Group, totals: Totals) -> TaskState:
+    """Draw fresh tasks for a group, with randomly initialised base models."""
+
+    def new_task(key: PRNGKeyArray) -> TaskState:
+        key_task, key_phi, key_total = jax.random.split(key, 3)
+        phi = initial_base_model(key_phi, group.widths, group.activation)
+        return TaskState(key_task, phi, jnp.zeros((), jnp.int32), sample_total(key_total, totals))
+
+    tasks: TaskState = eqx.filter_vmap(new_task)(jax.random.split(key, group.tasks))
+    return tasks
 
 
 def sample_total(key: PRNGKeyArray, totals: Totals) -> Int[Array, ""]:
@@ -111,7 +108,7 @@ def shortened(total: Int[Array, "*task"], longest: Float[Array, ""], totals: Tot
 def staggered_tasks(key: PRNGKeyArray, group: Group, totals: Totals) -> TaskState:
     """Draw the tasks of a group, at random ages, so that they are replaced at different times."""
     key_task, key_age = jax.random.split(key)
-    states = eqx.filter_vmap(lambda k: new_task(k, group, totals))(jax.random.split(key_task, group.tasks))
+    states = new_tasks(key_task, group, totals)
     total = shortened(states.total, largest_total(jnp.zeros((), jnp.int32), totals), totals)
     ages = jax.random.uniform(key_age, (group.tasks,)) * total
     return states._replace(age=ages.astype(jnp.int32), total=total)
@@ -121,7 +118,7 @@ def replace_finished(
     key: PRNGKeyArray, states: TaskState, group: Group, totals: Totals, longest: Float[Array, ""]
 ) -> TaskState:
     """Replace every task that has reached its total by a fresh one, whose own total is at most `longest`."""
-    fresh = eqx.filter_vmap(lambda k: new_task(k, group, totals))(jax.random.split(key, group.tasks))
+    fresh = new_tasks(key, group, totals)
     fresh = fresh._replace(total=shortened(fresh.total, longest, totals))
     finished = states.age >= states.total
 
@@ -168,11 +165,10 @@ def window_loss(*, ridge: float, objective_every: int | None = None, remateriali
             return phi, objective(phi, window)
 
         steps = len(window.unlabelled)
-        every = objective_every or steps
-        if every == steps:
+        if not objective_every or objective_every == steps:
             phi, last = stretch(phi, window.unlabelled)
             return last, phi
-        stretches = window.unlabelled.reshape(steps // every, every, *window.unlabelled.shape[1:])
+        stretches = window.unlabelled.reshape(-1, objective_every, *window.unlabelled.shape[1:])
         phi, losses = jax.lax.scan(stretch, phi, stretches)
         return losses.mean(), phi
 
@@ -182,10 +178,7 @@ def window_loss(*, ridge: float, objective_every: int | None = None, remateriali
 def unroll(
     rule: UpdateRule, phi: BaseModel, batches: Float[Array, "step batch input"], *, rematerialise: bool = True
 ) -> BaseModel:
-    """Apply the rule to one batch after another.
-
-    With `rematerialise`, backpropagation stores only the base models in between.
-    """
+    """Apply the rule to one batch after another; `rematerialise` has backpropagation store only base models."""
 
     def inner_step(phi: BaseModel, x: Array) -> tuple[BaseModel, None]:
         return rule.update(phi, x), None

@@ -46,7 +46,7 @@ LOWER = (
     "lin_lower_symm_top",
     "sqr_lower_symm_top",
 )
-"""Recorded names of the readouts in `LowerSignals`, in its order; a direction is put before each."""
+"""Recorded names of the readouts in `Signals` below, in its order; a direction is put before each."""
 UPPER = (
     "weight_readout_0_top",
     "weight_readout_1_top",
@@ -57,7 +57,7 @@ UPPER = (
     "lin_upper_symm_top",
     "sqr_upper_symm_top",
 )
-"""The same for `UpperSignals`."""
+"""The same above."""
 
 
 class Precision(StrEnum):

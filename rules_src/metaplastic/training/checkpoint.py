@@ -19,7 +19,7 @@ import xarray as xr
 import zarr
 
 from metaplastic.io.errors import InputError
-from metaplastic.io.storage import checksum, opened_safetensors, safetensors_bytes, write_whole
+from metaplastic.io.storage import checksum, opened_safetensors, write_safetensors
 from metaplastic.training.spec import Keep
 
 FORMAT = "metaplastic-state-1"
@@ -29,9 +29,8 @@ log = logging.getLogger(__name__)
 
 def versions() -> dict[str, str]:
     """Return what equal bytes depend on besides config, code and data."""
-    devices = jax.devices()
-    kind = devices[0].device_kind
-    return {"jax": version("jax"), "jaxlib": version("jaxlib"), "device": kind, "devices": str(len(devices))}
+    first, count = jax.devices()[0].device_kind, str(jax.device_count())
+    return {"jax": version("jax"), "jaxlib": version("jaxlib"), "device": first, "devices": count}
 
 
 def state_path(folder: Path, step: int) -> Path:
@@ -57,18 +56,13 @@ def save_state(state: Any, path: Path, record: Mapping[str, str]) -> None:
     Raises:
         InputError: the disk is full, or the folder cannot be written to; older files are as they were.
     """
-    arrays = {name: np.array(leaf, order="C") for name, leaf in _named_leaves(jax.tree.map(_data, state))}
-    header = {**record, "format": FORMAT, "prng": str(jax.random.key_impl(jax.random.key(0)))}
-    content = safetensors_bytes(arrays, {**header, "sha256": checksum(arrays, header)})
-    write_whole(path, lambda temporary: temporary.write_bytes(content))
+    arrays = {name: np.array(leaf, order="C") for name, leaf in _named_leaves(jax.tree.map(_data, state)).items()}
+    prng = str(jax.random.key_impl(jax.random.key(0)))
+    write_safetensors(path, arrays, {**record, "format": FORMAT, "prng": prng})
 
 
 def load_state(path: Path, like: State) -> State:
-    """Read a state written by `save_state`, or a part of one, that has the structure of `like`.
-
-    Raises:
-        InputError: it is not whole, or has another structure.
-    """
+    """Read a state of `save_state`, or a part of one; raise InputError if it is not whole or not shaped as `like`."""
     return _restored(path, *_whole(path), like)
 
 
@@ -77,9 +71,8 @@ def newest_state(
 ) -> State | None:
     """Return the newest whole state in `folder`, if any, and log one line about each that is passed over.
 
-    A state saved with other versions is used with a warning: a run that goes on from it will not end with the bytes of
-    one that was never stopped. `like` is a state of the same structure, or its shapes; `same` tells whether a saved
-    config and that of `record` belong to one run.
+    A state saved with other versions is used with a warning. `like` is a state of the same structure, or its shapes;
+    `same` tells whether a saved config and that of `record` belong to one run.
 
     Raises:
         InputError: it belongs to another config or another structure.
@@ -96,10 +89,8 @@ def newest_state(
             raise InputError(f"{path}: of config {old}, this run is {new}; move {folder} out of the way")
         for name in sorted((record.keys() & header.keys()) - {"config"}):
             if record[name] != header[name]:
-                log.warning(
-                    f"WARNING: {path}: saved with {name} {header[name]}, this is {record[name]}; "
-                    "going on, but not to the bytes of a run without a stop"
-                )
+                saved = f"saved with {name} {header[name]}, this is {record[name]}"
+                log.warning(f"WARNING: {path}: {saved}; going on, but not to the bytes of a run without a stop")
         return _restored(path, arrays, header, like)
     return None
 
@@ -107,12 +98,10 @@ def newest_state(
 def append_history(part: xr.Dataset, store: Path, growing: Mapping[str, str], *, dispatch: int) -> None:
     """Append what a dispatch of `dispatch` steps recorded; the first call makes the store.
 
-    `growing` maps each dimension that grows to its coordinate of steps. The first one has an entry per step, the others
-    one per dispatch.
+    `growing` names the coordinate of steps of each dimension that grows: the first by step, others by dispatch.
     """
     if not store.exists():
-        every, *others = growing
-        sizes: dict[Any, int] = {**part.sizes, every: dispatch, **dict.fromkeys(others, 1)}
+        sizes: dict[Any, int] = {**part.sizes, **dict.fromkeys(growing, 1), next(iter(growing)): dispatch}
         encoding = {name: {"chunks": tuple(sizes[d] for d in v.dims)} for name, v in part.variables.items()}
         part.to_zarr(store, mode="w", consolidated=False, encoding=encoding)
         return
@@ -122,11 +111,7 @@ def append_history(part: xr.Dataset, store: Path, growing: Mapping[str, str], *,
 
 
 def cut_back_history(store: Path, step: int, growing: Mapping[str, str]) -> None:
-    """Remove what came after `step`.
-
-    Raises:
-        InputError: the history ends before it.
-    """
+    """Remove what came after `step`; raise InputError if the history ends before it."""
     try:
         arrays: dict[str, Any] = dict(zarr.open_group(store, mode="r+").arrays())
         sizes = {}
@@ -163,20 +148,20 @@ def _whole(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def _restored(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, str], like: State) -> State:
-    template = jax.eval_shape(lambda state: jax.tree.map(_data, state), like)
+    template = _named_leaves(jax.eval_shape(lambda state: jax.tree.map(_data, state), like))
     expected, found = (
-        {name: f"{array.dtype.name}{list(array.shape)}" for name, array in named}
-        for named in (_named_leaves(template), arrays.items())
+        {name: f"{array.dtype.name}{list(array.shape)}" for name, array in named.items()}
+        for named in (template, arrays)
     )
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise InputError(f"{path}: {name} is {found.get(name)}, this version has {expected.get(name)}")
 
-    def restored(name: str, leaf: Any) -> jax.Array:
-        values = jax.numpy.asarray(arrays[name])
-        return jax.random.wrap_key_data(values, impl=header["prng"]) if _is_key(leaf) else values
-
-    state: State = jax.tree.unflatten(jax.tree.structure(like), [restored(*named) for named in _named_leaves(like)])
+    values = {name: jax.numpy.asarray(arrays[name]) for name in template}
+    for name, leaf in _named_leaves(like).items():
+        if _is_key(leaf):
+            values[name] = jax.random.wrap_key_data(values[name], impl=header["prng"])
+    state: State = jax.tree.unflatten(jax.tree.structure(like), values.values())
     return state
 
 
@@ -202,6 +187,6 @@ def _data(leaf: jax.Array) -> jax.Array:
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _named_leaves(state: Any) -> list[tuple[str, Any]]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    return [(jax.tree_util.keystr(place, simple=True, separator="."), leaf) for place, leaf in leaves]
+def _named_leaves(state: Any) -> dict[str, Any]:
+    leaves = jax.tree.leaves_with_path(state)
+    return {jax.tree_util.keystr(place, simple=True, separator="."): leaf for place, leaf in leaves}

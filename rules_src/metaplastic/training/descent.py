@@ -30,13 +30,7 @@ class Progress(NamedTuple):
 
 
 class Descent(abc.ABC):
-    """A `training.loop.Run` of gradient steps, whose states count them in `step`.
-
-    Args:
-        spec: how long it takes, and after which steps it is recorded.
-        data: the arrays that batches are drawn from.
-        folder: where it keeps its states.
-    """
+    """A `training.loop.Run` of gradient steps, whose states count them in `step`; batches are drawn from `data`."""
 
     unit = "steps"
     growing: Mapping[str, str] = {"update": "update"}
@@ -105,11 +99,7 @@ class Descent(abc.ABC):
         return ", ".join(f"{name} {float(values.mean()):.4g}" for name, values in item.metrics.items() if len(values))
 
     def finish(self) -> None:
-        """Train to the end, from where the folder has come to.
-
-        Raises:
-            InputError: a metric has become infinite, or as for `training.loop.resumed`.
-        """
+        """Train to the end; raise InputError if a metric becomes infinite, or as `training.loop.resumed` does."""
         for item in shown(resumed(self, self.folder, Keep()), self):
             if not all(np.isfinite(values).all() for values in item.metrics.values()):
                 raise InputError(f"learning_rate: at {self.spec.learning_rate} the loss has become infinite; give less")

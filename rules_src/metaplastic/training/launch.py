@@ -8,6 +8,7 @@ one reads states from the disk, writes to it, and holds the folder.
 import errno
 import fcntl
 import logging
+import math
 import os
 import re
 import shutil
@@ -20,8 +21,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import jax
 import numpy as np
@@ -45,21 +47,13 @@ NOISE = re.compile(
 )
 """Lines in which JAX's libraries report connections and ended processes; the launcher reports these itself."""
 AGAIN = "run again to go on from the last saved state"
-LOCK = "lock"
-"""Name within the folder of a run. The file stays, and names the last process that held it."""
-NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}
-"""Errors of file systems without locks."""
 
 log = logging.getLogger(__name__)
 _held: set[Path] = set()
 
 
 def launch(count: int, *, cores: int) -> None:
-    """Run the command line of this process in `count` processes of `cores` cores each until all have ended.
-
-    Raises:
-        InputError: one of them failed, which ends the others; the message is its own error, once.
-    """
+    """Run this command line in `count` processes of `cores` cores each; if one fails, end all and raise its error."""
     errors: list[str] = []
     pipes, streams = [os.pipe(), os.pipe()], (sys.stdout, sys.stderr)
     members = _started([sys.executable, *sys.orig_argv[1:]], count, cores, *(writing for _, writing in pipes))
@@ -85,11 +79,7 @@ def is_launched() -> bool:
 
 
 def join() -> bool:
-    """Connect this process to the others that `launch` has started; return false if it runs alone.
-
-    Raises:
-        InputError: it cannot reach them, or its place cannot be read.
-    """
+    """Connect to the others that `launch` has started; return false if alone, raise InputError if out of reach."""
     if not is_launched():
         return False
     place = os.environ[PLACE]
@@ -123,8 +113,8 @@ def from_first(number: int) -> int:
 def check_equal(record: Mapping[str, str]) -> None:
     """Check that all processes have the same config, code, data and versions.
 
-    Call it before anything is compiled. JAX waits only half a minute for the others in their first common step, and
-    the others may have to compile what the first one finds in its cache.
+    Call it before anything is compiled: JAX waits only half a minute for the others in their first common step, and
+    they may have to compile what the first one finds in its cache.
 
     Raises:
         InputError: they differ; the message names the first entry of `record` that does.
@@ -132,8 +122,7 @@ def check_equal(record: Mapping[str, str]) -> None:
     mine = np.array([int(short_hash(value), 16) % 2**31 for value in record.values()], np.int32)
     of_all = multihost_utils.process_allgather(mine)
     for name, values in zip(record, np.atleast_2d(of_all).T, strict=True):
-        if (values != values[0]).any():
-            number = int(np.argmax(values != values[0]))
+        if number := int(np.argmax(values != values[0])):
             mend = "start both from one checkout and environment"
             raise InputError(f"{name}: process {number} has another one than process 0; {mend}")
 
@@ -162,14 +151,16 @@ def locked(folder: Path) -> Iterator[None]:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("a+")
+        # The file stays, and names the last process that held it.
+        file = (folder / "lock").open("a+")
     except OSError as error:
         raise InputError(f"{folder}: cannot be written to: {error.strerror}; mend that and run again") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            if error.errno not in NO_LOCKS:
+            # File systems without locks have errors of their own.
+            if error.errno not in {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}:
                 file.seek(0)
                 holder = file.read().strip() or "another process"
                 raise InputError(f"{folder}: in use by {holder}; wait for it or end it, then run again") from error
@@ -188,17 +179,15 @@ def _started(command: Sequence[str], count: int, cores: int, out: int, err: int)
     with socket.socket() as free:
         free.bind(("", 0))
         port = free.getsockname()[1]
+    start: Any = partial(subprocess.Popen, stdout=out, stderr=err)
     if "SLURM_JOB_ID" in os.environ and shutil.which("srun"):
         # The first process runs where this one does: on the first machine of the job.
         place = {PLACE: f"srun/{count}@{socket.gethostname()}:{port}"}
         by = ["srun", f"--ntasks={count}", f"--cpus-per-task={cores}", "--kill-on-bad-exit=1", *command]
-        return [subprocess.Popen(by, stdout=out, stderr=err, env=os.environ | place)]
+        return [start(by, env=os.environ | place)]
     places = [{PLACE: f"{number}/{count}@localhost:{port}"} for number in range(count)]
     # Their input ends with this process, however it ends; see `_end_with_launcher`.
-    return [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=err, env=os.environ | place)
-        for place in places
-    ]
+    return [start(command, stdin=subprocess.PIPE, env=os.environ | place) for place in places]
 
 
 def _reach(address: str) -> None:
@@ -207,8 +196,7 @@ def _reach(address: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            socket.create_connection((host, int(port)), timeout=PATIENCE).close()
-            return
+            return socket.create_connection((host, int(port)), timeout=PATIENCE).close()
         except OSError:
             if time.monotonic() > deadline:
                 raise
@@ -220,18 +208,17 @@ def _first_failure(members: Sequence[subprocess.Popen[bytes]], errors: Sequence[
 
     Return 1 if one has reported an error and none has ended `GRACE` seconds later.
     """
-    deadline = None
-    while True:
+    deadline = math.inf
+    while time.monotonic() < deadline:
         codes = [member.poll() for member in members]
         if failed := [code for code in codes if code]:
             return min(failed)
         if None not in codes:
             return 0
         if errors:
-            deadline = deadline or time.monotonic() + GRACE
-            if time.monotonic() > deadline:
-                return 1
+            deadline = min(deadline, time.monotonic() + GRACE)
         time.sleep(0.1)
+    return 1
 
 
 def _listen(reading: int, stream: TextIO, errors: list[str]) -> None:

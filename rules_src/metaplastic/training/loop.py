@@ -23,8 +23,6 @@ HISTORY = "history.zarr"
 SNAPSHOTS = "snapshots"
 SECONDS = "seconds"
 """Names within the folder of a run."""
-NOTHING = -1
-"""Stands for the step of a state where there is none."""
 
 
 @runtime_checkable
@@ -103,9 +101,8 @@ def resumed(run: Run[I], folder: Folder, keep: Keep) -> Iterator[I]:
                     fresh.write_text(f"{before + time.monotonic() - begin:.2f}")
                     fresh.replace(folder.path / SECONDS)
             except OSError as error:
-                raise InputError(
-                    f"{folder.path}: cannot be saved: {error.strerror or error}; run again to go on"
-                ) from error
+                reason = error.strerror or error
+                raise InputError(f"{folder.path}: cannot be saved: {reason}; run again to go on") from error
             yield item
 
 
@@ -119,14 +116,14 @@ def _start(run: Run[I], folder: Folder) -> Any | None:
     """Return the saved state, if any and the same in every process, and cut the history back to it."""
     like, store = jax.eval_shape(run.initial), folder.path / HISTORY
     if not is_first():
-        step = from_first(NOTHING)
-        return None if step == NOTHING else checkpoint.load_state(state_path(folder.path, step), like)
+        step = from_first(-1)
+        return None if step < 0 else checkpoint.load_state(state_path(folder.path, step), like)
     start = checkpoint.newest_state(folder.path, like, folder.record, same=folder.same)
     if start is None:
         remove(store)
     else:
         checkpoint.cut_back_history(store, run.step(start), run.growing)
-    from_first(NOTHING if start is None else run.step(start))
+    from_first(-1 if start is None else run.step(start))
     return start
 
 

@@ -1,6 +1,5 @@
 """Arrays laid out over the devices of all processes that train together, and gathered again."""
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 
@@ -16,10 +15,9 @@ def shared_out(tree: T, sharding: NamedSharding) -> T:
     if jax.process_count() == 1:
         return jax.device_put(tree, sharding)
 
-    def laid_out(array: Any) -> jax.Array:
+    def laid_out(array: Any) -> Any:
         if isinstance(array, jax.Array) and not array.is_fully_addressable:
-            moved: jax.Array = _moving(sharding)(array)
-            return moved
+            return _moving(sharding)(array)
         if jax.numpy.issubdtype(array.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(laid_out(jax.random.key_data(array)), impl=jax.random.key_impl(array))
         here = np.asarray(array)
@@ -39,7 +37,6 @@ def whole(tree: T, mesh: Mesh) -> T:
 
 
 @cache
-def _moving(sharding: NamedSharding) -> Callable[[Any], Any]:
+def _moving(sharding: NamedSharding) -> Any:
     """Return the one program for this layout; a new function would be compiled again at every dispatch."""
-    moving: Callable[[Any], Any] = jax.jit(lambda tree: tree, out_shardings=sharding)
-    return moving
+    return jax.jit(lambda tree: tree, out_shardings=sharding)

@@ -1,6 +1,7 @@
 """The interface of update rules."""
 
 import abc
+import dataclasses
 
 import equinox as eqx
 from jaxtyping import Array, Float
@@ -21,23 +22,21 @@ class UpdateRule(eqx.Module):
 class MetaTrainable(UpdateRule):
     """A rule whose theta can be meta-trained."""
 
+    precision: config.Precision = eqx.field(static=True, default="float32", kw_only=True)
+    """Precision of its update network, if it has one; everything else keeps the precision of its inputs."""
+
     @property
     @abc.abstractmethod
     def rate(self) -> Float[Array, ""]:
         """Size of an inner step, for the record of meta-training."""
 
     def with_precision(self, precision: config.Precision) -> "MetaTrainable":
-        """Return the same rule with its update network, if it has one, in this precision."""
-        return self
+        """Return the same rule with its update network in this precision."""
+        return self if precision == self.precision else dataclasses.replace(self, precision=precision)
 
 
 def check_fit(rule: config.Initial, base_model: config.BaseModel) -> None:
-    """Check that the rule can train the base model.
-
-    Raises:
-        InputError: the rule's theta demands another number of features.
-    """
-    if rule.demanded_features not in {None, base_model.features}:
-        raise InputError(
-            f"features: the rule demands {rule.demanded_features}, the base model has {base_model.features}"
-        )
+    """Raise InputError if the rule's theta demands another number of features than the base model has."""
+    demanded, features = rule.demanded_features, base_model.features
+    if demanded not in {None, features}:
+        raise InputError(f"features: the rule demands {demanded}, the base model has {features}")

@@ -16,9 +16,6 @@ from metaplastic.update_rules.spec import Compact
 from metaplastic.update_rules.terms import LOWER_READOUTS, TERMS, UPPER_READOUTS, Mix
 from metaplastic.update_rules.update_network import Affine, initial_affine, linear, normalise, unit_identity
 
-WARM_START = {"hebb": 10.0, "decorr_x": 3.0}
-"""Initial coefficients; all other terms start at `OTHER_TERMS`."""
-OTHER_TERMS = 0.3
 LARGEST_RATE = 0.3
 
 
@@ -32,17 +29,11 @@ class PooledMap(NamedTuple):
 
     def __call__(self, a: Float[Array, "in_channels batch unit"]) -> Float[Array, "out_channels batch unit"]:
         """Apply the map; broadcast the two means."""
-        mixed = (
-            linear(self.own, a)
-            + linear(self.over_batch, a.mean(1))[:, None, :]
-            + linear(self.over_units, a.mean(2))[:, :, None]
-        )
-        return rectified(mixed, self.offset)
+        mixed = linear(self.own, a) + linear(self.over_batch, a.mean(1))[:, None, :]
+        return rectified(mixed + linear(self.over_units, a.mean(2))[:, :, None], self.offset)
 
 
-def rectified(
-    a: Float[Array, "channel batch unit"], offset: Float[Array, " channel"]
-) -> Float[Array, "channel batch unit"]:
+def rectified(a: Float[Array, "channel batch unit"], offset: Array) -> Float[Array, "channel batch unit"]:
     """Apply batch norm with a learned offset and no scale, then ReLU."""
     return jax.nn.relu(normalise(a) + offset[:, None, None])
 
@@ -79,14 +70,7 @@ class CompactRule(NeuronLocalRule):
         weight, offset = self.top_in
         return self.top_out(self.top(rectified(linear(weight, features[None]), offset)))
 
-    def update_network(
-        self,
-        x: Float[Array, "batch unit"],
-        z: Float[Array, "batch unit"],
-        error: Error,
-        bias: Float[Array, " unit"],
-        statistics: Float[Array, "8 unit"],
-    ) -> Hidden:
+    def update_network(self, x: Array, z: Array, error: Error, bias: Array, statistics: Array) -> Hidden:
         """Compute the hidden channels of a level's units."""
         activity = linear(self.activity_in, normalise(jnp.stack([x, z]))) + linear(self.error_in, normalise(error))
         identity = normalise(unit_identity(x.shape[1]), axes=(1,))
@@ -109,6 +93,7 @@ def build(spec: Compact, key: PRNGKeyArray) -> CompactRule:
         own, over_batch, over_units = jnp.split(affine(3 * channels, channels).weight, 3, axis=1)
         return PooledMap(own, over_batch, over_units, jnp.zeros(channels))
 
+    dominant = {"hebb": 10.0, "decorr_x": 3.0}
     into = affine(2 + error_channels + 11, channels).weight
     return CompactRule(
         activity_in=into[:, :2],
@@ -124,7 +109,7 @@ def build(spec: Compact, key: PRNGKeyArray) -> CompactRule:
         forward=WeightReadouts(
             lower=affine(channels, LOWER_READOUTS * spec.readout_channels),
             upper=affine(channels, UPPER_READOUTS * spec.readout_channels),
-            mix=Mix(jnp.array([WARM_START.get(term, OTHER_TERMS) for term in TERMS]), jnp.zeros(())),
+            mix=Mix(jnp.array([dominant.get(term, 0.3) for term in TERMS]), jnp.zeros(())),
         ),
         backward=None,
         bias_readout=affine(channels, 1),

@@ -21,7 +21,7 @@ class HebbRule(UpdateRule):
             correlation = standardise(lower).T @ standardise(upper) / len(lower)
             return column_normalised(column_normalised(W) + self.rate * correlation)
 
-        return phi.with_weights(changed(layer.W, lower, upper) for layer, lower, upper in phi.layers_on(x))
+        return phi.with_weights(x, changed)
 
 
 def build(spec: Hebb, key: PRNGKeyArray) -> HebbRule:

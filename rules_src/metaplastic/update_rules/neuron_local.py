@@ -1,36 +1,24 @@
 """Neuron-local rules with an update network: what the published and the compact rule share.
 
-Such a rule sweeps an error signal down through the layers and then changes every weight. The two rules differ only in
-how examples and units exchange information: in the error signal at the top and in the update network. Signals are laid
-out as [channel, batch, unit].
+Such a rule sweeps an error signal down through the layers and then changes every weight. The two rules differ in how
+examples and units exchange information: at the top and in the update network. Signals are [channel, batch, unit].
 """
 
 import abc
-import dataclasses
 from itertools import pairwise
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from metaplastic.network import BaseModel, Layer
-from metaplastic.update_rules import spec as config
+from metaplastic.update_rules import terms
 from metaplastic.update_rules.base import MetaTrainable
-from metaplastic.update_rules.terms import (
-    LowerSignals,
-    Mix,
-    UpperSignals,
-    bias_change,
-    column_normalised,
-    weight_change,
-)
 from metaplastic.update_rules.update_network import Affine, layer_statistics
 
 Hidden = Float[Array, "channel place"]
-"""Hidden channels. A place is a unit in an example: with both on one axis, a readout is one matrix product, however a
-rule lays out its channels."""
+"""Hidden channels. A place is a unit in an example: with both on one axis, a readout is one matrix product."""
 Error = Float[Array, "error_channel batch unit"]
 
 
@@ -52,18 +40,16 @@ class WeightReadouts(NamedTuple):
 
     lower: Affine
     upper: Affine
-    mix: Mix
+    mix: terms.Mix
 
-    def signals(self, lower: Population, upper: Population) -> tuple[LowerSignals, UpperSignals]:
+    def signals(self, lower: Population, upper: Population) -> tuple[terms.Signals, terms.Signals]:
         """Return what the terms need of the two populations that a layer connects."""
-        of_lower = LowerSignals.of(lower.x, self.lower(lower.hidden))
-        return of_lower, UpperSignals.of(upper.x, self.upper(upper.hidden))
+        below = terms.Signals.of(lower.x, self.lower(lower.hidden), terms.LOWER_READOUTS)
+        return below, terms.Signals.of(upper.x, self.upper(upper.hidden), terms.UPPER_READOUTS)
 
-    def change(
-        self, W: Float[Array, "lower upper"], lower: Population, upper: Population
-    ) -> Float[Array, "lower upper"]:
+    def change(self, W: terms.Weights, lower: Population, upper: Population) -> terms.Weights:
         """Return the bounded change of the weights between two populations."""
-        return weight_change(column_normalised(W), *self.signals(lower, upper), self.mix)
+        return terms.weight_change(terms.column_normalised(W), *self.signals(lower, upper), self.mix)
 
 
 class NeuronLocalRule(MetaTrainable):
@@ -76,8 +62,6 @@ class NeuronLocalRule(MetaTrainable):
     backward: WeightReadouts | None
     """Readouts for V, or None if V changes as W does."""
     bias_readout: Affine
-    precision: config.Precision = eqx.field(static=True, default="float32", kw_only=True)
-    """Precision of the update network; everything else keeps the precision of its inputs."""
 
     @abc.abstractmethod
     def top_error(self, features: Float[Array, "batch unit"]) -> Error:
@@ -107,19 +91,16 @@ class NeuronLocalRule(MetaTrainable):
     def sweep(self, phi: BaseModel, x: Float[Array, "batch input"]) -> list[Population]:
         """Return the signals of every level on the batch `x`, from the input up; they are found from the top down."""
         xs, zs = phi.forward(x)
-        layers = phi.layers
         levels: list[Population] = []
         error = self.top_error(xs[-1])
-        for level in range(len(layers), -1, -1):
-            below = layers[level - 1] if level > 0 else None
-            above = layers[level] if level < len(layers) else None
-            # The input level has neither batch norm nor bias.
-            z = zs[level - 1] if below else xs[0]
-            bias = below.b if below else jnp.zeros(xs[0].shape[1], xs[0].dtype)
+        # The input level has neither batch norm nor bias.
+        places = zip([None, *phi.layers], [*phi.layers, None], xs, [x, *zs], strict=True)
+        for below, above, activity, z in reversed(list(places)):
+            bias = below.b if below else jnp.zeros(x.shape[1], x.dtype)
             statistics = layer_statistics(below.W if below else None, above.W if above else None)
-            hidden = self.hidden(xs[level], z, error, bias, statistics)
+            hidden = self.hidden(activity, z, error, bias, statistics)
             delta = error * jax.nn.sigmoid(z) + self.error_out(hidden).reshape(error.shape)
-            levels.insert(0, Population(xs[level], error, hidden, delta))
+            levels.insert(0, Population(activity, error, hidden, delta))
             if below:
                 error = jnp.einsum("cbu,lu->cbl", delta, below.V)
                 error = error * jax.lax.rsqrt((error**2).mean(0) + 1e-6)
@@ -133,12 +114,8 @@ class NeuronLocalRule(MetaTrainable):
         with jax.default_matmul_precision("tensorfloat32" if self.precision == "tensorfloat32" else "highest"):
             return self.update_network(x, *signals)
 
-    def with_precision(self, precision: config.Precision) -> "NeuronLocalRule":
-        """Return the same rule with its update network in `precision`."""
-        return self if precision == self.precision else dataclasses.replace(self, precision=precision)
-
     def changes(self, layer: Layer, lower: Population, upper: Population) -> Layer:
         """Return the changes of W, b and V between two populations."""
         forward = self.forward.change(layer.W, lower, upper)
         backward = self.backward.change(layer.V, lower, upper) if self.backward else forward
-        return Layer(forward, bias_change(self.bias_readout(upper.hidden).reshape(upper.x.shape)), backward)
+        return Layer(forward, terms.bias_change(self.bias_readout(upper.hidden).reshape(upper.x.shape)), backward)

@@ -20,12 +20,12 @@ class OjaRule(UpdateRule):
     def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
         """W <- W + rate (x y^T - W y y^T) with y = W^T x, for centred x of unit total variance."""
 
-        def changed(W: Array, lower: Array) -> Array:
+        def changed(W: Array, lower: Array, upper: Array) -> Array:
             lower = unit_total_variance(lower)
             y = lower @ W
             return W + self.rate * (lower.T @ y - W @ (y.T @ y)) / len(lower)
 
-        return phi.with_weights(changed(layer.W, lower) for layer, lower, _ in phi.layers_on(x))
+        return phi.with_weights(x, changed)
 
 
 def build(spec: Oja, key: PRNGKeyArray) -> OjaRule:

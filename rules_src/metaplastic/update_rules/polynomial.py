@@ -1,8 +1,7 @@
 """The smallest learned rule: a polynomial of the signals at a synapse, meta-trained like any other rule.
 
 Its terms are the 27 of Confavreux et al. 2020, to second order in each of the activity below, the activity above and
-the weight; and one more, which Oja's subspace rule (1989) needs: the feedback that all units above together return to
-the one below.
+the weight; and, for Oja's subspace rule (1989), the feedback that all units above together return to the one below.
 """
 
 from typing import NamedTuple
@@ -15,9 +14,6 @@ from metaplastic.network import BaseModel, Own, in_blocks
 from metaplastic.update_rules.base import MetaTrainable
 from metaplastic.update_rules.spec import Polynomial
 from metaplastic.update_rules.terms import WIDE, column_normalised, saturate, standardise, unit_total_variance
-
-ORDERS = 3
-"""Number of powers of each quantity: 0, 1 and 2."""
 
 
 class Synapses(NamedTuple):
@@ -63,7 +59,7 @@ class PolynomialRule(MetaTrainable):
             W = W + scale * self.change(seen)
             return scale * column_normalised(W) if self.by_activation else W
 
-        return phi.with_weights(changed(layer.W, lower, upper) for layer, lower, upper in phi.layers_on(x))
+        return phi.with_weights(x, changed)
 
     def change(self, seen: Synapses) -> Float[Array, "lower upper"]:
         """Return the bounded change of the weights; compute a `WIDE` layer in blocks of upper units."""
@@ -75,7 +71,7 @@ class PolynomialRule(MetaTrainable):
         def block(own: Own) -> Float[Array, "lower own"]:
             above, weight = powers(own(seen.above)), own(seen.weight)
             # Horner's scheme in the weight.
-            by_order = [jnp.einsum("bxl,bxu->lu", factors[:, order], above) / batch for order in range(ORDERS)]
+            by_order = [jnp.einsum("bxl,bxu->lu", factors[:, order], above) / batch for order in range(3)]
             return saturate(by_order[0] + weight * (by_order[1] + weight * by_order[2]))
 
         return in_blocks(block, (lower, seen.above.shape[1]), WIDE // lower)
@@ -99,4 +95,4 @@ def powers(a: Float[Array, "batch unit"]) -> Float[Array, "3 batch unit"]:
 def build(spec: Polynomial, key: PRNGKeyArray) -> PolynomialRule:
     """Return the rule at its initial theta, Oja's subspace rule; nothing about it is random."""
     rate = jnp.array(spec.initial_rate)
-    return PolynomialRule(jnp.zeros((ORDERS,) * 3).at[1, 1, 0].set(rate), -rate, spec.above == "activation")
+    return PolynomialRule(jnp.zeros((3, 3, 3)).at[1, 1, 0].set(rate), -rate, spec.above == "activation")

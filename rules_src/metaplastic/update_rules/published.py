@@ -3,7 +3,6 @@
 Where the paper leaves a detail open, this follows recorded numbers of the released code (see `tools/replay.py`).
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import equinox as eqx
@@ -16,12 +15,8 @@ from metaplastic.update_rules.spec import Published
 from metaplastic.update_rules.terms import LOWER_READOUTS, TERMS, UPPER_READOUTS, Mix
 from metaplastic.update_rules.update_network import initial_affine, normalise, unit_identity
 
-INPUTS = 4
-"""Number of normalised inputs of a unit besides its error signal: x, z, and the sine and cosine of its place."""
 UNIT_INPUTS = 9
 """Number of inputs of a unit that are not normalised: weight statistics (8) and bias (1)."""
-COEFFICIENT = 0.1
-"""Initial coefficient of each term."""
 
 
 class Convolution(NamedTuple):
@@ -47,16 +42,9 @@ def cross_correlation(
     return jax.lax.conv_general_dilated(a, kernel, (1,), "SAME", dimension_numbers=("NHC", "HIO", "NHC"))
 
 
-Operands = tuple[Float[Array, "row length in_channels"], Float[Array, "width in_channels out_channels"]]
-
-
-def _cross_correlation_forward(
-    a: Float[Array, "row length in_channels"], kernel: Float[Array, "width in_channels out_channels"]
-) -> tuple[Float[Array, "row length out_channels"], Operands]:
-    return cross_correlation(a, kernel), (a, kernel)
-
-
-def _cross_correlation_backward(operands: Operands, g: Float[Array, "row length out_channels"]) -> Operands:
+def _cross_correlation_backward(
+    operands: tuple[Array, Array], g: Float[Array, "row length out_channels"]
+) -> tuple[Array, Array]:
     a, kernel = operands
     width, length = len(kernel), a.shape[1]
     padded = jnp.pad(g, ((0, 0), (width // 2, width // 2), (0, 0)))
@@ -65,7 +53,7 @@ def _cross_correlation_backward(operands: Operands, g: Float[Array, "row length 
     return cross_correlation(g, kernel[::-1].swapaxes(1, 2)), to_kernel
 
 
-cross_correlation.defvjp(_cross_correlation_forward, _cross_correlation_backward)
+cross_correlation.defvjp(lambda a, kernel: (cross_correlation(a, kernel), (a, kernel)), _cross_correlation_backward)
 
 
 class NormalisedConvolution(NamedTuple):
@@ -89,8 +77,7 @@ class TopError(NamedTuple):
 
     def __call__(self, features: Float[Array, "batch unit"]) -> Error:
         """Compute the error signal [error channel, batch, unit]."""
-        a = self.expand(features.T[..., None])
-        a = a.swapaxes(0, 2)
+        a = self.expand(features.T[..., None]).swapaxes(0, 2)
         for convolution in self.across_units:
             a = convolution(a)
         a = a.swapaxes(0, 2)
@@ -130,14 +117,7 @@ class PublishedRule(NeuronLocalRule):
         """Compute the error signal that enters the top layer."""
         return self.top(features)
 
-    def update_network(
-        self,
-        x: Float[Array, "batch unit"],
-        z: Float[Array, "batch unit"],
-        error: Error,
-        bias: Float[Array, " unit"],
-        statistics: Float[Array, "8 unit"],
-    ) -> Hidden:
+    def update_network(self, x: Array, z: Array, error: Error, bias: Array, statistics: Array) -> Hidden:
         """Compute the hidden channels of a level's units."""
         identity = jnp.broadcast_to(unit_identity(x.shape[1]).T[:, None].astype(x.dtype), (*x.T.shape, 2))
         signals = jnp.concatenate([x.T[..., None], z.T[..., None], identity, error.T], -1)
@@ -151,7 +131,7 @@ class PublishedRule(NeuronLocalRule):
 
 def build(spec: Published, key: PRNGKeyArray) -> PublishedRule:
     """Return the rule at its initial theta: truncated normal kernels of variance 1/fan-in, equal coefficients."""
-    keys: Iterator[PRNGKeyArray] = iter(jax.random.split(key, 32))
+    keys = iter(jax.random.split(key, 32))
     channels, error_channels, features = spec.channels, spec.error_channels, spec.features
 
     def convolution(width: int, in_channels: int, out_channels: int) -> Convolution:
@@ -162,18 +142,22 @@ def build(spec: Published, key: PRNGKeyArray) -> PublishedRule:
     def normalised(width: int, in_channels: int, out_channels: int) -> NormalisedConvolution:
         return NormalisedConvolution(convolution(width, in_channels, out_channels), jnp.zeros(out_channels))
 
+    def pair(channels: int) -> tuple[NormalisedConvolution, NormalisedConvolution]:
+        return normalised(3, channels, channels), normalised(3, channels, channels)
+
     def block(in_channels: int) -> Block:
-        over_units = normalised(3, channels, channels), normalised(3, channels, channels)
+        over_units = pair(channels)
         return Block(normalised(3, in_channels, channels), over_units)
 
     def readouts() -> WeightReadouts:
         return WeightReadouts(
             lower=initial_affine(next(keys), channels, LOWER_READOUTS * spec.readout_channels),
             upper=initial_affine(next(keys), channels, UPPER_READOUTS * spec.readout_channels),
-            mix=Mix(jnp.full(len(TERMS), COEFFICIENT), jnp.zeros(())),
+            mix=Mix(jnp.full(len(TERMS), 0.1), jnp.zeros(())),
         )
 
-    normalised_inputs = INPUTS + error_channels
+    # Besides its error signal a unit has four normalised inputs: x, z, and the sine and cosine of its place.
+    normalised_inputs = 4 + error_channels
     return PublishedRule(
         error_out=initial_affine(next(keys), channels, error_channels),
         forward=readouts(),
@@ -181,8 +165,8 @@ def build(spec: Published, key: PRNGKeyArray) -> PublishedRule:
         bias_readout=initial_affine(next(keys), channels, 1),
         top=TopError(
             expand=normalised(5, 1, channels),
-            across_units=(normalised(3, features, features), normalised(3, features, features)),
-            refine=(normalised(3, channels, channels), normalised(3, channels, channels)),
+            across_units=pair(features),
+            refine=pair(channels),
             reduce=convolution(3, channels, error_channels),
         ),
         input_offset=jnp.zeros(normalised_inputs),

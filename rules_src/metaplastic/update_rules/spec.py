@@ -45,42 +45,24 @@ class Rule(Kind):
 
     learned: ClassVar[bool] = True
     """Whether the rule has a theta."""
+    trained_by: ClassVar[str | None] = None
+    """Key into `meta_train` of the run that makes the rule's theta."""
+    snapshot: ClassVar[int | None] = None
+    """Number of that run's updates after which theta is taken; by default all."""
+    pretrained: ClassVar[str | None] = None
+    """Name of the theta file that comes with the project."""
+    thetas: ClassVar[int] = 1
+    """Number of thetas that the rule has by itself."""
+    demanded_features: ClassVar[int | None] = None
+    """Width of the base model's last layer that the theta demands."""
+    hidden_channels: ClassVar[int] = 16
+    """Hidden channels of the update network, for estimates of resources: the compact rule's default if unknown."""
     kind: str
-
-    @property
-    def trained_by(self) -> str | None:
-        """Key into `meta_train` of the run that makes the rule's theta."""
-        return None
-
-    @property
-    def snapshot(self) -> int | None:
-        """Number of that run's updates after which theta is taken; by default all."""
-        return None
-
-    @property
-    def pretrained(self) -> str | None:
-        """Name of the theta file that comes with the project."""
-        return None
 
     @property
     def trained(self) -> bool:
         """Whether the rule's theta has been meta-trained at all."""
         return self.pretrained is not None or (self.trained_by is not None and self.snapshot != 0)
-
-    @property
-    def thetas(self) -> int:
-        """Number of thetas that the rule has by itself."""
-        return 1
-
-    @property
-    def demanded_features(self) -> int | None:
-        """Width of the base model's last layer that the theta demands."""
-        return None
-
-    @property
-    def hidden_channels(self) -> int:
-        """Hidden channels of the update network, for estimates of resources: the compact rule's default if unknown."""
-        return 16
 
 
 class Initial(Rule):
@@ -111,7 +93,7 @@ class Compact(Learned):
     """Inner step size at the start of meta-training."""
 
     @property
-    def hidden_channels(self) -> int:
+    def hidden_channels(self) -> int:  # type: ignore[override]
         """Hidden channels of the update network."""
         return self.channels
 
@@ -134,12 +116,12 @@ class Published(Learned):
     """Inner step size, which is not learned."""
 
     @property
-    def demanded_features(self) -> int:
+    def demanded_features(self) -> int:  # type: ignore[override]
         """Width that the theta demands."""
         return self.features
 
     @property
-    def hidden_channels(self) -> int:
+    def hidden_channels(self) -> int:  # type: ignore[override]
         """Hidden channels of the update network."""
         return self.channels
 
@@ -187,12 +169,12 @@ class MetaTrained(Rule):
     """Number of updates after which theta is taken; the run must keep a snapshot then. By default all updates."""
 
     @property
-    def trained_by(self) -> str:
+    def trained_by(self) -> str:  # type: ignore[override]
         """Key of the run."""
         return self.run
 
     @property
-    def snapshot(self) -> int | None:
+    def snapshot(self) -> int | None:  # type: ignore[override]
         """Number of updates."""
         return self.meta_step
 
@@ -205,7 +187,7 @@ class Pretrained(Rule):
     """Name of the file without its ending."""
 
     @property
-    def pretrained(self) -> str:
+    def pretrained(self) -> str:  # type: ignore[override]
         """Name of the file."""
         return self.name
 
@@ -220,7 +202,7 @@ class Untrained(Rule):
     """Number of initial thetas. Meta-training runs with the seeds 0, 1, ... start from the same thetas."""
 
     @property
-    def thetas(self) -> int:
+    def thetas(self) -> int:  # type: ignore[override]
         """Number of initial thetas."""
         return self.seeds
 

@@ -5,7 +5,7 @@ of a layer lie between a lower and an upper population of units.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,11 +30,15 @@ TERMS = (
 """The terms in the order of their coefficients."""
 
 LOWER_READOUTS, UPPER_READOUTS = 7, 8
-"""Number of readouts that `LowerSignals` and `UpperSignals` hold."""
+"""Number of readouts that `Signals` below and above a layer hold."""
 
 WIDE = 2**22
 """Number of weights beyond which a layer's terms are computed for a block of upper units at a time, of about this many
 weights. All twelve terms of all weights would take more memory than anything else."""
+
+
+Weights = Float[Array, "lower upper"]
+"""Weights of a layer, or a change of them."""
 
 
 class Mix(NamedTuple):
@@ -44,47 +48,28 @@ class Mix(NamedTuple):
     offset: Float[Array, ""]
 
 
-class LowerSignals(NamedTuple):
-    """Post-activations of the units below a layer, and what is read out of their hidden channels for each term.
+class Signals(NamedTuple):
+    """Post-activations of the units below or above a layer, and what their hidden channels read out for each term.
 
     A readout has several channels in every example; a sample is one channel in one example.
     """
 
-    x: Float[Array, "batch lower"]
-    between: Float[Array, "3 rank batch lower"]
+    x: Float[Array, "batch unit"]
+    between: Float[Array, "3 rank batch unit"]
     """Factors of the products in `0_order`, `1_order` and `rbf`."""
-    symmetric_a: Float[Array, "2 sample lower"]
-    """First factors of the symmetric matrices in `lin_lower_symm` and `sqr_lower_symm`."""
-    symmetric_b: Float[Array, "2 sample lower"]
-    """Second factors of these."""
-
-    @classmethod
-    def of(cls, x: Float[Array, "batch lower"], readouts: Float[Array, "channel place"]) -> "LowerSignals":
-        """Name the readouts, which are stacked along channels in the order of the fields."""
-        stacked = readouts.reshape(LOWER_READOUTS, -1, *x.shape)
-        samples = stacked.reshape(len(stacked), -1, x.shape[1])
-        return cls(x, stacked[:3], samples[3:5], samples[5:7])
-
-
-class UpperSignals(NamedTuple):
-    """The same for the units above."""
-
-    x: Float[Array, "batch upper"]
-    between: Float[Array, "3 rank batch upper"]
-    """Factors of the products in `0_order`, `1_order` and `rbf`."""
-    symmetric_a: Float[Array, "2 sample upper"]
-    """First factors of the symmetric matrices in `lin_upper_symm` and `sqr_upper_symm`."""
-    psd: Float[Array, "sample upper"]
-    """Factor of the positive semidefinite matrix in `lin_upper_psd`."""
-    symmetric_b: Float[Array, "2 sample upper"]
+    symmetric_a: Float[Array, "2 sample unit"]
+    """First factors of the symmetric matrices in the linear and in the square term of this side."""
+    psd: Any
+    """Factor [sample, unit] of the positive semidefinite matrix in `lin_upper_psd`; None below, which has one less."""
+    symmetric_b: Float[Array, "2 sample unit"]
     """Second factors of the symmetric matrices."""
 
     @classmethod
-    def of(cls, x: Float[Array, "batch upper"], readouts: Float[Array, "channel place"]) -> "UpperSignals":
-        """Name the readouts, which are stacked along channels in the order of the fields."""
-        stacked = readouts.reshape(UPPER_READOUTS, -1, *x.shape)
-        samples = stacked.reshape(len(stacked), -1, x.shape[1])
-        return cls(x, stacked[:3], samples[3:5], samples[5], samples[6:8])
+    def of(cls, x: Float[Array, "batch unit"], readouts: Float[Array, "channel place"], count: int) -> "Signals":
+        """Name the `count` readouts, which are stacked along channels in the order of the fields."""
+        stacked = readouts.reshape(count, -1, *x.shape)
+        samples = stacked.reshape(count, -1, x.shape[1])
+        return cls(x, stacked[:3], samples[3:5], samples[5] if count == UPPER_READOUTS else None, samples[-2:])
 
 
 def standardise(x: Float[Array, "batch unit"]) -> Float[Array, "batch unit"]:
@@ -99,7 +84,7 @@ def unit_total_variance(x: Float[Array, "batch unit"]) -> Float[Array, "batch un
     return x * jax.lax.rsqrt((x**2).sum(1).mean() + 1e-6)
 
 
-def column_normalised(W: Float[Array, "lower upper"]) -> Float[Array, "lower upper"]:
+def column_normalised(W: Weights) -> Weights:
     """Scale each upper unit's incoming weights to unit root mean square."""
     return W * jax.lax.rsqrt((W**2).mean(0) + 1e-6)
 
@@ -109,24 +94,18 @@ def saturate(c: Float[Array, "*terms lower upper"]) -> Float[Array, "*terms lowe
     return c * jax.lax.rsqrt(1.0 + (c**2).mean(-2, keepdims=True))
 
 
-def weight_change(
-    w: Float[Array, "lower upper"], lower: LowerSignals, upper: UpperSignals, mix: Mix
-) -> Float[Array, "lower upper"]:
+def weight_change(w: Weights, lower: Signals, upper: Signals, mix: Mix) -> Weights:
     """Return the bounded change of the column-normalised weights `w`."""
     terms = terms_of_block(w, lower, upper)
     return bounded(in_blocks(lambda own: mixture(terms(own), mix), (len(w), w.shape[1]), WIDE // len(w)), w)
 
 
-def weight_terms(
-    w: Float[Array, "lower upper"], lower: LowerSignals, upper: UpperSignals
-) -> Float[Array, "12 lower upper"]:
+def weight_terms(w: Weights, lower: Signals, upper: Signals) -> Float[Array, "12 lower upper"]:
     """Return the terms for the column-normalised weights `w`, stacked in the order of `TERMS`, not yet saturated."""
     return terms_of_block(w, lower, upper)(lambda of_all: of_all)
 
 
-def terms_of_block(
-    w: Float[Array, "lower upper"], lower: LowerSignals, upper: UpperSignals
-) -> Callable[[Own], Float[Array, "12 lower own"]]:
+def terms_of_block(w: Weights, lower: Signals, upper: Signals) -> Callable[[Own], Float[Array, "12 lower own"]]:
     """Return the function that computes `weight_terms` for a block of upper units.
 
     Some terms sum over all upper units. For a `WIDE` layer, these sums are found before the blocks, as products with a
@@ -135,15 +114,19 @@ def terms_of_block(
     (batch, units), scale, root = upper.x.shape, 1.0 / len(upper.psd), w.shape[1] ** -0.5
     lower_x, upper_x = standardise(lower.x), standardise(upper.x)
     a, b, psd, wide = upper.symmetric_a, upper.symmetric_b, upper.psd, w.size > WIDE
+
+    def magnitude(w: Array) -> Array:
+        return jnp.sqrt(1.0 + w**2) - 1.0
+
     if wide:
-        a_w, b_w = (jnp.stack([factor[0] @ w.T, factor[1] @ _magnitude(w).T]) for factor in (a, b))
+        a_w, b_w = (jnp.stack([factor[0] @ w.T, factor[1] @ magnitude(w).T]) for factor in (a, b))
         psd_w, x_w = psd @ w.T, upper_x @ w.T
         mean_square = (root / batch) ** 2 * ((upper_x @ upper_x.T) * (x_w @ x_w.T)).sum() / w.size
 
     def block(own: Own) -> Float[Array, "12 lower own"]:
         w_own = own(w)
         between = scale * jnp.einsum("krbl,krbu->klu", lower.between, own(upper.between))
-        both = jnp.stack([w_own, _magnitude(w_own)])
+        both = jnp.stack([w_own, magnitude(w_own)])
         symmetric_lower = scale * symmetric_product(lower.symmetric_a, lower.symmetric_b, both)
         if wide:
             symmetric = _symmetric_rows(own(a), own(b), both.mT, a_w, b_w, units)
@@ -177,10 +160,6 @@ def terms_of_block(
     return block
 
 
-def _magnitude(w: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    return jnp.sqrt(1.0 + w**2) - 1.0
-
-
 def gram_product(factor: Float[Array, "sample unit"], w: Float[Array, "unit other"]) -> Float[Array, "unit other"]:
     """Return `factor.T @ factor @ w`; form the matrix between units only where that takes fewer multiplications."""
     (samples, units), other = factor.shape, w.shape[1]
@@ -204,32 +183,24 @@ def symmetric_product(
     return (symmetric * (1.0 - jnp.eye(units, dtype=products.dtype))) @ w
 
 
-def _symmetric_rows(
-    a: Float[Array, "kind sample own"],
-    b: Float[Array, "kind sample own"],
-    w: Float[Array, "kind own other"],
-    a_w: Float[Array, "kind sample other"],
-    b_w: Float[Array, "kind sample other"],
-    units: int,
-) -> Float[Array, "kind own other"]:
-    """Return the rows of `symmetric_product` that belong to some of all `units`, without forming the matrix.
+def _symmetric_rows(a: Array, b: Array, w: Array, a_w: Array, b_w: Array, units: int) -> Array:
+    """Return the rows [kind, own, other] of `symmetric_product` that belong to some of all `units`; form no matrix.
 
-    The arrays `a`, `b` and `w` are of these units alone; `a_w` and `b_w` are the products over all units.
+    The arrays `a`, `b` and `w` are of these own units alone; `a_w` and `b_w` are the products over all units.
     """
     there_and_back = a.mT @ b_w + b.mT @ a_w
     return (0.5 / units) ** 0.5 * (there_and_back - 2.0 * (a * b).sum(1)[..., None] * w)
 
 
-def mixture(terms: Float[Array, "12 lower upper"], mix: Mix) -> Float[Array, "lower upper"]:
+def mixture(terms: Float[Array, "12 lower upper"], mix: Mix) -> Weights:
     """Mix the saturated terms into one change."""
     return (jnp.tensordot(mix.coefficients, saturate(terms), 1) + mix.offset) / len(TERMS)
 
 
-def bounded(change: Float[Array, "lower upper"], w: Float[Array, "lower upper"]) -> Float[Array, "lower upper"]:
-    """Bound a change of the weights.
+def bounded(change: Weights, w: Weights) -> Weights:
+    """Bound a change of the weights: take out what would grow them along themselves, and subtract `w / 7`.
 
-    The part that would grow the weights along themselves is removed, and `w / 7` is subtracted. Together with the decay
-    of a step, this keeps the scale of the weights.
+    Together with the decay of a step, this keeps the scale of the weights.
     """
     change = (change - w * jax.nn.relu((change * w).mean())) * len(TERMS) ** -0.5
     return saturate(change) - w / 7.0

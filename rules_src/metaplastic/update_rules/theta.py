@@ -9,7 +9,7 @@ header, of arrays and config, reveals later changes.
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +22,7 @@ from jaxtyping import PRNGKeyArray
 
 from metaplastic.config.base import parse_spec
 from metaplastic.io.errors import InputError
-from metaplastic.io.storage import checksum, opened_safetensors, safetensors_bytes, write_whole
+from metaplastic.io.storage import checksum, opened_safetensors, write_safetensors
 from metaplastic.update_rules.base import UpdateRule
 from metaplastic.update_rules.spec import Initial, Learned, Untrained
 
@@ -39,10 +39,8 @@ log = logging.getLogger(__name__)
 
 def save_theta(rule: UpdateRule, path: Path, *, spec: dict[str, Any]) -> None:
     """Write the array leaves of `rule` and its config `spec`."""
-    arrays = {name: np.array(leaf, order="C") for name, leaf in _named_leaves(rule)}
-    metadata = {"format": FORMAT, "rule": json.dumps(spec, sort_keys=True)}
-    content = safetensors_bytes(arrays, {**metadata, "sha256": checksum(arrays, metadata)})
-    write_whole(path, lambda temporary: temporary.write_bytes(content))
+    arrays = {name: np.array(leaf, order="C") for name, leaf in _named_leaves(rule).items()}
+    write_safetensors(path, arrays, {"format": FORMAT, "rule": json.dumps(spec, sort_keys=True)})
 
 
 def built_rule(spec: Initial, key: PRNGKeyArray) -> Any:
@@ -51,16 +49,14 @@ def built_rule(spec: Initial, key: PRNGKeyArray) -> Any:
     return import_module(spec.module).build(spec, key)
 
 
-def initial_rule(spec: Initial) -> UpdateRule:
+def initial_rule(spec: Initial) -> Any:
     """Build the rule that `spec` describes; draw a learned rule's initial theta from key 0."""
-    rule: UpdateRule = built_rule(spec, jax.random.key(0))
-    return rule
+    return built_rule(spec, jax.random.key(0))
 
 
 def first_keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
     """Return the keys from which a meta-training run of this seed draws its initial theta and its held-out probe."""
-    key_theta, key_probe = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1))
-    return key_theta, key_probe
+    return tuple(jax.random.split(jax.random.fold_in(jax.random.key(seed), 1)))
 
 
 def untrained_rules(spec: Untrained) -> list[UpdateRule]:
@@ -81,10 +77,9 @@ def trained_rule(path: Path) -> tuple[Learned, Any]:
         metadata = dict(file.metadata() or {})
         if metadata.get("format") != FORMAT:
             raise InputError(f"{path}: not a theta file: its header has no format {FORMAT!r}")
-        described = json.dumps(dict(json.loads(metadata["rule"])))
-        spec: Learned = parse_spec(Learned, described, str(path))
+        spec: Learned = parse_spec(Learned, json.dumps(dict(json.loads(metadata["rule"]))), str(path))
         template = eqx.filter_eval_shape(lambda: initial_rule(spec))
-        expected = {name: _described(leaf.dtype.name, leaf.shape) for name, leaf in _named_leaves(template)}
+        expected = {name: _described(leaf.dtype.name, leaf.shape) for name, leaf in _named_leaves(template).items()}
         found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         if found.keys() != expected.keys():
             first = min(found.keys() ^ expected.keys())
@@ -95,12 +90,18 @@ def trained_rule(path: Path) -> tuple[Learned, Any]:
             if description != expected[name]:
                 raise InputError(f"{path}: {name} is {description}, the rule has {expected[name]}")
         arrays = {name: file.get_tensor(name) for name in expected}
-        _check_sum(path, arrays, metadata)
+        if unknown := metadata.keys() - HEADER:
+            raise InputError(f"{path}: its header has the unknown key {min(unknown)!r}; fetch or write it again")
+        sha256 = metadata.pop("sha256", None)
+        if sha256 is None:
+            log.warning("%s: of an earlier version, without a checksum; damage to it would not be noticed", path)
+        elif sha256 != checksum(arrays, metadata):
+            raise InputError(f"{path}: changed since it was written; fetch or write it again")
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise InputError(f"{path}: {name} holds numbers that are not finite; take an earlier snapshot")
-    rule = jax.tree_util.tree_map_with_path(lambda place, _: jax.numpy.asarray(arrays[_name(place)]), template)
-    return spec, rule
+    leaves = [jax.numpy.asarray(arrays[name]) for name in expected]
+    return spec, jax.tree.unflatten(jax.tree.structure(template), leaves)
 
 
 def _opened(path: Path) -> AbstractContextManager[Any]:
@@ -120,25 +121,11 @@ def _opened(path: Path) -> AbstractContextManager[Any]:
     return opened_safetensors(path, refused=refused)
 
 
-def _check_sum(path: Path, arrays: Mapping[str, np.ndarray], metadata: dict[str, str]) -> None:
-    if unknown := metadata.keys() - HEADER:
-        raise InputError(f"{path}: its header has the unknown key {min(unknown)!r}; fetch or write it again")
-    expected = metadata.pop("sha256", None)
-    if expected is None:
-        log.warning("%s: of an earlier version, without a checksum; damage to it would not be noticed", path)
-    elif expected != checksum(arrays, metadata):
-        raise InputError(f"{path}: changed since it was written; fetch or write it again")
-
-
 def _described(dtype: str, shape: Sequence[int]) -> str:
     """Describe an array, such as float32[3, 2]; `dtype` is a name of NumPy or of the file format."""
     return f"{re.sub('^F(?=[0-9])', 'float', dtype)}{list(shape)}"
 
 
-def _named_leaves(rule: Any) -> list[tuple[str, Any]]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(rule)
-    return [(_name(place), leaf) for place, leaf in leaves]
-
-
-def _name(place: tuple[Any, ...]) -> str:
-    return jax.tree_util.keystr(place, simple=True, separator=".")
+def _named_leaves(rule: Any) -> dict[str, Any]:
+    leaves = jax.tree.leaves_with_path(rule)
+    return {jax.tree_util.keystr(place, simple=True, separator="."): leaf for place, leaf in leaves}

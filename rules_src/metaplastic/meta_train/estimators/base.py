@@ -93,8 +93,9 @@ def in_parts(estimate: BatchEstimator, parts: int) -> BatchEstimator:
     return estimate_parts if parts > 1 else estimate
 
 
-def over_devices(estimate: BatchEstimator, mesh: Mesh) -> BatchEstimator:
-    """Share the tasks of an estimate out over the devices of `mesh`; theta and its gradient are everywhere."""
+def over_devices(estimator: GradientEstimator, parts: int, mesh: Mesh) -> BatchEstimator:
+    """Share the tasks of an estimate `in_parts` out over devices of `mesh`; theta and its gradient are everywhere."""
+    estimate = in_parts(over_tasks(estimator), parts)
 
     def on_each(keys: Key[Array, " task"], rule: UpdateRule, *batch: Any) -> Estimate:
         found = estimate(keys, rule, *batch)

@@ -5,6 +5,7 @@ window's estimate is score / (2 sigma^2) * (loss of the first - loss of the seco
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -29,47 +30,20 @@ class Pair(NamedTuple):
     """The base model at theta - delta."""
 
 
-def nres(loss: WindowLoss, sigma: float) -> GradientEstimator:
-    """Noise-reuse evolution strategies (Li et al. 2023): a task keeps its delta to its end; delta is the score."""
-
-    def step(key: PRNGKeyArray, rule: UpdateRule, noise: UpdateRule) -> tuple[UpdateRule, UpdateRule]:
-        return noise, noise
-
-    return _antithetic(loss, sigma, begin=lambda key, rule: _gaussian(key, rule, sigma), step=step)
-
-
-def pes(loss: WindowLoss, sigma: float) -> GradientEstimator:
-    """Persistent evolution strategies (Vicol et al. 2021): a new delta every window; their sum is the score."""
-
-    def step(key: PRNGKeyArray, rule: UpdateRule, noise: UpdateRule) -> tuple[UpdateRule, UpdateRule]:
-        delta = _gaussian(key, rule, sigma)
-        return delta, jax.tree.map(jnp.add, noise, delta)
-
-    return _antithetic(loss, sigma, begin=lambda key, rule: jax.tree.map(jnp.zeros_like, rule), step=step)
-
-
-def build(spec: Pes | Nres, loss: Callable[[], WindowLoss]) -> GradientEstimator:
-    """Build the estimator that a section of the config describes; `loss` is `window_loss` with its arguments."""
-    return {"pes": pes, "nres": nres}[spec.kind](loss(), spec.sigma)
-
-
-def _antithetic(
-    loss: WindowLoss,
-    sigma: float,
-    begin: Callable[[PRNGKeyArray, UpdateRule], UpdateRule],
-    step: Callable[[PRNGKeyArray, UpdateRule, UpdateRule], tuple[UpdateRule, UpdateRule]],
-) -> GradientEstimator:
-    """Make an estimator whose `step` turns the noise so far into this window's delta and the noise that scores it."""
+def _antithetic(loss: WindowLoss, sigma: float, *, reuse: bool) -> GradientEstimator:
+    def gaussian(key: PRNGKeyArray, rule: UpdateRule) -> UpdateRule:
+        return jax.tree.map(lambda a: sigma * a, optax.tree.random_like(key, rule, sampler=jax.random.normal))
 
     def start(key: PRNGKeyArray, rule: UpdateRule, phi: BaseModel) -> Pair:
-        return Pair(begin(key, rule), phi)
+        return Pair(gaussian(key, rule) if reuse else jax.tree.map(jnp.zeros_like, rule), phi)
 
     def estimate(key: PRNGKeyArray, rule: UpdateRule, state: TaskState, carry: Pair, window: Window) -> TaskEstimate:
         key_begin, key_step = jax.random.split(key)
         # A task of age 0 has just replaced another.
         fresh = state.age == 0
         carry = jax.tree.map(lambda a, b: jnp.where(fresh, a, b), start(key_begin, rule, state.phi), carry)
-        delta, score = step(key_step, rule, carry.noise)
+        delta = carry.noise if reuse else gaussian(key_step, rule)
+        score = delta if reuse else jax.tree.map(jnp.add, carry.noise, delta)
         rules = jax.tree.map(lambda a, d: jnp.stack([a + d, a - d]), rule, delta)
         phis = jax.tree.map(lambda a, b: jnp.stack([a, b]), state.phi, carry.minus)
         losses, phis = eqx.filter_vmap(loss, in_axes=(0, 0, None))(rules, phis, window)
@@ -80,5 +54,12 @@ def _antithetic(
     return GradientEstimator(start, estimate)
 
 
-def _gaussian(key: PRNGKeyArray, like: UpdateRule, sigma: float) -> UpdateRule:
-    return jax.tree.map(lambda a: sigma * a, optax.tree.random_like(key, like, sampler=jax.random.normal))
+nres = partial(_antithetic, reuse=True)
+"""Noise-reuse evolution strategies (Li et al. 2023): a task keeps its delta to its end; delta is the score."""
+pes = partial(_antithetic, reuse=False)
+"""Persistent evolution strategies (Vicol et al. 2021): a new delta every window; their sum is the score."""
+
+
+def build(spec: Pes | Nres, loss: Callable[[], WindowLoss]) -> GradientEstimator:
+    """Build the estimator that a section of the config describes; `loss` is `window_loss` with its arguments."""
+    return _antithetic(loss(), spec.sigma, reuse=spec.kind == "nres")

@@ -8,22 +8,17 @@ from jaxtyping import PRNGKeyArray
 from metaplastic.meta_train.estimators.base import GradientEstimator, TaskEstimate
 from metaplastic.meta_train.spec import TruncatedBackprop
 from metaplastic.meta_train.window import TaskState, Window, WindowLoss
-from metaplastic.network import BaseModel
 from metaplastic.update_rules.base import UpdateRule
 
 
 def truncated_backprop(loss: WindowLoss) -> GradientEstimator:
     """Backpropagate through each window alone."""
 
-    def begin(key: PRNGKeyArray, rule: UpdateRule, phi: BaseModel) -> None:
-        return None
-
     def estimate(key: PRNGKeyArray, rule: UpdateRule, state: TaskState, carry: None, window: Window) -> TaskEstimate:
-        differentiate = eqx.filter_value_and_grad(loss, has_aux=True)
-        (value, phi), gradient = differentiate(rule, state.phi, window)
+        (value, phi), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(rule, state.phi, window)
         return TaskEstimate(gradient, phi, None, value)
 
-    return GradientEstimator(begin, estimate)
+    return GradientEstimator(lambda key, rule, phi: None, estimate)
 
 
 def build(spec: TruncatedBackprop, loss: Callable[..., WindowLoss]) -> GradientEstimator:

@@ -1,5 +1,7 @@
 """How images vary: thickness of strokes, blur, jitter, gamma and contrast."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -38,15 +40,9 @@ def jittered(
     *,
     share: Float[Array, ""] | float = 1.0,
 ) -> tuple[Float[Array, "example side side"], Float[Array, "example 5"]]:
-    """Jitter each image, then halve its side by averaging 2x2 blocks.
+    """Jitter each image within `share` of the bounds, then halve its side by averaging 2x2 blocks.
 
     Sampling is bilinear at twice the final resolution. Beyond an image its edges continue.
-
-    Args:
-        key: the source of all randomness.
-        images: at twice the side of the result.
-        jitter: the bounds.
-        share: factor of the bounds.
 
     Returns:
         The images and, for each, the share of its bound that each coefficient has, in units of the standard deviation
@@ -54,10 +50,8 @@ def jittered(
     """
     count, side, _ = images.shape
     draws = share * jax.random.uniform(key, (COEFFICIENTS, count), minval=-1.0, maxval=1.0)
-    angle = jnp.deg2rad(jitter.rotation) * draws[0]
-    zoom = jnp.exp(-jitter.scale * draws[1])
-    shear = jitter.shear * draws[2]
-    shift = jitter.shift * side * draws[3:]
+    angle, zoom = jnp.deg2rad(jitter.rotation) * draws[0], jnp.exp(-jitter.scale * draws[1])
+    shear, shift = jitter.shear * draws[2], jitter.shift * side * draws[3:]
     cos, sin = zoom * jnp.cos(angle), zoom * jnp.sin(angle)
 
     centre = (side - 1) / 2
@@ -68,9 +62,8 @@ def jittered(
     at = (maps @ jnp.concatenate([offsets, jnp.ones((1, side**2))])).reshape(count, 2, -1) + centre
     if jitter.elastic:
         at = at + jitter.elastic * side * share * smooth_fields(jax.random.fold_in(key, 1), count, side)
-    sampled = jax.vmap(lambda image, at: jax.scipy.ndimage.map_coordinates(image, list(at), order=1, mode="nearest"))(
-        images, at
-    )
+    sample = partial(jax.scipy.ndimage.map_coordinates, order=1, mode="nearest")
+    sampled = jax.vmap(lambda image, at: sample(image, list(at)))(images, at)
     used = jnp.array([jitter.rotation, jitter.scale, jitter.shear, jitter.shift, jitter.shift]) > 0
     return sampled.reshape(count, side // 2, 2, side // 2, 2).mean((2, 4)), (draws * 3**0.5).T * used
 

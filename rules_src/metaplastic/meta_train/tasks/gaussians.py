@@ -6,7 +6,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from metaplastic.meta_train.tasks import spec as config
-from metaplastic.meta_train.tasks.images import Pool
 from metaplastic.meta_train.tasks.source import COEFFICIENTS, Setting, Shown
 
 
@@ -32,6 +31,6 @@ class Gaussians(eqx.Module):
         return Shown(unit * x, jnp.zeros((count, COEFFICIENTS)))
 
 
-def build(spec: config.Gaussians, pool: Pool) -> Gaussians:
+def build(spec: config.Gaussians, pool: None) -> Gaussians:
     """Build the source that a section of the config describes; it needs no images."""
     return Gaussians(spec.separation, spec.rank, spec.spread)

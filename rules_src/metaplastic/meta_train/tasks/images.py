@@ -1,7 +1,5 @@
 """Tasks of images: random classes of a pool, jittered."""
 
-from collections.abc import Callable
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -30,10 +28,6 @@ class Images(eqx.Module):
         return seen(key_seen, task_seen, self.pixels[index].astype(jnp.float32) / 255, setting)
 
 
-Pool = Callable[[], Images]
-"""Reads the images of the dataset that a source names."""
-
-
-def build(spec: config.Images, pool: Pool) -> Images:
-    """Return the pool itself."""
-    return pool()
+def build(spec: config.Images, pool: Images) -> Images:
+    """Return the pool itself, the images of the dataset that a source names."""
+    return pool

@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from metaplastic.meta_train.tasks.inputs import varied
-from metaplastic.meta_train.tasks.source import Setting, Shown, Source
+from metaplastic.meta_train.tasks.source import Setting, Shown, Source, Variety
 
 
 def shares(weights: Mapping[str, float], count: int) -> dict[str, int]:
@@ -27,6 +26,30 @@ def show(
     task_source, task_inputs = jax.random.split(task)
     shown = source.show(key_source, task_source, classes, setting)
     return shown._replace(inputs=varied(key_inputs, task_inputs, shown.inputs, setting.variety))
+
+
+def varied(
+    key: PRNGKeyArray, task: PRNGKeyArray, x: Float[Array, "example input"], variety: Variety
+) -> Float[Array, "example input"]:
+    """Show inputs of any kind in the task's own order, some dropped, with its own gain, noise and offset each.
+
+    `key` draws the noise, `task` all that the examples share.
+    """
+    inputs = x.shape[1]
+    order, gain, dropped, kept, noise, offset, scale = jax.random.split(task, 7)
+    x = x[:, jax.random.permutation(order, inputs)]
+    if variety.noise:
+        x = x + variety.noise * jax.random.uniform(noise) * jax.random.normal(key, x.shape)
+    if variety.gain:
+        x = x * jnp.exp(variety.gain * jax.random.normal(gain, (inputs,)))
+    if variety.offset:
+        key_size, key_offset = jax.random.split(offset)
+        x = x + variety.offset * jax.random.uniform(key_size) * jax.random.normal(key_offset, (inputs,))
+    if variety.scale:
+        x = x * jnp.exp(jax.random.uniform(scale, minval=-variety.scale, maxval=variety.scale))
+    if variety.dropped:
+        x = x * (jax.random.uniform(kept, (inputs,)) >= variety.dropped * jax.random.uniform(dropped))
+    return x
 
 
 def random_classes(key: PRNGKeyArray, count: int, setting: Setting) -> Int[Array, " {count}"]:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from metaplastic.meta_train.tasks import spec as config
-from metaplastic.meta_train.tasks.images import Images, Pool
+from metaplastic.meta_train.tasks.images import Images
 from metaplastic.meta_train.tasks.source import Setting, Shown
 
 
@@ -28,6 +28,6 @@ class Projections(eqx.Module):
         return shown._replace(inputs=hidden @ matrix_out)
 
 
-def build(spec: config.Projections, pool: Pool) -> Projections:
+def build(spec: config.Projections, pool: Images) -> Projections:
     """Build the source that a section of the config describes."""
-    return Projections(pool(), spec.bend)
+    return Projections(pool, spec.bend)

@@ -9,7 +9,6 @@ from scipy.interpolate import BSpline
 
 from metaplastic.meta_train.tasks import spec as config
 from metaplastic.meta_train.tasks.appearance import seen
-from metaplastic.meta_train.tasks.images import Pool
 from metaplastic.meta_train.tasks.source import Setting, Shown
 
 KNOTS = 5
@@ -87,6 +86,6 @@ def drawn(
     return 1 - jnp.exp(-ink * (SIZE / POINTS) / pen[:, None, None])
 
 
-def build(spec: config.Strokes, pool: Pool) -> Strokes:
+def build(spec: config.Strokes, pool: None) -> Strokes:
     """Build the source that a section of the config describes; it needs no images."""
     return Strokes(spec.strokes, spec.wobble, spec.pen)

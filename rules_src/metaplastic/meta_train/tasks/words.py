@@ -6,13 +6,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from metaplastic.meta_train.tasks import spec as config
-from metaplastic.meta_train.tasks.images import Pool
 from metaplastic.meta_train.tasks.source import COEFFICIENTS, Setting, Shown
 
 LARGEST = 8
 """Greatest count of a word in a text."""
-LENGTHS = 0.5
-"""Standard deviation of the logarithm of a text's length."""
 
 
 class Words(eqx.Module):
@@ -28,7 +25,7 @@ class Words(eqx.Module):
         preferences = self.topicality * jax.random.normal(task, (setting.classes, words))
         # Zipf's law: the word of rank r is about 1 / r as frequent as the first.
         frequencies = jax.nn.softmax(preferences - jnp.log(1.0 + jnp.arange(words)))
-        lengths = self.length * jnp.exp(LENGTHS * jax.random.normal(key_length, (count, 1)))
+        lengths = self.length * jnp.exp(0.5 * jax.random.normal(key_length, (count, 1)))
         counts = poisson(key_count, lengths * frequencies[classes])
         return Shown(counts, jnp.zeros((count, COEFFICIENTS)))
 
@@ -48,6 +45,6 @@ def poisson(key: PRNGKeyArray, rates: Float[Array, "*shape"]) -> Float[Array, "*
     return counts
 
 
-def build(spec: config.Words, pool: Pool) -> Words:
+def build(spec: config.Words, pool: None) -> Words:
     """Build the source that a section of the config describes; it needs no images."""
     return Words(spec.length, spec.topicality)
