@@ -11,9 +11,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
+from metaplastic.embeddings.spec import CURVE
 from metaplastic.results.components import components
 from metaplastic.results.selections import INITIAL, NONE, ORACLE, TABLE_READOUT, alike, of_embeddings
-from metaplastic.results.spec import FIGURES, Experiment
+from metaplastic.results.spec import Experiment
 from metaplastic.results.tables import MISSING, Table, markdown, percent
 
 LEARNED = ("pretrained", "meta-trained")
@@ -21,9 +22,6 @@ LEARNED = ("pretrained", "meta-trained")
 
 LOSS = 0.1
 """Smallest drop of accuracy that counts as harm by permuted inputs."""
-
-CURVE = 3
-"""Fewest numbers of steps that make a curve, which can have a peak."""
 
 VARIANCE = 0.9
 """Share of the variance that counted principal components explain."""
@@ -115,21 +113,18 @@ def comparison(results: Mapping[Experiment, Results], *, configured: str = "") -
         ours = "; ".join(part.words.format(*part.shares) for part in parts) or MISSING
         command = " ".join(filter(None, ["snakemake", FIGURES[claim.experiment], "--cores 2", configured]))
         table.append([claim.place, claim.finding, ours, claim.verdict(parts), f"`{command}`"])
-    return "\n".join([*markdown(table), "", CAPTION, ""])
+    return markdown(table, CAPTION)
 
 
 def _curves(results: Results) -> Iterator[Part]:
     """Select the best and the last accuracy along each curve."""
     summary = results.summary
     for name, dataset in product(summary["representation"].values.tolist(), summary["dataset"].values.tolist()):
-        curve = _shares(summary, "accuracy_over_inner_steps", name, dataset).dropna("inner_step")
-        if curve.sizes["inner_step"] < CURVE:
-            continue
-        best = int(np.argmax(curve["mean"].values))
-        step, last = curve["inner_step"].values[[best, -1]].tolist()
-        fall = f", {{}} after {last:,}" if step < last else ", the last"
-        shares = [_share(curve.isel(inner_step=place)) for place in (best, -1)]
-        yield Part(f"{name} on {dataset}: {{}} after {step:,} steps{fall}", shares)
+        curve = _curve(summary, name, dataset)
+        if len(curve) >= CURVE:
+            (best, largest), last = max(curve.items(), key=lambda point: point[1].mean), max(curve)
+            fall = f", {{}} after {last:,}" if best < last else ", the last"
+            yield Part(f"{name} on {dataset}: {{}} after {best:,} steps{fall}", [largest, curve[last]])
 
 
 def _permuted(results: Results) -> Iterator[Part]:
@@ -156,7 +151,7 @@ def _over_meta_training(modality: str) -> Callable[[Results], Iterator[Part]]:
         of_run = np.flatnonzero(np.isfinite(summary["meta_step"].values))
         snapshots = summary.isel(representation=of_run).sortby("meta_step")
         steps = snapshots["meta_step"].values.astype(int).tolist()
-        for dataset in _datasets(summary, modality):
+        for dataset in _of_modality(summary, modality):
             shares = [_final(summary, name, dataset) for name in snapshots["representation"].values.tolist()]
             yield Part(f"{dataset}: {', '.join(f'{{}} after {step}' for step in steps)}", shares)
 
@@ -164,15 +159,14 @@ def _over_meta_training(modality: str) -> Callable[[Results], Iterator[Part]]:
 
 
 def _rule_and_rivals(results: Results) -> Iterator[Part]:
-    summary = results.summary
-    names = [_of_kinds(summary, *LEARNED)[0], *_of_kinds(summary, "vae", INITIAL)]
-    yield from _finals(summary, names, "image")
+    rule, *_ = _of_kinds(results.summary, *LEARNED)
+    return _finals(results.summary, [rule, *_of_kinds(results.summary, "vae", INITIAL)], "image")
 
 
 def _supervised(results: Results) -> Iterator[Part]:
     summary = results.summary.isel(way=0).sel(shots=results.summary["shots"].max())
-    kinds = dict(zip(summary["embedding"].values.tolist(), summary["embedding_kind"].values.tolist(), strict=True))
-    rule, raw = (next(name for kind in of for name in kinds if kinds[name] == kind) for of in (LEARNED, ("raw",)))
+    kinds = summary["embedding_kind"].to_series()
+    rule, raw = (next(name for kind in of for name in kinds.index[kinds == kind]) for of in (LEARNED, ("raw",)))
     linear, network = summary["learner"].values.tolist()
     for dataset in summary["dataset"].values.tolist():
         cells = [{"embedding": rule, "learner": linear}, {"embedding": raw, "learner": network}]
@@ -185,7 +179,7 @@ def _rules_on_text(results: Results) -> Iterator[Part]:
     summary = results.summary
     rules = summary.isel(representation=np.flatnonzero(summary["kind"].isin(LEARNED)))
     rules = rules.sortby("meta_step") if "meta_step" in rules.coords else rules
-    yield from _finals(summary, [*rules["representation"].values.tolist(), *_of_kinds(summary, INITIAL)], "text")
+    return _finals(summary, [*rules["representation"].values.tolist(), *_of_kinds(summary, INITIAL)], "text")
 
 
 def _networks(varied: str) -> Callable[[Results], Iterator[Part]]:
@@ -205,13 +199,11 @@ def _networks(varied: str) -> Callable[[Results], Iterator[Part]]:
 
 
 def _before_and_after(results: Results) -> Iterator[Part]:
-    summary = results.summary
-    for dataset in summary["dataset"].values.tolist():
-        rule = _of_kinds(summary, *LEARNED)[0]
-        curve = _shares(summary, "accuracy_over_inner_steps", rule, dataset).dropna("inner_step")
-        steps = int(curve["inner_step"][-1])
-        shares = [_share(curve.isel(inner_step=place)) for place in (0, -1)]
-        yield Part(f"{dataset}: {{}} before, {{}} after {steps:,} steps", shares)
+    rule, *_ = _of_kinds(results.summary, *LEARNED)
+    for dataset in results.summary["dataset"].values.tolist():
+        curve = _curve(results.summary, rule, dataset)
+        steps = max(curve)
+        yield Part(f"{dataset}: {{}} before, {{}} after {steps:,} steps", [curve[min(curve)], curve[steps]])
 
 
 def _dimensions(results: Results) -> Iterator[Part]:
@@ -227,20 +219,8 @@ def _dimensions(results: Results) -> Iterator[Part]:
     yield Part(f"components for {VARIANCE:.0%} of the variance: {ours}", shares)
 
 
-def _drawn(results: Results) -> Iterator[Part]:
-    yield Part("drawn, `first_layer_filters`; no number tells", ())
-
-
 def _rises(part: Part) -> bool:
     return part.shares[-1].above(part.shares[0])
-
-
-def _falls(part: Part) -> bool:
-    return any(share.above(part.shares[-1]) for share in part.shares)
-
-
-def _first_above_others(part: Part) -> bool:
-    return all(part.shares[0].above(share) for share in part.shares[1:])
 
 
 def _first_above_last(part: Part) -> bool:
@@ -256,14 +236,8 @@ def _largest_above_two_smallest(part: Part) -> bool:
     return all(ours[-1].above(share) for share in ours[:2])
 
 
-def _fewest_first(part: Part) -> bool:
-    moons, *others = (share.mean for share in part.shares)
-    return moons < min(others)
-
-
-def _datasets(summary: xr.Dataset, modality: str) -> list[str]:
-    names: list[str] = summary["dataset"].values[summary["modality"].values == modality].tolist()
-    return names
+def _of_modality(summary: xr.Dataset, modality: str) -> list[str]:
+    return [str(name) for name in summary["dataset"].values[summary["modality"].values == modality]]
 
 
 def _of_kinds(summary: xr.Dataset, *kinds: str) -> list[str]:
@@ -274,23 +248,26 @@ def _of_kinds(summary: xr.Dataset, *kinds: str) -> list[str]:
 
 def _finals(summary: xr.Dataset, names: Sequence[str], modality: str) -> Iterator[Part]:
     words = ", ".join(f"{name} {{}}" for name in names)
-    for dataset in _datasets(summary, modality):
+    for dataset in _of_modality(summary, modality):
         yield Part(f"{dataset}: {words}", [_final(summary, name, dataset) for name in names])
 
 
-def _shares(summary: xr.Dataset, name: str, method: str, dataset: str, base_model: str | None = None) -> xr.Dataset:
-    place = {"readout": TABLE_READOUT, "representation": method, "dataset": dataset}
-    cell = summary.sel({**place, "base_model": base_model or str(summary["base_model"].values[0])})
-    return xr.Dataset({part: cell[f"{name}{end}"] for part, end in (("mean", ""), ("low", "_low"), ("high", "_high"))})
+def _curve(summary: xr.Dataset, method: str, dataset: str) -> dict[int, Share]:
+    """Return the known accuracies by inner steps, with the first base model."""
+    name = "accuracy_over_inner_steps"
+    cell = summary.isel(base_model=0).sel(readout=TABLE_READOUT, representation=method, dataset=dataset)
+    known = cell.dropna("inner_step", subset=[name])
+    return {step: _share(known.sel(inner_step=step), name) for step in known["inner_step"].values.tolist()}
 
 
 def _final(summary: xr.Dataset, method: str, dataset: str, base_model: str | None = None) -> Share:
     """Return the accuracy with the most labelled examples after the last inner step."""
-    return _share(_shares(summary, "accuracy", method, dataset, base_model).sel(shots=summary["shots"].max()))
+    place = {"readout": TABLE_READOUT, "representation": method, "dataset": dataset, "shots": summary["shots"].max()}
+    return _share(summary.sel({**place, "base_model": base_model or summary["base_model"].values[0]}), "accuracy")
 
 
-def _share(cell: xr.Dataset) -> Share:
-    return Share(*(float(cell[part]) for part in Share._fields))
+def _share(cell: xr.Dataset, name: str) -> Share:
+    return Share(*(float(cell[f"{name}{end}"]) for end in ("", "_low", "_high")))
 
 
 def _on_episodes(cell: xr.Dataset) -> Share:
@@ -313,10 +290,10 @@ CLAIMS: tuple[Claim, ...] = (
         _over_meta_training("image"), _rises),
     Claim("3", "over-meta-training", ("snapshots",),
         "On text they get worse again, as the rule over-fits to images",
-        _over_meta_training("text"), _falls),
+        _over_meta_training("text"), lambda part: any(share.above(part.shares[-1]) for share in part.shares)),
     Claim("4 left", "unseen-datasets", ("trained rule", "random initialisation", "images"),
         "On unseen images the rule is above a variational autoencoder and random initialisation",
-        _rule_and_rivals, _first_above_others),
+        _rule_and_rivals, lambda part: all(part.shares[0].above(share) for share in part.shares[1:])),
     Claim("4 left", "supervised", ("linear and mlp", "trained rule", "raw input"),
         "and above the same network trained on those labels alone",
         _supervised, _first_above_last),
@@ -334,12 +311,15 @@ CLAIMS: tuple[Claim, ...] = (
         _networks("activation"), _each_above_random),
     Claim("6 left", "how-it-learns", ("trained rule", "several datasets"),
         "First-layer filters become templates of digits over meta-training",
-        _drawn, None),
+        lambda _: iter([Part("drawn, `first_layer_filters`; no number tells", ())]), None),
     Claim("6 centre", "how-it-learns", ("trained rule", "several datasets"),
         "Classes come apart without labels",
         _before_and_after, _rises),
     Claim("6 right", "how-it-learns", ("trained rule", "several datasets", "principal components"),
         "Of two moons few dimensions are used, of digits many",
-        _dimensions, _fewest_first),
+        _dimensions, lambda part: part.shares[0].mean < min(share.mean for share in part.shares[1:])),
 )
 # fmt: on
+
+FIGURES = {claim.experiment: f"figure_{claim.place.split()[0]}" for claim in CLAIMS}
+"""The paper's figure that each experiment is in, by the name of the workflow's rule that makes it."""

@@ -4,6 +4,8 @@ from typing import Any
 
 import xarray as xr
 
+from metaplastic.embeddings.spec import CURVE
+
 INITIAL = "identity"
 """Kind of the method that the others are compared with: the base model with its initial weights."""
 
@@ -18,9 +20,6 @@ NONE = "none"
 
 SHAPE = ("depth", "width", "activation")
 """Coordinates of base models in a summary."""
-
-FEWEST = 3
-"""Base models that make a line of their own."""
 
 
 def alike(summary: xr.Dataset, varied: str) -> list[Any]:
@@ -38,7 +37,7 @@ def alike(summary: xr.Dataset, varied: str) -> list[Any]:
     others = [name for name in SHAPE if name != varied]
     groups = [group for _, group in shapes.groupby(others, sort=False)]
     groups.sort(key=len, reverse=True)
-    shown = [group for group in groups if len(group) >= FEWEST] or groups[:1]
+    shown = [group for group in groups if len(group) >= CURVE] or groups[:1]
     return [group if varied == "activation" else group.sort_values(varied) for group in shown]
 
 
