@@ -10,8 +10,6 @@ from matplotlib.figure import Figure
 
 from metaplastic.features import identity_of
 from metaplastic.figures import style
-from metaplastic.io.storage import read_netcdf
-from metaplastic.results.intervals import crossed_interval
 
 INPUTS = {"summary": "summary", "features": "features over training"}
 NEEDS = ("few-shot methods",)
@@ -34,7 +32,7 @@ def draw(summary: list[Path], features: list[Path]) -> Figure:
         InputError: a store has no training loss.
     """
     stores = [style.features_with(path, "training_loss", "an embedding that is trained") for path in features]
-    results = read_netcdf(summary[0]).sel(readout=style.READOUT).isel(base_model=0)
+    results = style.of_few_shot(summary[0]).isel(base_model=0)
     looks = style.methods(results)
     datasets = list(dict.fromkeys(identity_of(store).dataset for store in stores))
     figure, panels = style.grid(2, len(datasets), (1.5 + 5.6 * len(datasets), 7.2), sharex=True)
@@ -46,7 +44,8 @@ def draw(summary: list[Path], features: list[Path]) -> Figure:
                 method, steps = identity_of(store).method, store["inner_step"].values
                 of_method = results.sel(representation=method, dataset=dataset, inner_step=steps)
                 peak = _accuracy(above, of_method, looks[method])
-                _loss(below, store, looks[method].colour)
+                losses = np.stack([style.running_mean(loss, WINDOW) for loss in store["training_loss"].values])
+                style.curve_of_seeds(below, losses.T, color=looks[method].colour)
                 for axes in (above, below):
                     axes.axvline(peak, color=looks[method].colour, linestyle="--", linewidth=1.2)
         style.percent_axis(above)
@@ -69,13 +68,3 @@ def _accuracy(axes: Axes, results: xr.Dataset, look: style.Look) -> float:
     said = f"largest {peak} steps, {last}" if best < len(steps) - 1 else f"largest at the end, {peak} steps"
     axes.set_title(f"{axes.get_title()}\n{look.label}: {said}")
     return float(steps[best])
-
-
-def _loss(axes: Axes, store: xr.Dataset, colour: str) -> None:
-    """Draw the mean and, where there are several seeds, its 95% band."""
-    losses = np.stack([style.running_mean(loss, WINDOW) for loss in store["training_loss"].values])
-    updates = np.arange(losses.shape[1]) + 1
-    axes.plot(updates, losses.mean(0), color=colour, linewidth=2)
-    if len(losses) > 1:
-        _, low, high = crossed_interval(losses.T, levels=1)
-        axes.fill_between(updates, low, high, color=colour, alpha=0.15, linewidth=0)

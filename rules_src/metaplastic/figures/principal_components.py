@@ -14,7 +14,6 @@ from metaplastic.datasets.schema import TEST
 from metaplastic.features import identity_of, read_features
 from metaplastic.figures import style
 from metaplastic.results.components import Components, components
-from metaplastic.results.intervals import crossed_interval
 
 INPUTS = {"features": "learned features", "datasets": "datasets"}
 NEEDS = ()
@@ -81,11 +80,8 @@ def _variance(axes: Axes, features: xr.DataArray, steps: list[int], colour: str)
     for step, of_step, mark in zip(steps, ("#8f8f8f", colour), "so", strict=True):
         of_seeds = features.sel(inner_step=step).values
         shares = np.stack([components(values).shares.cumsum() for values in of_seeds], 1)
-        number = np.arange(1, len(shares) + 1)
-        axes.plot(number, shares.mean(1), marker=mark, markersize=3.5, color=of_step, linewidth=2, label=_after(step))
-        if shares.shape[1] > 1:
-            _, low, high = crossed_interval(shares, levels=1)
-            axes.fill_between(number, low, np.minimum(high, 1), color=of_step, alpha=0.15, linewidth=0)
+        look = {"color": of_step, "marker": mark, "markersize": 3.5, "label": _after(step)}
+        style.curve_of_seeds(axes, shares, highest=1, **look)
     axes.set(xlabel="principal components", ylabel="variance of features explained (%)", ylim=(0, 1.02))
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     style.percent_axis(axes)
