@@ -23,11 +23,7 @@ measured in another way and has a figure of its own.
 
 
 def draw(summary: list[Path]) -> Figure:
-    """Draw accuracy at the most labelled examples over meta-steps: a panel per run and base model, a curve per dataset.
-
-    Raises:
-        InputError: the summary has no snapshot.
-    """
+    """Draw a panel per run and base model, a curve over snapshots per dataset; raise InputError without snapshots."""
     results = style.of_few_shot(summary[0])
     if "meta_step" not in results.coords:
         raise InputError(f"{summary[0]}: no rule in it is a snapshot of a run; give rules their `meta_step`")

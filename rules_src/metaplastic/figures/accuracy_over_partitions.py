@@ -47,10 +47,9 @@ def draw(summary: list[Path]) -> Figure:
             of_shots = list(zip(results["shots"].values, marks.values(), strict=True))
             for (learner, table), (shots, mark), embedding in product(tables.items(), of_shots, looks):
                 look = {"marker": mark["marker"], "linestyle": learners[learner]["linestyle"], "markersize": 5}
-                look |= {"color": looks[embedding].colour, "linewidth": 1.8, "capsize": 3}
+                look |= {"color": looks[embedding].colour, "linewidth": 1.8, "capsize": 3, **style.INTERVAL}
                 cell = of_way.sel(shots=shots, embedding=embedding, learner=table.index)
-                error = {"yerr": cell["interval"].values, **style.INTERVAL}
-                axes.errorbar(table[varied], cell["accuracy"].values, **error, **look)
+                axes.errorbar(table[varied], cell["accuracy"].values, yerr=cell["interval"].values, **look)
             style.chance_line(axes, 1 / way)
             (other,) = (name for name in AXES if name != varied)
             fixed = dict.fromkeys(int(table[other].iloc[0]) for table in tables.values())
@@ -74,8 +73,7 @@ def _alike(results: xr.Dataset, varied: str) -> dict[str, Any]:
     # Results that differ in nothing listed here count once.
     trained = table[table["on_embedding"] & (table["clusters"] > 0)].drop_duplicates()
     fixed = [name for name in columns if name != varied]
-    longest = {
-        learner: max((group for _, group in of_learner.groupby(fixed, sort=False)), key=len)
-        for learner, of_learner in trained.groupby("learner_key", sort=False)
-    }
+    longest: dict[str, Any] = {}
+    for (learner, *_), group in trained.groupby(fixed, sort=False):
+        longest[learner] = max(longest.get(learner, group), group, key=len)
     return {learner: group.sort_values(varied) for learner, group in longest.items() if len(group) >= CURVE}

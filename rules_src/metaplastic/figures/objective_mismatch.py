@@ -26,11 +26,7 @@ WINDOW = 100
 
 
 def draw(summary: list[Path], features: list[Path]) -> Figure:
-    """Draw per dataset a column of two panels over gradient steps: accuracy with its peak marked, and the loss.
-
-    Raises:
-        InputError: a store has no training loss.
-    """
+    """Draw per dataset accuracy with its peak marked, above the loss; raise InputError if a store has no loss."""
     stores = [style.features_with(path, "training_loss", "an embedding that is trained") for path in features]
     results = style.of_few_shot(summary[0]).isel(base_model=0)
     looks = style.methods(results)

@@ -30,11 +30,7 @@ SEED, SHOWN = 0, 1000
 
 
 def draw(features: list[Path], datasets: list[Path]) -> Figure:
-    """Draw per dataset a row of test examples by three components, before and after, and the cumulative variance.
-
-    Raises:
-        InputError: the dataset of a store is not among those given.
-    """
+    """Draw per dataset test examples before and after, and the cumulative variance; errors are `style.given`'s."""
     stores = {path: read_features(path) for path in features}
     labelled = style.given(datasets, {path: identity_of(store).dataset for path, store in stores.items()})
     figure = Figure(figsize=(14.5, 0.6 + 4.4 * len(stores)), layout="constrained")

@@ -92,11 +92,7 @@ def theme() -> AbstractContextManager[None]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write `figure` in the format of the path's suffix; equal figures give equal bytes.
-
-    Raises:
-        InputError: the suffix is neither `.svg` nor `.png`.
-    """
+    """Write `figure` as `.svg` or `.png`, by the path's suffix, or raise InputError; equal figures give equal bytes."""
     # A date in an SVG and the library's version in a PNG would differ without the figure having changed.
     metadata: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".png": {"Software": None}}
     if path.suffix not in metadata:
@@ -207,10 +203,9 @@ def steps_axis(axes: Axes, steps: np.ndarray, **labels: Any) -> None:
     ticks(axes, steps, **labels)
 
 
-def ends(results: xr.Dataset, name: str = "accuracy") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def ends(results: xr.Dataset, name: str = "accuracy") -> tuple[np.ndarray, ...]:
     """Return the mean and both ends of the interval of a result."""
-    mean, low, high = (results[f"{name}{end}"].values for end in ("", "_low", "_high"))
-    return mean, low, high
+    return tuple(results[f"{name}{end}"].values for end in ("", "_low", "_high"))
 
 
 def curve(axes: Axes, across: Any, mean: Any, low: Any, high: Any, *, alpha: float = 0.15, **look: Any) -> None:
@@ -234,9 +229,7 @@ def entry(label: str, **look: Any) -> Line2D:
     return Line2D([], [], label=label, **look)
 
 
-def legend_above(
-    figure: Figure, of: Axes | Sequence[Any], *, columns: int | None = None, length: float | int = 2.6
-) -> None:
+def legend_above(figure: Figure, of: Axes | Sequence[Any], *, columns: int = 0, length: float | int = 2.6) -> None:
     """Put a legend above all panels, row by row, chance last: of a panel, or of entries, to which chance is added."""
     entries = of.get_legend_handles_labels()[0] if isinstance(of, Axes) else [*of, entry("chance", **CHANCE)]
     entries.sort(key=lambda entry: entry.get_label() == "chance")
@@ -272,11 +265,7 @@ def of_few_shot(path: Path) -> xr.Dataset:
 
 
 def of_trained(path: Path) -> xr.Dataset:
-    """Read a summary of learners that says what has trained them.
-
-    Raises:
-        InputError: the summary does not say it.
-    """
+    """Read a summary of learners that says what has trained them; raise InputError if it does not."""
     results = read_netcdf(path)
     if "learner_key" not in results.coords:
         raise InputError(f"{path}: does not say what has trained its learners; run its study again")
@@ -284,11 +273,7 @@ def of_trained(path: Path) -> xr.Dataset:
 
 
 def features_with(path: Path, variable: str, give: str) -> xr.Dataset:
-    """Read a features store that holds a variable.
-
-    Raises:
-        InputError: the store lacks the variable; `give` names the features to give instead.
-    """
+    """Read a features store that holds a variable, or raise an InputError that says what features to `give` instead."""
     store = read_features(path)
     if variable not in store:
         raise InputError(f"{path}: holds no {variable}; give the features of {give}")
@@ -296,11 +281,7 @@ def features_with(path: Path, variable: str, give: str) -> xr.Dataset:
 
 
 def given(datasets: Sequence[Path], of: Mapping[Path, str]) -> dict[str, xr.Dataset]:
-    """Read datasets by their names.
-
-    Raises:
-        InputError: the dataset that `of` names for a path is not among them.
-    """
+    """Read datasets by their names; raise InputError if one that `of` names for a path is not among them."""
     found = {str(store.attrs["name"]): store for store in map(read_zarr, datasets)}
     for path, name in of.items():
         if name not in found:

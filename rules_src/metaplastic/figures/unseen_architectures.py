@@ -80,12 +80,9 @@ def _sizes(axes: Axes, results: xr.Dataset, looks: dict[str, style.Look], groups
         band = style.ends(results.sel(representation=method, base_model=group.index.values))
         style.curve(axes, group[varied], *band, color=look.colour, marker="o", linestyle=line)
     sizes = sorted({int(value) for group in groups for value in group[varied]})
-    if varied == "width":
-        axes.set(xlabel="units in each hidden layer", xscale="log")
-        style.ticks(axes, sizes, rotation=45)
-    else:
-        axes.set_xlabel("hidden layers")
-        axes.set_xticks(sizes)
+    wide = varied == "width"
+    axes.set(xlabel="units in each hidden layer" if wide else "hidden layers", xscale="log" if wide else "linear")
+    style.ticks(axes, sizes, rotation=45 if wide else 0)
     style.chance_line(axes, float(results["chance"]))
 
 

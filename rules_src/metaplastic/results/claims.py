@@ -5,8 +5,9 @@ found; one formatter writes them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -32,8 +33,6 @@ CAPTION = (
     "intervals apart where it is a difference; *not reproduced*: it is not seen here, or not on all that was tested; "
     "*not tested*: nothing here measures it."
 )
-
-Verdict = Literal["reproduced", "not reproduced", "not tested"]
 
 
 class Results(NamedTuple):
@@ -88,7 +87,7 @@ class Claim(NamedTuple):
     judge: Callable[[Part], bool] | None
     """Whether a part is as the paper found; None where numbers cannot tell."""
 
-    def verdict(self, parts: Sequence[Part]) -> Verdict:
+    def verdict(self, parts: Sequence[Part]) -> str:
         """Return whether all parts are as the paper found."""
         if not parts or self.judge is None:
             return "not tested"
@@ -103,9 +102,7 @@ def needs_of(experiment: Experiment) -> tuple[str, ...]:
 def comparison(results: Mapping[Experiment, Results], *, configured: str = "") -> str:
     """Return a Markdown table: a row per finding, with ours, the verdict and the command that makes its figure.
 
-    Args:
-        results: of the experiments that were run.
-        configured: options of Snakemake that name the config, for the commands.
+    `configured` are options of Snakemake that name the config, for the commands.
     """
     table: Table = [["Figure", "The paper's finding", "Here", "Verdict", "Command"]]
     for claim in CLAIMS:
@@ -145,28 +142,20 @@ def _hurts_as_found(part: Part) -> bool:
     return lost >= LOSS if part.hurt else abs(lost) <= max(share.half for share in part.shares)
 
 
-def _over_meta_training(modality: str) -> Callable[[Results], Iterator[Part]]:
-    def select(results: Results) -> Iterator[Part]:
-        summary = results.summary
-        of_run = np.flatnonzero(np.isfinite(summary["meta_step"].values))
-        snapshots = summary.isel(representation=of_run).sortby("meta_step")
-        steps = snapshots["meta_step"].values.astype(int).tolist()
-        for dataset in _of_modality(summary, modality):
-            shares = [_final(summary, name, dataset) for name in snapshots["representation"].values.tolist()]
-            yield Part(f"{dataset}: {', '.join(f'{{}} after {step}' for step in steps)}", shares)
-
-    return select
+def _over_meta_training(results: Results, *, modality: str) -> Iterator[Part]:
+    steps = results.summary["meta_step"].to_series().dropna().sort_values(kind="stable").astype(int)
+    return _finals(results.summary, {name: f"{{}} after {step}" for name, step in steps.items()}, modality)
 
 
 def _rule_and_rivals(results: Results) -> Iterator[Part]:
-    rule, *_ = _of_kinds(results.summary, *LEARNED)
-    return _finals(results.summary, [rule, *_of_kinds(results.summary, "vae", INITIAL)], "image")
+    rule, *_ = _of_kinds(results.summary["kind"], *LEARNED)
+    names = [rule, *_of_kinds(results.summary["kind"], "vae", INITIAL)]
+    return _finals(results.summary, {name: f"{name} {{}}" for name in names}, "image")
 
 
 def _supervised(results: Results) -> Iterator[Part]:
     summary = results.summary.isel(way=0).sel(shots=results.summary["shots"].max())
-    kinds = summary["embedding_kind"].to_series()
-    rule, raw = (next(name for kind in of for name in kinds.index[kinds == kind]) for of in (LEARNED, ("raw",)))
+    rule, raw = (_of_kinds(summary["embedding_kind"], *kinds)[0] for kinds in (LEARNED, ("raw",)))
     linear, network = summary["learner"].values.tolist()
     for dataset in summary["dataset"].values.tolist():
         cells = [{"embedding": rule, "learner": linear}, {"embedding": raw, "learner": network}]
@@ -179,27 +168,24 @@ def _rules_on_text(results: Results) -> Iterator[Part]:
     summary = results.summary
     rules = summary.isel(representation=np.flatnonzero(summary["kind"].isin(LEARNED)))
     rules = rules.sortby("meta_step") if "meta_step" in rules.coords else rules
-    return _finals(summary, [*rules["representation"].values.tolist(), *_of_kinds(summary, INITIAL)], "text")
+    names = [*rules["representation"].values.tolist(), *_of_kinds(summary["kind"], INITIAL)]
+    return _finals(summary, {name: f"{name} {{}}" for name in names}, "text")
 
 
-def _networks(varied: str) -> Callable[[Results], Iterator[Part]]:
+def _networks(results: Results, *, varied: str) -> Iterator[Part]:
     """Select the rule and random initialisation in turn, of networks that differ in `varied`."""
-
-    def select(results: Results) -> Iterator[Part]:
-        summary = results.summary
-        rule, (drawn,) = _of_kinds(summary, *LEARNED)[0], _of_kinds(summary, INITIAL)
-        group = alike(summary, varied)[0]
-        values = [f"{value:,}" if varied != "activation" else str(value) for value in group[varied]]
-        words = f"{varied}, {rule} ({drawn}): {', '.join(f'{value} {{}} ({{}})' for value in values)}"
-        for dataset in summary["dataset"].values.tolist():
-            cells = product(group.index, (rule, drawn))
-            yield Part(f"{dataset}, {words}", [_final(summary, name, dataset, model) for model, name in cells])
-
-    return select
+    summary = results.summary
+    rule, (drawn,) = _of_kinds(summary["kind"], *LEARNED)[0], _of_kinds(summary["kind"], INITIAL)
+    group = alike(summary, varied)[0]
+    values = [f"{value:,}" if varied != "activation" else str(value) for value in group[varied]]
+    words = f"{varied}, {rule} ({drawn}): {', '.join(f'{value} {{}} ({{}})' for value in values)}"
+    for dataset in summary["dataset"].values.tolist():
+        cells = product(group.index, (rule, drawn))
+        yield Part(f"{dataset}, {words}", [_final(summary, name, dataset, model) for model, name in cells])
 
 
 def _before_and_after(results: Results) -> Iterator[Part]:
-    rule, *_ = _of_kinds(results.summary, *LEARNED)
+    rule, *_ = _of_kinds(results.summary["kind"], *LEARNED)
     for dataset in results.summary["dataset"].values.tolist():
         curve = _curve(results.summary, rule, dataset)
         steps = max(curve)
@@ -236,20 +222,16 @@ def _largest_above_two_smallest(part: Part) -> bool:
     return all(ours[-1].above(share) for share in ours[:2])
 
 
-def _of_modality(summary: xr.Dataset, modality: str) -> list[str]:
-    return [str(name) for name in summary["dataset"].values[summary["modality"].values == modality]]
+def _of_kinds(attribute: xr.DataArray, *kinds: str) -> list[str]:
+    """Return the names along an attribute that has one of these values, by the order of the values."""
+    values = attribute.to_series()
+    return [name for kind in kinds for name in values.index[values == kind]]
 
 
-def _of_kinds(summary: xr.Dataset, *kinds: str) -> list[str]:
-    return [
-        name for kind in kinds for name in summary["representation"].values[summary["kind"].values == kind].tolist()
-    ]
-
-
-def _finals(summary: xr.Dataset, names: Sequence[str], modality: str) -> Iterator[Part]:
-    words = ", ".join(f"{name} {{}}" for name in names)
-    for dataset in _of_modality(summary, modality):
-        yield Part(f"{dataset}: {words}", [_final(summary, name, dataset) for name in names])
+def _finals(summary: xr.Dataset, words: Mapping[str, str], modality: str) -> Iterator[Part]:
+    """Select what methods reach on datasets of a modality, in the words that each method has."""
+    for dataset in _of_kinds(summary["modality"], modality):
+        yield Part(f"{dataset}: {', '.join(words.values())}", [_final(summary, name, dataset) for name in words])
 
 
 def _curve(summary: xr.Dataset, method: str, dataset: str) -> dict[int, Share]:
@@ -287,10 +269,11 @@ CLAIMS: tuple[Claim, ...] = (
         _permuted, _hurts_as_found),
     Claim("3", "over-meta-training", ("snapshots", "images"),
         "On unseen images too, features are better the longer the rule is meta-trained",
-        _over_meta_training("image"), _rises),
+        partial(_over_meta_training, modality="image"), _rises),
     Claim("3", "over-meta-training", ("snapshots",),
         "On text they get worse again, as the rule over-fits to images",
-        _over_meta_training("text"), lambda part: any(share.above(part.shares[-1]) for share in part.shares)),
+        partial(_over_meta_training, modality="text"),
+        lambda part: any(share.above(part.shares[-1]) for share in part.shares)),
     Claim("4 left", "unseen-datasets", ("trained rule", "random initialisation", "images"),
         "On unseen images the rule is above a variational autoencoder and random initialisation",
         _rule_and_rivals, lambda part: all(part.shares[0].above(share) for share in part.shares[1:])),
@@ -302,13 +285,13 @@ CLAIMS: tuple[Claim, ...] = (
         _rules_on_text, _first_above_last),
     Claim("5 left", "unseen-architectures", NETWORKS,
         "It serves deeper networks than those that it was meta-trained on, to 11 layers",
-        _networks("depth"), _each_above_random),
+        partial(_networks, varied="depth"), _each_above_random),
     Claim("5 left", "unseen-architectures", NETWORKS,
         "More units are better, to 10,000",
-        _networks("width"), _largest_above_two_smallest),
+        partial(_networks, varied="width"), _largest_above_two_smallest),
     Claim("5 right", "unseen-architectures", NETWORKS,
         "With every other activation it is above random initialisation",
-        _networks("activation"), _each_above_random),
+        partial(_networks, varied="activation"), _each_above_random),
     Claim("6 left", "how-it-learns", ("trained rule", "several datasets"),
         "First-layer filters become templates of digits over meta-training",
         lambda _: iter([Part("drawn, `first_layer_filters`; no number tells", ())]), None),

@@ -19,8 +19,7 @@ def few_shot(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     """Return the accuracy of every representation on every dataset and number of labelled examples.
 
     Args:
-        summaries: of studies, each of at most one base model, or a published file. No two of them may hold the same
-            representation of a dataset.
+        summaries: of studies, each of at most one base model, or a published file.
 
     Returns:
         `accuracy`, in [0, 1], and `interval`, half the width of the 95% interval, `(dataset, representation, shots)`;
@@ -40,9 +39,8 @@ def _of_one_base_model(summary: xr.Dataset) -> xr.Dataset:
     if "base_model" not in summary.dims:
         return summary
     if summary.sizes["base_model"] > 1:
-        raise InputError(
-            f"base models {', '.join(summary['base_model'].values)}: one is needed; publish one study of each"
-        )
+        several = ", ".join(summary["base_model"].values)
+        raise InputError(f"base models {several}: one is needed; publish one study of each")
     return _halved(summary, "accuracy").isel(base_model=0, drop=True)
 
 
@@ -50,8 +48,7 @@ def architectures(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     """Return the accuracy of every representation with every network, at the most labelled examples.
 
     Args:
-        summaries: of studies of one dataset and of base models that differ in shape, or a published file. No two of
-            them may hold the same representation with the same network.
+        summaries: of studies of one dataset and of base models that differ in shape, or a published file.
 
     Returns:
         `accuracy`, in [0, 1], and `interval`, half the width of the 95% interval, with `seconds` and `peak_mb`,
@@ -147,11 +144,7 @@ def _named_apart(summary: xr.Dataset, first: xr.Dataset) -> xr.Dataset:
 
 
 def _merged(parts: Sequence[xr.Dataset], named: Sequence[str], conflict: str) -> xr.Dataset:
-    """Return parts as one, in their order along the dimensions `named`, whose entries are names.
-
-    Raises:
-        InputError: saying `conflict`, if parts tell different values of one entry.
-    """
+    """Return parts as one, in their order along dimensions of names; raise InputError(conflict) if they contradict."""
     # A merge would cut text to the longest that a file holds.
     parts = [part.assign_coords({name: part[name].astype(object) for name in named}) for part in parts]
     try:

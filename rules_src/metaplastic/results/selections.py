@@ -23,15 +23,10 @@ SHAPE = ("depth", "width", "activation")
 
 
 def alike(summary: xr.Dataset, varied: str) -> list[Any]:
-    """Return tables of the base models that differ only in `varied`, one of `SHAPE`.
+    """Return data frames of the base models that differ only in `varied`, one of the summary's coordinates `SHAPE`.
 
-    Args:
-        summary: with the coordinates of `SHAPE`.
-        varied: one of these.
-
-    Returns:
-        Data frames over `base_model` with the columns of `SHAPE`, the largest frame first. Sizes ascend, activations
-        keep the order of the study. If shapes are equal, the first counts.
+    They are over `base_model`, have the columns of `SHAPE`, and the largest is first. Sizes ascend, activations keep
+    the order of the study. If shapes are equal, the first counts.
     """
     shapes = summary[list(SHAPE)].reset_coords()[list(SHAPE)].to_dataframe().drop_duplicates()
     others = [name for name in SHAPE if name != varied]

@@ -39,13 +39,9 @@ write = partial(xr.apply_ufunc, vectorize=True, output_dtypes=[object])
 
 
 def percent(mean: float, half: float, largest: float = nan, *, sign: str = "") -> str:
-    """Write a share and half of its interval in percent, with one decimal.
+    """Write a share in [0, 1], or a difference of such, and half of its interval in percent, with one decimal.
 
-    Args:
-        mean: in [0, 1], or a difference of such; NaN is missing.
-        half: the same.
-        largest: of the column; a value that prints the same is bold.
-        sign: of the format of `mean`; `+` where it is a difference.
+    NaN is missing. A value that prints as the `largest` of its column is bold. `sign` is `+` for a difference.
     """
     if isnan(mean):
         return MISSING
