@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 import seaborn as sns
-import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -53,7 +51,15 @@ def draw(features: list[Path], datasets: list[Path]) -> Figure:
         beside: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.12, 0.5), "frameon": False}
         axes.legend(handles=classes, title="class", fontsize="small", **beside)
         axes = figure.add_subplot(len(stores), 3, 3 * row + 3, title=identity.dataset)
-        _variance(axes, of_first, steps, look.colour)
+        for step, of_step, mark in zip(steps, ("#8f8f8f", look.colour), "so", strict=True):
+            of_seeds = of_first.sel(inner_step=step).values
+            shares = np.stack([components(values).shares.cumsum() for values in of_seeds], 1)
+            line = {"color": of_step, "marker": mark, "markersize": 3.5, "label": _after(step)}
+            style.curve_of_seeds(axes, shares, highest=1, **line)
+        axes.set(xlabel="principal components", ylabel="variance of features explained (%)", ylim=(0, 1.02))
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        style.percent_axis(axes)
+        axes.legend(frameon=False, loc="lower right")
     return figure
 
 
@@ -69,16 +75,3 @@ def _scatter(axes: Any, found: Components, shown: np.ndarray, colours: np.ndarra
         getattr(axes, f"set_{axis}label")(f"{name} ({100 * share:.0f}%)", labelpad=-8, fontsize="small")
         getattr(axes, f"set_{axis}ticklabels")([])
     axes.view_init(elev=24, azim=-60)
-
-
-def _variance(axes: Axes, features: xr.DataArray, steps: list[int], colour: str) -> None:
-    """Draw cumulative shares of variance before and after, as mean and 95% band over seeds."""
-    for step, of_step, mark in zip(steps, ("#8f8f8f", colour), "so", strict=True):
-        of_seeds = features.sel(inner_step=step).values
-        shares = np.stack([components(values).shares.cumsum() for values in of_seeds], 1)
-        look = {"color": of_step, "marker": mark, "markersize": 3.5, "label": _after(step)}
-        style.curve_of_seeds(axes, shares, highest=1, **look)
-    axes.set(xlabel="principal components", ylabel="variance of features explained (%)", ylim=(0, 1.02))
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    style.percent_axis(axes)
-    axes.legend(frameon=False, loc="lower right")

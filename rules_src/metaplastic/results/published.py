@@ -1,6 +1,6 @@
 """Results that come with the project: summaries of studies joined into a few small files that git keeps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -154,11 +154,7 @@ def _merged(parts: Sequence[xr.Dataset], named: Sequence[str], conflict: str) ->
     return joined.sel({name: list(dict.fromkeys(np.concatenate([part[name] for part in parts]))) for name in named})
 
 
-KINDS: dict[str, Callable[[Sequence[xr.Dataset]], xr.Dataset]] = {
-    "few-shot": few_shot,
-    "architectures": architectures,
-    "episodes": episodes,
-}
+KINDS = {"few-shot": few_shot, "architectures": architectures, "episodes": episodes}
 """Functions that join summaries, by the kind of what is published."""
 
 
