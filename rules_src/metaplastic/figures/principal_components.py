@@ -55,7 +55,7 @@ def draw(features: list[Path], datasets: list[Path]) -> Figure:
             of_seeds = of_first.sel(inner_step=step).values
             shares = np.stack([components(values).shares.cumsum() for values in of_seeds], 1)
             line = {"color": of_step, "marker": mark, "markersize": 3.5, "label": _after(step)}
-            style.curve_of_seeds(axes, shares, highest=1, **line)
+            style.curve_of_seeds(axes, shares, highest=1.0, **line)
         axes.set(xlabel="principal components", ylabel="variance of features explained (%)", ylim=(0, 1.02))
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         style.percent_axis(axes)

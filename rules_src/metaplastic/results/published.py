@@ -121,7 +121,7 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     variables = [summary.reset_coords(names) for summary in summaries]
     parts = [part.assign({name: part[name].where(part[name] > 0) for name in NUMBERS}) for part in variables]
     conflict = "summaries tell different numbers of one learner; publish one of them"
-    joined = _merged(parts, ("dataset", "embedding", "learner"), conflict)
+    joined = _merged(parts, ("learner", "dataset", "embedding"), conflict)
     joined = joined.assign({name: joined[name].fillna(0) for name in NUMBERS})
     on_embedding = joined["on_embedding"].astype(bool)
     for name in ("accuracy", "interval", "reported"):
@@ -161,9 +161,9 @@ KINDS = {"few-shot": few_shot, "architectures": architectures, "episodes": episo
 def _halved(summary: xr.Dataset, *names: str) -> xr.Dataset:
     """Return accuracies for one readout, with half the widths of their intervals in place of the ends, and costs."""
     of_readout = summary.sel(readout=TABLE_READOUT, drop=True)
-    halved = of_readout[[*names, "seconds", "peak_mb"]].assign_attrs(readout=TABLE_READOUT)
+    variables = {name: of_readout[name] for name in (*names, "seconds", "peak_mb")}
     for name in names:
         half = (of_readout[f"{name}_high"] - of_readout[f"{name}_low"]) / 2
         attrs = {"units": "1", "long_name": "half of the 95% interval's width"}
-        halved[name.replace("accuracy", "interval")] = half.assign_attrs(attrs)
-    return halved.assign(seeds=summary["seeds"])
+        variables[name.replace("accuracy", "interval")] = half.assign_attrs(attrs)
+    return xr.Dataset(variables | {"seeds": summary["seeds"]}, attrs={**summary.attrs, "readout": TABLE_READOUT})

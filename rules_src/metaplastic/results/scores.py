@@ -153,7 +153,7 @@ def _readouts(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
     summary = xr.Dataset(
         {
             **variables,
-            **cost.drop_vars(Key._fields),
+            **{name: cost[name].variable for name in measured},
             "seeds": ("representation", np.array([e.sizes.get("seed", 0) for e in methods.values()])),
             "meta_seeds": ("representation", np.array([e.sizes.get("meta_seed", 0) for e in methods.values()])),
             "chance": ("dataset", 1 / _along("dataset", datasets, "n_classes", int)[1]),

@@ -175,9 +175,9 @@ def architectures_table(published: xr.Dataset) -> str:
     """Return a Markdown table: a row per trained network, a column per representation, then the cost of the first."""
     names = published["representation"].values.tolist()
     table: Table = [["Hidden layers", "Units of each", "Activation", *names, "Seconds", "Peak MB"]]
-    flat = published.stack(network=SHAPE).dropna("network", subset=["accuracy"], how="all")
-    texts = flat.assign(text=write(percent, flat["accuracy"], flat["interval"]))
-    for (depth, width, activation), of_network in texts.groupby("network"):
+    written = published.assign(text=write(percent, published["accuracy"], published["interval"]))
+    flat = written.stack(network=SHAPE).dropna("network", subset=["accuracy"], how="all")
+    for (depth, width, activation), of_network in flat.groupby("network"):
         cost = (of_network[name].values.ravel()[0] for name in ("seconds", "peak_mb"))
         shares, costs = of_network["text"].values.ravel().tolist(), (f"{value:,.0f}" for value in cost)
         table.append([str(depth), f"{width:,}", activation, *shares, *costs])
