@@ -2,8 +2,8 @@
 
 from metaplastic.config.needs import check_experiment
 from metaplastic.io.errors import InputError
-from metaplastic.results.claims import needs_of
-from metaplastic.results.spec import EXPERIMENTS, FIGURES, Experiment
+from metaplastic.results.claims import FIGURES, needs_of
+from metaplastic.results.spec import EXPERIMENTS, Experiment
 
 from workflow.plan import Plan
 from workflow.plan_figures import results_of

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from metaplastic.config.load import load
-from metaplastic.results.spec import FIGURES
+from metaplastic.results.claims import FIGURES
 from tutorials import BLOCK, TUTORIALS, blocks
 
 ROOT = Path(__file__).parents[2]

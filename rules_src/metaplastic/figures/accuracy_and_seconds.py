@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 
 from metaplastic.figures import style
 from metaplastic.figures.few_shot_bars import bars, legend, method_rows
-from metaplastic.io.storage import read_netcdf
 
 INPUTS = {"summary": "summary"}
 NEEDS = ("few-shot methods", "several methods")
@@ -26,7 +25,7 @@ SHORTEST = 0.01
 
 def draw(summary: list[Path]) -> Figure:
     """Draw one row per dataset: accuracies as in `few_shot_bars`, and seconds; of several base models the first one."""
-    results = read_netcdf(summary[0]).sel(readout=style.READOUT).isel(base_model=0)
+    results = style.of_few_shot(summary[0]).isel(base_model=0)
     looks, datasets = style.methods(results), results["dataset"].values.tolist()
     size, widths = (11, 1.0 + (0.8 + 0.34 * len(looks)) * len(datasets)), [3, 2]
     figure, panels = style.grid(len(datasets), 2, size, sharex="col", width_ratios=widths)
@@ -36,9 +35,9 @@ def draw(summary: list[Path]) -> Figure:
         for place, (method, look) in enumerate(looks.items()):
             seconds = float(cell["seconds"].sel(representation=method))
             if np.isfinite(seconds):
-                right.barh(place, max(seconds, SHORTEST), 0.72, color=look.colour, alpha=0.75, zorder=2)
-                text, at = f"{seconds:.2g}" if seconds < 100 else f"{seconds:.0f}", (max(seconds, SHORTEST), place)
-                right.annotate(text, at, xytext=(4, 0), textcoords="offset points", va="center", fontsize="small")
+                bar = right.barh(place, max(seconds, SHORTEST), 0.72, color=look.colour, alpha=0.75, zorder=2)
+                text = f"{seconds:.2g}" if seconds < 100 else f"{seconds:.0f}"
+                right.bar_label(bar, [text], padding=4, fontsize="small")
         method_rows(right, looks)
         right.set_yticklabels([])
         left.set_title(dataset)

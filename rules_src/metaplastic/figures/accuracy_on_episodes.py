@@ -39,8 +39,10 @@ def draw(summary: list[Path]) -> Figure:
             of_learner = bars[dataset, learner]
             for number, (embedding, cell) in enumerate(of_learner.items()):
                 found = cell.sel(way=way, shots=shots)
-                style.bar(axes, place + number, found, 0.8, color=looks[embedding].colour, zorder=2)
-                axes.plot(float(found["reported"]), place + number, linestyle="none", zorder=3, **PAPER)
+                mean, half, paper = (float(found[name]) for name in ("accuracy", "interval", "reported"))
+                look = {"color": looks[embedding].colour, "error_kw": style.INTERVAL}
+                axes.barh(place + number, mean, 0.8, xerr=half, zorder=2, **look)
+                axes.plot(paper, place + number, linestyle="none", zorder=3, **PAPER)
             ticks.append(place + (len(of_learner) - 1) / 2)
             place += len(of_learner) + 0.7
         axes.grid(visible=False, axis="y")

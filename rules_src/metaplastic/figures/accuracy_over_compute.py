@@ -22,11 +22,7 @@ seeds, or over tasks where there is only one seed. The horizontal axis is the ar
 
 
 def draw(histories: list[Path]) -> Figure:
-    """Draw one panel per kind of data that every run watches, and one curve per run with standard errors.
-
-    Raises:
-        InputError: the runs watch no kind of data in common.
-    """
+    """Draw a panel per kind of data that every run watches, a curve per run; raise InputError if there is none."""
     runs = by_run(histories)
     first, *others = [history["dataset"].values.tolist() for history in runs.values()]
     shared = [name for name in first if all(name in watched for watched in others)]

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from metaplastic.embeddings.spec import Neural
 from metaplastic.figures import style
-from metaplastic.io.storage import read_netcdf
 
 INPUTS = {"summary": "summary"}
 NEEDS = ("few-shot methods", "rules")
@@ -26,7 +25,7 @@ DASH = 3.0
 
 def draw(summary: list[Path]) -> Figure:
     """Draw means and 95% bands over inner steps: one column of panels per dataset, one row per base model."""
-    results = read_netcdf(summary[0]).sel(readout=style.READOUT)
+    results = style.of_few_shot(summary[0])
     methods = style.methods(results)
     datasets, base_models = results["dataset"].values.tolist(), results["base_model"].values.tolist()
     known_steps = results["accuracy_over_inner_steps"].notnull().any(("dataset", "base_model"))
@@ -40,15 +39,15 @@ def draw(summary: list[Path]) -> Figure:
         cell = results.sel(dataset=dataset, base_model=base_model)
         for method, (label, colour) in methods.items():
             mean, low, high = style.ends(cell.sel(representation=method), "accuracy_over_inner_steps")
-            known = np.isfinite(mean)
             look = {"color": colour, "label": label, "linewidth": 2}
             if method in baselines:
                 # Each baseline's dashes begin elsewhere, so that equal levels both show.
                 dashes = (2 * DASH * baselines.index(method) / len(baselines), (DASH, DASH))
-                axes.axhline(mean[known][0] if known.any() else np.nan, linestyle=dashes, **(look | {"label": None}))
+                for level in mean[np.isfinite(mean)]:
+                    axes.axhline(level, linestyle=dashes, **(look | {"label": None}))
                 axes.plot([], [], linestyle=(0, (DASH, DASH)), **look)
             else:
-                style.curve(axes, steps[known], mean[known], low[known], high[known], alpha=0.12, marker="o", **look)
+                style.curve(axes, steps, mean, low, high, alpha=0.12, marker="o", **look)
         style.chance_line(axes, float(cell["chance"]))
         axes.set_title(dataset if len(base_models) == 1 else f"{dataset}, base model {base_model}")
         style.steps_axis(axes, steps[shown], rotation=45)

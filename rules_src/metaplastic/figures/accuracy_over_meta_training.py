@@ -9,7 +9,6 @@ from matplotlib.ticker import MaxNLocator
 
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
-from metaplastic.io.storage import read_netcdf
 from metaplastic.results.selections import INITIAL
 
 INPUTS = {"summary": "summary"}
@@ -24,12 +23,8 @@ measured in another way and has a figure of its own.
 
 
 def draw(summary: list[Path]) -> Figure:
-    """Draw accuracy at the most labelled examples over meta-steps: a panel per run and base model, a curve per dataset.
-
-    Raises:
-        InputError: the summary has no snapshot.
-    """
-    results = read_netcdf(summary[0]).sel(readout=style.READOUT)
+    """Draw a panel per run and base model, a curve over snapshots per dataset; raise InputError without snapshots."""
+    results = style.of_few_shot(summary[0])
     if "meta_step" not in results.coords:
         raise InputError(f"{summary[0]}: no rule in it is a snapshot of a run; give rules their `meta_step`")
     results = results.sel(shots=results["shots"].max())
@@ -44,8 +39,7 @@ def draw(summary: list[Path]) -> Figure:
         initial = cell.isel(representation=np.flatnonzero(cell["kind"].values == INITIAL))
         for dataset, look in looks.items():
             snapshots = of_run.sel(dataset=dataset)
-            known = snapshots.isel(representation=np.flatnonzero(np.isfinite(snapshots["accuracy"].values)))
-            style.curve(axes, known["meta_step"].values, *style.ends(known), label=dataset, **look)
+            style.curve(axes, snapshots["meta_step"].values, *style.ends(snapshots), label=dataset, **look)
             for level in initial["accuracy"].sel(dataset=dataset).values:
                 axes.axhline(level, color=look["color"], linestyle="--", linewidth=1.2)
             axes.axhline(float(snapshots["chance"]), **style.CHANCE)

@@ -3,9 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 from jaxtyping import Float, Integer
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaplastic.datasets.schema import TEST
@@ -47,8 +45,15 @@ def draw(features: list[Path], datasets: list[Path]) -> Figure:
     for store, (left, centre, right) in zip(stores.values(), panels, strict=True):
         identity = identity_of(store)
         look, dataset = style.look(identity.method, identity.kind), shown[identity.dataset]
-        _losses(left, store.isel(seed=0), look.colour)
-        left.set_title(f"{look.label} on {identity.dataset}, losses")
+        parts = [str(name) for name in store.data_vars if str(name).startswith("training_")]
+        parts.sort(key=lambda name: name != "training_loss")
+        for name, of_part in style.of_runs(parts).items():
+            losses = style.running_mean(store[name].isel(seed=0).values, WINDOW)
+            # The objective has the colour of the method.
+            line = {"color": look.colour, "linewidth": 2.2} if name == "training_loss" else {"linewidth": 1.4}
+            left.plot(np.arange(len(losses)) + 1, losses, label=name.removeprefix("training_"), **(of_part | line))
+        left.set(title=f"{look.label} on {identity.dataset}, losses", ylabel=f"mean of last {WINDOW} steps")
+        left.legend(frameon=False)
         codes = store["features"].isel(seed=0, inner_step=-1).values
         shares = components(codes).shares
         centre.plot(np.arange(len(shares)) + 1, shares, marker=".", markersize=4, color=look.colour)
@@ -65,18 +70,6 @@ def draw(features: list[Path], datasets: list[Path]) -> Figure:
     panels[-1, 0].set_xlabel("gradient steps")
     panels[-1, 1].set_xlabel("principal components")
     return figure
-
-
-def _losses(axes: Axes, store: xr.Dataset, colour: str) -> None:
-    """Draw the objective in the colour of the method, and its parts by their names."""
-    parts = [str(name) for name in store.data_vars if str(name).startswith("training_")]
-    parts.sort(key=lambda name: name != "training_loss")
-    for name, look in style.of_runs(parts).items():
-        losses = style.running_mean(store[name].values, WINDOW)
-        look |= {"color": colour, "linewidth": 2.2} if name == "training_loss" else {"linewidth": 1.4}
-        axes.plot(np.arange(len(losses)) + 1, losses, label=name.removeprefix("training_"), **look)
-    axes.set_ylabel(f"mean of last {WINDOW} steps")
-    axes.legend(frameon=False)
 
 
 def _nearest(codes: Float[np.ndarray, "example feature"]) -> Integer[np.ndarray, "image neighbour"]:

@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaplastic.figures import style
-from metaplastic.io.storage import read_netcdf
 
 INPUTS = {"summary": "summary"}
 NEEDS = ("few-shot methods",)
@@ -28,7 +27,7 @@ MARK: dict[str, Any] = {"markersize": 4.5, "color": "#202020", "markerfacecolor"
 
 def draw(summary: list[Path]) -> Figure:
     """Draw bars at the most labelled examples and marks at fewer: a column per dataset, a row per base model."""
-    results = read_netcdf(summary[0]).sel(readout=style.READOUT)
+    results = style.of_few_shot(summary[0])
     looks = style.methods(results)
     datasets, base_models = results["dataset"].values.tolist(), results["base_model"].values.tolist()
     size = (2.4 + 3.4 * len(datasets), 1.2 + (0.4 + 0.34 * len(looks)) * len(base_models))
@@ -47,11 +46,10 @@ def bars(axes: Axes, cell: xr.Dataset, looks: dict[str, style.Look], highest: fl
     for place, (method, look) in enumerate(looks.items()):
         mean, low, high = style.ends(cell.sel(representation=method))
         errors = np.stack([mean - low, high - mean])
-        bar: dict[str, Any] = {"xerr": errors[:, -1:], "ecolor": "#202020", "error_kw": {"elinewidth": 1.0}}
-        axes.barh(place, mean[-1], 0.72, color=look.colour, alpha=0.75, zorder=2, **bar)
+        bar: dict[str, Any] = {"color": look.colour, "alpha": 0.75, "error_kw": style.INTERVAL}
+        axes.barh(place, mean[-1], 0.72, xerr=errors[:, -1:], zorder=2, **bar)
         for index, mark in zip(range(len(mean) - 1), cycle(MARKS), strict=False):
-            error: dict[str, Any] = {"xerr": errors[:, index : index + 1], "elinewidth": 1.0}
-            axes.errorbar(mean[index], place, marker=mark, zorder=3, **error, **MARK)
+            axes.errorbar(mean[index], place, xerr=errors[:, [index]], elinewidth=1.0, marker=mark, zorder=3, **MARK)
     method_rows(axes, looks)
     style.accuracy_across(axes, float(cell["chance"]), highest)
 

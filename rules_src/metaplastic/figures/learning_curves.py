@@ -54,9 +54,7 @@ def draw(histories: list[Path], summary: list[Path]) -> Figure:
             for axes, name in ((left, "loss"), (centre, "accuracy")):
                 values = style.running_mean(history[name].values, WINDOW)
                 axes.plot(history["update"].values, values, color=colour, linewidth=1.8, linestyle=dash["linestyle"])
-            means, halves = (
-                [float(cell[name].sel(way=w, shots=k)) for w, k in settings] for name in ("accuracy", "interval")
-            )
+            means, halves = (cell[name].values.ravel() for name in ("accuracy", "interval"))
             dots = {"color": colour, "marker": dash["marker"], "markersize": 5, "linestyle": "none", **style.INTERVAL}
             right.errorbar(np.arange(len(settings)) + place, means, yerr=halves, **dots)
         for place, (way, _) in enumerate(settings):
@@ -73,8 +71,7 @@ def draw(histories: list[Path], summary: list[Path]) -> Figure:
         right.tick_params(labelleft=False)
         centre.set_ylim(0, 1.02)
         style.percent_axis(centre)
-    for axes in panels[-1, :2]:
-        axes.set_xlabel("gradient steps")
+    style.label_edges(panels[:, :2], "gradient steps")
     entries = [style.entry(look.label, linewidth=6, color=look.colour) for look in looks.values()]
     entries += [style.entry(name, color=style.DARK, **look) for name, look in dashes.items()]
     style.legend_above(figure, entries, columns=6, length=4.5)

@@ -74,14 +74,11 @@ def accuracies(axes: Axes, name: str, runs: dict[str, tuple[xr.Dataset, np.ndarr
 
 def below(figure: Figure, across: str, runs: dict[str, xr.Dataset]) -> None:
     """Write below the panels what lies across, and how accuracies were measured, which differs from the table."""
+    parts = (("labelled_per_class", "labels per class"), ("side", "x {} inputs"), ("inner_steps", "inner steps"))
     protocols: dict[str, list[str]] = {}
     for run, history in runs.items():
-        parts = {
-            "labelled_per_class": "{} labels per class",
-            "side": "{0} x {0} inputs",
-            "inner_steps": "{} inner steps",
-        }
-        known = [text.format(history.attrs[key]) for key, text in parts.items() if history.attrs.get(key)]
+        numbers = ((history.attrs.get(key), text) for key, text in parts)
+        known = [f"{number} {text}".format(number) for number, text in numbers if number]
         protocols.setdefault(", ".join(["ridge readout", *known]), []).append(run)
     told = [f"accuracy{'' if len(protocols) == 1 else ' of ' + ', '.join(of)}: {how}" for how, of in protocols.items()]
     figure.supxlabel("\n".join([across, *told]), fontsize="medium")

@@ -4,14 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaplastic.features import identity_of
 from metaplastic.figures import style
-from metaplastic.io.storage import read_netcdf
-from metaplastic.results.intervals import crossed_interval
 
 INPUTS = {"summary": "summary", "features": "features over training"}
 NEEDS = ("few-shot methods",)
@@ -28,54 +24,36 @@ WINDOW = 100
 
 
 def draw(summary: list[Path], features: list[Path]) -> Figure:
-    """Draw per dataset a column of two panels over gradient steps: accuracy with its peak marked, and the loss.
-
-    Raises:
-        InputError: a store has no training loss.
-    """
+    """Draw per dataset accuracy with its peak marked, above the loss; raise InputError if a store has no loss."""
     stores = [style.features_with(path, "training_loss", "an embedding that is trained") for path in features]
-    results = read_netcdf(summary[0]).sel(readout=style.READOUT).isel(base_model=0)
+    results = style.of_few_shot(summary[0]).isel(base_model=0)
     looks = style.methods(results)
     datasets = list(dict.fromkeys(identity_of(store).dataset for store in stores))
     figure, panels = style.grid(2, len(datasets), (1.5 + 5.6 * len(datasets), 7.2), sharex=True)
-    for dataset, (above, below) in zip(datasets, panels.T, strict=True):
-        above.set_title(dataset)
-        style.chance_line(above, float(results["chance"].sel(dataset=dataset)))
-        for store in stores:
-            if identity_of(store).dataset == dataset:
-                method, steps = identity_of(store).method, store["inner_step"].values
-                of_method = results.sel(representation=method, dataset=dataset, inner_step=steps)
-                peak = _accuracy(above, of_method, looks[method])
-                _loss(below, store, looks[method].colour)
-                for axes in (above, below):
-                    axes.axvline(peak, color=looks[method].colour, linestyle="--", linewidth=1.2)
-        style.percent_axis(above)
+    for dataset, axes in zip(datasets, panels[0], strict=True):
+        axes.set_title(dataset)
+        style.chance_line(axes, float(results["chance"].sel(dataset=dataset)))
+    for store in stores:
+        identity, steps = identity_of(store), store["inner_step"].values
+        above, below = panels[:, datasets.index(identity.dataset)]
+        of_method = results.sel(representation=identity.method, dataset=identity.dataset, inner_step=steps)
+        label, colour = looks[identity.method]
+        mean, low, high = style.ends(of_method, "accuracy_over_inner_steps")
+        style.curve(above, steps, mean, low, high, color=colour, marker="o", label=label)
+        best = int(mean.argmax())
+        star: dict[str, Any] = {"marker": "*", "markersize": 15, "markeredgecolor": "#202020"}
+        above.plot(steps[best], mean[best], color=colour, zorder=5, **star)
+        peak, last = (f"{100 * mean[at]:.1f}% after {steps[at]:,}" for at in (best, -1))
+        said = f"largest {peak} steps, {last}" if best < len(steps) - 1 else f"largest at the end, {peak} steps"
+        above.set_title(f"{above.get_title()}\n{label}: {said}")
+        losses = np.stack([style.running_mean(loss, WINDOW) for loss in store["training_loss"].values])
+        style.curve_of_seeds(below, losses.T, color=colour)
+        for axes in (above, below):
+            axes.axvline(float(steps[best]), color=colour, linestyle="--", linewidth=1.2)
+    for axes in panels[0]:
+        style.percent_axis(axes)
     panels[0, 0].set_ylabel(f"test accuracy (%)\nwith {int(results['shots'].max())} labels per class")
     style.label_edges(panels, "gradient steps")
     panels[1, 0].set(ylabel=f"training loss\nmean of last {WINDOW} steps", xscale="log")
     style.legend_above(figure, panels[0, 0], columns=len(looks) + 1)
     return figure
-
-
-def _accuracy(axes: Axes, results: xr.Dataset, look: style.Look) -> float:
-    """Draw accuracy with its 95% band, and return the gradient steps at its peak."""
-    steps = results["inner_step"].values
-    mean, low, high = style.ends(results, "accuracy_over_inner_steps")
-    style.curve(axes, steps, mean, low, high, color=look.colour, marker="o", label=look.label)
-    best = int(mean.argmax())
-    star: dict[str, Any] = {"marker": "*", "markersize": 15, "markeredgecolor": "#202020"}
-    axes.plot(steps[best], mean[best], color=look.colour, zorder=5, **star)
-    peak, last = (f"{100 * mean[at]:.1f}% after {steps[at]:,}" for at in (best, -1))
-    said = f"largest {peak} steps, {last}" if best < len(steps) - 1 else f"largest at the end, {peak} steps"
-    axes.set_title(f"{axes.get_title()}\n{look.label}: {said}")
-    return float(steps[best])
-
-
-def _loss(axes: Axes, store: xr.Dataset, colour: str) -> None:
-    """Draw the mean and, where there are several seeds, its 95% band."""
-    losses = np.stack([style.running_mean(loss, WINDOW) for loss in store["training_loss"].values])
-    updates = np.arange(losses.shape[1]) + 1
-    axes.plot(updates, losses.mean(0), color=colour, linewidth=2)
-    if len(losses) > 1:
-        _, low, high = crossed_interval(losses.T, levels=1)
-        axes.fill_between(updates, low, high, color=colour, alpha=0.15, linewidth=0)

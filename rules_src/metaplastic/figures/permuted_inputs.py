@@ -21,6 +21,7 @@ intervals over episodes, and over seeds where features have several. The dotted 
 """
 
 INTACT, PERMUTED = "#404040", "#b9b9b9"
+INTERVAL = {"ecolor": "#d55e00", "elinewidth": 1.5}
 
 
 def draw(summary: list[Path]) -> Figure:
@@ -48,7 +49,8 @@ def draw(summary: list[Path]) -> Figure:
     for axes, (way, shots) in zip(panels[0], settings, strict=True):
         for (place, cell), (offset, dataset) in product(enumerate(groups.values()), enumerate(datasets)):
             found = cell.sel(way=way, shots=shots, dataset=dataset)
-            style.bar(axes, place * step + offset, found, 0.85, color=colours[dataset], ecolor="#d55e00", thickness=1.5)
+            mean, half = float(found["accuracy"]), float(found["interval"])
+            axes.barh(place * step + offset, mean, 0.85, xerr=half, color=colours[dataset], error_kw=INTERVAL)
         axes.grid(visible=False, axis="y")
         axes.set_title(f"{way}-way {shots}-shot")
         style.accuracy_across(axes, 1 / float(way))

@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 import seaborn as sns
-import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -14,7 +12,6 @@ from metaplastic.datasets.schema import TEST
 from metaplastic.features import identity_of, read_features
 from metaplastic.figures import style
 from metaplastic.results.components import Components, components
-from metaplastic.results.intervals import crossed_interval
 
 INPUTS = {"features": "learned features", "datasets": "datasets"}
 NEEDS = ()
@@ -31,11 +28,7 @@ SEED, SHOWN = 0, 1000
 
 
 def draw(features: list[Path], datasets: list[Path]) -> Figure:
-    """Draw per dataset a row of test examples by three components, before and after, and the cumulative variance.
-
-    Raises:
-        InputError: the dataset of a store is not among those given.
-    """
+    """Draw per dataset test examples before and after, and the cumulative variance; errors are `style.given`'s."""
     stores = {path: read_features(path) for path in features}
     labelled = style.given(datasets, {path: identity_of(store).dataset for path, store in stores.items()})
     figure = Figure(figsize=(14.5, 0.6 + 4.4 * len(stores)), layout="constrained")
@@ -58,7 +51,15 @@ def draw(features: list[Path], datasets: list[Path]) -> Figure:
         beside: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.12, 0.5), "frameon": False}
         axes.legend(handles=classes, title="class", fontsize="small", **beside)
         axes = figure.add_subplot(len(stores), 3, 3 * row + 3, title=identity.dataset)
-        _variance(axes, of_first, steps, look.colour)
+        for step, of_step, mark in zip(steps, ("#8f8f8f", look.colour), "so", strict=True):
+            of_seeds = of_first.sel(inner_step=step).values
+            shares = np.stack([components(values).shares.cumsum() for values in of_seeds], 1)
+            line = {"color": of_step, "marker": mark, "markersize": 3.5, "label": _after(step)}
+            style.curve_of_seeds(axes, shares, highest=1.0, **line)
+        axes.set(xlabel="principal components", ylabel="variance of features explained (%)", ylim=(0, 1.02))
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        style.percent_axis(axes)
+        axes.legend(frameon=False, loc="lower right")
     return figure
 
 
@@ -74,19 +75,3 @@ def _scatter(axes: Any, found: Components, shown: np.ndarray, colours: np.ndarra
         getattr(axes, f"set_{axis}label")(f"{name} ({100 * share:.0f}%)", labelpad=-8, fontsize="small")
         getattr(axes, f"set_{axis}ticklabels")([])
     axes.view_init(elev=24, azim=-60)
-
-
-def _variance(axes: Axes, features: xr.DataArray, steps: list[int], colour: str) -> None:
-    """Draw cumulative shares of variance before and after, as mean and 95% band over seeds."""
-    for step, of_step, mark in zip(steps, ("#8f8f8f", colour), "so", strict=True):
-        of_seeds = features.sel(inner_step=step).values
-        shares = np.stack([components(values).shares.cumsum() for values in of_seeds], 1)
-        number = np.arange(1, len(shares) + 1)
-        axes.plot(number, shares.mean(1), marker=mark, markersize=3.5, color=of_step, linewidth=2, label=_after(step))
-        if shares.shape[1] > 1:
-            _, low, high = crossed_interval(shares, levels=1)
-            axes.fill_between(number, low, np.minimum(high, 1), color=of_step, alpha=0.15, linewidth=0)
-    axes.set(xlabel="principal components", ylabel="variance of features explained (%)", ylim=(0, 1.02))
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    style.percent_axis(axes)
-    axes.legend(frameon=False, loc="lower right")

@@ -22,11 +22,7 @@ PANELS = 4
 
 
 def draw(partitions: list[Path], datasets: list[Path]) -> Figure:
-    """Draw a panel per partition, and in it a row of images per cluster of its first set.
-
-    Raises:
-        InputError: the dataset of a partition is not among those given.
-    """
+    """Draw a panel per partition, in it a row of images per cluster of its first set; errors are `style.given`'s."""
     stores = {path: read_zarr(path) for path in partitions}
     images = style.given(datasets, {path: store.attrs["dataset"] for path, store in stores.items()})
     columns, rows = min(len(stores), PANELS), -(-len(stores) // PANELS)

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +22,8 @@ from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 from metaplastic.features import read_features
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf, read_zarr, write_whole
-from metaplastic.results.selections import NONE
+from metaplastic.results.intervals import crossed_interval
+from metaplastic.results.selections import NONE, TABLE_READOUT
 
 _BLUE, _ORANGE, _GREEN, _RED, _PINK, _BROWN, _ROSE, _GREY, _YELLOW, _SKY = sns.color_palette("colorblind", 10).as_hex()
 
@@ -69,8 +69,6 @@ CHANCE: dict[str, Any] = {"color": "#555555", "linestyle": ":", "linewidth": 1.5
 """Look of the accuracy of guessing."""
 INTERVAL: dict[str, Any] = {"ecolor": "#202020", "elinewidth": 1.0}
 """Look of intervals on bars and marks."""
-READOUT = "logistic-regression"
-"""The readout that figures show."""
 WIDEST = 3
 """Most panels in a row."""
 NARROWEST = 0.1
@@ -83,7 +81,6 @@ def theme() -> AbstractContextManager[None]:
         {
             **sns.axes_style("whitegrid"),
             **sns.plotting_context("notebook", font_scale=0.9),
-            "font.family": ["sans-serif"],
             "font.sans-serif": ["DejaVu Sans"],
             "axes.spines.top": False,
             "axes.spines.right": False,
@@ -95,11 +92,7 @@ def theme() -> AbstractContextManager[None]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write `figure` in the format of the path's suffix; equal figures give equal bytes.
-
-    Raises:
-        InputError: the suffix is neither `.svg` nor `.png`.
-    """
+    """Write `figure` as `.svg` or `.png`, by the path's suffix, or raise InputError; equal figures give equal bytes."""
     # A date in an SVG and the library's version in a PNG would differ without the figure having changed.
     metadata: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".png": {"Software": None}}
     if path.suffix not in metadata:
@@ -126,22 +119,18 @@ def look(method: str, kind: str) -> Look:
     return looks({method: kind})[method]
 
 
-def _told_apart(names: Sequence[str], palette: str, key: str, marks: Sequence[Any]) -> dict[str, dict[str, Any]]:
-    distinct = dict.fromkeys(names)
-    told_apart = zip(distinct, sns.color_palette(palette, len(distinct) + 1), cycle(marks), strict=False)
-    return {name: {"color": colour, key: mark} for name, colour, mark in told_apart}
+def _told_apart(names: Sequence[str], palette: str = "", **marks: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    distinct = list(dict.fromkeys(names))
+    looks = {"color": sns.color_palette(palette, len(distinct) + 1), **marks} if palette else marks
+    return {name: {key: each[place % len(each)] for key, each in looks.items()} for place, name in enumerate(distinct)}
 
 
-of_data = partial(_told_apart, palette="viridis", key="marker", marks=_MARKS)
+of_data = partial(_told_apart, palette="viridis", marker=_MARKS)
 """Return looks for datasets: colours and marks that no method has."""
-of_runs = partial(_told_apart, palette="rocket", key="linestyle", marks=_DASHES)
+of_runs = partial(_told_apart, palette="rocket", linestyle=_DASHES)
 """Return looks for meta-training runs: colours and dashes that no method has."""
-
-
-def of_learners(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return looks for learners: dashes and marks, where colours are those of embeddings."""
-    looks = zip(dict.fromkeys(names), cycle(_DASHES), cycle(_MARKS), strict=False)
-    return {name: {"linestyle": dashes, "marker": mark} for name, dashes, mark in looks}
+of_learners = partial(_told_apart, linestyle=_DASHES, marker=_MARKS)
+"""Return looks for learners: dashes and marks, where colours are those of embeddings."""
 
 
 def grid(rows: int, columns: int, size: tuple[float | int, float | int], **shared: Any) -> tuple[Figure, np.ndarray]:
@@ -214,24 +203,25 @@ def steps_axis(axes: Axes, steps: np.ndarray, **labels: Any) -> None:
     ticks(axes, steps, **labels)
 
 
-def ends(results: xr.Dataset, name: str = "accuracy") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def ends(results: xr.Dataset, name: str = "accuracy") -> tuple[np.ndarray, ...]:
     """Return the mean and both ends of the interval of a result."""
-    mean, low, high = (results[f"{name}{end}"].values for end in ("", "_low", "_high"))
-    return mean, low, high
+    return tuple(results[f"{name}{end}"].values for end in ("", "_low", "_high"))
 
 
 def curve(axes: Axes, across: Any, mean: Any, low: Any, high: Any, *, alpha: float = 0.15, **look: Any) -> None:
-    """Draw a curve of means with the band of its intervals."""
-    axes.plot(across, mean, **{"linewidth": 2, "markersize": 4} | look)
-    axes.fill_between(across, low, high, color=look["color"], alpha=alpha, linewidth=0)
+    """Draw a curve of the means that are known, with the band of their intervals."""
+    known = np.isfinite(mean)
+    axes.plot(across[known], mean[known], **{"linewidth": 2, "markersize": 4} | look)
+    axes.fill_between(across[known], low[known], high[known], color=look["color"], alpha=alpha, linewidth=0)
 
 
-def bar(
-    axes: Axes, place: float | int, cell: xr.Dataset, height: float, *, thickness: float = 1.0, **look: Any
-) -> None:
-    """Draw the accuracy of a learner on episodes as a bar with its interval."""
-    look = {"ecolor": INTERVAL["ecolor"], **look, "error_kw": {"elinewidth": thickness}}
-    axes.barh(place, float(cell["accuracy"]), height, xerr=float(cell["interval"]), **look)
+def curve_of_seeds(axes: Axes, values: Float[np.ndarray, "step seed"], highest: float = np.inf, **look: Any) -> None:
+    """Draw the mean over seeds from step 1 on and, where there are several, its 95% band, which ends at `highest`."""
+    steps = np.arange(len(values)) + 1
+    axes.plot(steps, values.mean(1), linewidth=2, **look)
+    if values.shape[1] > 1:
+        _, low, high = crossed_interval(values, levels=1)
+        axes.fill_between(steps, low, np.minimum(high, highest), color=look["color"], alpha=0.15, linewidth=0)
 
 
 def entry(label: str, **look: Any) -> Line2D:
@@ -239,9 +229,7 @@ def entry(label: str, **look: Any) -> Line2D:
     return Line2D([], [], label=label, **look)
 
 
-def legend_above(
-    figure: Figure, of: Axes | Sequence[Any], *, columns: int | None = None, length: float | int = 2.6
-) -> None:
+def legend_above(figure: Figure, of: Axes | Sequence[Any], *, columns: int = 0, length: float | int = 2.6) -> None:
     """Put a legend above all panels, row by row, chance last: of a panel, or of entries, to which chance is added."""
     entries = of.get_legend_handles_labels()[0] if isinstance(of, Axes) else [*of, entry("chance", **CHANCE)]
     entries.sort(key=lambda entry: entry.get_label() == "chance")
@@ -263,21 +251,21 @@ def sheet(
 
 def methods(summary: xr.Dataset) -> dict[str, Look]:
     """Return the look of each representation of a summary, in its order."""
-    return looks(dict(zip(summary["representation"].values.tolist(), summary["kind"].values.tolist(), strict=True)))
+    return looks(summary["kind"].to_series().to_dict())
 
 
 def embeddings(summary: xr.Dataset) -> dict[str, Look]:
     """Return the look of each embedding of a summary of learners, in its order, and of learners that take none."""
-    kinds = dict(zip(summary["embedding"].values.tolist(), summary["embedding_kind"].values.tolist(), strict=True))
-    return {**looks(kinds), NONE: Look("no embedding", "#c8c8c8")}
+    return {**looks(summary["embedding_kind"].to_series().to_dict()), NONE: Look("no embedding", "#c8c8c8")}
+
+
+def of_few_shot(path: Path) -> xr.Dataset:
+    """Read a summary of few-shot methods, for the readout that figures show."""
+    return read_netcdf(path).sel(readout=TABLE_READOUT)
 
 
 def of_trained(path: Path) -> xr.Dataset:
-    """Read a summary of learners that says what has trained them.
-
-    Raises:
-        InputError: the summary does not say it.
-    """
+    """Read a summary of learners that says what has trained them; raise InputError if it does not."""
     results = read_netcdf(path)
     if "learner_key" not in results.coords:
         raise InputError(f"{path}: does not say what has trained its learners; run its study again")
@@ -285,11 +273,7 @@ def of_trained(path: Path) -> xr.Dataset:
 
 
 def features_with(path: Path, variable: str, give: str) -> xr.Dataset:
-    """Read a features store that holds a variable.
-
-    Raises:
-        InputError: the store lacks the variable; `give` names the features to give instead.
-    """
+    """Read a features store that holds a variable, or raise an InputError that says what features to `give` instead."""
     store = read_features(path)
     if variable not in store:
         raise InputError(f"{path}: holds no {variable}; give the features of {give}")
@@ -297,11 +281,7 @@ def features_with(path: Path, variable: str, give: str) -> xr.Dataset:
 
 
 def given(datasets: Sequence[Path], of: Mapping[Path, str]) -> dict[str, xr.Dataset]:
-    """Read datasets by their names.
-
-    Raises:
-        InputError: the dataset that `of` names for a path is not among them.
-    """
+    """Read datasets by their names; raise InputError if one that `of` names for a path is not among them."""
     found = {str(store.attrs["name"]): store for store in map(read_zarr, datasets)}
     for path, name in of.items():
         if name not in found:

@@ -10,8 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaplastic.figures import style
-from metaplastic.io.errors import InputError
-from metaplastic.io.storage import read_netcdf
 from metaplastic.results.selections import INITIAL, SHAPE, alike
 
 INPUTS = {"summary": "summary"}
@@ -34,13 +32,8 @@ def draw(summary: list[Path]) -> Figure:
     """Draw two rows of panels per dataset, and a column for depth, width and activation, at the most labelled examples.
 
     The upper row shows every method with 95% intervals, the lower one the first method that learns while it trains.
-
-    Raises:
-        InputError: the summary does not say what its base models are.
     """
-    results = read_netcdf(summary[0]).sel(readout=style.READOUT)
-    if not set(SHAPE) <= set(results.coords):
-        raise InputError(f"{summary[0]}: says no depth, width and activation of base models; run its study again")
+    results = style.of_few_shot(summary[0])
     trained = results["representation"].values[results["kind"].values != INITIAL][0]
     datasets, looks, shots = results["dataset"].values.tolist(), style.methods(results), int(results["shots"].max())
     columns = {varied: alike(results, varied)[: None if varied == "width" else 1] for varied in SHAPE}
@@ -87,12 +80,9 @@ def _sizes(axes: Axes, results: xr.Dataset, looks: dict[str, style.Look], groups
         band = style.ends(results.sel(representation=method, base_model=group.index.values))
         style.curve(axes, group[varied], *band, color=look.colour, marker="o", linestyle=line)
     sizes = sorted({int(value) for group in groups for value in group[varied]})
-    if varied == "width":
-        axes.set(xlabel="units in each hidden layer", xscale="log")
-        style.ticks(axes, sizes, rotation=45)
-    else:
-        axes.set_xlabel("hidden layers")
-        axes.set_xticks(sizes)
+    wide = varied == "width"
+    axes.set(xlabel="units in each hidden layer" if wide else "hidden layers", xscale="log" if wide else "linear")
+    style.ticks(axes, sizes, rotation=45 if wide else 0)
     style.chance_line(axes, float(results["chance"]))
 
 
@@ -112,10 +102,8 @@ def _activations(axes: Axes, results: xr.Dataset, looks: dict[str, style.Look], 
 def _over_inner_steps(axes: Axes, results: xr.Dataset, group: Any, varied: str) -> None:
     values = [NAMES.get(value, value) if varied == "activation" else f"{value:,}" for value in group[varied]]
     for base_model, (value, look) in zip(group.index, style.of_data(values).items(), strict=True):
-        mean, low, high = style.ends(results.sel(base_model=base_model), "accuracy_over_inner_steps")
-        known = np.isfinite(mean)
-        steps = results["inner_step"].values[known]
-        style.curve(axes, steps, mean[known], low[known], high[known], alpha=0.1, linewidth=1.8, label=value, **look)
+        band = style.ends(results.sel(base_model=base_model), "accuracy_over_inner_steps")
+        style.curve(axes, results["inner_step"].values, *band, alpha=0.1, linewidth=1.8, label=value, **look)
     style.steps_axis(axes, results["inner_step"].values)
     axes.set_xlabel("inner steps")
     title = {"depth": "hidden layers", "width": "units per layer", "activation": "activation"}[varied]

@@ -5,15 +5,17 @@ found; one formatter writes them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
+from metaplastic.embeddings.spec import CURVE
 from metaplastic.results.components import components
 from metaplastic.results.selections import INITIAL, NONE, ORACLE, TABLE_READOUT, alike, of_embeddings
-from metaplastic.results.spec import FIGURES, Experiment
+from metaplastic.results.spec import Experiment
 from metaplastic.results.tables import MISSING, Table, markdown, percent
 
 LEARNED = ("pretrained", "meta-trained")
@@ -21,9 +23,6 @@ LEARNED = ("pretrained", "meta-trained")
 
 LOSS = 0.1
 """Smallest drop of accuracy that counts as harm by permuted inputs."""
-
-CURVE = 3
-"""Fewest numbers of steps that make a curve, which can have a peak."""
 
 VARIANCE = 0.9
 """Share of the variance that counted principal components explain."""
@@ -34,8 +33,6 @@ CAPTION = (
     "intervals apart where it is a difference; *not reproduced*: it is not seen here, or not on all that was tested; "
     "*not tested*: nothing here measures it."
 )
-
-Verdict = Literal["reproduced", "not reproduced", "not tested"]
 
 
 class Results(NamedTuple):
@@ -90,7 +87,7 @@ class Claim(NamedTuple):
     judge: Callable[[Part], bool] | None
     """Whether a part is as the paper found; None where numbers cannot tell."""
 
-    def verdict(self, parts: Sequence[Part]) -> Verdict:
+    def verdict(self, parts: Sequence[Part]) -> str:
         """Return whether all parts are as the paper found."""
         if not parts or self.judge is None:
             return "not tested"
@@ -105,9 +102,7 @@ def needs_of(experiment: Experiment) -> tuple[str, ...]:
 def comparison(results: Mapping[Experiment, Results], *, configured: str = "") -> str:
     """Return a Markdown table: a row per finding, with ours, the verdict and the command that makes its figure.
 
-    Args:
-        results: of the experiments that were run.
-        configured: options of Snakemake that name the config, for the commands.
+    `configured` are options of Snakemake that name the config, for the commands.
     """
     table: Table = [["Figure", "The paper's finding", "Here", "Verdict", "Command"]]
     for claim in CLAIMS:
@@ -115,21 +110,18 @@ def comparison(results: Mapping[Experiment, Results], *, configured: str = "") -
         ours = "; ".join(part.words.format(*part.shares) for part in parts) or MISSING
         command = " ".join(filter(None, ["snakemake", FIGURES[claim.experiment], "--cores 2", configured]))
         table.append([claim.place, claim.finding, ours, claim.verdict(parts), f"`{command}`"])
-    return "\n".join([*markdown(table), "", CAPTION, ""])
+    return markdown(table, CAPTION)
 
 
 def _curves(results: Results) -> Iterator[Part]:
     """Select the best and the last accuracy along each curve."""
     summary = results.summary
     for name, dataset in product(summary["representation"].values.tolist(), summary["dataset"].values.tolist()):
-        curve = _shares(summary, "accuracy_over_inner_steps", name, dataset).dropna("inner_step")
-        if curve.sizes["inner_step"] < CURVE:
-            continue
-        best = int(np.argmax(curve["mean"].values))
-        step, last = curve["inner_step"].values[[best, -1]].tolist()
-        fall = f", {{}} after {last:,}" if step < last else ", the last"
-        shares = [_share(curve.isel(inner_step=place)) for place in (best, -1)]
-        yield Part(f"{name} on {dataset}: {{}} after {step:,} steps{fall}", shares)
+        curve = _curve(summary, name, dataset)
+        if len(curve) >= CURVE:
+            (best, largest), last = max(curve.items(), key=lambda point: point[1].mean), max(curve)
+            fall = f", {{}} after {last:,}" if best < last else ", the last"
+            yield Part(f"{name} on {dataset}: {{}} after {best:,} steps{fall}", [largest, curve[last]])
 
 
 def _permuted(results: Results) -> Iterator[Part]:
@@ -150,29 +142,20 @@ def _hurts_as_found(part: Part) -> bool:
     return lost >= LOSS if part.hurt else abs(lost) <= max(share.half for share in part.shares)
 
 
-def _over_meta_training(modality: str) -> Callable[[Results], Iterator[Part]]:
-    def select(results: Results) -> Iterator[Part]:
-        summary = results.summary
-        of_run = np.flatnonzero(np.isfinite(summary["meta_step"].values))
-        snapshots = summary.isel(representation=of_run).sortby("meta_step")
-        steps = snapshots["meta_step"].values.astype(int).tolist()
-        for dataset in _datasets(summary, modality):
-            shares = [_final(summary, name, dataset) for name in snapshots["representation"].values.tolist()]
-            yield Part(f"{dataset}: {', '.join(f'{{}} after {step}' for step in steps)}", shares)
-
-    return select
+def _over_meta_training(results: Results, *, modality: str) -> Iterator[Part]:
+    steps = results.summary["meta_step"].to_series().dropna().sort_values(kind="stable").astype(int)
+    return _finals(results.summary, {name: f"{{}} after {step}" for name, step in steps.items()}, modality)
 
 
 def _rule_and_rivals(results: Results) -> Iterator[Part]:
-    summary = results.summary
-    names = [_of_kinds(summary, *LEARNED)[0], *_of_kinds(summary, "vae", INITIAL)]
-    yield from _finals(summary, names, "image")
+    rule, *_ = _of_kinds(results.summary["kind"], *LEARNED)
+    names = [rule, *_of_kinds(results.summary["kind"], "vae", INITIAL)]
+    return _finals(results.summary, {name: f"{name} {{}}" for name in names}, "image")
 
 
 def _supervised(results: Results) -> Iterator[Part]:
     summary = results.summary.isel(way=0).sel(shots=results.summary["shots"].max())
-    kinds = dict(zip(summary["embedding"].values.tolist(), summary["embedding_kind"].values.tolist(), strict=True))
-    rule, raw = (next(name for kind in of for name in kinds if kinds[name] == kind) for of in (LEARNED, ("raw",)))
+    rule, raw = (_of_kinds(summary["embedding_kind"], *kinds)[0] for kinds in (LEARNED, ("raw",)))
     linear, network = summary["learner"].values.tolist()
     for dataset in summary["dataset"].values.tolist():
         cells = [{"embedding": rule, "learner": linear}, {"embedding": raw, "learner": network}]
@@ -185,33 +168,28 @@ def _rules_on_text(results: Results) -> Iterator[Part]:
     summary = results.summary
     rules = summary.isel(representation=np.flatnonzero(summary["kind"].isin(LEARNED)))
     rules = rules.sortby("meta_step") if "meta_step" in rules.coords else rules
-    yield from _finals(summary, [*rules["representation"].values.tolist(), *_of_kinds(summary, INITIAL)], "text")
+    names = [*rules["representation"].values.tolist(), *_of_kinds(summary["kind"], INITIAL)]
+    return _finals(summary, {name: f"{name} {{}}" for name in names}, "text")
 
 
-def _networks(varied: str) -> Callable[[Results], Iterator[Part]]:
+def _networks(results: Results, *, varied: str) -> Iterator[Part]:
     """Select the rule and random initialisation in turn, of networks that differ in `varied`."""
-
-    def select(results: Results) -> Iterator[Part]:
-        summary = results.summary
-        rule, (drawn,) = _of_kinds(summary, *LEARNED)[0], _of_kinds(summary, INITIAL)
-        group = alike(summary, varied)[0]
-        values = [f"{value:,}" if varied != "activation" else str(value) for value in group[varied]]
-        words = f"{varied}, {rule} ({drawn}): {', '.join(f'{value} {{}} ({{}})' for value in values)}"
-        for dataset in summary["dataset"].values.tolist():
-            cells = product(group.index, (rule, drawn))
-            yield Part(f"{dataset}, {words}", [_final(summary, name, dataset, model) for model, name in cells])
-
-    return select
+    summary = results.summary
+    rule, (drawn,) = _of_kinds(summary["kind"], *LEARNED)[0], _of_kinds(summary["kind"], INITIAL)
+    group = alike(summary, varied)[0]
+    values = [f"{value:,}" if varied != "activation" else str(value) for value in group[varied]]
+    words = f"{varied}, {rule} ({drawn}): {', '.join(f'{value} {{}} ({{}})' for value in values)}"
+    for dataset in summary["dataset"].values.tolist():
+        cells = product(group.index, (rule, drawn))
+        yield Part(f"{dataset}, {words}", [_final(summary, name, dataset, model) for model, name in cells])
 
 
 def _before_and_after(results: Results) -> Iterator[Part]:
-    summary = results.summary
-    for dataset in summary["dataset"].values.tolist():
-        rule = _of_kinds(summary, *LEARNED)[0]
-        curve = _shares(summary, "accuracy_over_inner_steps", rule, dataset).dropna("inner_step")
-        steps = int(curve["inner_step"][-1])
-        shares = [_share(curve.isel(inner_step=place)) for place in (0, -1)]
-        yield Part(f"{dataset}: {{}} before, {{}} after {steps:,} steps", shares)
+    rule, *_ = _of_kinds(results.summary["kind"], *LEARNED)
+    for dataset in results.summary["dataset"].values.tolist():
+        curve = _curve(results.summary, rule, dataset)
+        steps = max(curve)
+        yield Part(f"{dataset}: {{}} before, {{}} after {steps:,} steps", [curve[min(curve)], curve[steps]])
 
 
 def _dimensions(results: Results) -> Iterator[Part]:
@@ -227,20 +205,8 @@ def _dimensions(results: Results) -> Iterator[Part]:
     yield Part(f"components for {VARIANCE:.0%} of the variance: {ours}", shares)
 
 
-def _drawn(results: Results) -> Iterator[Part]:
-    yield Part("drawn, `first_layer_filters`; no number tells", ())
-
-
 def _rises(part: Part) -> bool:
     return part.shares[-1].above(part.shares[0])
-
-
-def _falls(part: Part) -> bool:
-    return any(share.above(part.shares[-1]) for share in part.shares)
-
-
-def _first_above_others(part: Part) -> bool:
-    return all(part.shares[0].above(share) for share in part.shares[1:])
 
 
 def _first_above_last(part: Part) -> bool:
@@ -256,41 +222,34 @@ def _largest_above_two_smallest(part: Part) -> bool:
     return all(ours[-1].above(share) for share in ours[:2])
 
 
-def _fewest_first(part: Part) -> bool:
-    moons, *others = (share.mean for share in part.shares)
-    return moons < min(others)
+def _of_kinds(attribute: xr.DataArray, *kinds: str) -> list[str]:
+    """Return the names along an attribute that has one of these values, by the order of the values."""
+    values = attribute.to_series()
+    return [name for kind in kinds for name in values.index[values == kind]]
 
 
-def _datasets(summary: xr.Dataset, modality: str) -> list[str]:
-    names: list[str] = summary["dataset"].values[summary["modality"].values == modality].tolist()
-    return names
+def _finals(summary: xr.Dataset, words: Mapping[str, str], modality: str) -> Iterator[Part]:
+    """Select what methods reach on datasets of a modality, in the words that each method has."""
+    for dataset in _of_kinds(summary["modality"], modality):
+        yield Part(f"{dataset}: {', '.join(words.values())}", [_final(summary, name, dataset) for name in words])
 
 
-def _of_kinds(summary: xr.Dataset, *kinds: str) -> list[str]:
-    return [
-        name for kind in kinds for name in summary["representation"].values[summary["kind"].values == kind].tolist()
-    ]
-
-
-def _finals(summary: xr.Dataset, names: Sequence[str], modality: str) -> Iterator[Part]:
-    words = ", ".join(f"{name} {{}}" for name in names)
-    for dataset in _datasets(summary, modality):
-        yield Part(f"{dataset}: {words}", [_final(summary, name, dataset) for name in names])
-
-
-def _shares(summary: xr.Dataset, name: str, method: str, dataset: str, base_model: str | None = None) -> xr.Dataset:
-    place = {"readout": TABLE_READOUT, "representation": method, "dataset": dataset}
-    cell = summary.sel({**place, "base_model": base_model or str(summary["base_model"].values[0])})
-    return xr.Dataset({part: cell[f"{name}{end}"] for part, end in (("mean", ""), ("low", "_low"), ("high", "_high"))})
+def _curve(summary: xr.Dataset, method: str, dataset: str) -> dict[int, Share]:
+    """Return the known accuracies by inner steps, with the first base model."""
+    name = "accuracy_over_inner_steps"
+    cell = summary.isel(base_model=0).sel(readout=TABLE_READOUT, representation=method, dataset=dataset)
+    known = cell.dropna("inner_step", subset=[name])
+    return {step: _share(known.sel(inner_step=step), name) for step in known["inner_step"].values.tolist()}
 
 
 def _final(summary: xr.Dataset, method: str, dataset: str, base_model: str | None = None) -> Share:
     """Return the accuracy with the most labelled examples after the last inner step."""
-    return _share(_shares(summary, "accuracy", method, dataset, base_model).sel(shots=summary["shots"].max()))
+    place = {"readout": TABLE_READOUT, "representation": method, "dataset": dataset, "shots": summary["shots"].max()}
+    return _share(summary.sel({**place, "base_model": base_model or summary["base_model"].values[0]}), "accuracy")
 
 
-def _share(cell: xr.Dataset) -> Share:
-    return Share(*(float(cell[part]) for part in Share._fields))
+def _share(cell: xr.Dataset, name: str) -> Share:
+    return Share(*(float(cell[f"{name}{end}"]) for end in ("", "_low", "_high")))
 
 
 def _on_episodes(cell: xr.Dataset) -> Share:
@@ -310,13 +269,14 @@ CLAIMS: tuple[Claim, ...] = (
         _permuted, _hurts_as_found),
     Claim("3", "over-meta-training", ("snapshots", "images"),
         "On unseen images too, features are better the longer the rule is meta-trained",
-        _over_meta_training("image"), _rises),
+        partial(_over_meta_training, modality="image"), _rises),
     Claim("3", "over-meta-training", ("snapshots",),
         "On text they get worse again, as the rule over-fits to images",
-        _over_meta_training("text"), _falls),
+        partial(_over_meta_training, modality="text"),
+        lambda part: any(share.above(part.shares[-1]) for share in part.shares)),
     Claim("4 left", "unseen-datasets", ("trained rule", "random initialisation", "images"),
         "On unseen images the rule is above a variational autoencoder and random initialisation",
-        _rule_and_rivals, _first_above_others),
+        _rule_and_rivals, lambda part: all(part.shares[0].above(share) for share in part.shares[1:])),
     Claim("4 left", "supervised", ("linear and mlp", "trained rule", "raw input"),
         "and above the same network trained on those labels alone",
         _supervised, _first_above_last),
@@ -325,21 +285,24 @@ CLAIMS: tuple[Claim, ...] = (
         _rules_on_text, _first_above_last),
     Claim("5 left", "unseen-architectures", NETWORKS,
         "It serves deeper networks than those that it was meta-trained on, to 11 layers",
-        _networks("depth"), _each_above_random),
+        partial(_networks, varied="depth"), _each_above_random),
     Claim("5 left", "unseen-architectures", NETWORKS,
         "More units are better, to 10,000",
-        _networks("width"), _largest_above_two_smallest),
+        partial(_networks, varied="width"), _largest_above_two_smallest),
     Claim("5 right", "unseen-architectures", NETWORKS,
         "With every other activation it is above random initialisation",
-        _networks("activation"), _each_above_random),
+        partial(_networks, varied="activation"), _each_above_random),
     Claim("6 left", "how-it-learns", ("trained rule", "several datasets"),
         "First-layer filters become templates of digits over meta-training",
-        _drawn, None),
+        lambda _: iter([Part("drawn, `first_layer_filters`; no number tells", ())]), None),
     Claim("6 centre", "how-it-learns", ("trained rule", "several datasets"),
         "Classes come apart without labels",
         _before_and_after, _rises),
     Claim("6 right", "how-it-learns", ("trained rule", "several datasets", "principal components"),
         "Of two moons few dimensions are used, of digits many",
-        _dimensions, _fewest_first),
+        _dimensions, lambda part: part.shares[0].mean < min(share.mean for share in part.shares[1:])),
 )
 # fmt: on
+
+FIGURES = {claim.experiment: f"figure_{claim.place.split()[0]}" for claim in CLAIMS}
+"""The paper's figure that each experiment is in, by the name of the workflow's rule that makes it."""

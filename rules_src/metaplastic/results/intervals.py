@@ -1,6 +1,5 @@
 """Means with 95% intervals: over crossed random levels (meta-training seeds, seeds, draws of labels), over episodes."""
 
-from collections.abc import Iterator
 from itertools import combinations
 from math import prod
 from typing import NamedTuple
@@ -43,10 +42,12 @@ def crossed_interval(values: Float[np.ndarray, "*rest_and_levels"], levels: int 
         raise ValueError("an interval needs at least two seeds or two draws")
     cells = values.reshape(-1, *counts).astype(np.float64)
     axes = range(len(counts))
+    # Every set of levels except the empty one, larger ones first.
+    subsets = [frozenset(of) for size in axes[::-1] for of in combinations(axes, size + 1)]
     squares: dict[frozenset[int], np.ndarray] = {}
     contributions: dict[frozenset[int], np.ndarray] = {}
-    freedoms = {of: prod(counts[axis] - 1 for axis in of) for of in _subsets(axes)}
-    for of in _subsets(axes):
+    freedoms = {of: prod(counts[axis] - 1 for axis in of) for of in subsets}
+    for of in subsets:
         above = [contributions[larger] for larger in contributions if larger > of]
         contributions[of] = np.maximum(_mean_square(cells, of) - sum(above), 0.0)
         squares[of] = contributions[of] + sum(above)
@@ -82,12 +83,6 @@ def score(values: xr.DataArray) -> xr.Dataset:
     return xr.Dataset({name: cell.copy(data=end) for name, end in ends._asdict().items()})
 
 
-def _subsets(axes: range) -> Iterator[frozenset[int]]:
-    """Yield every set of levels except the empty one, larger ones first."""
-    for size in range(len(axes), 0, -1):
-        yield from map(frozenset, combinations(axes, size))
-
-
 def _mean_square(cells: Float[np.ndarray, "rest *levels"], of: frozenset[int]) -> Float[np.ndarray, " rest"]:
     """Return the mean square of the joint effect of the levels `of`, with one cell per combination of members."""
     effect, freedom, repeated = cells, 1, 1
@@ -97,5 +92,4 @@ def _mean_square(cells: Float[np.ndarray, "rest *levels"], of: frozenset[int]) -
             effect, freedom = effect - mean, freedom * (count - 1)
         else:
             effect, repeated = mean, repeated * count
-    square: np.ndarray = repeated * (effect**2).sum(tuple(range(1, cells.ndim))) / freedom
-    return square
+    return repeated * (effect**2).sum(tuple(range(1, cells.ndim))) / freedom

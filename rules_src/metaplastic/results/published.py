@@ -1,20 +1,17 @@
 """Results that come with the project: summaries of studies joined into a few small files that git keeps."""
 
-from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from metaplastic.io.errors import InputError
 from metaplastic.results.scores import arm_name
 from metaplastic.results.selections import NONE, SHAPE, TABLE_READOUT
 
-KEPT = ("seconds", "peak_mb")
 OF_EPISODES = ("episodes", "queries", "split")
 NUMBERS = ("partitions", "clusters")
-NAMED = ("dataset", "representation", "activation", "embedding", "learner")
-"""Dimensions along which entries are names."""
 ONE_PROTOCOL = "architectures are published of one dataset, one number of labels and one of inner steps"
 
 
@@ -22,8 +19,7 @@ def few_shot(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     """Return the accuracy of every representation on every dataset and number of labelled examples.
 
     Args:
-        summaries: of studies, each of at most one base model, or a published file. No two of them may hold the same
-            representation of a dataset.
+        summaries: of studies, each of at most one base model, or a published file.
 
     Returns:
         `accuracy`, in [0, 1], and `interval`, half the width of the 95% interval, `(dataset, representation, shots)`;
@@ -43,18 +39,16 @@ def _of_one_base_model(summary: xr.Dataset) -> xr.Dataset:
     if "base_model" not in summary.dims:
         return summary
     if summary.sizes["base_model"] > 1:
-        raise InputError(
-            f"base models {', '.join(summary['base_model'].values)}: one is needed; publish one study of each"
-        )
-    return _halved(summary, ("accuracy", *KEPT)).isel(base_model=0, drop=True)
+        several = ", ".join(summary["base_model"].values)
+        raise InputError(f"base models {several}: one is needed; publish one study of each")
+    return _halved(summary, "accuracy").isel(base_model=0, drop=True)
 
 
 def architectures(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     """Return the accuracy of every representation with every network, at the most labelled examples.
 
     Args:
-        summaries: of studies of one dataset and of base models that differ in shape, or a published file. No two of
-            them may hold the same representation with the same network.
+        summaries: of studies of one dataset and of base models that differ in shape, or a published file.
 
     Returns:
         `accuracy`, in [0, 1], and `interval`, half the width of the 95% interval, with `seconds` and `peak_mb`,
@@ -79,15 +73,12 @@ def _cube(summary: xr.Dataset) -> xr.Dataset:
         raise InputError(ONE_PROTOCOL)
     if not set(SHAPE) <= set(summary.coords):
         raise InputError("no depth, width and activation of base models; run the study again")
-    halved = _halved(summary, ("accuracy", "accuracy_over_inner_steps", *KEPT))
-    dataset = str(halved["dataset"].values[0])
-    halved = halved.isel(dataset=0, drop=True).sel(shots=summary["shots"].max()).drop_vars("shots")
-    shapes = list(zip(*(halved[name].values.tolist() for name in SHAPE), strict=True))
-    first = [index for index, shape in enumerate(shapes) if shape not in shapes[:index]]
-    cube = halved.isel(base_model=first).drop_vars("base_model").set_index(base_model=SHAPE).unstack("base_model")
+    halved, shots = _halved(summary, "accuracy", "accuracy_over_inner_steps"), int(summary["shots"].max())
+    line = halved.isel(dataset=0, drop=True).sel(shots=shots, drop=True).drop_vars("base_model")
+    cube = line.set_index(base_model=SHAPE).drop_duplicates("base_model").unstack("base_model")
     for name in SHAPE:
         cube[name].attrs = summary[name].attrs
-    return cube.assign_attrs(dataset=dataset, shots=int(summary["shots"].max()))
+    return cube.assign_attrs(dataset=str(summary["dataset"].values[0]), shots=shots)
 
 
 def _joined(parts: Sequence[xr.Dataset], dims: Sequence[str]) -> xr.Dataset:
@@ -99,23 +90,12 @@ def _joined(parts: Sequence[xr.Dataset], dims: Sequence[str]) -> xr.Dataset:
     """
     if len({int(part.attrs["draws"]) for part in parts}) > 1:
         raise InputError("summaries differ in draws of labels; evaluate with the same few_shot.draws")
-    measured = [entry for part in parts for entry in _measured(part, dims)]
-    for entry, times in Counter(measured).items():
-        if times > 1:
-            named = ", ".join(f"{dim} {value!r}" for dim, value in zip(dims, entry, strict=True))
-            raise InputError(f"{named}: in two of the summaries")
-    try:
-        joined = xr.merge(map(_mergeable, parts), join="outer", compat="no_conflicts", combine_attrs="drop_conflicts")
-    except xr.MergeError as error:
-        raise InputError("summaries have different seeds of one representation; apply it with as many") from error
-    return joined.sel({name: _in_order(parts, name) for name in dims if name in NAMED})
-
-
-def _measured(part: xr.Dataset, dims: Sequence[str]) -> list[tuple[Hashable, ...]]:
-    """Return the entries of `dims` that have an accuracy."""
-    accuracy = part["accuracy"].notnull()
-    entries = accuracy.any([dim for dim in accuracy.dims if dim not in dims]).stack(entry=dims)
-    return entries["entry"].values[entries.values].tolist()
+    measured = (part["accuracy"].to_series().dropna().reset_index()[list(dims)].drop_duplicates() for part in parts)
+    entries = pd.concat(measured)
+    for _, entry in entries[entries.duplicated()].iterrows():
+        raise InputError(f"{', '.join(f'{dim} {value!r}' for dim, value in entry.items())}: in two of the summaries")
+    conflict = "summaries have different seeds of one representation; apply it with as many"
+    return _merged(parts, [dim for dim in dims if entries[dim].dtype.kind == "O"], conflict)
 
 
 def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -138,21 +118,18 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     summaries = [_named_apart(summary, first) for summary in summaries]
     names = [str(name) for name in first.coords if name not in first.indexes]
     # A number of partitions or clusters that one summary does not know another may.
-    variables = [_mergeable(summary).reset_coords(names) for summary in summaries]
+    variables = [summary.reset_coords(names) for summary in summaries]
     parts = [part.assign({name: part[name].where(part[name] > 0) for name in NUMBERS}) for part in variables]
-    try:
-        joined = xr.merge(parts, join="outer", compat="no_conflicts")
-    except xr.MergeError as error:
-        raise InputError("summaries tell different numbers of one learner; publish one of them") from error
+    conflict = "summaries tell different numbers of one learner; publish one of them"
+    joined = _merged(parts, ("learner", "dataset", "embedding"), conflict)
     joined = joined.assign({name: joined[name].fillna(0) for name in NUMBERS})
-    order = {name: _in_order(summaries, name) for name in ("dataset", "embedding", "learner")}
-    if len(order["embedding"]) > 1:
-        order["embedding"] = [name for name in order["embedding"] if name != NONE]
     on_embedding = joined["on_embedding"].astype(bool)
     for name in ("accuracy", "interval", "reported"):
         # What needs no embedding is the same under each.
         joined[name] = joined[name].where(on_embedding, joined[name].max("embedding"))
-    joined = joined.sel(order).transpose(*first["accuracy"].dims, missing_dims="ignore")
+    if joined.sizes["embedding"] > 1:
+        joined = joined.drop_sel(embedding=NONE, errors="ignore")
+    joined = joined.transpose(*first["accuracy"].dims, missing_dims="ignore")
     for variable_name, variable in first.reset_coords(names).items():
         of_all = joined[variable_name].astype(variable.dtype if variable.dtype.kind in "bif" else object)
         joined[variable_name] = of_all.assign_attrs(variable.attrs)
@@ -161,37 +138,32 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
 
 def _named_apart(summary: xr.Dataset, first: xr.Dataset) -> xr.Dataset:
     """Rename learners that other partitions train than those of the same name in `first`."""
-    partitions = dict(zip(first["learner"].values.tolist(), first["partition"].values.tolist(), strict=True))
-    learners = zip(*(summary[name].values.tolist() for name in ("learner", "partition")), strict=True)
-    names = [name if partitions.get(name, own) == own else arm_name(name, own) for name, own in learners]
+    partitions, learners = (part["partition"].to_series() for part in (first, summary))
+    names = [name if partitions.get(name, own) == own else arm_name(name, own) for name, own in learners.items()]
     return summary.assign_coords(learner=np.array(names, dtype=object))
 
 
-def _mergeable(summary: xr.Dataset) -> xr.Dataset:
-    """Turn names into objects, since a merge would cut text to the longest that a file holds."""
-    return summary.assign_coords({name: summary[name].astype(object) for name in NAMED if name in summary.indexes})
+def _merged(parts: Sequence[xr.Dataset], named: Sequence[str], conflict: str) -> xr.Dataset:
+    """Return parts as one, in their order along dimensions of names; raise InputError(conflict) if they contradict."""
+    # A merge would cut text to the longest that a file holds.
+    parts = [part.assign_coords({name: part[name].astype(object) for name in named}) for part in parts]
+    try:
+        joined = xr.merge(parts, join="outer", compat="no_conflicts", combine_attrs="drop_conflicts")
+    except xr.MergeError as error:
+        raise InputError(conflict) from error
+    return joined.sel({name: list(dict.fromkeys(np.concatenate([part[name] for part in parts]))) for name in named})
 
 
-def _in_order(summaries: Sequence[xr.Dataset], name: str) -> list[str]:
-    """Return the names that the summaries have along an axis, in their order."""
-    return list(dict.fromkeys(value for summary in summaries for value in summary[name].values.tolist()))
-
-
-KINDS: dict[str, Callable[[Sequence[xr.Dataset]], xr.Dataset]] = {
-    "few-shot": few_shot,
-    "architectures": architectures,
-    "episodes": episodes,
-}
+KINDS = {"few-shot": few_shot, "architectures": architectures, "episodes": episodes}
 """Functions that join summaries, by the kind of what is published."""
 
 
-def _halved(summary: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
-    """Return these variables for one readout, with the half widths of their intervals in place of the ends."""
+def _halved(summary: xr.Dataset, *names: str) -> xr.Dataset:
+    """Return accuracies for one readout, with half the widths of their intervals in place of the ends, and costs."""
     of_readout = summary.sel(readout=TABLE_READOUT, drop=True)
-    variables = {name: of_readout[name] for name in names}
+    variables = {name: of_readout[name] for name in (*names, "seconds", "peak_mb")}
     for name in names:
-        if f"{name}_low" in of_readout:
-            half = (of_readout[f"{name}_high"] - of_readout[f"{name}_low"]) / 2
-            attrs = {"units": "1", "long_name": "half of the 95% interval's width"}
-            variables[name.replace("accuracy", "interval")] = half.assign_attrs(attrs)
+        half = (of_readout[f"{name}_high"] - of_readout[f"{name}_low"]) / 2
+        attrs = {"units": "1", "long_name": "half of the 95% interval's width"}
+        variables[name.replace("accuracy", "interval")] = half.assign_attrs(attrs)
     return xr.Dataset(variables | {"seeds": summary["seeds"]}, attrs={**summary.attrs, "readout": TABLE_READOUT})

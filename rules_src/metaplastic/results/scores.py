@@ -1,6 +1,6 @@
 """Summaries of studies: every evaluation becomes rows of one table of means and intervals, and that becomes xarray."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,7 +20,6 @@ NEAREST = "nearest-neighbours"
 """Kind of the learner that others on the same embedding are compared with."""
 
 LONG_NAMES = {
-    "accuracy": "test accuracy",
     "difference_to_random_init": "test accuracy less that of the randomly initialised base model",
     "chance": "test accuracy of guessing",
     "n_test": "examples of the test split",
@@ -38,10 +37,6 @@ LONG_NAMES = {
     "kind": "kind of the rule or the embedding",
     "shots": "labelled examples a class",
     "inner_step": "updates on batches of unlabelled examples before",
-}
-
-LONG_NAMES_OF_EPISODES = {
-    "accuracy": "share of the queries, mean over episodes",
     "interval": "half of its 95% interval over episodes, and seeds of the embedding where several were evaluated",
     "difference": f"accuracy less that of {NEAREST} on the same embedding and episodes",
     "difference_interval": "half of its 95% interval over episodes",
@@ -50,7 +45,6 @@ LONG_NAMES_OF_EPISODES = {
     "embedding": "key of the embedding or the rule in the config",
     "learner": "key of the learner in the config, and how its tasks are made if not by the first clusters",
     "way": "classes an episode",
-    "shots": "labelled examples a class",
     "permuted": "whether the inputs of the dataset are in a random order",
     "on_embedding": "whether the learner takes features, or clusters of them",
     "learner_key": "key of the learner in the config",
@@ -114,8 +108,7 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
 def _readouts(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
     first, by_key = evaluations[0], dict[Key, xr.Dataset]()
     for evaluation in evaluations:
-        attrs = evaluation.attrs
-        key = Key(str(attrs["method"]), str(attrs["dataset"]), attrs.get("base_model"))
+        key = Key(evaluation.attrs["method"], evaluation.attrs["dataset"], evaluation.attrs.get("base_model"))
         if key in by_key:
             on = f"dataset {key.dataset!r}" + (f" with base model {key.base_model!r}" if key.base_model else "")
             raise InputError(f"method {key.representation!r} was evaluated twice on {on}")
@@ -123,10 +116,7 @@ def _readouts(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         for name in ("readout", "shots", "draw", "draw_over_inner_steps"):
             if not np.array_equal(evaluation[name].values, first[name].values):
                 raise InputError(f"evaluations of {next(iter(by_key))} and {key} differ in {name!r}")
-    methods = {key.representation: evaluation.attrs for key, evaluation in by_key.items()}
-    sizes = {key.representation: evaluation.sizes for key, evaluation in by_key.items()}
-    datasets = {key.dataset: evaluation.attrs for key, evaluation in by_key.items()}
-    networks = {key.base_model: evaluation.attrs for key, evaluation in by_key.items() if key.base_model}
+    methods, datasets, networks = ({key[axis]: e for key, e in by_key.items() if key[axis]} for axis in range(3))
     coords = {
         "representation": _names(methods),
         "dataset": _names(datasets),
@@ -136,52 +126,44 @@ def _readouts(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         "inner_step": np.unique(np.concatenate([evaluation["inner_step"].values for evaluation in evaluations])),
     }
     cells = _placed(by_key, "base_model", coords["base_model"].tolist())
-    initial = next((name for name, attrs in methods.items() if attrs["kind"] == INITIAL), None)
-    references = {cell: cells.get(cell._replace(representation=str(initial))) for cell in cells}
-    cubes = _cubes(
-        {
-            "accuracy": {cell: e["accuracy"] for cell, e in cells.items()},
-            "accuracy_over_inner_steps": {cell: e["accuracy_over_inner_steps"] for cell, e in cells.items()},
-            "difference_to_random_init": {
-                cell: _less(evaluation["accuracy"], reference["accuracy"])
-                for cell, evaluation in cells.items()
-                if (reference := references[cell]) is not None
-            },
-        },
-        coords,
-    )
+    initial = next((name for name, evaluation in methods.items() if evaluation.attrs["kind"] == INITIAL), "")
+    names = ("accuracy", "accuracy_over_inner_steps")
+    drawn = {name: {cell: evaluation[name] for cell, evaluation in cells.items()} for name in names}
+    if initial:
+        drawn["difference_to_random_init"] = {
+            cell: _less(evaluation["accuracy"], reference["accuracy"])
+            for cell, evaluation in cells.items()
+            if (reference := cells.get(cell._replace(representation=initial))) is not None
+        }
     variables = {
         f"{name}{ending}": (cube[end].dims, cube[end].values.clip(-1.0 if "difference" in name else 0.0, 1.0))
-        for name, cube in cubes.items()
+        for name, cube in ((name, _scores(of_name, coords)) for name, of_name in drawn.items())
         for ending, end in zip(("", "_low", "_high"), Interval._fields, strict=True)
     }
-    costs = pd.DataFrame([cell._asdict() | _cost(evaluation) for cell, evaluation in cells.items()])
-    cost = _cube(costs, Key._fields, coords)
-    of_methods: dict[str, Any] = {"kind": _names(attrs["kind"] for attrs in methods.values())}
-    if any("meta_step" in attrs for attrs in methods.values()):
-        of_methods["run"] = _names(attrs.get("run", "") for attrs in methods.values())
-        of_methods["meta_step"] = np.array([float(attrs.get("meta_step", np.nan)) for attrs in methods.values()])
-    shapes = {
-        name: np.array([attrs[name] for attrs in networks.values()], object if name == "activation" else int)
+    measured = {name: [e.attrs.get(name, np.nan) for e in cells.values()] for name in ("seconds", "peak_mb")}
+    cost = _cube(pd.DataFrame(list(cells), columns=Key._fields).assign(**measured), Key._fields, coords)
+    optional = {
+        name: _along("base_model", networks, name, object if name == "activation" else int)
         for name in SHAPE
-        if networks and all(name in attrs for attrs in networks.values())
+        if networks and all(name in evaluation.attrs for evaluation in networks.values())
     }
+    if any("meta_step" in evaluation.attrs for evaluation in methods.values()):
+        optional["run"] = _along("representation", methods, "run", otherwise="")
+        optional["meta_step"] = _along("representation", methods, "meta_step", float, otherwise=np.nan)
     summary = xr.Dataset(
         {
             **variables,
-            "seconds": cost["seconds"].variable,
-            "peak_mb": cost["peak_mb"].variable,
-            "seeds": ("representation", np.array([size.get("seed", 0) for size in sizes.values()])),
-            "meta_seeds": ("representation", np.array([size.get("meta_seed", 0) for size in sizes.values()])),
-            "chance": ("dataset", np.array([1 / attrs["n_classes"] for attrs in datasets.values()])),
-            "n_test": ("dataset", np.array([attrs["n_test"] for attrs in datasets.values()])),
+            **{name: cost[name].variable for name in measured},
+            "seeds": ("representation", np.array([e.sizes.get("seed", 0) for e in methods.values()])),
+            "meta_seeds": ("representation", np.array([e.sizes.get("meta_seed", 0) for e in methods.values()])),
+            "chance": ("dataset", 1 / _along("dataset", datasets, "n_classes", int)[1]),
+            "n_test": _along("dataset", datasets, "n_test", int),
         },
         coords={
             **coords,
-            "kind": ("representation", of_methods.pop("kind")),
-            "modality": ("dataset", _names(attrs.get("modality", "") for attrs in datasets.values())),
-            **{name: ("base_model", values) for name, values in shapes.items()},
-            **{name: ("representation", values) for name, values in of_methods.items()},
+            "kind": _along("representation", methods, "kind"),
+            "modality": _along("dataset", datasets, "modality", otherwise=""),
+            **optional,
         },
         attrs={
             "interval": "95% over meta-training seeds, seeds and draws",
@@ -191,7 +173,7 @@ def _readouts(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
     )
     for name in (*summary.data_vars, *({"meta_step"} & set(summary.coords))):
         summary[name].attrs["units"] = {"seconds": "s", "peak_mb": "MB"}.get(str(name), "1")
-    return _explained(summary, LONG_NAMES)
+    return _explained(summary, "test accuracy")
 
 
 def _learners(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -208,8 +190,7 @@ def _learners(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         by_arm[arm] = evaluation
     kinds = {arm.embedding: evaluation.attrs["embedding_kind"] for arm, evaluation in by_arm.items() if arm.embedding}
     kinds = kinds or {NONE: NONE}
-    learners = {arm.learner: evaluation.attrs for arm, evaluation in by_arm.items()}
-    datasets = {arm.dataset: evaluation.attrs for arm, evaluation in by_arm.items()}
+    datasets, learners = ({arm[axis]: evaluation for arm, evaluation in by_arm.items()} for axis in (0, 2))
     coords = {
         "dataset": _names(datasets),
         "embedding": _names(kinds),
@@ -218,28 +199,21 @@ def _learners(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         "shots": first["shots"].values,
     }
     cells = _placed(by_arm, "embedding", list(kinds))
-    nearest: dict[tuple[str, str | None], xr.Dataset] = {}
-    for cell, evaluation in cells.items():
-        if evaluation.attrs["learner_kind"] == NEAREST:
-            nearest.setdefault(cell[:2], evaluation)
+    # Of several such learners the first counts.
+    nearest = {cell[:2]: e for cell, e in reversed(cells.items()) if e.attrs["learner_kind"] == NEAREST}
     differences = {
         cell: _less(evaluation["accuracy"], nearest[cell[:2]]["accuracy"])
         for cell, evaluation in cells.items()
         if cell[:2] in nearest and nearest[cell[:2]] is not evaluation
     }
-    cubes = _cubes({"accuracy": {cell: e["accuracy"] for cell, e in cells.items()}, "difference": differences}, coords)
     empty = xr.DataArray(np.nan, coords, list(coords))
     variables = {}
-    for name, half in (("accuracy", "interval"), ("difference", "difference_interval")):
-        cube = cubes.get(name, dict.fromkeys(Interval._fields, empty))
-        variables[name], variables[half] = cube["mean"], (cube["high"] - cube["low"]) / 2
+    for prefix, drawn in (("", {cell: e["accuracy"] for cell, e in cells.items()}), ("difference_", differences)):
+        cube = _scores(drawn, coords) if drawn else dict.fromkeys(Interval._fields, empty)
+        variables[prefix.rstrip("_") or "accuracy"] = cube["mean"]
+        variables[f"{prefix}interval"] = (cube["high"] - cube["low"]) / 2
     places = product(*(values.tolist() for values in coords.values()))
     papers = [reported(d, kinds[e], *rest) if Arm(d, e, rest[0]) in cells else None for d, e, *rest in places]
-
-    def of_training(name: str, otherwise: str | int) -> tuple[str, np.ndarray]:
-        values = [attrs.get(name, otherwise) for attrs in learners.values()]
-        return "learner", np.array(values, object if isinstance(otherwise, str) else int)
-
     summary = xr.Dataset(
         {
             **variables,
@@ -249,10 +223,10 @@ def _learners(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         },
         coords={
             **coords,
-            "learner_key": of_training("learner", NONE),
-            "partition": of_training("partition", NONE),
-            "partitions": of_training("partitions", 0),
-            "clusters": of_training("clusters", 0),
+            "learner_key": _along("learner", learners, "learner"),
+            "partition": _along("learner", learners, "partition", otherwise=NONE),
+            "partitions": _along("learner", learners, "partitions", int, otherwise=0),
+            "clusters": _along("learner", learners, "clusters", int, otherwise=0),
         },
         attrs={
             "episodes": first.sizes["episode"],
@@ -261,8 +235,8 @@ def _learners(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
             "seeds": max(evaluation.sizes.get("seed", 1) for evaluation in evaluations),
         },
     )
-    permuted = np.array([bool(attrs.get("permuted", 0)) for attrs in datasets.values()])
-    return _explained(summary.assign(permuted=("dataset", permuted)), LONG_NAMES_OF_EPISODES)
+    permuted = _along("dataset", datasets, "permuted", bool, otherwise=False)
+    return _explained(summary.assign(permuted=permuted), "share of the queries, mean over episodes")
 
 
 def _learner(evaluation: xr.Dataset, clusters: str | None) -> str:
@@ -300,20 +274,10 @@ def _less(accuracy: xr.DataArray, reference: xr.DataArray) -> xr.DataArray:
     return difference if "seed" in difference.dims else difference.expand_dims("seed")
 
 
-def _cubes(
-    values: Mapping[str, Mapping[Place, xr.DataArray]], coords: Mapping[str, np.ndarray]
-) -> dict[str, xr.Dataset]:
-    """Return mean, low and high of every kind of score over its dimensions, which are among `coords`."""
-    rows = [
-        score(drawn).to_dataframe().reset_index().assign(score=name, **place._asdict())
-        for name, of_name in values.items()
-        for place, drawn in of_name.items()
-    ]
-    cubes = {}
-    for name, of_name in pd.concat(rows).groupby("score", sort=False):
-        known = of_name.dropna(axis="columns", how="all")
-        cubes[str(name)] = _cube(known[known.columns.difference(["score"])], [d for d in coords if d in known], coords)
-    return cubes
+def _scores(drawn: Mapping[Place, xr.DataArray], coords: Mapping[str, np.ndarray]) -> xr.Dataset:
+    """Return mean, low and high over dimensions that are among `coords`."""
+    rows = [score(values).to_dataframe().reset_index().assign(**at._asdict()) for at, values in drawn.items()]
+    return _cube(pd.concat(rows), [dim for dim in coords if dim in rows[0]], coords)
 
 
 def _cube(rows: pd.DataFrame, dims: Sequence[str], coords: Mapping[str, np.ndarray]) -> xr.Dataset:
@@ -322,16 +286,19 @@ def _cube(rows: pd.DataFrame, dims: Sequence[str], coords: Mapping[str, np.ndarr
     return cube.transpose(*dims).assign_coords({dim: coords[dim] for dim in dims})
 
 
-def _cost(evaluation: xr.Dataset) -> dict[str, float]:
-    return {"seconds": evaluation.attrs["seconds"], "peak_mb": evaluation.attrs.get("peak_mb", np.nan)}
+def _along(
+    dim: str, evaluations: Mapping[Any, xr.Dataset], name: str, dtype: Any = object, *, otherwise: Any = None
+) -> tuple[str, np.ndarray]:
+    """Return an attribute of the evaluations along a dimension."""
+    return dim, np.array([evaluation.attrs.get(name, otherwise) for evaluation in evaluations.values()], dtype)
 
 
-def _names(names: Any) -> np.ndarray:
+def _names(names: Iterable[Any]) -> np.ndarray:
     return np.array(list(names), dtype=object)
 
 
-def _explained(summary: xr.Dataset, long_names: Mapping[str, str]) -> xr.Dataset:
-    for name, long_name in long_names.items():
+def _explained(summary: xr.Dataset, accuracy: str) -> xr.Dataset:
+    for name, long_name in {"accuracy": accuracy, **LONG_NAMES}.items():
         if name in summary.variables:
             summary[name].attrs["long_name"] = long_name
     return summary

@@ -4,6 +4,8 @@ from typing import Any
 
 import xarray as xr
 
+from metaplastic.embeddings.spec import CURVE
+
 INITIAL = "identity"
 """Kind of the method that the others are compared with: the base model with its initial weights."""
 
@@ -19,26 +21,18 @@ NONE = "none"
 SHAPE = ("depth", "width", "activation")
 """Coordinates of base models in a summary."""
 
-FEWEST = 3
-"""Base models that make a line of their own."""
-
 
 def alike(summary: xr.Dataset, varied: str) -> list[Any]:
-    """Return tables of the base models that differ only in `varied`, one of `SHAPE`.
+    """Return data frames of the base models that differ only in `varied`, one of the summary's coordinates `SHAPE`.
 
-    Args:
-        summary: with the coordinates of `SHAPE`.
-        varied: one of these.
-
-    Returns:
-        Data frames over `base_model` with the columns of `SHAPE`, the largest frame first. Sizes ascend, activations
-        keep the order of the study. If shapes are equal, the first counts.
+    They are over `base_model`, have the columns of `SHAPE`, and the largest is first. Sizes ascend, activations keep
+    the order of the study. If shapes are equal, the first counts.
     """
     shapes = summary[list(SHAPE)].reset_coords()[list(SHAPE)].to_dataframe().drop_duplicates()
     others = [name for name in SHAPE if name != varied]
     groups = [group for _, group in shapes.groupby(others, sort=False)]
     groups.sort(key=len, reverse=True)
-    shown = [group for group in groups if len(group) >= FEWEST] or groups[:1]
+    shown = [group for group in groups if len(group) >= CURVE] or groups[:1]
     return [group if varied == "activation" else group.sort_values(varied) for group in shown]
 
 

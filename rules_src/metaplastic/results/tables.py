@@ -1,12 +1,11 @@
 """Tables of results: Markdown, the same as an HTML page, and CSV."""
 
-import csv
 from functools import partial
 from itertools import product
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 import xarray as xr
 from markdown_it import MarkdownIt
 
@@ -35,25 +34,25 @@ code, th {{ white-space: nowrap; }}
 """
 
 
-def percent(mean: float, half: float, *, sign: str = "", largest: float | None = None) -> str:
-    """Write a share and half of its interval in percent, with one decimal.
+write = partial(xr.apply_ufunc, vectorize=True, output_dtypes=[object])
+"""Return arrays as texts, given first the function that writes numbers of one place."""
 
-    Args:
-        mean: in [0, 1], or a difference of such; NaN is missing.
-        half: the same.
-        sign: of the format of `mean`; `+` where it is a difference.
-        largest: of the column; a value that prints the same is bold.
+
+def percent(mean: float, half: float, largest: float = nan, *, sign: str = "") -> str:
+    """Write a share in [0, 1], or a difference of such, and half of its interval in percent, with one decimal.
+
+    NaN is missing. A value that prints as the `largest` of its column is bold. `sign` is `+` for a difference.
     """
     if isnan(mean):
         return MISSING
     text = f"{100 * mean:{sign}.1f} ± {100 * half:.1f}"
-    return f"**{text}**" if largest is not None and f"{100 * mean:.1f}" == f"{100 * largest:.1f}" else text
+    return f"**{text}**" if f"{100 * mean:.1f}" == f"{100 * largest:.1f}" else text
 
 
-def markdown(table: Table) -> list[str]:
-    """Return the lines of a Markdown table."""
+def markdown(table: Table, *below: str) -> str:
+    """Return a Markdown table, and texts below it."""
     head, *rows = (f"| {' | '.join(row)} |" for row in table)
-    return [head, "|---" * len(table[0]) + "|", *rows]
+    return "\n".join([head, "|---" * len(table[0]) + "|", *rows, *(f"\n{text}" for text in below), ""])
 
 
 def table_page(title: str, text: str) -> str:
@@ -70,12 +69,7 @@ def write_table(text: str, table: Path, page: Path, *, title: str) -> None:
 
 def write_csv(table: Table, path: Path) -> None:
     """Write a table as a CSV file."""
-
-    def write(temporary: Path) -> None:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(table)
-
-    write_whole(path, write)
+    write_whole(path, partial(pd.DataFrame(table).to_csv, header=False, index=False, lineterminator="\r\n"))
 
 
 def markdown_table(summary: xr.Dataset) -> str:
@@ -90,48 +84,36 @@ def markdown_table(summary: xr.Dataset) -> str:
 
 def headline(summary: xr.Dataset) -> Table:
     """Return the first table of few-shot readouts: every method at the most shots, and guessing."""
-    return _accuracies(_at(int(summary["shots"].values.max()), summary))
+    return _accuracies(summary.sel(shots=summary["shots"].max()))
 
 
 def _of_readouts(summary: xr.Dataset) -> list[str]:
-    most, fewest = (int(shots) for shots in (summary["shots"].values.max(), summary["shots"].values.min()))
-    cells = _at(most, summary)
+    most, fewest = int(summary["shots"].max()), int(summary["shots"].min())
     caption = (
         f"Test accuracy in percent of a logistic regression fitted on {_labelled(most)} a class; ± is half of the 95% "
         f"interval over seeds and draws of labels ({summary.attrs['draws']} draws){_of_meta_training(summary)}; best "
         "in bold."
     )
-    parts = [*markdown(headline(summary)), "", caption, ""]
+    parts = [markdown(headline(summary), caption)]
     name = "difference_to_random_init"
     if name in summary:
-        reference = str(cells["representation"].values[cells["kind"].values == INITIAL][0])
-        others = cells.isel(representation=np.flatnonzero(cells["representation"].values != reference))
-        parts += [*markdown(_texts(others, name, f"Points over {reference}", "+")), ""]
-        parts += [f"The same accuracies minus those of {reference} on the same draws of labels.", ""]
+        reference = summary["representation"].values[summary["kind"].values == INITIAL][0]
+        others = _shares(summary.sel(shots=most).drop_sel(representation=reference), name, sign="+")
+        below = f"The same accuracies minus those of {reference} on the same draws of labels."
+        parts.append(markdown(_table(f"Points over {reference}", others), below))
     if fewest < most:
-        parts += [*markdown(_accuracies(_at(fewest, summary))), ""]
-        parts += [f"As above, with {_labelled(fewest)} a class.", ""]
-    durations = [_head("Seconds", summary)]
-    for representation in summary["representation"].values.tolist():
-        seconds = _columns(summary["seconds"].sel(representation=representation), summary)
-        durations.append([representation, *(MISSING if np.isnan(value) else f"{value:.1f}" for value in seconds)])
-    parts += [
-        *markdown(durations),
-        "",
+        parts.append(markdown(_accuracies(summary.sel(shots=fewest)), f"As above, with {_labelled(fewest)} a class."))
+    seconds = write(lambda value: MISSING if isnan(value) else f"{value:.1f}", summary["seconds"])
+    caption = (
         "Wall-clock time to learn from the unlabelled training examples and to embed all, all seeds together, with "
-        "compilation where it was not cached and without meta-training, as it was in this run.",
-        "",
-    ]
-    return parts
+        "compilation where it was not cached and without meta-training, as it was in this run."
+    )
+    return [*parts, markdown(_table("Seconds", seconds), caption)]
 
 
-def _at(shots: int, summary: xr.Dataset) -> xr.Dataset:
-    return summary.sel(readout=TABLE_READOUT, shots=shots)
-
-
-def _accuracies(cells: xr.Dataset) -> Table:
-    chance = [f"{100 * value:.1f}" for value in _columns(cells["chance"], cells)]
-    return [*_texts(cells, "accuracy", "Method", ""), ["chance", *chance]]
+def _accuracies(summary: xr.Dataset) -> Table:
+    chance = [f"{100 * value:.1f}" for value in summary["chance"].values] * summary.sizes["base_model"]
+    return [*_table("Method", _shares(summary, "accuracy")), ["chance", *chance]]
 
 
 def _of_meta_training(summary: xr.Dataset) -> str:
@@ -148,45 +130,30 @@ def _labelled(shots: int) -> str:
     return f"{shots} labelled {'example' if shots == 1 else 'examples'}"
 
 
-def _columns(values: xr.DataArray, summary: xr.Dataset) -> list[float]:
-    """Return values in the order of a table's columns: the datasets of one base model after the other."""
-    full = values.broadcast_like(summary["n_test"] * xr.ones_like(summary["base_model"], dtype=float))
-    columns: list[float] = full.transpose("base_model", "dataset").values.ravel().tolist()
-    return columns
+def _shares(summary: xr.Dataset, name: str, sign: str = "") -> xr.DataArray:
+    mean, low, high = (summary[f"{name}{end}"].sel(readout=TABLE_READOUT) for end in ("", "_low", "_high"))
+    return write(partial(percent, sign=sign), mean, (high - low) / 2, mean.max("representation"))
 
 
-def _head(title: str, summary: xr.Dataset) -> list[str]:
-    datasets, base_models = summary["dataset"].values.tolist(), summary["base_model"].values.tolist()
-    columns = [(dataset, base_model) for base_model in base_models for dataset in datasets]
-    return [title, *(dataset if len(base_models) == 1 else f"{dataset}, {name}" for dataset, name in columns)]
-
-
-def _texts(cells: xr.Dataset, name: str, title: str, sign: str) -> Table:
-    rows = [_head(title, cells)]
-    best = _columns(cells[name].max("representation"), cells)
-    for representation in cells["representation"].values.tolist():
-        row = cells.sel(representation=representation)
-        ends = [_columns(row[variable], cells) for variable in (name, f"{name}_low", f"{name}_high")]
-        texts = (
-            percent(mean, (high - low) / 2, sign=sign, largest=largest)
-            for mean, low, high, largest in zip(*ends, best, strict=True)
-        )
-        rows.append([representation, *texts])
-    return rows
+def _table(title: str, texts: xr.DataArray) -> Table:
+    """Return a row per representation, and in it the datasets of one base model after the other."""
+    names, base_models, datasets = (texts[dim].values.tolist() for dim in ("representation", "base_model", "dataset"))
+    columns = (dataset if len(base_models) == 1 else f"{dataset}, {m}" for m, dataset in product(base_models, datasets))
+    rows = texts.transpose("representation", "base_model", "dataset").values.reshape(len(names), -1).tolist()
+    return [[title, *columns], *([name, *row] for name, row in zip(names, rows, strict=True))]
 
 
 def _of_learners(summary: xr.Dataset) -> list[str]:
-    settings = list(product(summary["way"].values.tolist(), summary["shots"].values.tolist()))
+    numbers = [summary[name] for name in ("accuracy", "interval", "reported")]
+    cells = summary.assign(text=write(_beside_reported, *numbers, numbers[0].max(("learner", "embedding"))))
+    settings = [f"{way}-way {k}-shot" for way, k in product(summary["way"].values, summary["shots"].values)]
     parts: list[str] = []
     for dataset in summary["dataset"].values.tolist():
-        of_dataset = summary.sel(dataset=dataset)
-        best = [float(of_dataset["accuracy"].sel(way=way, shots=shots).max()) for way, shots in settings]
-        table: Table = [[dataset, "embedding", *(f"{way}-way {shots}-shot" for way, shots in settings)]]
-        for learner in of_dataset["learner"].values.tolist():
-            for embedding, cell in of_embeddings(of_dataset.sel(learner=learner)).items():
-                texts = [_text(cell.sel(way=w, shots=k), b) for (w, k), b in zip(settings, best, strict=True)]
-                table.append([learner, embedding, *texts])
-        parts += [*markdown(table), ""]
+        table: Table = [[dataset, "embedding", *settings]]
+        for learner in summary["learner"].values.tolist():
+            for embedding, cell in of_embeddings(cells.sel(dataset=dataset, learner=learner)).items():
+                table.append([learner, embedding, *cell["text"].values.ravel().tolist()])
+        parts.append(markdown(table))
     episodes, queries, split = (summary.attrs[name] for name in ("episodes", "queries", "split"))
     seeds = summary.attrs.get("seeds", 1)
     over = "one embedding" if seeds == 1 else f"of readouts of features over {seeds} seeds of those too"
@@ -195,27 +162,25 @@ def _of_learners(summary: xr.Dataset) -> list[str]:
         *parts,
         f"Accuracy in percent on {queries} queries a class of {episodes} episodes of the {split} split, the same for "
         f"every learner; ± is half of the 95% interval over episodes, of one training and {over}; best in bold."
-        f"{known}",
-        "",
+        f"{known}\n",
     ]
 
 
-def _text(cell: xr.Dataset, best: float) -> str:
-    mean, half, paper = (float(cell[name]) for name in ("accuracy", "interval", "reported"))
-    text = percent(mean, half, largest=best)
-    return text if np.isnan(paper) else f"{text} ({100 * paper:.1f})"
+def _beside_reported(mean: float, half: float, paper: float, best: float) -> str:
+    text = percent(mean, half, best)
+    return text if isnan(paper) else f"{text} ({100 * paper:.1f})"
 
 
 def architectures_table(published: xr.Dataset) -> str:
     """Return a Markdown table: a row per trained network, a column per representation, then the cost of the first."""
     names = published["representation"].values.tolist()
     table: Table = [["Hidden layers", "Units of each", "Activation", *names, "Seconds", "Peak MB"]]
-    flat = published.stack(network=SHAPE).dropna("network", subset=["accuracy"], how="all")
-    for network, of_network in flat.groupby("network"):
-        depth, width, activation = network
-        cells = map(percent, *(of_network[name].values.ravel().tolist() for name in ("accuracy", "interval")))
+    written = published.assign(text=write(percent, published["accuracy"], published["interval"]))
+    flat = written.stack(network=SHAPE).dropna("network", subset=["accuracy"], how="all")
+    for (depth, width, activation), of_network in flat.groupby("network"):
         cost = (of_network[name].values.ravel()[0] for name in ("seconds", "peak_mb"))
-        table.append([str(depth), f"{width:,}", activation, *cells, *(f"{value:,.0f}" for value in cost)])
+        shares, costs = of_network["text"].values.ravel().tolist(), (f"{value:,.0f}" for value in cost)
+        table.append([str(depth), f"{width:,}", activation, *shares, *costs])
     attrs = published.attrs
     steps, seeds = int(published["inner_step"].max()), int(published["seeds"].max())
     caption = (
@@ -224,23 +189,20 @@ def architectures_table(published: xr.Dataset) -> str:
         f"{attrs['draws']} draws of labels. Seconds, and largest memory of the process, to apply {names[0]} with all "
         "seeds, compilation included where it was not cached."
     )
-    return "\n".join([*markdown(table), "", caption, ""])
+    return markdown(table, caption)
 
 
 def few_shot_table(published: xr.Dataset) -> str:
     """Return a Markdown table: a row per representation, a column per dataset and number of labelled examples."""
-    measured = published["accuracy"].notnull().any("representation")
-    columns = [
-        (d, k) for d in measured["dataset"].values for k in measured["shots"].values if measured.sel(dataset=d, shots=k)
-    ]
-    table: Table = [["Method", *(f"{dataset}, {shots} label{'' if shots == 1 else 's'}" for dataset, shots in columns)]]
-    for name in published["representation"].values.tolist():
-        of_name = published.sel(representation=name)
-        pairs = [[float(of_name[v].sel(dataset=d, shots=k)) for v in ("accuracy", "interval")] for d, k in columns]
-        table.append([name, *(percent(mean, half) for mean, half in pairs)])
+    measured = published.stack(column=("dataset", "shots")).dropna("column", subset=["accuracy"], how="all")
+    columns = (f"{dataset}, {shots} label{'' if shots == 1 else 's'}" for dataset, shots in measured["column"].values)
+    texts = write(percent, measured["accuracy"], measured["interval"]).transpose("representation", "column")
+    names = published["representation"].values.tolist()
+    rows = ([name, *row] for name, row in zip(names, texts.values.tolist(), strict=True))
+    table: Table = [["Method", *columns], *rows]
     caption = (
         "Test accuracy in percent of a logistic regression on so many labelled examples a class; ± is half of the 95% "
         f"interval over {int(published['seeds'].max())} seeds, where a method is random, and "
         f"{published.attrs['draws']} draws of labels."
     )
-    return "\n".join([*markdown(table), "", caption, ""])
+    return markdown(table, caption)
