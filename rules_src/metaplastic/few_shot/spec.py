@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from metaplastic.config.base import Increasing, Kind, PositiveFloat, PositiveInt, Section, Seed
+from metaplastic.config.base import FittedKind, Increasing, PositiveFloat, PositiveInt, Section, Seed
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Way = Annotated[int, Field(ge=2)]
@@ -56,7 +56,7 @@ class FewShot(Section):
     """Seed of the label draws."""
 
 
-class Partition(Kind):
+class Partition(FittedKind):
     """The common part of all kinds of partitions."""
 
     needs_features: ClassVar[bool] = True
@@ -64,8 +64,6 @@ class Partition(Kind):
     """Whether the classes are clusters found in the features."""
     true_labels: ClassVar[bool] = False
     """Whether the classes are those of the dataset."""
-    classes: ClassVar[str] = ""
-    """Config key that limits the classes of a task; empty if the dataset limits them."""
     kind: str
     partitions: PositiveInt
     """Number of partitions; from attributes, at most this many."""
@@ -74,21 +72,15 @@ class Partition(Kind):
     seed: Seed = 0
 
     @property
-    def fewest_examples(self) -> int:
-        """Training examples needed at least."""
-        return 0
-
-    @property
     def task_classes(self) -> tuple[str, int] | None:
         """The config key that limits the classes of a task, and their number; None if the dataset limits them."""
-        return (self.classes, getattr(self, self.classes)) if self.classes else None
+        return next(((key, getattr(self, key)) for key in ("clusters", "way") if hasattr(self, key)), None)
 
 
 class Clusters(Partition):
     """k-means clusters of an embedding; all partitions but the first scale each feature by a random factor."""
 
     found_clusters: ClassVar[bool] = True
-    classes: ClassVar[str] = "clusters"
     kind: Literal["k-means"]
     clusters: Annotated[int, Field(ge=2)] = 500
     """Clusters per partition, before small ones are dropped."""
@@ -111,7 +103,6 @@ class Clusters(Partition):
 class Hyperplanes(Partition):
     """Zones between random hyperplanes through an embedding."""
 
-    classes: ClassVar[str] = "way"
     kind: Literal["hyperplanes"]
     way: Annotated[int, Field(ge=2)] = 20
     """Classes per task; there are as many planes as this number of zones takes."""
@@ -132,15 +123,9 @@ class Random(Partition):
     """Random clusters: shows what tasks without any similarity are worth."""
 
     needs_features: ClassVar[bool] = False
-    classes: ClassVar[str] = "clusters"
     kind: Literal["random"]
     clusters: Annotated[int, Field(ge=2)] = 500
     partitions: PositiveInt = 100
-
-    @property
-    def fewest_examples(self) -> int:
-        """One per cluster."""
-        return self.clusters
 
 
 class Labels(Partition):

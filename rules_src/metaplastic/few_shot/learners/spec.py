@@ -4,13 +4,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from metaplastic.config.base import Fraction, Kind, PositiveFloat, PositiveInt, Seed
+from metaplastic.config.base import FittedKind, Fraction, PositiveFloat, PositiveInt, Seed
 from metaplastic.few_shot.spec import Shape
 from metaplastic.meta_train.tasks.spec import Jitter
 from metaplastic.training.spec import Descended, Steps
 
 
-class Learner(Kind):
+class Learner(FittedKind):
     """Anything that maps an episode's support and query to predictions."""
 
     takes_images: ClassVar[bool] = False
@@ -19,11 +19,6 @@ class Learner(Kind):
     smallest: ClassVar[int] = 1
     """Smallest side of an image that it can take."""
     kind: str
-
-    @property
-    def fewest_examples(self) -> int:
-        """Training examples needed at least."""
-        return 0
 
     @property
     def most_ways(self) -> int | None:
@@ -126,11 +121,6 @@ class ClusterMatching(Learner):
     restarts: PositiveInt = 10
     """Starts of k-means, of which the best is kept."""
     seed: Seed = 0
-
-    @property
-    def fewest_examples(self) -> int:
-        """One per cluster."""
-        return self.clusters
 
 
 class FromScratch(Learner):
