@@ -26,8 +26,6 @@ from metaplastic.training.checkpoint import state_path
 from metaplastic.training.launch import is_launched
 from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
 
-TABLES = (".csv", ".parquet")
-
 
 def features(
     table: Annotated[Path, Argument(help="Table to read, .csv or .parquet, with numbers in every column.")],
@@ -44,8 +42,8 @@ def features(
 ) -> None:
     """Learn from the rows of a table without their labels, and write their features."""
     for path in (table, output):
-        if path.suffix not in TABLES:
-            raise InputError(f"{path}: no {' or '.join(TABLES)}; name one")
+        if path.suffix not in (".csv", ".parquet"):
+            raise InputError(f"{path}: no .csv or .parquet; name one")
     check_file(table)
     if output.is_dir() or output.resolve() == table.resolve():
         raise InputError(f"{output}: {'a folder' if output.is_dir() else 'the table itself'}; name another file")

@@ -25,11 +25,6 @@ from metaplastic.meta_train.tasks.appearance import augmented
 from metaplastic.meta_train.tasks.source import Jitter
 from metaplastic.training.loop import Folder
 
-ITERATIONS = 20
-"""Most iterations of one k-means; the next k-means comes soon."""
-EPSILON = 1e-5
-"""Added to variances when codes are whitened."""
-
 
 class Classifying(eqx.Module):
     """An encoder, and a linear layer that classifies clusters by its rectified code."""
@@ -74,7 +69,8 @@ def family(spec: DeepCluster, image: Image) -> Family:
         # Threads add up in the order in which they finish, which a later process would not repeat.
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Number of distinct clusters")
-            k_means = KMeans(spec.clusters, n_init=1, max_iter=ITERATIONS, random_state=start).fit(fitted)
+            # Few iterations, for the next k-means comes soon.
+            k_means = KMeans(spec.clusters, n_init=1, max_iter=20, random_state=start).fit(fitted)
         return np.asarray(k_means.labels_, np.int32)
 
     def forgotten(model: Classifying) -> Classifying:
@@ -89,5 +85,5 @@ def whitened(
 ) -> Float32[np.ndarray, "example component"]:
     """Return the leading principal components of the `fitted` examples, with unit variances there, at unit length."""
     pca = PCA(min(components, codes.shape[1], int(fitted.sum())), svd_solver="covariance_eigh").fit(codes[fitted])
-    scaled = pca.transform(codes) / np.sqrt(pca.explained_variance_ + EPSILON)
+    scaled = pca.transform(codes) / np.sqrt(pca.explained_variance_ + 1e-5)
     return np.asarray(of_unit_length(jnp.asarray(scaled, jnp.float32)))

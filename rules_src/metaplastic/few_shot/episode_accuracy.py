@@ -42,7 +42,6 @@ def shared_episodes(data: Inputs, spec: Episodes, way: int, shots: int) -> Episo
 
 def _accuracies(learner: Learner, inputs: Float32[np.ndarray, "example input"], episodes: Episode) -> np.ndarray:
     support, query = map(np.asarray, episodes)
-    true = np.arange(support.shape[1])[:, None]
-    some = [slice(start, start + TOGETHER) for start in range(0, len(support), TOGETHER)]
-    right = [learner.predict(inputs[support[these]], inputs[query[these]]) == true for these in some]
-    return np.concatenate(right).mean((1, 2), dtype=np.float32)
+    parts = [(support[i : i + TOGETHER], query[i : i + TOGETHER]) for i in range(0, len(support), TOGETHER)]
+    predicted = np.concatenate([learner.predict(inputs[shown], inputs[asked]) for shown, asked in parts])
+    return (predicted == np.arange(support.shape[1])[:, None]).mean((1, 2), dtype=np.float32)

@@ -1,7 +1,4 @@
-"""From features to label vectors: the clusters that pseudo-tasks take for classes (Hsu et al. 2019, Algorithm 1).
-
-Every kind is a generator of partitions, so that the caller can report progress.
-"""
+"""From features to label vectors: the clusters that pseudo-tasks take for classes (Hsu et al. 2019, Algorithm 1)."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -18,8 +15,6 @@ from metaplastic.few_shot.attributes import Values, contrasts, sides
 from metaplastic.few_shot.spec import Clusters, Hyperplanes, Labels, Partition, Random
 from metaplastic.io.errors import InputError
 
-ITERATIONS = 3000
-"""Most iterations of one k-means."""
 NONE = -1
 """Label of examples in no cluster."""
 
@@ -36,7 +31,7 @@ def partitions(
     labels: AnyAssignment | None = None,
     attributes: Attributes | None = None,
 ) -> Iterator[Assignment]:
-    """Generate label vectors; examples in no cluster or outside the training split have label -1.
+    """Generate label vectors one by one; examples in no cluster or outside the training split have label -1.
 
     Clusters of fewer than `spec.members` are dropped. More partitions of one seed begin with the same partitions.
 
@@ -117,8 +112,7 @@ def _clusters(x: Features, spec: Clusters) -> Iterator[Assignment]:
 
 def _k_means(x: Features, spec: Clusters, seed: int) -> Assignment:
     if spec.library == "scikit-learn":
-        model = KMeans(spec.clusters, n_init=spec.restarts, max_iter=ITERATIONS, random_state=seed)
-        return np.asarray(model.fit(x).labels_)
+        return KMeans(spec.clusters, n_init=spec.restarts, max_iter=3000, random_state=seed).fit(x).labels_
     try:
         faiss: Any = import_module("faiss")
     except ImportError as error:

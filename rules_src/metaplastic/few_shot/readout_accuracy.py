@@ -1,20 +1,24 @@
 """The few-shot protocol: a readout on frozen features from K labels per class, scored on the whole test split."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int, Integer
+from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from metaplastic.datasets.arrays import Inputs
-from metaplastic.few_shot.readouts import logistic_regression, predict, ridge
 from metaplastic.few_shot.spec import FewShot
 from metaplastic.io.errors import InputError
 
 READOUTS = ("logistic-regression", "ridge")
 
 Features = Float32[np.ndarray, "example feature"]
+Labelled = Float[np.ndarray, "draw labelled feature"]
+Labels = Integer[np.ndarray, " labelled"]
+"""Classes of the labelled examples, 0 to classes - 1, the same for each draw."""
 
 
 def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
@@ -83,8 +87,8 @@ def draw_labelled(
     for label, of_class in enumerate(members):
         if len(of_class) < shots:
             raise InputError(
-                f"few_shot.shots: {shots} labelled examples a class asked for, but class {label} has "
-                f"{len(of_class)} training examples; give at most that"
+                f"few_shot.shots: {shots} labelled examples a class asked for, but class {label} has {len(of_class)} "
+                "training examples; give at most that"
             )
     rngs = [np.random.default_rng([seed, draw]) for draw in range(draws)]
     return np.array([[rng.permutation(of_class)[:shots] for of_class in members] for rng in rngs])
@@ -118,5 +122,46 @@ def _accuracies(
         x = features[chosen[:, :, :k].reshape(len(chosen), -1)].astype(np.float64)
         y = np.repeat(np.arange(chosen.shape[1]), k)
         fitted = logistic_regression(x, y, c=spec.logistic_c), ridge(x, y, penalty=spec.ridge)
-        accuracy[:, column] = [(predict(readouts, scored) == answers).mean(1) for readouts in fitted]
+        accuracy[:, column] = [(predict(of, scored) == answers).mean(1) for of in fitted]
     return accuracy
+
+
+class Readouts(NamedTuple):
+    """One linear classifier on a few labelled examples for each draw; it predicts the class with the largest score."""
+
+    weights: Float[np.ndarray, "draw feature class"]
+    bias: Float[np.ndarray, "draw class"]
+
+
+def logistic_regression(features: Labelled, labels: Labels, *, c: float) -> Readouts:
+    """Fit multinomial logistic regression with an L2 penalty of inverse strength `c` and an unpenalised bias."""
+    classifiers = [LogisticRegression(C=c, max_iter=5000).fit(draw, labels) for draw in features]
+    weights, bias = np.stack([of.coef_.T for of in classifiers]), np.stack([of.intercept_ for of in classifiers])
+    if weights.shape[2] == 1:  # two classes: scikit-learn keeps the score of the second, the first has minus that
+        weights, bias = np.concatenate([-weights, weights], 2), np.concatenate([-bias, bias], 1)
+    return Readouts(weights, bias)
+
+
+def ridge(features: Labelled, labels: Labels, *, penalty: float) -> Readouts:
+    """Fit ridge regression of one-hot labels minus their mean, with an unpenalised bias: the meta-objective's readout.
+
+    The meta-objective also scales the targets, which changes no prediction (Metz et al. 2019, Eq. 2).
+    """
+    targets = np.eye(labels.max() + 1)[labels]
+    targets -= targets.mean()
+    feature_mean, target_mean = features.mean(1, keepdims=True), targets.mean(0)
+    centred = features - feature_mean
+    # The normal equations in their dual form: as many unknowns as labelled examples, however wide the features.
+    gram = centred @ centred.swapaxes(1, 2) + penalty * np.eye(len(labels))
+    solved = np.linalg.solve(gram, np.broadcast_to(targets - target_mean, (len(gram), *targets.shape)))
+    weights = centred.swapaxes(1, 2) @ solved
+    return Readouts(weights, target_mean - (feature_mean @ weights)[:, 0])
+
+
+def predict(readouts: Readouts, features: Float32[np.ndarray, "example feature"]) -> Int[np.ndarray, "draw example"]:
+    """Return the class that each draw's classifier predicts for each example."""
+    draws, width, classes = readouts.weights.shape
+    # One product for all draws: the weights side by side.
+    weights = readouts.weights.astype(np.float32).transpose(1, 0, 2).reshape(width, draws * classes)
+    scores = (features @ weights).reshape(len(features), draws, classes) + readouts.bias.astype(np.float32)
+    return scores.argmax(2).T

@@ -9,17 +9,14 @@ from metaplastic.few_shot.learners.base import EachEpisode
 from metaplastic.few_shot.learners.spec import ClusterMatching
 from metaplastic.io.errors import InputError
 
-ITERATIONS = 3000
-"""Most iterations of k-means."""
-
 
 def fit(spec: ClusterMatching, data: Unlabelled) -> EachEpisode:
     """Cluster the features of the training examples; raise InputError if there are more clusters than examples."""
     x = data.inputs[data.train]
     if spec.clusters > len(x):
         raise InputError(f"clusters: {spec.clusters} are more than the {len(x)} training examples; give fewer")
-    clusters = KMeans(spec.clusters, n_init=spec.restarts, max_iter=ITERATIONS, random_state=spec.seed).fit(x)
-    centroids = clusters.cluster_centers_.astype(np.float32)
+    k_means = KMeans(spec.clusters, n_init=spec.restarts, max_iter=3000, random_state=spec.seed).fit(x)
+    centroids = k_means.cluster_centers_.astype(np.float32)
     return EachEpisode(lambda support, classes, query: matched(centroids, support, classes, query))
 
 
