@@ -110,12 +110,10 @@ def _check_keys(node: yaml.Node | None, file: Path) -> None:
         for child in node.value:
             _check_keys(child, file)
     if isinstance(node, yaml.MappingNode):
-        lines: dict[str, int] = {}
+        seen: dict[str, int] = {}
         for key, child in node.value:
             name, line = str(key.value), key.start_mark.line + 1
-            if name in lines:
-                raise InputError(
-                    f"{file}: key {name!r} is in lines {lines[name]} and {line}; YAML takes the last alone"
-                )
-            lines[name] = line
+            if name in seen:
+                raise InputError(f"{file}: key {name!r} is in lines {seen[name]} and {line}; YAML takes the last alone")
+            seen[name] = line
             _check_keys(child, file)

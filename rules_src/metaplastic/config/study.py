@@ -9,8 +9,7 @@ from pydantic import Field, model_validator
 from metaplastic.config.base import Distinct, Folder, Name, Section, canonical_json, nearest, short_hash
 from metaplastic.datasets.spec import Data, Dataset
 from metaplastic.embeddings.spec import Embedding
-from metaplastic.few_shot.learners.spec import Learner, MetaLearned
-from metaplastic.few_shot.spec import Episodes, FewShot, Partition, Shape
+from metaplastic.few_shot.spec import Episodes, FewShot, Learner, MetaLearned, Partition, Shape
 from metaplastic.meta_train.spec import EXECUTION, MetaTrain
 from metaplastic.results.spec import Experiment
 from metaplastic.update_rules.spec import Apply, BaseModel, Rule

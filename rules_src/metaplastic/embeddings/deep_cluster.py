@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Float32, Int, Int32, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Float32, Int32, PRNGKeyArray
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -54,9 +54,7 @@ def family(spec: DeepCluster, image: Image) -> Family:
         encoder = ConvolutionalEncoder(key, image, spec.filters, spec.width, normalised=True)
         return Classifying(encoder, jnp.zeros((spec.width, spec.clusters)), jnp.zeros(spec.clusters))
 
-    def loss(
-        model: Classifying, key: PRNGKeyArray, batch: tuple[Float[Array, "batch input"], Int[Array, " batch"]]
-    ) -> Objective:
+    def loss(model: Classifying, key: PRNGKeyArray, batch: tuple[Array, Array]) -> Objective:
         images, classes = batch
         seen = augmented(key, images.reshape(-1, *image), Jitter(**dict(spec.jitter))).reshape(len(images), -1)
         scores = jax.nn.relu(model.encoder(seen)) @ model.weights + model.bias

@@ -42,9 +42,7 @@ class Family(NamedTuple):
     """Returns the objective on a batch, which is `[batch, input]` or with pseudo-labels the pair of that and classes.
     Adversaries sum what each of them minimises, with the others' parameters held by `jax.lax.stop_gradient`; that
     trains each on its own objective, because Adam treats every parameter separately."""
-    encode: Callable[[Any, Float[Array, "batch input"]], Float[Array, "batch feature"]] = lambda model, x: (
-        model.encoder(x)
-    )
+    encode: Callable[[Any, Array], Float[Array, "batch feature"]] = lambda model, x: model.encoder(x)
     pseudo_labels: PseudoLabels | None = None
 
 
@@ -66,8 +64,8 @@ class NeuralTraining(Descent):
     axes = ("seed",)
 
     def __init__(
-        self, family: Family, x: Float32[np.ndarray, "train_example input"], spec: Neural, seeds: int, folder: Folder
-    ) -> None:
+        self, family: Family, x: Float32[np.ndarray, "example input"], spec: Neural, seeds: int, folder: Folder
+    ):
         super().__init__(spec, jnp.asarray(x), folder)
         self.family, self.seeds = family, seeds
         self.adam = optax.adam(spec.learning_rate, b1=spec.momentum)
@@ -150,9 +148,7 @@ def embed_by(family: Family, data: Unlabelled, spec: Neural, *, seeds: int, fold
         return Embedded(np.stack(features, 1), spec.steps, {str(name): past[name].values.T for name in past.data_vars})
 
 
-def embedding_of_images(
-    family: Callable[[Any, tuple[int, int, int]], Family], *, square: bool = False
-) -> Callable[..., Embedded]:
+def embedding_of_images(family: Callable[..., Family], *, square: bool = False) -> Callable[..., Embedded]:
     """Return the function `embed` of a kind of (`square`) images; it raises InputError as `image_of` and `embed_by`."""
 
     def embed(data: Unlabelled, spec: Neural, *, seeds: int, folder: Folder) -> Embedded:

@@ -23,11 +23,15 @@ def evaluate(
     of the same examples. Equal labels, splits and specs give equal episodes, so results of several learners are paired.
     Raises InputError as `true_pool` does.
     """
-    accuracy = np.array(
-        [[_accuracies(learner, inputs, shared_episodes(data, spec, w, k)) for k in spec.shots] for w in spec.ways]
-    )
+    found = [[_accuracies(learner, inputs, shared_episodes(data, spec, w, k)) for k in spec.shots] for w in spec.ways]
     return xr.Dataset(
-        {"accuracy": (("way", "shots", "episode"), accuracy, {"units": "1", "long_name": "share of the queries"})},
+        {
+            "accuracy": (
+                ("way", "shots", "episode"),
+                np.array(found),
+                {"units": "1", "long_name": "share of the queries"},
+            )
+        },
         coords={"way": spec.ways, "shots": spec.shots, "episode": np.arange(spec.episodes)},
         attrs={"queries": spec.queries, "split": spec.split},
     )

@@ -87,12 +87,10 @@ def true_pool(
     what, code = f"split {drawn_from}", {"test": TEST, "validation": VALIDATION}[drawn_from]
     if attributes is None:
         return pool(labels[None], split == code, shape, place="episodes", what=what)
-    values, members = attributes.values[:, attributes.split == code], shape.shots + shape.queries
-    divided = [sides(values, contrast) for contrast in contrasts(values[split == code], members)]
+    values, needed = attributes.values[:, attributes.split == code], shape.shots + shape.queries
+    divided = [sides(values, contrast) for contrast in contrasts(values[split == code], needed)]
     if not divided:
-        raise InputError(
-            f"episodes: no three attributes of {what} part {members} of its examples from {members} others"
-        )
+        raise InputError(f"episodes: no three attributes of {what} part {needed} of its examples from {needed} others")
     return pool(np.stack(divided), split == code, shape, place="episodes", what=f"{what}, attributes")
 
 

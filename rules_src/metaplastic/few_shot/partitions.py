@@ -11,7 +11,7 @@ from sklearn.cluster import KMeans
 
 from metaplastic.datasets.arrays import Attributes
 from metaplastic.datasets.schema import TRAIN
-from metaplastic.few_shot.attributes import Values, contrasts, sides
+from metaplastic.few_shot.attributes import contrasts, sides
 from metaplastic.few_shot.spec import Clusters, Hyperplanes, Labels, Partition, Random
 from metaplastic.io.errors import InputError
 
@@ -53,7 +53,13 @@ def partitions(
     if isinstance(spec, Clusters | Random) and spec.clusters > train.sum():
         raise InputError(f"clusters: {spec.clusters} are more than the {train.sum()} training examples; give fewer")
     if isinstance(spec, Labels) and attributes is not None:
-        found = _by_attributes(attributes.values[train][:, attributes.split == TRAIN], spec)
+        values = attributes.values[train][:, attributes.split == TRAIN]
+        possible = contrasts(values, spec.members)
+        if not possible:
+            n = spec.members
+            raise InputError(f"members: no three attributes part {n} training examples from {n} others; give fewer")
+        chosen = np.random.default_rng(spec.seed).permutation(len(possible))[: spec.partitions]
+        found = (sides(values, possible[number]) for number in chosen)
     elif isinstance(spec, Labels):
         assert labels is not None  # noqa: S101 (the caller's, not the user's)
         found = iter([labels[train]])
@@ -80,16 +86,6 @@ def without_small(clusters: AnyAssignment, members: int) -> Assignment:
     counts = np.bincount(clusters[clusters >= 0], minlength=1)
     large = (clusters >= 0) & (counts[clusters] >= members)
     return np.where(large, clusters, NONE).astype(np.int32)
-
-
-def _by_attributes(values: Values, spec: Labels) -> Iterator[AnyAssignment]:
-    found = contrasts(values, spec.members)
-    if not found:
-        raise InputError(
-            f"members: no three attributes part {spec.members} training examples from {spec.members} others; give fewer"
-        )
-    chosen = np.random.default_rng(spec.seed).permutation(len(found))[: spec.partitions]
-    yield from (sides(values, found[number]) for number in chosen)
 
 
 def _clusters(x: Features, spec: Clusters) -> Iterator[Assignment]:

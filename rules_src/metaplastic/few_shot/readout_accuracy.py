@@ -48,9 +48,15 @@ def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
 
     def accuracies(step: int, shots: Sequence[int], draws: int) -> Float32[np.ndarray, "readout shots *level draw"]:
         of_step = features.values[..., step, :, :].reshape(-1, *features.shape[-2:])
-        scaled = (scale(values, data.train) for values in of_step)
-        found = [_accuracies(values, labels, data.test, chosen[:draws], shots, spec) for values in scaled]
-        return np.stack(found, 2).reshape(len(READOUTS), len(shots), *features.shape[:-3], draws)
+        found = np.empty((len(READOUTS), len(shots), len(of_step), draws), np.float32)
+        for level, scaled in enumerate(scale(values, data.train) for values in of_step):
+            scored = scaled[data.test]
+            for column, k in enumerate(shots):
+                x = scaled[chosen[:draws, :, :k].reshape(draws, -1)].astype(np.float64)
+                y = np.repeat(np.arange(len(classes)), k)
+                fitted = logistic_regression(x, y, c=spec.logistic_c), ridge(x, y, penalty=spec.ridge)
+                found[:, column, level] = [(predict(of, scored) == labels[data.test]).mean(1) for of in fitted]
+        return found.reshape(len(READOUTS), len(shots), *features.shape[:-3], draws)
 
     # The matrices are too small to share between threads.
     with threadpool_limits(1):
@@ -106,24 +112,6 @@ def scale(features: Features, train: Bool[np.ndarray, " example"]) -> Features:
     varying = np.ptp(fitted, 0) > 0
     unit = np.sqrt((deviation[varying] ** 2).mean()) if varying.any() else 1.0
     return ((features - mean.astype(np.float32)) / np.float32(unit)).astype(np.float32)
-
-
-def _accuracies(
-    features: Features,
-    labels: Int[np.ndarray, " example"],
-    test: Bool[np.ndarray, " example"],
-    chosen: Int[np.ndarray, "draw class most"],
-    shots: Sequence[int],
-    spec: FewShot,
-) -> Float32[np.ndarray, "readout shots draw"]:
-    scored, answers = features[test], labels[test]
-    accuracy = np.empty((len(READOUTS), len(shots), len(chosen)), np.float32)
-    for column, k in enumerate(shots):
-        x = features[chosen[:, :, :k].reshape(len(chosen), -1)].astype(np.float64)
-        y = np.repeat(np.arange(chosen.shape[1]), k)
-        fitted = logistic_regression(x, y, c=spec.logistic_c), ridge(x, y, penalty=spec.ridge)
-        accuracy[:, column] = [(predict(of, scored) == answers).mean(1) for of in fitted]
-    return accuracy
 
 
 class Readouts(NamedTuple):

@@ -6,7 +6,7 @@ from sklearn.cluster import KMeans
 
 from metaplastic.embeddings.base import Unlabelled
 from metaplastic.few_shot.learners.base import EachEpisode
-from metaplastic.few_shot.learners.spec import ClusterMatching
+from metaplastic.few_shot.spec import ClusterMatching
 from metaplastic.io.errors import InputError
 
 

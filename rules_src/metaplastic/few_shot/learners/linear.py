@@ -4,7 +4,7 @@ from sklearn.linear_model import LogisticRegression
 
 from metaplastic.embeddings.base import Unlabelled
 from metaplastic.few_shot.learners.base import EachEpisode
-from metaplastic.few_shot.learners.spec import Linear
+from metaplastic.few_shot.spec import Linear
 
 
 def fit(spec: Linear, data: Unlabelled) -> EachEpisode:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float32, Int, Key, PRNGKeyArray
 
 from metaplastic.few_shot.episodes import Pool, draw
 from metaplastic.few_shot.learners.base import Outcome, Trainable
-from metaplastic.few_shot.learners.spec import MetaLearned
+from metaplastic.few_shot.spec import MetaLearned
 from metaplastic.meta_train.tasks.appearance import augmented
 from metaplastic.meta_train.tasks.source import Jitter
 from metaplastic.training.checkpoint import load_state, state_path

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metaplastic.few_shot.learners.base import Outcome, Query, Scores, Support, Trainable, accuracy, cross_entropy
 from metaplastic.few_shot.learners.networks import BLOCKS, Network, Statistics
-from metaplastic.few_shot.learners.spec import ProtoNets
+from metaplastic.few_shot.spec import ProtoNets
 from metaplastic.io.errors import InputError
 
 MOMENTUM = 0.1
