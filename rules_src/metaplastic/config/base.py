@@ -136,19 +136,13 @@ class FittedKind(Kind):
 
 
 def canonical_json(section: Section, *, without: Collection[str] = (), defaults: bool = True) -> str:
-    """Return the section as JSON with sorted keys and `without` some, so that equal sections give equal text.
-
-    Unless `defaults` are written too, a key that is new in a later version changes nothing.
-    """
+    """Return the section as JSON with sorted keys, `without` some and, unless `defaults`, those at their default."""
     content = section.model_dump(mode="json", exclude=set(without), exclude_defaults=not defaults)
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 def same_section(model: type[Section], older: str, newer: str) -> bool:
-    """Return whether two texts of `canonical_json` describe equal sections; the older may come from an earlier version.
-
-    Keys that the older text lacks are at the defaults they have now.
-    """
+    """Return whether texts of `canonical_json` are equal if keys that the older lacks are at their present default."""
     try:
         return bool(model.model_validate_json(older) == model.model_validate_json(newer))
     except ValidationError:
@@ -156,10 +150,7 @@ def same_section(model: type[Section], older: str, newer: str) -> bool:
 
 
 def parse_spec(model: Any, text: str, place: str = "--spec") -> Any:
-    """Validate the JSON `text` given at `place` as `model`, a section or a family of kinds.
-
-    Raises InputError, which names the first offending key.
-    """
+    """Validate JSON given at `place` as a section or a family of kinds; raise InputError about the first wrong key."""
     try:
         # Annotated, for the schema of a bare model is older than the members of its family.
         return TypeAdapter(Annotated[model, place]).validate_json(text)

@@ -17,10 +17,7 @@ Validated = TypeVar("Validated", Config, Runs)
 
 
 def load(raw: Mapping[str, Any]) -> Config:
-    """Validate a parsed config.
-
-    Raises InputError, which names the first wrong key and, where one is close, the valid key that was probably meant.
-    """
+    """Validate a parsed config; raise InputError about the first wrong key, with the one that was probably meant."""
     return _validated(Config, raw)
 
 
@@ -90,10 +87,7 @@ def _number_as_text(kind: str, given: object) -> str:
 
 
 def check_files(files: Iterable[Path]) -> None:
-    """Refuse config files that are not UTF-8 or have a key twice, of which YAML would silently take the last.
-
-    Raises InputError, which names the file, and the key or the place.
-    """
+    """Raise InputError about files that are not UTF-8 or have a key twice, of which YAML would take the last."""
     for file in files:
         try:
             _check_keys(yaml.compose(file.read_text(encoding="utf-8")), file)

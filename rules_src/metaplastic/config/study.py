@@ -87,9 +87,8 @@ class Config(Section):
                 for listed in getattr(study, table):
                     _look_up(listed, getattr(self, table), f"{place}.{table}", table)
             for table in ("embeddings", "learners"):
-                takers = [taker for taker in getattr(study, table) if getattr(self, table)[taker].takes_images]
-                for taker, dataset in product(takers, study.datasets):
-                    if self.datasets[dataset].modality != "image":
+                for taker, dataset in product(getattr(study, table), study.datasets):
+                    if getattr(self, table)[taker].takes_images and self.datasets[dataset].modality != "image":
                         raise ValueError(f"{place}.{table}: {taker!r} takes images, dataset {dataset!r} has none")
             if not study.rules and not study.embeddings and not study.learners:
                 raise ValueError(f"{place}: neither rules nor embeddings; list at least one method")

@@ -65,7 +65,7 @@ class NeuralTraining(Descent):
 
     def __init__(
         self, family: Family, x: Float32[np.ndarray, "example input"], spec: Neural, seeds: int, folder: Folder
-    ):
+    ) -> None:
         super().__init__(spec, jnp.asarray(x), folder)
         self.family, self.seeds = family, seeds
         self.adam = optax.adam(spec.learning_rate, b1=spec.momentum)
@@ -131,10 +131,7 @@ class NeuralTraining(Descent):
 
 
 def embed_by(family: Family, data: Unlabelled, spec: Neural, *, seeds: int, folder: Folder) -> Embedded:
-    """Train one model per seed on the training examples and encode all examples.
-
-    Raises InputError if there is too little memory, or as `Descent.finish` does.
-    """
+    """Train one model per seed and encode all examples; raise InputError if memory is short, or as `Descent.finish`."""
     training = NeuralTraining(family, data.inputs[data.train], spec, seeds, folder)
     # The lock is kept until everything is read from the folder.
     with locked(folder.path):

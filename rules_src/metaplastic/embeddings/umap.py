@@ -15,8 +15,7 @@ from metaplastic.training.loop import Folder
 def embed(data: Unlabelled, spec: Umap, *, seeds: int, folder: Folder) -> Embedded:
     """Return coordinates of the fitted examples, and of the others, which are placed among them one by one.
 
-    Memory grows with the square of the number of fitted examples. Raises InputError if there is too little memory, or
-    as `fitted_examples` does.
+    Memory grows with the square of the fitted examples; raises InputError if it is short, or as `fitted_examples` does.
     """
     return Embedded(np.stack([_one_seed(data, spec, seed) for seed in range(seeds)])[:, None])
 

@@ -11,10 +11,7 @@ GREY_LEVELS = 10.0
 
 
 def embed(data: Unlabelled, spec: Zca, *, seeds: int, folder: Folder) -> Embedded:
-    """Standardise every example, then rotate it to uncorrelated unit variances and back, for one seed.
-
-    Mean and covariance are those of the training examples.
-    """
+    """Standardise every example, then rotate to uncorrelated unit variances, those of training examples, and back."""
     x = 255 * data.inputs
     x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + GREY_LEVELS)
     centred = x - x[data.train].mean(0)

@@ -34,18 +34,12 @@ def partitions(
     """Generate label vectors one by one; examples in no cluster or outside the training split have label -1.
 
     Clusters of fewer than `spec.members` are dropped. More partitions of one seed begin with the same partitions.
-
-    Args:
-        spec: kind, sizes and seed.
-        train: the training split.
-        features: an embedding of all examples, for kinds that partition features.
-        labels: true labels, for the oracle only.
-        attributes: attributes in place of labels, if the dataset has them.
+    `features` of all examples are for kinds that partition them, true `labels` for the oracle only, with `attributes`
+    in their place if the dataset has them.
 
     Raises:
         InputError: more clusters than examples, attributes that part too few of them, features that are not finite,
-            k-means without enough large clusters, no planes with enough examples on either side, or faiss is not
-            installed.
+            k-means without enough large clusters, no planes with enough examples on either side, or no faiss.
     """
     if features is not None and not np.isfinite(features).all():
         raise InputError("features that are not finite; their embedding may have diverged")

@@ -24,19 +24,11 @@ Labels = Integer[np.ndarray, " labelled"]
 def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
     """Score every readout, number of shots, seed and draw of labelled examples.
 
-    Args:
-        features: `(..., inner_step, example, feature)` of one method; the first dimensions are its random levels, with
-            `seed` as the last.
-        data: labels and split of the same examples.
-        spec: sizes and seed.
-
-    Returns:
-        Shares of the test split, in [0, 1], float32: `accuracy (readout, shots, ..., draw)` at the last inner step and
-        `accuracy_over_inner_steps (readout, inner_step, ..., draw_over_inner_steps)` at the most shots, with the levels
-        of the features in between.
-
-    Raises:
-        InputError: the features are of other examples or not all finite, or a class has too few training examples.
+    `features (..., inner_step, example, feature)` are of one method; the first dimensions are its random levels, with
+    `seed` as the last. `data` holds labels and split of the same examples. Returns shares of the test split, in [0, 1],
+    float32: `accuracy (readout, shots, ..., draw)` at the last inner step, and at the most shots
+    `accuracy_over_inner_steps (readout, inner_step, ..., draw_over_inner_steps)`, with the levels in between. Raises
+    InputError if features are of other examples or not all finite, or a class has too few training examples.
     """
     if features.sizes["example"] != len(data.labels):
         raise InputError(f"features of {features.sizes['example']} examples, but the dataset has {len(data.labels)}")

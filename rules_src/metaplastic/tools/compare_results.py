@@ -1,7 +1,4 @@
-"""By hand: say what differs between two finished folders of results, in files, values, attributes and bytes.
-
-It judges a change of the code that is to leave every number as it was.
-"""
+"""By hand: say what differs between two folders of results, to judge a change that is to leave every number alone."""
 
 import json
 import sys
