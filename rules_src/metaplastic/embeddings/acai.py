@@ -27,7 +27,6 @@ def family(spec: Acai, image: Image) -> Family:
         return Interpolating(encoder, decoder, ConvolutionalEncoder(keys[2], *sizes))
 
     def loss(model: Interpolating, key: PRNGKeyArray, batch: Float[Array, "batch input"]) -> Objective:
-        """Return the sum of the objectives of autoencoder and critic; the critic's estimate is its mean output."""
         share = jax.random.uniform(key, (len(batch), 1), maxval=0.5)
         code = model.encoder(batch)
         restored = model.decoder(code)

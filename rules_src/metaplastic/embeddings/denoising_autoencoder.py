@@ -22,7 +22,6 @@ def family(spec: DenoisingAutoencoder) -> Family:
         return Autoencoder(key, inputs, spec, encoded=spec.features)
 
     def loss(model: Autoencoder, key: PRNGKeyArray, batch: Float[Array, "batch input"]) -> Objective:
-        """Return the mean squared error of the inputs restored from corrupted ones."""
         key_noise, key_dropped = jax.random.split(key)
         kept = jax.random.bernoulli(key_dropped, 1 - spec.dropped, batch.shape)
         corrupted = kept * batch + spec.noise * jax.random.normal(key_noise, batch.shape)

@@ -112,7 +112,6 @@ class Convolution(eqx.Module):
     normalised: bool = eqx.field(static=True)
 
     def __init__(self, key: PRNGKeyArray, below: int, above: int, *, stride: int = 1, normalised: bool = False) -> None:
-        """Draw He's initial weights."""
         self.kernel = jax.nn.initializers.he_normal()(key, (3, 3, below, above))
         self.bias, self.stride, self.normalised = jnp.zeros(above), stride, normalised
 
@@ -123,14 +122,13 @@ class Convolution(eqx.Module):
 
 
 class ConvolutionalEncoder(eqx.Module):
-    """Convolutions that halve the side, then a linear layer."""
+    """Convolutions that halve the side, then a linear layer to a code of width `code`."""
 
     blocks: tuple[Convolution, ...]
     last: eqx.nn.Linear
     image: Image = eqx.field(static=True)
 
     def __init__(self, key: PRNGKeyArray, image: Image, filters: list[int], code: int, *, normalised: bool = False):
-        """Draw an encoder to a code of width `code`."""
         keys = jax.random.split(key, len(filters) + 1)
         layers = zip(keys[1:], pairwise([image[2], *filters]), strict=True)
         self.blocks = tuple(Convolution(of, *sizes, stride=2, normalised=normalised) for of, sizes in layers)
@@ -147,14 +145,13 @@ class ConvolutionalEncoder(eqx.Module):
 
 
 class ConvolutionalDecoder(eqx.Module):
-    """The reverse of the encoder."""
+    """The reverse of the encoder of the same filters, from a code of width `code`."""
 
     first: eqx.nn.Linear
     blocks: tuple[Convolution, ...]
     image: Image = eqx.field(static=True)
 
     def __init__(self, key: PRNGKeyArray, image: Image, filters: list[int], code: int, *, normalised: bool = False):
-        """Draw a decoder from a code of width `code`; `filters` are those of the encoder."""
         keys = jax.random.split(key, len(filters) + 1)
         rows, columns = sides(image, len(filters))[-1]
         self.first = eqx.nn.Linear(code, rows * columns * filters[-1], key=keys[0])

@@ -35,7 +35,6 @@ class Network(eqx.Module):
     blocks: Literal["strided", "pooled"] = eqx.field(static=True)
 
     def __init__(self, key: PRNGKeyArray, image: Image, filters: int, blocks: Literal["strided", "pooled"]) -> None:
-        """Draw Glorot's weights for images of these rows, columns and channels."""
         glorot, keys = jax.nn.initializers.glorot_uniform(), jax.random.split(key, BLOCKS)
         sizes = [(3, 3, below, filters) for below in (image[2], *[filters] * (BLOCKS - 1))]
         self.kernels = tuple(glorot(of, size) for of, size in zip(keys, sizes, strict=True))
