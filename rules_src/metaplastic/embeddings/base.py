@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float32, Int
 from metaplastic.datasets.arrays import Inputs
 from metaplastic.embeddings.spec import Neighbours
 from metaplastic.io.errors import InputError
+from metaplastic.training.loop import Folder as Folder
 
 
 class Unlabelled(NamedTuple):

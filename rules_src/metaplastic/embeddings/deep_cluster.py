@@ -16,14 +16,13 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from metaplastic.embeddings.base import Embedded, Unlabelled, image_of
+from metaplastic.embeddings.base import Embedded, Folder, Unlabelled, image_of
 from metaplastic.embeddings.networks import ConvolutionalEncoder, Image, of_unit_length
 from metaplastic.embeddings.neural import Family, Objective, PseudoLabels, embed_by
 from metaplastic.embeddings.spec import DeepCluster
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.tasks.appearance import augmented
 from metaplastic.meta_train.tasks.source import Jitter
-from metaplastic.training.loop import Folder
 
 
 class Classifying(eqx.Module):

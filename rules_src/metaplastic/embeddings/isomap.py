@@ -6,9 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from sklearn.manifold import Isomap
 
-from metaplastic.embeddings.base import Embedded, Unlabelled, fitted_examples
+from metaplastic.embeddings.base import Embedded, Folder, Unlabelled, fitted_examples
 from metaplastic.embeddings.spec import Isomap as IsomapSpec
-from metaplastic.training.loop import Folder
 
 
 def embed(data: Unlabelled, spec: IsomapSpec, *, seeds: int, folder: Folder) -> Embedded:

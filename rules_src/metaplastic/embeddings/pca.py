@@ -3,9 +3,8 @@
 import numpy as np
 from sklearn.decomposition import PCA
 
-from metaplastic.embeddings.base import Embedded, Unlabelled
+from metaplastic.embeddings.base import Embedded, Folder, Unlabelled
 from metaplastic.embeddings.spec import Pca
-from metaplastic.training.loop import Folder
 
 
 def embed(data: Unlabelled, spec: Pca, *, seeds: int, folder: Folder) -> Embedded:

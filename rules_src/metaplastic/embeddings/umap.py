@@ -6,10 +6,9 @@ import numpy as np
 from jaxtyping import Float32
 from sklearn.metrics import pairwise_distances
 
-from metaplastic.embeddings.base import Embedded, Unlabelled, fitted_examples
+from metaplastic.embeddings.base import Embedded, Folder, Unlabelled, fitted_examples
 from metaplastic.embeddings.spec import Umap
 from metaplastic.io.memory import check_memory, numbers
-from metaplastic.training.loop import Folder
 
 
 def embed(data: Unlabelled, spec: Umap, *, seeds: int, folder: Folder) -> Embedded:

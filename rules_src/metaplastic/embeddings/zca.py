@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from metaplastic.embeddings.base import Embedded, Unlabelled
+from metaplastic.embeddings.base import Embedded, Folder, Unlabelled
 from metaplastic.embeddings.spec import Zca
-from metaplastic.training.loop import Folder
 
 GREY_LEVELS = 10.0
 """Added to each example's variance, in squared 255ths of the range."""
