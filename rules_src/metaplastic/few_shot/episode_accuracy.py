@@ -24,14 +24,9 @@ def evaluate(
     Raises InputError as `true_pool` does.
     """
     found = [[_accuracies(learner, inputs, shared_episodes(data, spec, w, k)) for k in spec.shots] for w in spec.ways]
+    attributes = {"units": "1", "long_name": "share of the queries"}
     return xr.Dataset(
-        {
-            "accuracy": (
-                ("way", "shots", "episode"),
-                np.array(found),
-                {"units": "1", "long_name": "share of the queries"},
-            )
-        },
+        {"accuracy": (("way", "shots", "episode"), np.array(found), attributes)},
         coords={"way": spec.ways, "shots": spec.shots, "episode": np.arange(spec.episodes)},
         attrs={"queries": spec.queries, "split": spec.split},
     )
