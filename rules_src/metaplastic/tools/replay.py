@@ -39,12 +39,11 @@ THETA = "MoreLocalWeightUpdateProcess/"
 PHI = "LocalWeightUpdateWLearner/LinearBatchNorm"
 LOWER = [f"weight_readout_{which}_bottom" for which in (0, 1, "rbf")]
 LOWER += [f"{power}_lower_symm_{end}" for end in ("bottom", "top") for power in ("lin", "sqr")]
-"""Recorded names of the readouts in `LowerSignals`, in its order; a direction is put before each."""
+"""Recorded names of the readouts in `Signals` below, in its order; a direction is put before each."""
 UPPER = [f"weight_readout_{which}_top" for which in (0, 1, "rbf")]
 UPPER += [f"{kind}_bottom" for kind in ("lin_upper_symm", "sqr_upper_symm")]
 UPPER += [f"{kind}_top" for kind in ("lin_upper_psd", "lin_upper_symm", "sqr_upper_symm")]
-"""The same for `UpperSignals`."""
-
+"""The same above."""
 
 Record = Mapping[str, jax.Array]
 """Arrays by recorded name, without the prefix that they share."""
