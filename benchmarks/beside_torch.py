@@ -18,8 +18,7 @@ import numpy as np
 from metaplastic.few_shot.episodes import pool
 from metaplastic.few_shot.learners import maml, protonets
 from metaplastic.few_shot.learners.meta_learning import MetaLearning
-from metaplastic.few_shot.learners.spec import Maml, MetaLearned, ProtoNets
-from metaplastic.few_shot.spec import Shape
+from metaplastic.few_shot.spec import Maml, MetaLearned, ProtoNets, Shape
 from metaplastic.io.errors import InputError
 from metaplastic.stages.command import run
 from metaplastic.training.loop import Folder

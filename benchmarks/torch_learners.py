@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from metaplastic.few_shot.learners.spec import Maml, MetaLearned
+from metaplastic.few_shot.spec import Maml, MetaLearned
 from torch.nn import functional
 
 EPSILON, BLOCKS = 1e-5, 4

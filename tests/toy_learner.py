@@ -12,8 +12,7 @@ import numpy as np
 from metaplastic.few_shot.episodes import pool
 from metaplastic.few_shot.learners import protonets
 from metaplastic.few_shot.learners.meta_learning import MetaLearning, recorded
-from metaplastic.few_shot.learners.spec import ProtoNets
-from metaplastic.few_shot.spec import Shape
+from metaplastic.few_shot.spec import ProtoNets, Shape
 from metaplastic.training.loop import SNAPSHOTS, Folder
 from toy_run import kill_at
 

@@ -1,6 +1,7 @@
 """The command `metaplastic`: features of a table by a learned rule, and meta-training without the workflow."""
 
 import shutil
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +27,10 @@ from metaplastic.training.checkpoint import state_path
 from metaplastic.training.launch import is_launched
 from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
 
-TABLES = (".csv", ".parquet")
+WRITERS = {
+    ".csv": partial(csv.write_csv, write_options=csv.WriteOptions(quoting_style="needed")),
+    ".parquet": parquet.write_table,
+}
 
 
 def features(
@@ -44,8 +48,8 @@ def features(
 ) -> None:
     """Learn from the rows of a table without their labels, and write their features."""
     for path in (table, output):
-        if path.suffix not in TABLES:
-            raise InputError(f"{path}: no {' or '.join(TABLES)}; name one")
+        if path.suffix not in WRITERS:
+            raise InputError(f"{path}: no {' or '.join(WRITERS)}; name one")
     check_file(table)
     if output.is_dir() or output.resolve() == table.resolve():
         raise InputError(f"{output}: {'a folder' if output.is_dir() else 'the table itself'}; name another file")
@@ -66,15 +70,8 @@ def features(
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a table in the format of the path's suffix; raise InputError if it cannot hold the values of a column."""
-
-    def write(temporary: Path) -> None:
-        if path.suffix == ".csv":
-            csv.write_csv(table, temporary, csv.WriteOptions(quoting_style="needed"))
-        else:
-            parquet.write_table(table, temporary)
-
     try:
-        write_whole(path, write)
+        write_whole(path, lambda temporary: WRITERS[path.suffix](table, temporary))
     except pa.ArrowException as error:
         raise InputError(f"{path}: cannot be written ({' '.join(str(error).split())}); name a .parquet") from error
 

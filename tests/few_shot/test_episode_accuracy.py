@@ -4,8 +4,7 @@ from metaplastic.datasets.arrays import Inputs
 from metaplastic.embeddings.base import unlabelled
 from metaplastic.few_shot.episode_accuracy import evaluate, shared_episodes
 from metaplastic.few_shot.learners import nearest_neighbours
-from metaplastic.few_shot.learners.spec import NearestNeighbours
-from metaplastic.few_shot.spec import Episodes
+from metaplastic.few_shot.spec import Episodes, NearestNeighbours
 from metaplastic.io.errors import InputError
 from metaplastic.results.intervals import score
 

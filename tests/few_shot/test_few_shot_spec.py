@@ -2,8 +2,7 @@ import json
 
 import pytest
 from metaplastic.config.base import parse_spec
-from metaplastic.few_shot.learners.spec import Learner
-from metaplastic.few_shot.spec import Partition
+from metaplastic.few_shot.spec import Learner, Partition
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,7 @@ from metaplastic.few_shot.learners import (
     protonets,
 )
 from metaplastic.few_shot.learners.networks import Network
-from metaplastic.few_shot.learners.spec import Learner, Maml, ProtoNets
-from metaplastic.few_shot.spec import Shape
+from metaplastic.few_shot.spec import Learner, Maml, ProtoNets, Shape
 from metaplastic.io.errors import InputError
 from metaplastic.training.checkpoint import read_history
 
@@ -140,7 +139,7 @@ def test_blocks_are_pooled_before_they_are_normalised_whatever_the_sign_of_their
 def test_gradients_of_prototypical_networks_are_the_same_bytes_on_any_number_of_threads():
     code = """
 import hashlib, jax
-from metaplastic.few_shot.learners.spec import ProtoNets
+from metaplastic.few_shot.spec import ProtoNets
 from metaplastic.few_shot.learners import protonets
 learner = protonets.initial(ProtoNets(kind="protonets", filters=64), jax.random.key(0), (28, 28, 1))
 support, query = (jax.random.normal(jax.random.key(n), (20, n, 784)) for n in (1, 5))

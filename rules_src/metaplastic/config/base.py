@@ -7,26 +7,15 @@ from collections.abc import Collection, Iterable
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from metaplastic.io.errors import InputError
 
 LARGEST = 2**31 - 1
 """Largest integer that 32 bits hold, in which JAX counts."""
-
 LARGEST_DECAY = 0.999999
 """Largest decay of a moving average. Single precision would make 1 of anything closer to it."""
-
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
 """A key of a table, which becomes part of file names."""
 Int = Annotated[int, Field(le=LARGEST)]
@@ -50,9 +39,8 @@ Increasing = AfterValidator(_increasing)
 
 
 def _distinct(values: list[str]) -> list[str]:
-    for value in values:
-        if values.count(value) > 1:
-            raise ValueError(f"{value!r} is listed twice")
+    if twice := [value for value in values if values.count(value) > 1]:
+        raise ValueError(f"{twice[0]!r} is listed twice")
     return values
 
 
@@ -87,11 +75,10 @@ class Section(BaseModel):
     @classmethod
     def _no_unknown_key(cls, given: Any) -> Any:
         """Refuse an unknown key before pydantic does, with the keys that would be valid."""
+        valid = list(cls.model_fields)
         for key in given if isinstance(given, dict) else ():
-            if key not in cls.model_fields:
-                raise PydanticCustomError(
-                    "unknown_key", "Extra inputs are not permitted", {"key": key, "valid": list(cls.model_fields)}
-                )
+            if key not in valid:
+                raise PydanticCustomError("unknown_key", "Extra inputs are not permitted", {"key": key, "valid": valid})
         return given
 
 
@@ -131,7 +118,7 @@ class Kind(Section):
             cls.module = ".".join(filter(None, [room, cls.folder, cls._tagged().replace("-", "_")]))
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
         """Validate a family as whichever member the tag names."""
         if cls._tagged() or not cls.kinds():
             return handler(source)
@@ -139,24 +126,23 @@ class Kind(Section):
         return core_schema.tagged_union_schema(members, discriminator=cls.tag)
 
 
-def canonical_json(section: Section, *, without: Collection[str] = (), defaults: bool = True) -> str:
-    """Return the section as JSON with sorted keys, so that equal sections give equal text.
+class FittedKind(Kind):
+    """One of a family whose members are fitted on the training examples of a dataset."""
 
-    Args:
-        section: any.
-        without: keys to leave out.
-        defaults: whether keys at their default are written; left out, a key that is new in a later version changes
-            nothing.
-    """
+    @property
+    def fewest_examples(self) -> int:
+        """Fewest training examples that it takes, as far as the config tells: one per cluster."""
+        return getattr(self, "clusters", 0)
+
+
+def canonical_json(section: Section, *, without: Collection[str] = (), defaults: bool = True) -> str:
+    """Return the section as JSON with sorted keys, `without` some and, unless `defaults`, those at their default."""
     content = section.model_dump(mode="json", exclude=set(without), exclude_defaults=not defaults)
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 def same_section(model: type[Section], older: str, newer: str) -> bool:
-    """Return whether two texts of `canonical_json` describe equal sections; the older may come from an earlier version.
-
-    Keys that the older text lacks are at the defaults they have now.
-    """
+    """Return whether texts of `canonical_json` are equal if keys that the older lacks are at their present default."""
     try:
         return bool(model.model_validate_json(older) == model.model_validate_json(newer))
     except ValidationError:
@@ -164,11 +150,7 @@ def same_section(model: type[Section], older: str, newer: str) -> bool:
 
 
 def parse_spec(model: Any, text: str, place: str = "--spec") -> Any:
-    """Validate the JSON `text` given at `place` as `model`, a section or a family of kinds.
-
-    Raises:
-        InputError: naming the first offending key.
-    """
+    """Validate JSON given at `place` as a section or a family of kinds; raise InputError about the first wrong key."""
     try:
         # Annotated, for the schema of a bare model is older than the members of its family.
         return TypeAdapter(Annotated[model, place]).validate_json(text)

@@ -1,6 +1,7 @@
 """What can be known before any job: whether data suffice for a study, a learner or a meta-training run.
 
 The sections declare what is known of data before they are read. What is not known, the first job that reads them says.
+Each check raises an InputError that names the key.
 """
 
 from itertools import product
@@ -14,11 +15,7 @@ WATCHED = 50
 
 
 def check_study(config: Config, name: str) -> None:
-    """Refuse a study whose datasets have too few labels, or whose rules cannot train its base models.
-
-    Raises:
-        InputError: naming the key.
-    """
+    """Refuse a study whose datasets have too few labels, or whose rules cannot train its base models."""
     study = config.studies[name]
     place, protocol = (f"studies.{name}.", study.few_shot) if study.few_shot else ("", config.few_shot)
     for dataset in study.datasets:
@@ -37,11 +34,7 @@ def check_study(config: Config, name: str) -> None:
 
 
 def check_learners(config: Config, name: str) -> None:
-    """Refuse a study whose images are too small for its learners, as far as their size is known.
-
-    Raises:
-        InputError: naming the key.
-    """
+    """Refuse a study whose images are too small for its learners, as far as their size is known."""
     study = config.studies[name]
     for learner, dataset in product(study.learners, study.datasets):
         smallest, side = config.learners[learner].smallest, config.datasets[dataset].side_known
@@ -53,42 +46,33 @@ def check_learners(config: Config, name: str) -> None:
 
 
 def check_run(config: Config, name: str) -> None:
-    """Refuse a meta-training run whose datasets have too small images, or too few classes or examples.
-
-    Raises:
-        InputError: naming the key.
-    """
+    """Refuse a meta-training run whose datasets have too small images, or too few classes or examples."""
     run, place = config.meta_train[name], f"meta_train.{name}"
-    for source in run.tasks.sources.values():
-        if source.dataset is None:
-            continue
-        dataset, least = config.datasets[source.dataset], 2 * run.tasks.side
-        side, classes = dataset.side_known, dataset.task_classes
+    least, shown = 2 * run.tasks.side, run.side_of(run.base_models[0])
+    for used in filter(None, (source.dataset for source in run.tasks.sources.values())):
+        side, classes = config.datasets[used].side_known, config.datasets[used].task_classes
         if side is not None and side < least:
             raise InputError(
-                f"{place}.tasks.side: {run.tasks.side} takes images of at least {least} x {least} pixels, "
-                f"{source.dataset!r} has {side} x {side}"
+                f"{place}.tasks.side: {run.tasks.side} takes images of at least {least} x {least} pixels, {used!r} has "
+                f"{side} x {side}"
             )
         if classes is not None and classes < run.tasks.classes:
             raise InputError(
-                f"{place}.tasks.classes: {run.tasks.classes} exceeds the {classes} classes that {source.dataset!r} has "
-                "for training or holds out"
+                f"{place}.tasks.classes: {run.tasks.classes} exceeds the {classes} classes that {used!r} has for "
+                "training or holds out"
             )
-    shown = run.side_of(run.base_models[0])
-    for watched in run.held_out.datasets:
-        side, smallest = config.datasets[watched].side_known, config.datasets[watched].smallest_class
+    for used in run.held_out.datasets:
+        side, smallest = config.datasets[used].side_known, config.datasets[used].smallest_class
         if side is not None and side < shown:
-            raise InputError(f"{place}.tasks.side: {shown} is more than the {side} pixels of {watched!r}")
+            raise InputError(f"{place}.tasks.side: {shown} is more than the {side} pixels of {used!r}")
         if smallest is not None and smallest < run.labelled + WATCHED:
             raise InputError(
                 f"{place}.labelled: {run.labelled} and {WATCHED} to score are more than the {smallest} examples of a "
-                f"class of {watched!r}, which is watched"
+                f"class of {used!r}, which is watched"
             )
 
 
 def described(config: Config, rule: str) -> Rule:
     """Return the section that says how a rule computes: of a meta-trained or untrained one, the rule behind it."""
     spec = config.rules[rule]
-    if spec.trained_by is not None:
-        return config.meta_train[spec.trained_by].rule
-    return getattr(spec, "rule", spec)
+    return getattr(spec if spec.trained_by is None else config.meta_train[spec.trained_by], "rule", spec)

@@ -24,18 +24,16 @@ def json_schema() -> Node:
 def reference() -> str:
     """Every key of the config with its type, default and meaning, one Markdown table a section."""
     schema = json_schema()
-    sections: dict[str, tuple[str, Node]] = {}
-    waiting = [("config", schema)]
-    while waiting:
-        place, node = waiting.pop(0)
-        name = node["title"]
-        if name in sections:
+    found, tables = [("config", schema)], {}
+    # Further sections are found on the way.
+    for place, node in found:
+        if node["title"] in tables:
             continue
-        sections[name] = (place, node)
+        tables[node["title"]] = _table(place, node, schema)
         for key, child in node["properties"].items():
             below = key if node is schema else f"{place}.{key}"
-            waiting += [(f"{below}{step}", target) for step, target in _sections_below(child, schema)]
-    return "\n".join(_table(place, node, schema) for place, node in sections.values())
+            found += [(f"{below}{step}", target) for step, target in _sections_below(child, schema)]
+    return "\n".join(tables.values())
 
 
 def _sections_below(node: Node, schema: Node) -> list[tuple[str, Node]]:
@@ -54,8 +52,7 @@ def _sections_below(node: Node, schema: Node) -> list[tuple[str, Node]]:
 
 
 def _target(node: Node, schema: Node) -> Node:
-    found: Node = schema["$defs"][_title(node)]
-    return found
+    return schema["$defs"][_title(node)]
 
 
 def _title(node: Node) -> str:
@@ -68,13 +65,12 @@ def _table_values(node: Node) -> Node | None:
 
 
 def _table(place: str, node: Node, schema: Node) -> str:
-    required = node.get("required", [])
-    rows = []
-    for key, child in node["properties"].items():
-        default = "required" if key in required else _default(child)
-        rows.append(f"| `{key}` | {_type(child)} | {default} | {_meaning(child, schema)} |")
     head = ["| key | type | default | meaning |", "|---|---|---|---|"]
-    return "\n".join([f"### {node['title']}", "", f"`{place}`: {_meaning(node, schema)}", "", *head, *rows, ""])
+    lines = [f"### {node['title']}", "", f"`{place}`: {_meaning(node, schema)}", "", *head]
+    for key, child in node["properties"].items():
+        default = "required" if key in node.get("required", []) else _default(child)
+        lines.append(f"| `{key}` | {_type(child)} | {default} | {_meaning(child, schema)} |")
+    return "\n".join([*lines, ""])
 
 
 def _type(node: Node) -> str:
@@ -115,8 +111,7 @@ def write(folder: Path) -> None:
     """Rewrite `schema.json` and what follows the marker in `README.md` in `folder`."""
     (folder / "schema.json").write_text(json.dumps(json_schema(), indent=1) + "\n")
     readme = folder / "README.md"
-    head, _, _ = readme.read_text().partition(MARKER)
-    readme.write_text(f"{head}{MARKER}\n\n{reference()}")
+    readme.write_text(f"{readme.read_text().partition(MARKER)[0]}{MARKER}\n\n{reference()}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The whole config: tables of sections keyed by name, and the studies that combine them. Only the workflow loads it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import product
 from typing import Annotated, Any
 
@@ -9,14 +9,15 @@ from pydantic import Field, model_validator
 from metaplastic.config.base import Distinct, Folder, Name, Section, canonical_json, nearest, short_hash
 from metaplastic.datasets.spec import Data, Dataset
 from metaplastic.embeddings.spec import Embedding
-from metaplastic.few_shot.learners.spec import Learner, MetaLearned
-from metaplastic.few_shot.spec import Episodes, FewShot, Partition
+from metaplastic.few_shot.spec import Episodes, FewShot, Learner, MetaLearned, Partition, Shape
 from metaplastic.meta_train.spec import EXECUTION, MetaTrain
 from metaplastic.results.spec import Experiment
 from metaplastic.update_rules.spec import Apply, BaseModel, Rule
 
 Figure = Annotated[str, Field(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
 """Name of a module of `metaplastic.figures`."""
+TABLES = ("datasets", "base_models", "rules", "embeddings", "partitions", "learners")
+"""Keys of a study that list keys of the config's table of the same name."""
 
 
 class Study(Section):
@@ -82,13 +83,12 @@ class Config(Section):
             _look_up(name, self.studies, "run", "studies")
         for name, study in self.studies.items():
             place = f"studies.{name}"
-            for table in ("datasets", "base_models", "rules", "embeddings", "partitions", "learners"):
+            for table in TABLES:
                 for listed in getattr(study, table):
                     _look_up(listed, getattr(self, table), f"{place}.{table}", table)
             for table in ("embeddings", "learners"):
-                takers = [taker for taker in getattr(study, table) if getattr(self, table)[taker].takes_images]
-                for taker, dataset in product(takers, study.datasets):
-                    if self.datasets[dataset].modality != "image":
+                for taker, dataset in product(getattr(study, table), study.datasets):
+                    if getattr(self, table)[taker].takes_images and self.datasets[dataset].modality != "image":
                         raise ValueError(f"{place}.{table}: {taker!r} takes images, dataset {dataset!r} has none")
             if not study.rules and not study.embeddings and not study.learners:
                 raise ValueError(f"{place}: neither rules nor embeddings; list at least one method")
@@ -102,14 +102,16 @@ class Config(Section):
             place, ways = f"studies.{name}", (study.episodes or self.episodes).ways
             learners = {learner: self.learners[learner] for learner in study.learners}
             trained = {learner: spec for learner, spec in learners.items() if isinstance(spec, MetaLearned)}
+            partitions = {partition: self.partitions[partition] for partition in study.partitions}
+            oracles = [partition for partition, spec in partitions.items() if spec.true_labels]
             has_features = bool(study.rules or study.embeddings)
             if study.trained_on is not None and study.trained_on not in study.datasets:
                 raise ValueError(f"{place}.trained_on: {study.trained_on!r} is none of its datasets")
             if study.trained_on is not None and not trained:
                 raise ValueError(f"{place}.trained_on: no learner of the study is trained; list one or leave it out")
-            if trained and not study.partitions:
+            if trained and not partitions:
                 raise ValueError(f"{place}.partitions: {next(iter(trained))!r} needs some to be trained on; list one")
-            if study.partitions and not trained:
+            if partitions and not trained:
                 raise ValueError(f"{place}.learners: none that is trained on partitions; list one")
             for learner, spec in trained.items():
                 if spec.most_ways is not None and max(ways) > spec.most_ways:
@@ -117,20 +119,13 @@ class Config(Section):
                         f"learners.{learner}.tasks.way: {spec.most_ways} outputs are too few for the {max(ways)} ways "
                         f"of {place}; give at least that"
                     )
-                for partition in study.partitions:
-                    if self.partitions[partition].needs_features and not has_features:
+                for partition, of in partitions.items():
+                    if of.needs_features and not has_features:
                         raise ValueError(f"{place}.embeddings: {partition!r} partitions features; list at least one")
-                    _check_tasks(learner, spec, partition, self.partitions[partition])
-            for learner in learners:
-                if not learners[learner].takes_images and not has_features:
+                    _check_tasks(f"learners.{learner}.tasks", spec.tasks, f"partitions.{partition}", of)
+            for learner, of_features in learners.items():
+                if not of_features.takes_images and not has_features:
                     raise ValueError(f"{place}.embeddings: learner {learner!r} takes features; list at least one")
-        return self
-
-    @model_validator(mode="after")
-    def _attributes_fit(self) -> "Config":
-        for name, study in self.studies.items():
-            place, ways = f"studies.{name}", (study.episodes or self.episodes).ways
-            oracles = [partition for partition in study.partitions if self.partitions[partition].true_labels]
             for dataset in study.datasets:
                 if not self.datasets[dataset].has_attributes:
                     continue
@@ -138,13 +133,10 @@ class Config(Section):
                     raise ValueError(f"{place}.datasets: {dataset!r} has attributes, no classes; only learners take it")
                 if ways != [2]:
                     raise ValueError(f"{place}.episodes.ways: attributes of {dataset!r} make 2 classes; give [2]")
-                for learner, oracle in product(study.learners, oracles):
-                    spec = self.learners[learner]
-                    if isinstance(spec, MetaLearned) and spec.tasks.way > 2:
-                        raise ValueError(
-                            f"learners.{learner}.tasks.way: {oracle!r} of {dataset!r} has 2 classes, {spec.tasks.way} "
-                            "are too many"
-                        )
+                for (learner, spec), oracle in product(trained.items(), oracles):
+                    if (way := spec.tasks.way) > 2:
+                        few = f"{oracle!r} of {dataset!r} has 2 classes, {way} are too many"
+                        raise ValueError(f"learners.{learner}.tasks.way: {few}")
         return self
 
     @model_validator(mode="after")
@@ -156,9 +148,8 @@ class Config(Section):
                 if meta_step is not None and meta_step not in kept:
                     near = min(kept, key=lambda step: abs(step - meta_step), default=None)
                     hint = "it keeps none" if near is None else f"the nearest that it keeps is {near}"
-                    raise ValueError(
-                        f"rules.{name}.meta_step: {meta_step} is no snapshot of {rule.trained_by!r}; {hint}"
-                    )
+                    no = f"{meta_step} is no snapshot of {rule.trained_by!r}"
+                    raise ValueError(f"rules.{name}.meta_step: {no}; {hint}")
         _check_runs(self.meta_train, self.datasets)
         for name in self.rules.keys() & self.embeddings.keys():
             raise ValueError(f"embeddings.{name}: the name is taken by rules.{name}; rename one of them")
@@ -180,35 +171,25 @@ class Runs(Section):
 
 def _check_runs(runs: Mapping[str, MetaTrain], datasets: Mapping[str, Dataset]) -> None:
     for name, run in runs.items():
-        for key, used in _datasets_named(run):
+        sources = [(f"tasks.sources.{key}.dataset", source.dataset) for key, source in run.tasks.sources.items()]
+        for key, used in [*sources, *(("held_out.datasets", dataset) for dataset in run.held_out.datasets)]:
+            if used is None:
+                continue
             place = f"meta_train.{name}.{key}"
             _look_up(used, datasets, place, "datasets")
             if datasets[used].modality != "image":
                 raise ValueError(f"{place}: {used!r} has no images")
 
 
-def _check_tasks(learner: str, spec: MetaLearned, partition: str, partitions: Partition) -> None:
-    """Refuse partitions whose clusters are too few or too small for the tasks of a learner."""
-    if partitions.task_classes is not None and partitions.task_classes[1] < spec.tasks.way:
-        key, classes = partitions.task_classes
-        raise ValueError(
-            f"partitions.{partition}.{key}: {classes} are fewer than the {spec.tasks.way} ways of "
-            f"learners.{learner}.tasks; give at least that"
-        )
-    needed = spec.tasks.shots + spec.tasks.queries
+def _check_tasks(tasks: str, shape: Shape, place: str, partitions: Partition) -> None:
+    """Refuse partitions, at a place, whose clusters are too few or too small for the shape of the tasks at another."""
+    (key, classes), needed = partitions.task_classes or ("", shape.way), shape.shots + shape.queries
+    if classes < shape.way:
+        few = f"{classes} are fewer than the {shape.way} ways of {tasks}; give at least that"
+        raise ValueError(f"{place}.{key}: {few}")
     if partitions.members < needed:
-        raise ValueError(
-            f"partitions.{partition}.members: {partitions.members} are too few for the {needed} shots and queries "
-            f"of learners.{learner}.tasks; give at least that"
-        )
-
-
-def _datasets_named(run: MetaTrain) -> Iterator[tuple[str, str]]:
-    """Yield each key of a run that names a dataset, and the name."""
-    for name, source in run.tasks.sources.items():
-        if source.dataset is not None:
-            yield f"tasks.sources.{name}.dataset", source.dataset
-    yield from (("held_out.datasets", name) for name in run.held_out.datasets)
+        few = f"{partitions.members} are too few for the {needed} shots and queries of {tasks}; give at least that"
+        raise ValueError(f"{place}.members: {few}")
 
 
 def _look_up(name: str, table: Mapping[str, Any], place: str, table_name: str) -> None:

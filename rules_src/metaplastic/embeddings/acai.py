@@ -27,13 +27,11 @@ def family(spec: Acai, image: Image) -> Family:
         return Interpolating(encoder, decoder, ConvolutionalEncoder(keys[2], *sizes))
 
     def loss(model: Interpolating, key: PRNGKeyArray, batch: Float[Array, "batch input"]) -> Objective:
-        """Return the sum of the objectives of autoencoder and critic; the critic's estimate is its mean output."""
         share = jax.random.uniform(key, (len(batch), 1), maxval=0.5)
         code = model.encoder(batch)
         restored = model.decoder(code)
         mixed = model.decoder(share * code[::-1] + (1 - share) * code)
-        reconstruction = ((restored - batch) ** 2).mean()
-        fixed = jax.lax.stop_gradient
+        fixed, reconstruction = jax.lax.stop_gradient, ((restored - batch) ** 2).mean()
         fooled = (fixed(model.critic)(mixed).mean(1) ** 2).mean()
         guessed = model.critic(fixed(mixed)).mean(1)
         blended = model.critic(fixed(spec.blended * batch + (1 - spec.blended) * restored)).mean(1)

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float32, Int
 from metaplastic.datasets.arrays import Inputs
 from metaplastic.embeddings.spec import Neighbours
 from metaplastic.io.errors import InputError
+from metaplastic.training.loop import Folder as Folder
 
 
 class Unlabelled(NamedTuple):
@@ -37,10 +38,7 @@ class Embedded(NamedTuple):
 
 
 def image_of(data: Unlabelled, *, square_for: str = "") -> tuple[int, int, int]:
-    """Return rows, columns and channels.
-
-    Raises InputError if the data are not images, or not square ones for the kind of embedding `square_for`.
-    """
+    """Return rows, columns and channels; raise InputError without images, or square ones where `square_for` a kind."""
     if data.image is None:
         raise InputError("convolutions take images, but the dataset has none; choose another method or dataset")
     rows, columns, _ = data.image
@@ -55,10 +53,7 @@ def unlabelled(data: Inputs) -> Unlabelled:
 
 
 def fitted_examples(data: Unlabelled, spec: Neighbours, seed: int) -> Int[np.ndarray, " fitted_example"]:
-    """Return indices of the training examples, of which at most `spec.examples` are drawn at random.
-
-    Raises InputError if there are not more training examples than neighbours.
-    """
+    """Draw at most `spec.examples` training examples; raise InputError if there are not more than neighbours."""
     indices = np.flatnonzero(data.train)
     if len(indices) <= spec.neighbours:
         raise InputError(f"neighbours: {spec.neighbours} take more training examples than the {len(indices)} there are")

@@ -11,24 +11,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Float32, Int, Int32, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Float32, Int32, PRNGKeyArray
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from metaplastic.embeddings.base import Embedded, Unlabelled, image_of
+from metaplastic.embeddings.base import Embedded, Folder, Unlabelled, image_of
 from metaplastic.embeddings.networks import ConvolutionalEncoder, Image, of_unit_length
 from metaplastic.embeddings.neural import Family, Objective, PseudoLabels, embed_by
 from metaplastic.embeddings.spec import DeepCluster
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.tasks.appearance import augmented
 from metaplastic.meta_train.tasks.source import Jitter
-from metaplastic.training.loop import Folder
-
-ITERATIONS = 20
-"""Most iterations of one k-means; the next k-means comes soon."""
-EPSILON = 1e-5
-"""Added to variances when codes are whitened."""
 
 
 class Classifying(eqx.Module):
@@ -59,9 +53,7 @@ def family(spec: DeepCluster, image: Image) -> Family:
         encoder = ConvolutionalEncoder(key, image, spec.filters, spec.width, normalised=True)
         return Classifying(encoder, jnp.zeros((spec.width, spec.clusters)), jnp.zeros(spec.clusters))
 
-    def loss(
-        model: Classifying, key: PRNGKeyArray, batch: tuple[Float[Array, "batch input"], Int[Array, " batch"]]
-    ) -> Objective:
+    def loss(model: Classifying, key: PRNGKeyArray, batch: tuple[Array, Array]) -> Objective:
         images, classes = batch
         seen = augmented(key, images.reshape(-1, *image), Jitter(**dict(spec.jitter))).reshape(len(images), -1)
         scores = jax.nn.relu(model.encoder(seen)) @ model.weights + model.bias
@@ -74,7 +66,8 @@ def family(spec: DeepCluster, image: Image) -> Family:
         # Threads add up in the order in which they finish, which a later process would not repeat.
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Number of distinct clusters")
-            k_means = KMeans(spec.clusters, n_init=1, max_iter=ITERATIONS, random_state=start).fit(fitted)
+            # Few iterations, for the next k-means comes soon.
+            k_means = KMeans(spec.clusters, n_init=1, max_iter=20, random_state=start).fit(fitted)
         return np.asarray(k_means.labels_, np.int32)
 
     def forgotten(model: Classifying) -> Classifying:
@@ -89,5 +82,5 @@ def whitened(
 ) -> Float32[np.ndarray, "example component"]:
     """Return the leading principal components of the `fitted` examples, with unit variances there, at unit length."""
     pca = PCA(min(components, codes.shape[1], int(fitted.sum())), svd_solver="covariance_eigh").fit(codes[fitted])
-    scaled = pca.transform(codes) / np.sqrt(pca.explained_variance_ + EPSILON)
+    scaled = pca.transform(codes) / np.sqrt(pca.explained_variance_ + 1e-5)
     return np.asarray(of_unit_length(jnp.asarray(scaled, jnp.float32)))

@@ -3,11 +3,10 @@
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.embeddings.base import Embedded, Unlabelled
+from metaplastic.embeddings.base import Embedded, Folder, Unlabelled
 from metaplastic.embeddings.networks import Autoencoder
 from metaplastic.embeddings.neural import Family, Objective, embed_by, of_unit_variance
 from metaplastic.embeddings.spec import DenoisingAutoencoder
-from metaplastic.training.loop import Folder
 
 
 def embed(data: Unlabelled, spec: DenoisingAutoencoder, *, seeds: int, folder: Folder) -> Embedded:
@@ -22,7 +21,6 @@ def family(spec: DenoisingAutoencoder) -> Family:
         return Autoencoder(key, inputs, spec, encoded=spec.features)
 
     def loss(model: Autoencoder, key: PRNGKeyArray, batch: Float[Array, "batch input"]) -> Objective:
-        """Return the mean squared error of the inputs restored from corrupted ones."""
         key_noise, key_dropped = jax.random.split(key)
         kept = jax.random.bernoulli(key_dropped, 1 - spec.dropped, batch.shape)
         corrupted = kept * batch + spec.noise * jax.random.normal(key_noise, batch.shape)

@@ -42,7 +42,6 @@ def family(spec: Infogan, image: Image) -> Family:
         )
 
     def loss(model: Informed, key: PRNGKeyArray, batch: Float[Array, "batch input"]) -> Objective:
-        """Return the discriminator's objective, the generator's, and the error of the recognised code, summed."""
         drawn = jax.random.uniform(key, (len(batch), spec.features + spec.noise), minval=-1.0)
         generated = jax.nn.sigmoid(model.generator(drawn))
         fixed = jax.lax.stop_gradient

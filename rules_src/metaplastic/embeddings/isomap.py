@@ -6,12 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from sklearn.manifold import Isomap
 
-from metaplastic.embeddings.base import Embedded, Unlabelled, fitted_examples
+from metaplastic.embeddings.base import Embedded, Folder, Unlabelled, fitted_examples
 from metaplastic.embeddings.spec import Isomap as IsomapSpec
-from metaplastic.training.loop import Folder
-
-SEED = 0
-"""Seed of the draw of examples, if there are too many, and of the eigensolver's first vector."""
 
 
 def embed(data: Unlabelled, spec: IsomapSpec, *, seeds: int, folder: Folder) -> Embedded:
@@ -20,15 +16,15 @@ def embed(data: Unlabelled, spec: IsomapSpec, *, seeds: int, folder: Folder) -> 
     There are fewer than `spec.features` where these distances have fewer dimensions. Memory grows with the square of
     the number of fitted examples. Raises InputError as `fitted_examples` does.
     """
-    fitted = data.inputs[fitted_examples(data, spec, SEED)]
+    fitted = data.inputs[fitted_examples(data, spec, 0)]
     isomap = _fitted(fitted, spec.neighbours, min(spec.features, len(fitted) - 1))
     return Embedded(isomap.transform(data.inputs).astype(np.float32)[None, None])
 
 
 def _fitted(x: Float[np.ndarray, "fitted_example input"], neighbours: int, components: int) -> Isomap:
     state = np.random.get_state()
-    # The eigensolver draws from nothing but NumPy's global generator.
-    np.random.seed(SEED)
+    # The eigensolver draws its first vector from nothing but NumPy's global generator.
+    np.random.seed(0)
     try:
         with warnings.catch_warnings():
             # scikit-learn joins a graph in several pieces where they are nearest, which is good enough.

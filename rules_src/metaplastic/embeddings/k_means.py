@@ -3,9 +3,8 @@
 import numpy as np
 from sklearn.cluster import KMeans
 
-from metaplastic.embeddings.base import Embedded, Unlabelled
+from metaplastic.embeddings.base import Embedded, Folder, Unlabelled
 from metaplastic.embeddings.spec import KMeans as KMeansSpec
-from metaplastic.training.loop import Folder
 
 
 def embed(data: Unlabelled, spec: KMeansSpec, *, seeds: int, folder: Folder) -> Embedded:

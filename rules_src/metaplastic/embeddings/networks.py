@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 import equinox as eqx
@@ -21,9 +22,8 @@ class Perceptron(eqx.Module):
 
     def __init__(self, key: PRNGKeyArray, widths: Sequence[int], activation: str) -> None:
         """Draw Equinox's initial weights of layers between `widths`, from the input up."""
-        keys = jax.random.split(key, len(widths) - 1)
-        pairs = zip(keys, widths[:-1], widths[1:], strict=True)
-        self.layers = tuple(eqx.nn.Linear(below, above, key=key) for key, below, above in pairs)
+        layers = zip(pairwise(widths), jax.random.split(key, len(widths) - 1), strict=True)
+        self.layers = tuple(eqx.nn.Linear(*sizes, key=of_layer) for sizes, of_layer in layers)
         self.activation = activation
 
     def __call__(self, x: Float[Array, "batch input"]) -> Float[Array, "batch output"]:
@@ -112,7 +112,6 @@ class Convolution(eqx.Module):
     normalised: bool = eqx.field(static=True)
 
     def __init__(self, key: PRNGKeyArray, below: int, above: int, *, stride: int = 1, normalised: bool = False) -> None:
-        """Draw He's initial weights."""
         self.kernel = jax.nn.initializers.he_normal()(key, (3, 3, below, above))
         self.bias, self.stride, self.normalised = jnp.zeros(above), stride, normalised
 
@@ -123,21 +122,16 @@ class Convolution(eqx.Module):
 
 
 class ConvolutionalEncoder(eqx.Module):
-    """Convolutions that halve the side, then a linear layer."""
+    """Convolutions that halve the side, then a linear layer to a code of width `code`."""
 
     blocks: tuple[Convolution, ...]
     last: eqx.nn.Linear
     image: Image = eqx.field(static=True)
 
-    def __init__(
-        self, key: PRNGKeyArray, image: Image, filters: Sequence[int], code: int, *, normalised: bool = False
-    ) -> None:
-        """Draw an encoder to a code of width `code`."""
-        keys, channels = jax.random.split(key, len(filters) + 1), [image[2], *filters]
-        self.blocks = tuple(
-            Convolution(key, below, above, stride=2, normalised=normalised)
-            for key, below, above in zip(keys[1:], channels[:-1], channels[1:], strict=True)
-        )
+    def __init__(self, key: PRNGKeyArray, image: Image, filters: list[int], code: int, *, normalised: bool = False):
+        keys = jax.random.split(key, len(filters) + 1)
+        layers = zip(keys[1:], pairwise([image[2], *filters]), strict=True)
+        self.blocks = tuple(Convolution(of, *sizes, stride=2, normalised=normalised) for of, sizes in layers)
         rows, columns = sides(image, len(filters))[-1]
         self.last = eqx.nn.Linear(rows * columns * filters[-1], code, key=keys[0])
         self.image = image
@@ -151,21 +145,19 @@ class ConvolutionalEncoder(eqx.Module):
 
 
 class ConvolutionalDecoder(eqx.Module):
-    """The reverse of the encoder."""
+    """The reverse of the encoder of the same filters, from a code of width `code`."""
 
     first: eqx.nn.Linear
     blocks: tuple[Convolution, ...]
     image: Image = eqx.field(static=True)
 
-    def __init__(
-        self, key: PRNGKeyArray, image: Image, filters: Sequence[int], code: int, *, normalised: bool = False
-    ) -> None:
-        """Draw a decoder from a code of width `code`; `filters` are those of the encoder."""
-        keys, channels = jax.random.split(key, len(filters) + 1), [image[2], *filters][::-1]
+    def __init__(self, key: PRNGKeyArray, image: Image, filters: list[int], code: int, *, normalised: bool = False):
+        keys = jax.random.split(key, len(filters) + 1)
         rows, columns = sides(image, len(filters))[-1]
         self.first = eqx.nn.Linear(code, rows * columns * filters[-1], key=keys[0])
-        *below, last = zip(keys[1:], channels[:-1], channels[1:], strict=True)
-        self.blocks = (*(Convolution(*sizes, normalised=normalised) for sizes in below), Convolution(*last))
+        *below, last = zip(keys[1:], pairwise([*filters[::-1], image[2]]), strict=True)
+        self.blocks = tuple(Convolution(of, *sizes, normalised=normalised) for of, sizes in below)
+        self.blocks += (Convolution(last[0], *last[1]),)
         self.image = image
 
     def __call__(self, code: Float[Array, "batch code"]) -> Float[Array, "batch input"]:

@@ -18,9 +18,6 @@ from metaplastic.training.descent import Descent, Metrics
 from metaplastic.training.launch import locked
 from metaplastic.training.loop import HISTORY, SNAPSHOTS, Folder
 
-CHUNK = 1024
-"""Examples that are encoded at once."""
-
 Objective = tuple[Float[Array, ""], dict[str, Array]]
 """The value of an objective, and its parts by name."""
 
@@ -30,9 +27,7 @@ class PseudoLabels(NamedTuple):
 
     every: int
     """Gradient steps between two updates of the classes; the first is before the first step."""
-    classes: Callable[
-        [Float32[np.ndarray, "train_example feature"], Sequence[int]], Int32[np.ndarray, " train_example"]
-    ]
+    classes: Callable[[np.ndarray, Sequence[int]], Int32[np.ndarray, " train_example"]]
     """Takes the codes of all training examples and a seed for NumPy; returns the class of each example, 0 or more."""
     forgotten: Callable[[Any], Any]
     """Returns the model without what it knew of the classes before."""
@@ -47,9 +42,7 @@ class Family(NamedTuple):
     """Returns the objective on a batch, which is `[batch, input]` or with pseudo-labels the pair of that and classes.
     Adversaries sum what each of them minimises, with the others' parameters held by `jax.lax.stop_gradient`; that
     trains each on its own objective, because Adam treats every parameter separately."""
-    encode: Callable[[Any, Float[Array, "batch input"]], Float[Array, "batch feature"]] = lambda model, x: (
-        model.encoder(x)
-    )
+    encode: Callable[[Any, Array], Float[Array, "batch feature"]] = lambda model, x: model.encoder(x)
     pseudo_labels: PseudoLabels | None = None
 
 
@@ -71,7 +64,7 @@ class NeuralTraining(Descent):
     axes = ("seed",)
 
     def __init__(
-        self, family: Family, x: Float32[np.ndarray, "train_example input"], spec: Neural, seeds: int, folder: Folder
+        self, family: Family, x: Float32[np.ndarray, "example input"], spec: Neural, seeds: int, folder: Folder
     ) -> None:
         super().__init__(spec, jnp.asarray(x), folder)
         self.family, self.seeds = family, seeds
@@ -95,7 +88,8 @@ class NeuralTraining(Descent):
     def updated(self, state: State, data: Float[Array, "train_example input"]) -> tuple[State, Metrics]:
         """As `Descent.updated`; metrics are the objective and its parts for every seed."""
 
-        def one_seed(model: Any, optimiser: Any, key: PRNGKeyArray, classes: Array | None) -> tuple[Any, Any, Metrics]:
+        def one_seed(seed: tuple[Any, Any, PRNGKeyArray, Array | None]) -> tuple[Any, Any, Metrics]:
+            model, optimiser, key, classes = seed
             key_batch, key_loss = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, 1), state.step))
             batch = drawn(key_batch, data, classes, self.spec.batch)
 
@@ -108,8 +102,7 @@ class NeuralTraining(Descent):
 
         seeds = state.model, state.optimiser, state.key, state.classes
         # Several kernels at once make a grouped convolution, on CPUs ten times slower than one kernel after another.
-        one_by_one = self.spec.takes_images
-        found = jax.lax.map(lambda seed: one_seed(*seed), seeds) if one_by_one else jax.vmap(one_seed)(*seeds)
+        found = jax.lax.map(one_seed, seeds) if self.spec.takes_images else jax.vmap(one_seed)(seeds)
         model, optimiser, metrics = found
         return State(model, optimiser, state.key, state.step + 1, state.classes), metrics
 
@@ -133,15 +126,12 @@ class NeuralTraining(Descent):
         codes = _encoded(self.family, eqx.combine(state.model, self.static), self.data)
         classes = [labels.classes(of_seed, [self.step(state), seed]) for seed, of_seed in enumerate(codes)]
         model = labels.forgotten(state.model)
-        optimiser = jax.vmap(self.adam.init)(model)
-        return state._replace(model=model, optimiser=optimiser, classes=jnp.asarray(np.stack(classes)))
+        optimiser, new = jax.vmap(self.adam.init)(model), jnp.asarray(np.stack(classes))
+        return state._replace(model=model, optimiser=optimiser, classes=new)
 
 
 def embed_by(family: Family, data: Unlabelled, spec: Neural, *, seeds: int, folder: Folder) -> Embedded:
-    """Train one model per seed on the training examples and encode all examples.
-
-    Raises InputError if there is too little memory, or as `Descent.finish` does.
-    """
+    """Train one model per seed and encode all examples; raise InputError if memory is short, or as `Descent.finish`."""
     training = NeuralTraining(family, data.inputs[data.train], spec, seeds, folder)
     # The lock is kept until everything is read from the folder.
     with locked(folder.path):
@@ -155,9 +145,7 @@ def embed_by(family: Family, data: Unlabelled, spec: Neural, *, seeds: int, fold
         return Embedded(np.stack(features, 1), spec.steps, {str(name): past[name].values.T for name in past.data_vars})
 
 
-def embedding_of_images(
-    family: Callable[[Any, tuple[int, int, int]], Family], *, square: bool = False
-) -> Callable[..., Embedded]:
+def embedding_of_images(family: Callable[..., Family], *, square: bool = False) -> Callable[..., Embedded]:
     """Return the function `embed` of a kind of (`square`) images; it raises InputError as `image_of` and `embed_by`."""
 
     def embed(data: Unlabelled, spec: Neural, *, seeds: int, folder: Folder) -> Embedded:
@@ -189,5 +177,6 @@ def of_unit_variance(data: Unlabelled) -> Unlabelled:
 
 
 def _encoded(family: Family, models: Any, x: np.ndarray | Array) -> Float32[np.ndarray, "seed example feature"]:
+    """Encode examples by the models of all seeds, 1024 at once."""
     encode = eqx.filter_jit(eqx.filter_vmap(family.encode, in_axes=(eqx.if_array(0), None)))
-    return np.concatenate([encode(models, jnp.asarray(x[i : i + CHUNK])) for i in range(0, len(x), CHUNK)], 1)
+    return np.concatenate([encode(models, jnp.asarray(x[i : i + 1024])) for i in range(0, len(x), 1024)], 1)

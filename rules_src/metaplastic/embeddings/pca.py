@@ -3,16 +3,12 @@
 import numpy as np
 from sklearn.decomposition import PCA
 
-from metaplastic.embeddings.base import Embedded, Unlabelled
+from metaplastic.embeddings.base import Embedded, Folder, Unlabelled
 from metaplastic.embeddings.spec import Pca
-from metaplastic.training.loop import Folder
 
 
 def embed(data: Unlabelled, spec: Pca, *, seeds: int, folder: Folder) -> Embedded:
-    """Return projections on the leading principal components of the training examples, not whitened, for one seed.
-
-    There are fewer than `spec.features` if inputs or training examples are fewer.
-    """
+    """Return projections on the training examples' leading principal components, not whitened; fewer if inputs are."""
     components = min(spec.features, data.inputs.shape[1], int(data.train.sum()))
     pca = PCA(components, svd_solver="covariance_eigh").fit(data.inputs[data.train])
     return Embedded(pca.transform(data.inputs).astype(np.float32)[None, None])

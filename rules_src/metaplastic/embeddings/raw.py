@@ -1,8 +1,7 @@
 """The input itself."""
 
-from metaplastic.embeddings.base import Embedded, Unlabelled
+from metaplastic.embeddings.base import Embedded, Folder, Unlabelled
 from metaplastic.embeddings.spec import Raw
-from metaplastic.training.loop import Folder
 
 
 def embed(data: Unlabelled, spec: Raw, *, seeds: int, folder: Folder) -> Embedded:

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from metaplastic.config.base import Fraction, Int, Kind, PositiveFloat, PositiveInt
+from metaplastic.config.base import FittedKind, Fraction, Int, PositiveFloat, PositiveInt
 from metaplastic.meta_train.tasks.spec import Jitter
 from metaplastic.training.spec import Descended, Steps
 from metaplastic.update_rules.spec import Activation
@@ -13,7 +13,7 @@ CURVE = 3
 """Fewest recorded steps that make a curve, which can have a peak."""
 
 
-class Embedding(Kind):
+class Embedding(FittedKind):
     """A method, other than an update rule, that makes features of a dataset without its labels."""
 
     takes_images: ClassVar[bool] = False
@@ -23,14 +23,9 @@ class Embedding(Kind):
     kind: str
 
     @property
-    def fewest_examples(self) -> int:
-        """Fewest training examples that it takes, as far as the config tells."""
-        return 0
-
-    @property
     def makes_a_curve(self) -> bool:
         """Whether its features are recorded so often during training that they make a curve."""
-        return False
+        return len(getattr(self, "steps", ())) >= CURVE
 
 
 class Raw(Embedding):
@@ -105,11 +100,6 @@ class Neural(Descended, Fitted):
     """Examples per gradient step."""
     momentum: Fraction = 0.9
     """Momentum of Adam."""
-
-    @property
-    def makes_a_curve(self) -> bool:
-        """Whether its features are recorded so often during training that they make a curve."""
-        return len(self.steps) >= CURVE
 
 
 class FullyConnected(Neural):
@@ -220,11 +210,6 @@ class DeepCluster(Convolutional):
     """Gradient steps between two runs of k-means."""
     jitter: Jitter = Jitter(rotation=10.0, scale=0.1, shift=0.1, shear=0.15, elastic=0.03)
     """Changes that are drawn for every image that is classified."""
-
-    @property
-    def fewest_examples(self) -> int:
-        """Fewest training examples that it takes: one per cluster."""
-        return self.clusters
 
     @model_validator(mode="after")
     def _clustered_where_saved(self) -> "DeepCluster":

@@ -6,17 +6,15 @@ import numpy as np
 from jaxtyping import Float32
 from sklearn.metrics import pairwise_distances
 
-from metaplastic.embeddings.base import Embedded, Unlabelled, fitted_examples
+from metaplastic.embeddings.base import Embedded, Folder, Unlabelled, fitted_examples
 from metaplastic.embeddings.spec import Umap
 from metaplastic.io.memory import check_memory, numbers
-from metaplastic.training.loop import Folder
 
 
 def embed(data: Unlabelled, spec: Umap, *, seeds: int, folder: Folder) -> Embedded:
     """Return coordinates of the fitted examples, and of the others, which are placed among them one by one.
 
-    Memory grows with the square of the number of fitted examples. Raises InputError if there is too little memory, or
-    as `fitted_examples` does.
+    Memory grows with the square of the fitted examples; raises InputError if it is short, or as `fitted_examples` does.
     """
     return Embedded(np.stack([_one_seed(data, spec, seed) for seed in range(seeds)])[:, None])
 

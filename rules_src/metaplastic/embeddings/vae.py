@@ -5,11 +5,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.embeddings.base import Embedded, Unlabelled
+from metaplastic.embeddings.base import Embedded, Folder, Unlabelled
 from metaplastic.embeddings.networks import Autoencoder
 from metaplastic.embeddings.neural import Family, Objective, embed_by, of_unit_variance
 from metaplastic.embeddings.spec import Vae
-from metaplastic.training.loop import Folder
 
 
 def embed(data: Unlabelled, spec: Vae, *, seeds: int, folder: Folder) -> Embedded:

@@ -2,19 +2,15 @@
 
 import numpy as np
 
-from metaplastic.embeddings.base import Embedded, Unlabelled
+from metaplastic.embeddings.base import Embedded, Folder, Unlabelled
 from metaplastic.embeddings.spec import Zca
-from metaplastic.training.loop import Folder
 
 GREY_LEVELS = 10.0
 """Added to each example's variance, in squared 255ths of the range."""
 
 
 def embed(data: Unlabelled, spec: Zca, *, seeds: int, folder: Folder) -> Embedded:
-    """Standardise every example, then rotate it to uncorrelated unit variances and back, for one seed.
-
-    Mean and covariance are those of the training examples.
-    """
+    """Standardise every example, then rotate to uncorrelated unit variances, those of training examples, and back."""
     x = 255 * data.inputs
     x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + GREY_LEVELS)
     centred = x - x[data.train].mean(0)

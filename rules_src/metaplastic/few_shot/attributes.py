@@ -1,7 +1,4 @@
-"""Classes made of attributes (Hsu et al. 2019, on CelebA): the two classes of a task differ in three attributes.
-
-One class has a pattern of the three, the other its complement; all other examples belong to neither.
-"""
+"""Classes made of attributes (Hsu et al. 2019, on CelebA): one has a pattern of three, the other its complement."""
 
 from itertools import combinations
 from typing import NamedTuple
@@ -26,7 +23,7 @@ class Contrast(NamedTuple):
 def contrasts(values: Values, members: int) -> list[Contrast]:
     """Return each pair of a pattern and its complement, once, if both have at least `members` examples."""
     found = []
-    for chosen in combinations(range(values.shape[1]), len(WEIGHTS)):
+    for chosen in combinations(range(values.shape[1]), 3):
         counts = np.bincount(values[:, chosen] @ WEIGHTS, minlength=8)
         found += [Contrast(chosen, pattern) for pattern in range(4) if counts[[pattern, 7 - pattern]].min() >= members]
     return found

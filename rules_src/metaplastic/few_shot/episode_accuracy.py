@@ -23,11 +23,10 @@ def evaluate(
     of the same examples. Equal labels, splits and specs give equal episodes, so results of several learners are paired.
     Raises InputError as `true_pool` does.
     """
-    accuracy = np.array(
-        [[_accuracies(learner, inputs, shared_episodes(data, spec, w, k)) for k in spec.shots] for w in spec.ways]
-    )
+    found = [[_accuracies(learner, inputs, shared_episodes(data, spec, w, k)) for k in spec.shots] for w in spec.ways]
+    attributes = {"units": "1", "long_name": "share of the queries"}
     return xr.Dataset(
-        {"accuracy": (("way", "shots", "episode"), accuracy, {"units": "1", "long_name": "share of the queries"})},
+        {"accuracy": (("way", "shots", "episode"), np.array(found), attributes)},
         coords={"way": spec.ways, "shots": spec.shots, "episode": np.arange(spec.episodes)},
         attrs={"queries": spec.queries, "split": spec.split},
     )
@@ -42,7 +41,6 @@ def shared_episodes(data: Inputs, spec: Episodes, way: int, shots: int) -> Episo
 
 def _accuracies(learner: Learner, inputs: Float32[np.ndarray, "example input"], episodes: Episode) -> np.ndarray:
     support, query = map(np.asarray, episodes)
-    true = np.arange(support.shape[1])[:, None]
-    some = [slice(start, start + TOGETHER) for start in range(0, len(support), TOGETHER)]
-    right = [learner.predict(inputs[support[these]], inputs[query[these]]) == true for these in some]
-    return np.concatenate(right).mean((1, 2), dtype=np.float32)
+    parts = [(support[i : i + TOGETHER], query[i : i + TOGETHER]) for i in range(0, len(support), TOGETHER)]
+    predicted = np.concatenate([learner.predict(inputs[shown], inputs[asked]) for shown, asked in parts])
+    return (predicted == np.arange(support.shape[1])[:, None]).mean((1, 2), dtype=np.float32)

@@ -50,9 +50,8 @@ def pool(
 ) -> Pool:
     """Collect the eligible examples of each cluster for episodes of `shape`; label -1 belongs to no cluster.
 
-    Raises:
-        InputError: a partition has fewer clusters than the shape has ways, or a cluster fewer members than shots and
-            queries together. The message names the config key `place` of the shape, and calls a partition `what`.
+    Raises InputError if a partition has fewer clusters than the shape has ways, or a cluster fewer members than shots
+    and queries together. The message names the config key `place` of the shape, and calls a partition `what`.
     """
     orders, counts = [], []
     for number, labels in enumerate(partitions):
@@ -69,9 +68,9 @@ def pool(
             )
         orders.append(chosen[np.argsort(labels[chosen], kind="stable")])
         counts.append(members)
-    order, count = _padded(orders), _padded(counts)
+    count = _padded(counts)
     start = np.cumsum(count, 1, dtype=np.int32) - count
-    return Pool(jnp.asarray(order), jnp.asarray(start), jnp.asarray(count), int(count.max()))
+    return Pool(jnp.asarray(_padded(orders)), jnp.asarray(start), jnp.asarray(count), int(count.max()))
 
 
 def true_pool(
@@ -86,17 +85,13 @@ def true_pool(
     Raises InputError if the split has too few classes, a class of it too few examples, or no contrast enough of them.
     """
     what, code = f"split {drawn_from}", {"test": TEST, "validation": VALIDATION}[drawn_from]
-    eligible = split == code
     if attributes is None:
-        return pool(labels[None], eligible, shape, place="episodes", what=what)
-    values, members = attributes.values[:, attributes.split == code], shape.shots + shape.queries
-    found = contrasts(values[eligible], members)
-    if not found:
-        raise InputError(
-            f"episodes: no three attributes of {what} part {members} of its examples from {members} others"
-        )
-    divided = np.stack([sides(values, contrast) for contrast in found])
-    return pool(divided, eligible, shape, place="episodes", what=f"{what}, attributes")
+        return pool(labels[None], split == code, shape, place="episodes", what=what)
+    values, needed = attributes.values[:, attributes.split == code], shape.shots + shape.queries
+    divided = [sides(values, contrast) for contrast in contrasts(values[split == code], needed)]
+    if not divided:
+        raise InputError(f"episodes: no three attributes of {what} part {needed} of its examples from {needed} others")
+    return pool(np.stack(divided), split == code, shape, place="episodes", what=f"{what}, attributes")
 
 
 def draw(key: PRNGKeyArray, pool: Pool, shape: Shape) -> Episode:
@@ -128,7 +123,5 @@ def _without_replacement(key: PRNGKeyArray, available: Bool[Array, " place"], nu
 
 
 def _padded(rows: list[np.ndarray]) -> Int[np.ndarray, "row most"]:
-    padded = np.zeros((len(rows), max(map(len, rows))), np.int32)
-    for target, row in zip(padded, rows, strict=True):
-        target[: len(row)] = row
-    return padded
+    most = max(map(len, rows))
+    return np.array([np.pad(row, (0, most - len(row))) for row in rows], np.int32)

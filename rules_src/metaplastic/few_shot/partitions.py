@@ -1,7 +1,4 @@
-"""From features to label vectors: the clusters that pseudo-tasks take for classes (Hsu et al. 2019, Algorithm 1).
-
-Every kind is a generator of partitions, so that the caller can report progress.
-"""
+"""From features to label vectors: the clusters that pseudo-tasks take for classes (Hsu et al. 2019, Algorithm 1)."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -14,12 +11,10 @@ from sklearn.cluster import KMeans
 
 from metaplastic.datasets.arrays import Attributes
 from metaplastic.datasets.schema import TRAIN
-from metaplastic.few_shot.attributes import Values, contrasts, sides
+from metaplastic.few_shot.attributes import contrasts, sides
 from metaplastic.few_shot.spec import Clusters, Hyperplanes, Labels, Partition, Random
 from metaplastic.io.errors import InputError
 
-ITERATIONS = 3000
-"""Most iterations of one k-means."""
 NONE = -1
 """Label of examples in no cluster."""
 
@@ -36,21 +31,15 @@ def partitions(
     labels: AnyAssignment | None = None,
     attributes: Attributes | None = None,
 ) -> Iterator[Assignment]:
-    """Generate label vectors; examples in no cluster or outside the training split have label -1.
+    """Generate label vectors one by one; examples in no cluster or outside the training split have label -1.
 
     Clusters of fewer than `spec.members` are dropped. More partitions of one seed begin with the same partitions.
-
-    Args:
-        spec: kind, sizes and seed.
-        train: the training split.
-        features: an embedding of all examples, for kinds that partition features.
-        labels: true labels, for the oracle only.
-        attributes: attributes in place of labels, if the dataset has them.
+    `features` of all examples are for kinds that partition them, true `labels` for the oracle only, with `attributes`
+    in their place if the dataset has them.
 
     Raises:
         InputError: more clusters than examples, attributes that part too few of them, features that are not finite,
-            k-means without enough large clusters, no planes with enough examples on either side, or faiss is not
-            installed.
+            k-means without enough large clusters, no planes with enough examples on either side, or no faiss.
     """
     if features is not None and not np.isfinite(features).all():
         raise InputError("features that are not finite; their embedding may have diverged")
@@ -58,7 +47,13 @@ def partitions(
     if isinstance(spec, Clusters | Random) and spec.clusters > train.sum():
         raise InputError(f"clusters: {spec.clusters} are more than the {train.sum()} training examples; give fewer")
     if isinstance(spec, Labels) and attributes is not None:
-        found = _by_attributes(attributes.values[train][:, attributes.split == TRAIN], spec)
+        values = attributes.values[train][:, attributes.split == TRAIN]
+        possible = contrasts(values, spec.members)
+        if not possible:
+            n = spec.members
+            raise InputError(f"members: no three attributes part {n} training examples from {n} others; give fewer")
+        chosen = np.random.default_rng(spec.seed).permutation(len(possible))[: spec.partitions]
+        found = (sides(values, possible[number]) for number in chosen)
     elif isinstance(spec, Labels):
         assert labels is not None  # noqa: S101 (the caller's, not the user's)
         found = iter([labels[train]])
@@ -87,16 +82,6 @@ def without_small(clusters: AnyAssignment, members: int) -> Assignment:
     return np.where(large, clusters, NONE).astype(np.int32)
 
 
-def _by_attributes(values: Values, spec: Labels) -> Iterator[AnyAssignment]:
-    found = contrasts(values, spec.members)
-    if not found:
-        raise InputError(
-            f"members: no three attributes part {spec.members} training examples from {spec.members} others; give fewer"
-        )
-    chosen = np.random.default_rng(spec.seed).permutation(len(found))[: spec.partitions]
-    yield from (sides(values, found[number]) for number in chosen)
-
-
 def _clusters(x: Features, spec: Clusters) -> Iterator[Assignment]:
     for number in range(spec.partitions):
         rng = np.random.default_rng([spec.seed, number])
@@ -117,8 +102,7 @@ def _clusters(x: Features, spec: Clusters) -> Iterator[Assignment]:
 
 def _k_means(x: Features, spec: Clusters, seed: int) -> Assignment:
     if spec.library == "scikit-learn":
-        model = KMeans(spec.clusters, n_init=spec.restarts, max_iter=ITERATIONS, random_state=seed)
-        return np.asarray(model.fit(x).labels_)
+        return KMeans(spec.clusters, n_init=spec.restarts, max_iter=3000, random_state=seed).fit(x).labels_
     try:
         faiss: Any = import_module("faiss")
     except ImportError as error:

@@ -1,38 +1,34 @@
 """The few-shot protocol: a readout on frozen features from K labels per class, scored on the whole test split."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int, Integer
+from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from metaplastic.datasets.arrays import Inputs
-from metaplastic.few_shot.readouts import logistic_regression, predict, ridge
 from metaplastic.few_shot.spec import FewShot
 from metaplastic.io.errors import InputError
 
 READOUTS = ("logistic-regression", "ridge")
 
 Features = Float32[np.ndarray, "example feature"]
+Labelled = Float[np.ndarray, "draw labelled feature"]
+Labels = Integer[np.ndarray, " labelled"]
+"""Classes of the labelled examples, 0 to classes - 1, the same for each draw."""
 
 
 def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
     """Score every readout, number of shots, seed and draw of labelled examples.
 
-    Args:
-        features: `(..., inner_step, example, feature)` of one method; the first dimensions are its random levels, with
-            `seed` as the last.
-        data: labels and split of the same examples.
-        spec: sizes and seed.
-
-    Returns:
-        Shares of the test split, in [0, 1], float32: `accuracy (readout, shots, ..., draw)` at the last inner step and
-        `accuracy_over_inner_steps (readout, inner_step, ..., draw_over_inner_steps)` at the most shots, with the levels
-        of the features in between.
-
-    Raises:
-        InputError: the features are of other examples or not all finite, or a class has too few training examples.
+    `features (..., inner_step, example, feature)` are of one method; the first dimensions are its random levels, with
+    `seed` as the last. `data` holds labels and split of the same examples. Returns shares of the test split, in [0, 1],
+    float32: `accuracy (readout, shots, ..., draw)` at the last inner step, and at the most shots
+    `accuracy_over_inner_steps (readout, inner_step, ..., draw_over_inner_steps)`, with the levels in between. Raises
+    InputError if features are of other examples or not all finite, or a class has too few training examples.
     """
     if features.sizes["example"] != len(data.labels):
         raise InputError(f"features of {features.sizes['example']} examples, but the dataset has {len(data.labels)}")
@@ -44,9 +40,15 @@ def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
 
     def accuracies(step: int, shots: Sequence[int], draws: int) -> Float32[np.ndarray, "readout shots *level draw"]:
         of_step = features.values[..., step, :, :].reshape(-1, *features.shape[-2:])
-        scaled = (scale(values, data.train) for values in of_step)
-        found = [_accuracies(values, labels, data.test, chosen[:draws], shots, spec) for values in scaled]
-        return np.stack(found, 2).reshape(len(READOUTS), len(shots), *features.shape[:-3], draws)
+        found = np.empty((len(READOUTS), len(shots), len(of_step), draws), np.float32)
+        for level, scaled in enumerate(scale(values, data.train) for values in of_step):
+            scored = scaled[data.test]
+            for column, k in enumerate(shots):
+                x = scaled[chosen[:draws, :, :k].reshape(draws, -1)].astype(np.float64)
+                y = np.repeat(np.arange(len(classes)), k)
+                fitted = logistic_regression(x, y, c=spec.logistic_c), ridge(x, y, penalty=spec.ridge)
+                found[:, column, level] = [(predict(of, scored) == labels[data.test]).mean(1) for of in fitted]
+        return found.reshape(len(READOUTS), len(shots), *features.shape[:-3], draws)
 
     # The matrices are too small to share between threads.
     with threadpool_limits(1):
@@ -83,8 +85,8 @@ def draw_labelled(
     for label, of_class in enumerate(members):
         if len(of_class) < shots:
             raise InputError(
-                f"few_shot.shots: {shots} labelled examples a class asked for, but class {label} has "
-                f"{len(of_class)} training examples; give at most that"
+                f"few_shot.shots: {shots} labelled examples a class asked for, but class {label} has {len(of_class)} "
+                "training examples; give at most that"
             )
     rngs = [np.random.default_rng([seed, draw]) for draw in range(draws)]
     return np.array([[rng.permutation(of_class)[:shots] for of_class in members] for rng in rngs])
@@ -104,19 +106,42 @@ def scale(features: Features, train: Bool[np.ndarray, " example"]) -> Features:
     return ((features - mean.astype(np.float32)) / np.float32(unit)).astype(np.float32)
 
 
-def _accuracies(
-    features: Features,
-    labels: Int[np.ndarray, " example"],
-    test: Bool[np.ndarray, " example"],
-    chosen: Int[np.ndarray, "draw class most"],
-    shots: Sequence[int],
-    spec: FewShot,
-) -> Float32[np.ndarray, "readout shots draw"]:
-    scored, answers = features[test], labels[test]
-    accuracy = np.empty((len(READOUTS), len(shots), len(chosen)), np.float32)
-    for column, k in enumerate(shots):
-        x = features[chosen[:, :, :k].reshape(len(chosen), -1)].astype(np.float64)
-        y = np.repeat(np.arange(chosen.shape[1]), k)
-        fitted = logistic_regression(x, y, c=spec.logistic_c), ridge(x, y, penalty=spec.ridge)
-        accuracy[:, column] = [(predict(readouts, scored) == answers).mean(1) for readouts in fitted]
-    return accuracy
+class Readouts(NamedTuple):
+    """One linear classifier on a few labelled examples for each draw; it predicts the class with the largest score."""
+
+    weights: Float[np.ndarray, "draw feature class"]
+    bias: Float[np.ndarray, "draw class"]
+
+
+def logistic_regression(features: Labelled, labels: Labels, *, c: float) -> Readouts:
+    """Fit multinomial logistic regression with an L2 penalty of inverse strength `c` and an unpenalised bias."""
+    classifiers = [LogisticRegression(C=c, max_iter=5000).fit(draw, labels) for draw in features]
+    weights, bias = np.stack([of.coef_.T for of in classifiers]), np.stack([of.intercept_ for of in classifiers])
+    if weights.shape[2] == 1:  # two classes: scikit-learn keeps the score of the second, the first has minus that
+        weights, bias = np.concatenate([-weights, weights], 2), np.concatenate([-bias, bias], 1)
+    return Readouts(weights, bias)
+
+
+def ridge(features: Labelled, labels: Labels, *, penalty: float) -> Readouts:
+    """Fit ridge regression of one-hot labels minus their mean, with an unpenalised bias: the meta-objective's readout.
+
+    The meta-objective also scales the targets, which changes no prediction (Metz et al. 2019, Eq. 2).
+    """
+    targets = np.eye(labels.max() + 1)[labels]
+    targets -= targets.mean()
+    feature_mean, target_mean = features.mean(1, keepdims=True), targets.mean(0)
+    centred = features - feature_mean
+    # The normal equations in their dual form: as many unknowns as labelled examples, however wide the features.
+    gram = centred @ centred.swapaxes(1, 2) + penalty * np.eye(len(labels))
+    solved = np.linalg.solve(gram, np.broadcast_to(targets - target_mean, (len(gram), *targets.shape)))
+    weights = centred.swapaxes(1, 2) @ solved
+    return Readouts(weights, target_mean - (feature_mean @ weights)[:, 0])
+
+
+def predict(readouts: Readouts, features: Float32[np.ndarray, "example feature"]) -> Int[np.ndarray, "draw example"]:
+    """Return the class that each draw's classifier predicts for each example."""
+    draws, width, classes = readouts.weights.shape
+    # One product for all draws: the weights side by side.
+    weights = readouts.weights.astype(np.float32).transpose(1, 0, 2).reshape(width, draws * classes)
+    scores = (features @ weights).reshape(len(features), draws, classes) + readouts.bias.astype(np.float32)
+    return scores.argmax(2).T

@@ -3,7 +3,7 @@
 SETTINGS = ((5, 1), (5, 5), (20, 1), (20, 5))
 """Way and shots of the columns below."""
 
-WITH_EMBEDDING = {
+REPORTED = {
     ("bigan", "nearest-neighbours"): (49.55, 68.06, 27.37, 46.70),
     ("bigan", "linear"): (48.28, 68.72, 27.80, 45.82),
     ("bigan", "mlp"): (40.54, 62.56, 19.92, 40.71),
@@ -16,23 +16,16 @@ WITH_EMBEDDING = {
     ("acai", "cluster-matching"): (54.94, 71.09, 32.19, 45.93),
     ("acai", "maml"): (68.84, 87.78, 48.09, 73.36),
     ("acai", "protonets"): (68.12, 83.58, 47.75, 66.27),
+    ("", "from-scratch"): (52.50, 74.78, 24.91, 47.62),
+    ("", "oracle-maml"): (94.46, 98.83, 84.60, 96.29),
+    ("", "oracle-protonets"): (98.35, 99.58, 95.31, 98.81),
 }
-"""Percent, by kind of embedding and kind of learner."""
-
-WITHOUT = {
-    "from-scratch": (52.50, 74.78, 24.91, 47.62),
-    "oracle-maml": (94.46, 98.83, 84.60, 96.29),
-    "oracle-protonets": (98.35, 99.58, 95.31, 98.81),
-}
-"""Percent, by learners that need no embedding."""
-
-DATASET = "omniglot"
-"""Name of the dataset in the config."""
+"""Percent, by kind of embedding, if it takes one, and kind of learner."""
 
 
 def reported(dataset: str, embedding: str, learner: str, way: int, shots: int) -> float | None:
     """Return the accuracy in the paper, in [0, 1], or None if it reports none."""
-    row = WITHOUT.get(learner) or WITH_EMBEDDING.get((embedding, learner))
-    if dataset != DATASET or row is None or (way, shots) not in SETTINGS:
+    row = REPORTED.get(("", learner)) or REPORTED.get((embedding, learner))
+    if dataset != "omniglot" or row is None or (way, shots) not in SETTINGS:
         return None
     return row[SETTINGS.index((way, shots))] / 100

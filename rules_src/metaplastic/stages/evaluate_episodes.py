@@ -12,9 +12,8 @@ from metaplastic.embeddings.base import image_of, unlabelled
 from metaplastic.features import read_examples
 from metaplastic.few_shot.episode_accuracy import evaluate
 from metaplastic.few_shot.learners.meta_learning import recorded
-from metaplastic.few_shot.learners.spec import Learner
 from metaplastic.few_shot.readout_accuracy import scale
-from metaplastic.few_shot.spec import Episodes
+from metaplastic.few_shot.spec import Episodes, Learner
 from metaplastic.io.storage import check_manifest, write_netcdf
 from metaplastic.stages.command import Code, Examples, Key, Output, Spec, run
 

@@ -14,7 +14,7 @@ from metaplastic.datasets.arrays import load_inputs
 from metaplastic.embeddings.base import image_of, unlabelled
 from metaplastic.few_shot.episodes import pool
 from metaplastic.few_shot.learners.meta_learning import MetaLearning
-from metaplastic.few_shot.learners.spec import Learner
+from metaplastic.few_shot.spec import Learner
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_with_manifest
 from metaplastic.stages.command import Code, DatasetStore, Key, Output, Spec, TrainedBy, run

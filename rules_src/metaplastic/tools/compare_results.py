@@ -1,9 +1,4 @@
-"""Say what differs between two finished folders of results: files, values, attributes and bytes.
-
-`python -m metaplastic.tools.compare_results BEFORE AFTER` prints a line per difference. It judges a change of the code
-that is to leave every number as it was. Logs, benchmarks and the states of runs are not results, and neither are the
-seconds and megabytes that a job took.
-"""
+"""By hand: say what differs between two folders of results, to judge a change that is to leave every number alone."""
 
 import json
 import sys
@@ -22,6 +17,10 @@ IGNORED = frozenset({"logs", "benchmarks", "state", ".snakemake"})
 MEASURED = frozenset({"seconds", "peak_mb"})
 """Variables, attributes and entries of manifests that every run measures anew."""
 
+Attributes = dict[str, Any]
+Differences = Iterator[tuple[str, str]]
+"""The kind of each difference, and what it is."""
+
 
 def compare(
     before: Annotated[Path, Argument(help="Folder of results.")],
@@ -31,13 +30,12 @@ def compare(
     """Print what differs, then the number of equal and of different results; exit with 1 if any value differs."""
     skipped = MEASURED | set(skip or [])
     counts: Counter[str] = Counter()
-    names = [sorted(_results(folder)) for folder in (before, after)]
-    for name in sorted({*names[0], *names[1]}):
+    for name in sorted({*_results(before), *_results(after)}):
         pair = before / name, after / name
-        if not all(path.exists() for path in pair):
-            differences = [("missing", f"only in {before if pair[0].exists() else after}")]
-        else:
+        if all(path.exists() for path in pair):
             differences = list(_differences(*pair, skipped))
+        else:
+            differences = [("missing", f"only in {before if pair[0].exists() else after}")]
         for kind, text in differences:
             print(f"{name}: {text}")
             counts[kind] += 1
@@ -58,8 +56,7 @@ def _results(folder: Path) -> Iterator[str]:
             yield from (f"{path.name}/{name}" for name in _results(path))
 
 
-def _differences(before: Path, after: Path, skipped: Set[str]) -> Iterator[tuple[str, str]]:
-    """Yield the kind of each difference and what it is."""
+def _differences(before: Path, after: Path, skipped: Set[str]) -> Differences:
     if before.suffix in {".zarr", ".nc"}:
         with xr.open_dataset(before) as first, xr.open_dataset(after) as second:
             yield from _of_datasets(first, second, skipped)
@@ -69,7 +66,7 @@ def _differences(before: Path, after: Path, skipped: Set[str]) -> Iterator[tuple
         yield "bytes", "other bytes"
 
 
-def _of_datasets(first: xr.Dataset, second: xr.Dataset, skipped: Set[str]) -> Iterator[tuple[str, str]]:
+def _of_datasets(first: xr.Dataset, second: xr.Dataset, skipped: Set[str]) -> Differences:
     for name in sorted({*map(str, first.variables), *map(str, second.variables)} - skipped):
         if name not in first.variables or name not in second.variables:
             yield "variables", f"variable {name!r} is only in the {'first' if name in first.variables else 'second'}"
@@ -85,9 +82,7 @@ def _of_datasets(first: xr.Dataset, second: xr.Dataset, skipped: Set[str]) -> It
     yield from _of_attributes("", first.attrs, second.attrs, skipped)
 
 
-def _of_attributes(
-    place: str, first: dict[str, Any], second: dict[str, Any], skipped: Set[str]
-) -> Iterator[tuple[str, str]]:
+def _of_attributes(place: str, first: Attributes, second: Attributes, skipped: Set[str]) -> Differences:
     for key in sorted({*first, *second} - skipped):
         one, other = first.get(key), second.get(key)
         if repr(one) != repr(other):

@@ -89,8 +89,7 @@ def ship(
     measure: Annotated[list[str] | None, Option(help="NAME=STORE of an image dataset to measure snapshots on.")] = None,
 ) -> None:
     """Write the snapshot with the best accuracy, averaged over `by` and with its two neighbours, and its card."""
-    section = parse_spec(MetaTrain, spec)
-    stores = named_stores("--measure", measure or [])
+    section, stores = parse_spec(MetaTrain, spec), named_stores("--measure", measure or [])
     history = _history_of_snapshots(state)
     allowed = [name for name in history["dataset"].values.tolist() if name not in section.trained_sources]
     for held_out in by:
@@ -136,15 +135,12 @@ def _curve(history: xr.Dataset, section: MetaTrain, state: Path, stores: Mapping
     steps = history["evaluation_step"].values.tolist()
     rules = [trained_rule(state_path(state / SNAPSHOTS, step))[1] for step in steps]
     spent = teraflop(history, inner_step_flops(rules[0], section) / 1e9)
-    columns = {}
-    for name in history["dataset"].values.tolist():
-        of_name = history.sel(dataset=name)
-        columns[name] = of_name["held_out_accuracy"].values, of_name["held_out_sem"].values
-    key = jax.random.key(section.seed)
+    quoted = history["held_out_accuracy"], history["held_out_sem"]
+    columns = {name: [of.sel(dataset=name).values for of in quoted] for name in history["dataset"].values.tolist()}
     for name, store in stores.items():
-        probe, classes = watched(key, read_zarr(store), section)
+        probe, classes = watched(jax.random.key(section.seed), read_zarr(store), section)
         accuracy = [held_out_accuracy(rule, probe, classes=classes, ridge=section.ridge) for rule in rules]
-        columns[name] = mean_and_standard_error(np.stack(accuracy))
+        columns[name] = [*mean_and_standard_error(np.stack(accuracy))]
     lines = [["meta-steps", "TFLOP", *columns], ["---:"] * (2 + len(columns))]
     for row, (step, work) in enumerate(zip(steps, spent, strict=True)):
         cells = [percent(float(mean[row]), float(error[row])) for mean, error in columns.values()]

@@ -40,14 +40,12 @@ class EachEpisode(NamedTuple):
 
     def predict(self, support: Supports, query: Queries) -> Predictions:
         """Return the class of every query example."""
-        _, way, shots, width = support.shape
+        episodes, way, shots, width = support.shape
         classes = np.repeat(np.arange(way), shots)
+        flat = zip(support.reshape(episodes, -1, width), query.reshape(episodes, -1, width), strict=True)
         # The matrices are too small to share between threads.
         with threadpool_limits(1):
-            predicted = [
-                self.fit_and_predict(s.reshape(-1, width), classes, q.reshape(-1, width))
-                for s, q in zip(support, query, strict=True)
-            ]
+            predicted = [self.fit_and_predict(shown, classes, asked) for shown, asked in flat]
         return np.stack(predicted).reshape(query.shape[:3])
 
 

@@ -6,11 +6,8 @@ from sklearn.cluster import KMeans
 
 from metaplastic.embeddings.base import Unlabelled
 from metaplastic.few_shot.learners.base import EachEpisode
-from metaplastic.few_shot.learners.spec import ClusterMatching
+from metaplastic.few_shot.spec import ClusterMatching
 from metaplastic.io.errors import InputError
-
-ITERATIONS = 3000
-"""Most iterations of k-means."""
 
 
 def fit(spec: ClusterMatching, data: Unlabelled) -> EachEpisode:
@@ -18,8 +15,8 @@ def fit(spec: ClusterMatching, data: Unlabelled) -> EachEpisode:
     x = data.inputs[data.train]
     if spec.clusters > len(x):
         raise InputError(f"clusters: {spec.clusters} are more than the {len(x)} training examples; give fewer")
-    clusters = KMeans(spec.clusters, n_init=spec.restarts, max_iter=ITERATIONS, random_state=spec.seed).fit(x)
-    centroids = clusters.cluster_centers_.astype(np.float32)
+    k_means = KMeans(spec.clusters, n_init=spec.restarts, max_iter=3000, random_state=spec.seed).fit(x)
+    centroids = k_means.cluster_centers_.astype(np.float32)
     return EachEpisode(lambda support, classes, query: matched(centroids, support, classes, query))
 
 

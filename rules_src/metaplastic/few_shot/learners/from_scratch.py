@@ -6,7 +6,7 @@ import jax
 from metaplastic.embeddings.base import Unlabelled, image_of
 from metaplastic.few_shot.learners.base import Query, Scores, Scoring, Support
 from metaplastic.few_shot.learners.maml import Inner, random_network
-from metaplastic.few_shot.learners.spec import FromScratch
+from metaplastic.few_shot.spec import FromScratch
 
 
 class Untrained(Scoring):

@@ -4,13 +4,10 @@ from sklearn.linear_model import LogisticRegression
 
 from metaplastic.embeddings.base import Unlabelled
 from metaplastic.few_shot.learners.base import EachEpisode
-from metaplastic.few_shot.learners.spec import Linear
-
-ITERATIONS = 1000
-"""Most iterations of a fit."""
+from metaplastic.few_shot.spec import Linear
 
 
 def fit(spec: Linear, data: Unlabelled) -> EachEpisode:
     """Return a multinomial regression with an L2 penalty; it learns nothing from `data`."""
-    classifier = LogisticRegression(C=spec.c, max_iter=ITERATIONS)
+    classifier = LogisticRegression(C=spec.c, max_iter=1000)
     return EachEpisode(lambda support, classes, query: classifier.fit(support, classes).predict(query))

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metaplastic.few_shot.learners.base import Outcome, Query, Scores, Support, Trainable, accuracy, cross_entropy
 from metaplastic.few_shot.learners.networks import Network
-from metaplastic.few_shot.learners.spec import Maml
+from metaplastic.few_shot.spec import Maml
 
 Fast = tuple[tuple[Array, ...], Array, Array]
 """The kernels, weights and bias that adapt to a task."""

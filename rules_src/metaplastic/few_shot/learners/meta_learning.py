@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Float32, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Float32, Int, Key, PRNGKeyArray
 
 from metaplastic.few_shot.episodes import Pool, draw
 from metaplastic.few_shot.learners.base import Outcome, Trainable
-from metaplastic.few_shot.learners.spec import MetaLearned
+from metaplastic.few_shot.spec import MetaLearned
 from metaplastic.meta_train.tasks.appearance import augmented
 from metaplastic.meta_train.tasks.source import Jitter
 from metaplastic.training.checkpoint import load_state, state_path
@@ -31,15 +31,8 @@ class State(NamedTuple):
     step: Int[Array, ""]
 
 
-class Tasks(NamedTuple):
-    """The data that pseudo-tasks are drawn from."""
-
-    inputs: Float[Array, "example input"]
-    pool: Pool
-
-
 class MetaLearning(Descent):
-    """Adam on batches of tasks; the seed and the step determine them."""
+    """Adam on batches of tasks; the seed and the step determine them. Its data are the inputs and their pool."""
 
     spec: MetaLearned
 
@@ -52,9 +45,8 @@ class MetaLearning(Descent):
         pool: Pool,
         folder: Folder,
     ) -> None:
-        super().__init__(spec, Tasks(jnp.asarray(inputs), pool), folder)
-        self.make, self.image = initial, image
-        self.adam = optax.adam(spec.learning_rate)
+        super().__init__(spec, (jnp.asarray(inputs), pool), folder)
+        self.make, self.image, self.adam = initial, image, optax.adam(spec.learning_rate)
 
     def initial(self) -> State:
         """Return the state before the first gradient step."""
@@ -62,12 +54,12 @@ class MetaLearning(Descent):
         learner = self.make(self.spec, jax.random.fold_in(key, 0), self.image)
         return State(learner, self.adam.init(learner), key, jnp.zeros((), jnp.int32))
 
-    def updated(self, state: State, data: Tasks) -> tuple[State, Metrics]:
+    def updated(self, state: State, data: tuple[Array, Pool]) -> tuple[State, Metrics]:
         """Return the next state, and loss and accuracy on the queries as means over the batch of tasks."""
         key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
 
         def of_task(key: PRNGKeyArray) -> tuple[Trainable, Outcome]:
-            support, query = self._shown(key, data)
+            support, query = self._shown(key, *data)
 
             def loss(learner: Trainable) -> tuple[Array, Outcome]:
                 outcome = learner.outcome(support, query)
@@ -80,8 +72,8 @@ class MetaLearning(Descent):
         gradient, outcome = jax.tree.map(lambda values: values.mean(0), (gradients, outcomes))
         updates, optimiser = self.adam.update(gradient, state.optimiser)
         learner = optax.apply_updates(state.learner, updates).settled(outcome.seen)
-        new = State(learner, optimiser, state.key, state.step + 1)
-        return new, {"loss": outcome.loss, "accuracy": outcome.accuracy}
+        metrics = {"loss": outcome.loss, "accuracy": outcome.accuracy}
+        return State(learner, optimiser, state.key, state.step + 1), metrics
 
     def network(self, state: State) -> Trainable:
         """Return the part of a state that is recorded."""
@@ -91,16 +83,16 @@ class MetaLearning(Descent):
         """Return the metrics of no step at all."""
         return {"loss": jnp.zeros(0), "accuracy": jnp.zeros(0)}
 
-    def _shown(self, key: PRNGKeyArray, data: Tasks) -> tuple[Array, Array]:
+    def _shown(self, key: PRNGKeyArray, inputs: Array, pool: Pool) -> tuple[Array, Array]:
         key_draw, key_support, key_query = jax.random.split(key, 3)
-        episode, jitter = draw(key_draw, data.pool, self.spec.tasks), self.spec.jitter
+        episode, jitter = draw(key_draw, pool, self.spec.tasks), self.spec.jitter
 
         def jittered(key: PRNGKeyArray, images: Array) -> Array:
             if jitter is None:
                 return images
             return augmented(key, images.reshape(-1, *self.image), Jitter(**dict(jitter))).reshape(images.shape)
 
-        return jittered(key_support, data.inputs[episode.support]), jittered(key_query, data.inputs[episode.query])
+        return jittered(key_support, inputs[episode.support]), jittered(key_query, inputs[episode.query])
 
 
 def recorded(initial: Initial, spec: MetaLearned, image: tuple[int, int, int], snapshots: Path, step: int) -> Trainable:

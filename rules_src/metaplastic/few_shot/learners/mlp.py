@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from metaplastic.embeddings.base import Unlabelled
 from metaplastic.embeddings.networks import Perceptron
 from metaplastic.few_shot.learners.base import Query, Scores, Scoring, Support, cross_entropy
-from metaplastic.few_shot.learners.spec import Mlp
+from metaplastic.few_shot.spec import Mlp
 
 Trained = tuple[Perceptron, optax.OptState]
 

@@ -35,12 +35,9 @@ class Network(eqx.Module):
     blocks: Literal["strided", "pooled"] = eqx.field(static=True)
 
     def __init__(self, key: PRNGKeyArray, image: Image, filters: int, blocks: Literal["strided", "pooled"]) -> None:
-        """Draw Glorot's weights for images of these rows, columns and channels."""
-        glorot = jax.nn.initializers.glorot_uniform()
-        channels = [image[2], *[filters] * BLOCKS]
-        keys = jax.random.split(key, BLOCKS)
-        pairs = zip(keys, channels[:-1], channels[1:], strict=True)
-        self.kernels = tuple(glorot(key, (3, 3, below, above)) for key, below, above in pairs)
+        glorot, keys = jax.nn.initializers.glorot_uniform(), jax.random.split(key, BLOCKS)
+        sizes = [(3, 3, below, filters) for below in (image[2], *[filters] * (BLOCKS - 1))]
+        self.kernels = tuple(glorot(of, size) for of, size in zip(keys, sizes, strict=True))
         self.scales = (jnp.ones(filters),) * BLOCKS if blocks == "pooled" else None
         self.shifts = (jnp.zeros(filters),) * BLOCKS
         self.image, self.blocks = image, blocks

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metaplastic.few_shot.learners.base import Outcome, Query, Scores, Support, Trainable, accuracy, cross_entropy
 from metaplastic.few_shot.learners.networks import BLOCKS, Network, Statistics
-from metaplastic.few_shot.learners.spec import ProtoNets
+from metaplastic.few_shot.spec import ProtoNets
 from metaplastic.io.errors import InputError
 
 MOMENTUM = 0.1
@@ -26,7 +26,6 @@ class PrototypicalNetwork(Trainable):
         images = jnp.concatenate([support.reshape(way * shots, -1), query.reshape(way * query.shape[1], -1)])
         features, seen = self.network.features(images)
         scores = _scores(features[: way * shots].reshape(way, shots, -1), features[way * shots :])
-        scores = scores.reshape(way, -1, way)
         return Outcome(cross_entropy(scores).mean(), accuracy(scores), seen)
 
     def settled(self, seen: tuple[Statistics, ...]) -> "PrototypicalNetwork":
@@ -36,18 +35,16 @@ class PrototypicalNetwork(Trainable):
 
     def scores(self, support: Support, query: Query) -> Scores:
         """Return minus squared distances to the prototypes, up to a constant of each query example."""
-        (way, shots, _), queries = support.shape, query.shape[1]
+        way, shots, _ = support.shape
         prototyped, _ = self.network.features(support.reshape(way * shots, -1), self.running)
-        queried, _ = self.network.features(query.reshape(way * queries, -1), self.running)
-        return _scores(prototyped.reshape(way, shots, -1), queried).reshape(way, queries, way)
+        queried, _ = self.network.features(query.reshape(way * query.shape[1], -1), self.running)
+        return _scores(prototyped.reshape(way, shots, -1), queried)
 
 
-def _scores(
-    support: Float[Array, "way shots feature"], query: Float[Array, "query feature"]
-) -> Float[Array, "query way"]:
+def _scores(support: Float[Array, "way shots feature"], query: Float[Array, "query feature"]) -> Scores:
     prototypes = support.mean(1)
     # The query's own norm is the same for each class.
-    return 2 * query @ prototypes.T - (prototypes**2).sum(1)
+    return (2 * query @ prototypes.T - (prototypes**2).sum(1)).reshape(len(support), -1, len(support))
 
 
 def initial(spec: ProtoNets, key: PRNGKeyArray, image: tuple[int, int, int]) -> PrototypicalNetwork:
