@@ -42,7 +42,6 @@ localrules:
     meta_train,
     apply,
     evaluate,
-    episodes,
     figures,
     comparison,
 
@@ -52,7 +51,6 @@ rule all:
     default_target: True
     input:
         rules.evaluate.input,
-        rules.episodes.input,
         rules.figures.input,
         # Of fewer experiments the page has to be asked for.
         rules.comparison.input

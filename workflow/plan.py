@@ -30,6 +30,24 @@ class SeededRun(NamedTuple):
     spec: MetaTrain
 
 
+class Evaluation(NamedTuple):
+    """A representation or a learner on one dataset, scored by few labels."""
+
+    place: str
+    """Path of the evaluation in the study's folder, without suffix."""
+    data: str
+    """Store of the features, or of the dataset."""
+    learner: str | None = None
+    """Key of the learner; None for readouts."""
+    snapshots: str | None = None
+    """What training leaves of the learner, if it is trained on tasks."""
+
+    @property
+    def inputs(self) -> list[str]:
+        """Return what it reads."""
+        return [self.data, *([self.snapshots] if self.snapshots else [])]
+
+
 def one_of(names: Iterable[str]) -> str:
     """Return the wildcard constraint that admits exactly these names, so that a mistyped target is an error."""
     return "|".join(map(re.escape, names)) or "(?!)"
@@ -154,33 +172,9 @@ class Plan:
         pairs = product(representations, (name for name in of_features if of_features[name]))
         return [*map("/".join, pairs), *(name for name in of_features if not of_features[name])]
 
-    def episodes(self, name: str) -> list[str]:
-        """Return the accuracies on each dataset's episodes of every learner of a study with what it learns from.
-
-        That is `<learner>/<partitions>` where tasks train it, and `<learner>/<representation>` where it takes features.
-
-        Raises:
-            InputError: as for `check_learners`.
-        """
-        check_learners(self.config, name)
-        study, places = self.study(name), list[str]()
-        for learner in study.learners:
-            spec = self.config.learners[learner]
-            sources = self.partitions_of(name) if spec.meta_learned else self.of_study(name)
-            alone = spec.takes_images and not spec.meta_learned
-            places += [learner] if alone else [f"{learner}/{source}" for source in sources]
-        return [
-            f"<results>/studies/{name}/episodes/{place}/{dataset}.nc"
-            for place, dataset in product(places, study.datasets)
-        ]
-
-    def learners_of(self, **abilities: bool) -> list[str]:
-        """Return the learners that have these abilities, such as `takes_images=True`."""
-        return [
-            name
-            for name, spec in self.config.learners.items()
-            if all(getattr(spec, ability) == has for ability, has in abilities.items())
-        ]
+    def learner_modules(self, name: str) -> list[str]:
+        """Return the modules that implement the learners of a study."""
+        return [self.config.learners[learner].module for learner in self.study(name).learners]
 
     def partitions_of(self, name: str) -> list[str]:
         """Return the partitions that a study makes of its representations and datasets."""
@@ -190,22 +184,35 @@ class Plan:
         """Return the folder of a learner that partitions of a dataset train."""
         return f"<results>/learners/{learner_folder(self.config, learner)}/{partitioned}/{dataset}"
 
-    def snapshots(self, study: str, learner: str, partitioned: str, dataset: str) -> str:
-        """Return what training leaves of the learner that a study evaluates on a dataset."""
-        trained_on = self.study(study).trained_on or dataset
-        return f"{self.trained_learner(learner, partitioned, trained_on)}/snapshots"
-
     # Studies
 
-    def evaluations(self, name: str) -> list[str]:
-        """Return one evaluation for each representation of a study and each dataset.
+    def evaluations(self, name: str) -> list[Evaluation]:
+        """Return the evaluations of a study: of each representation, or of each learner with what it learns from.
 
         Raises:
-            InputError: as for `check_study`.
+            InputError: as for `check_study` and `check_learners`.
         """
         check_study(self.config, name)
-        places = product(self.of_study(name), self.study(name).datasets)
-        return [f"<results>/studies/{name}/evaluate/{place}/{dataset}.nc" for place, dataset in places]
+        check_learners(self.config, name)
+        study = self.study(name)
+        if not study.learners:
+            places = map("/".join, product(self.of_study(name), study.datasets))
+            return list(map(Evaluation, places, self.feature_stores(name)))
+        found = []
+        for learner, dataset in product(study.learners, study.datasets):
+            spec, (stored,) = self.config.learners[learner], dataset_stores([dataset])
+            if spec.meta_learned:
+                for partitions in self.partitions_of(name):
+                    trained = self.trained_learner(learner, partitions, study.trained_on or dataset)
+                    place = f"{learner}/{partitions}/{dataset}"
+                    found.append(Evaluation(place, stored, learner, f"{trained}/snapshots"))
+            elif spec.takes_images:
+                found.append(Evaluation(f"{learner}/{dataset}", stored, learner))
+            else:
+                sources = self.of_study(name)
+                places = [f"{learner}/{source}/{dataset}" for source in sources]
+                found += [Evaluation(*each, learner) for each in zip(places, features(sources, [dataset]), strict=True)]
+        return found
 
     def tables(self, name: str) -> list[str]:
         """Return the summary of a study, and its table."""

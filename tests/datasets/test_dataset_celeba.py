@@ -9,9 +9,10 @@ from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION
 from metaplastic.datasets.spec import Celeba
 from metaplastic.datasets.user import celeba
+from metaplastic.few_shot.spec import Episodes
 from metaplastic.io.errors import InputError
-from metaplastic.io.storage import read_netcdf, read_zarr
-from metaplastic.stages.evaluate_episodes import evaluate_episodes
+from metaplastic.io.storage import read_zarr
+from metaplastic.stages.evaluate_episodes import Scored, evaluation
 from metaplastic.stages.prepare_dataset import prepare_dataset
 
 
@@ -52,16 +53,9 @@ def test_every_image_has_the_attributes_and_the_split_that_the_lists_say(tmp_pat
 def test_a_baseline_learner_is_evaluated_on_tasks_from_attributes(root, tmp_path):
     spec = json.dumps({"source": "celeba", "path": str(root), "side": 9})
     prepare_dataset("faces", spec, "abc", tmp_path / "cache", tmp_path / "faces.zarr")
-    episodes = {"ways": [2], "shots": [1], "queries": 1, "episodes": 20}
-    evaluate_episodes(
-        name="scratch",
-        learner=json.dumps({"kind": "from-scratch", "filters": 2, "steps": 2}),
-        spec=json.dumps(episodes),
-        code="abc",
-        data=tmp_path / "faces.zarr",
-        output=tmp_path / "x.nc",
-    )
-    accuracy = read_netcdf(tmp_path / "x.nc")
+    learner = {"kind": "from-scratch", "filters": 2, "steps": 2}
+    episodes = Episodes(ways=[2], shots=[1], queries=1, episodes=20)
+    accuracy = evaluation(Scored("scratch", learner, "abc", tmp_path / "faces.zarr"), episodes)
     assert dict(accuracy.sizes) == {"way": 1, "shots": 1, "episode": 20}
     assert accuracy.attrs["dataset"] == "faces"
     assert read_zarr(tmp_path / "faces.zarr").attribute_names == ATTRIBUTES

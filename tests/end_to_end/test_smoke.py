@@ -133,7 +133,7 @@ def test_every_job_leaves_a_log_and_a_benchmark(finished: Study):
         path.relative_to(finished.results / "benchmarks").with_suffix("") for path in finished.results.rglob("*.tsv")
     }
     assert logs == benchmarks
-    assert len(logs) == 3 + 1 + 4 + 4 + 8 + 1 + 4
+    assert len(logs) == 3 + 1 + 4 + 4 + 1 + 4
 
 
 def test_a_second_run_has_nothing_to_do(finished: Study):
@@ -176,22 +176,26 @@ def test_the_readme_s_examples_read_the_results_of_a_finished_run(finished: Stud
 
 def test_a_truncated_store_ends_the_job_that_reads_it(finished: Study):
     features = finished.results / "features/pca/digits.zarr"
-    evaluation = finished.results / "studies/default/evaluate/pca/digits.nc"
+    study = finished.results / "studies/default"
+    summary, evaluation = study / "summary.nc", study / "evaluations/pca/digits.nc"
     chunk = max((file for file in features.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
     whole = chunk.read_bytes()
-    target = str(evaluation.relative_to(finished.folder))
+    target, others = str(summary.relative_to(finished.folder)), summary.read_bytes()
+    summary.unlink()
     evaluation.unlink()
     chunk.write_bytes(whole[: len(whole) // 2])
     try:
         output = finished.run(target, fails=True)
     finally:
         chunk.write_bytes(whole)
-    log = (finished.results / "logs/evaluate_few_shot/default/pca/digits.log").read_text()
+    log = (finished.results / "logs/evaluate_few_shot/default.log").read_text()
     line = log.splitlines()[-1]
     assert line.startswith("error: ")
     assert f"{features.relative_to(finished.folder)}: truncated or changed since it was written" in line
     assert line in output
     assert "Traceback" not in log
+    assert not summary.exists()
     assert not evaluation.exists()
     finished.run(target)
     assert evaluation.exists()
+    assert summary.read_bytes() == others

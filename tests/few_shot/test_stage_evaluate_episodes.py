@@ -9,10 +9,10 @@ from metaplastic.datasets.arrays import load_inputs
 from metaplastic.datasets.schema import About, make_dataset, permuted, with_attributes
 from metaplastic.features import Identity, features_dataset, read_examples, read_features, write_features
 from metaplastic.few_shot.readout_accuracy import evaluate
-from metaplastic.few_shot.spec import FewShot
+from metaplastic.few_shot.spec import Episodes, FewShot
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf, read_zarr, write_zarr
-from metaplastic.stages.evaluate_episodes import evaluate_episodes
+from metaplastic.stages.evaluate_episodes import Scored, evaluate_episodes, evaluation
 from metaplastic.stages.evaluate_few_shot import evaluate_few_shot
 from metaplastic.stages.meta_learn import learn
 from metaplastic.stages.partition import partition
@@ -42,11 +42,9 @@ def stored(path, values, dataset):
     return path
 
 
-def accuracies(features, output):
-    spec = {"ways": [4], "shots": [1], "queries": 2, "episodes": 30}
-    learner = json.dumps({"kind": "nearest-neighbours"})
-    evaluate_episodes("near", learner, json.dumps(spec), "", features, output)
-    return read_netcdf(output)
+def accuracies(features):
+    episodes = Episodes(ways=[4], shots=[1], queries=2, episodes=30)
+    return evaluation(Scored("near", {"kind": "nearest-neighbours"}, "", features), episodes)
 
 
 def test_every_seed_is_evaluated_on_the_same_episodes(dataset, tmp_path):
@@ -54,12 +52,12 @@ def test_every_seed_is_evaluated_on_the_same_episodes(dataset, tmp_path):
     random = np.random.default_rng(1).normal(size=(2, 3, 2, EXAMPLES, 5)).astype(np.float32)
     # The second seed of the second theta knows the classes after its last step.
     random[1, 1, 1] = 100 * np.eye(CLASSES)[labels][:, :5] + np.arange(EXAMPLES)[:, None] * (labels[:, None] >= 5)
-    several = accuracies(stored(tmp_path / "several.zarr", random, dataset), tmp_path / "several.nc")
+    several = accuracies(stored(tmp_path / "several.zarr", random, dataset))
     assert several["accuracy"].dims == ("seed", "way", "shots", "episode")
     assert several.sizes["seed"] == 6
     means = several["accuracy"].mean(("way", "shots", "episode")).values
     assert means.argmax() == 4
-    (one,) = (accuracies(stored(tmp_path / "one.zarr", random[:1, 0], dataset), tmp_path / "one.nc"),)
+    (one,) = (accuracies(stored(tmp_path / "one.zarr", random[:1, 0], dataset)),)
     assert one["accuracy"].dims == ("way", "shots", "episode")
     xr.testing.assert_equal(one["accuracy"], several["accuracy"].isel(seed=0))
     assert (one.attrs["dataset"], one.attrs["permuted"], one.attrs["embedding"]) == ("mine", 0, "rule")
@@ -83,13 +81,13 @@ def test_an_evaluation_tells_what_has_trained_its_learner(tmp_path):
     section = {"kind": "k-means", "clusters": 3, "partitions": 2, "members": 3, "accepted": 0.5}
     partition("mine-of-them", json.dumps(section), "", features, clusters)
     tasks = {"way": 2, "shots": 1, "queries": 1}
-    learner = json.dumps({"kind": "protonets", "tasks": tasks, "steps": [1], "every": 1, "filters": 1})
+    learner = {"kind": "protonets", "tasks": tasks, "steps": [1], "every": 1, "filters": 1}
     snapshots, history = tmp_path / "of" / "snapshots", tmp_path / "of" / "history.zarr"
-    learn("mine", learner, "", "", dataset, clusters, snapshots, history)
-    spec = json.dumps({"ways": [2], "shots": [1], "queries": 1, "episodes": 2})
-    evaluate_episodes("mine", learner, spec, "", dataset, tmp_path / "mine.nc", snapshots)
+    learn("mine", json.dumps(learner), "", "", dataset, clusters, snapshots, history)
+    episodes = Episodes(ways=[2], shots=[1], queries=1, episodes=2)
+    found = evaluation(Scored("mine", learner, "", dataset, snapshots), episodes)
     told = {"learner": "mine", "partition": "mine-of-them", "partitions": 2, "clusters": 3, "embedding": "rule"}
-    for attributes in (read_netcdf(tmp_path / "mine.nc").attrs, read_zarr(history).attrs):
+    for attributes in (found.attrs, read_zarr(history).attrs):
         assert {name: attributes[name] for name in told} == told
 
 
@@ -107,11 +105,10 @@ def test_features_of_a_dataset_with_attributes_are_evaluated_and_partitioned_alo
     store = read_features(features)
     assert store["attribute"].variable.equals(faces["attribute"].variable)
     assert store["split"].attrs == faces["split"].attrs
-    spec = {"ways": [2], "shots": [1], "queries": 1, "episodes": 20}
+    episodes = Episodes(ways=[2], shots=[1], queries=1, episodes=20)
     for data, name, kind in ((features, "near", "nearest-neighbours"), (dataset, "scratch", "from-scratch")):
         keys = {"filters": 1, "steps": 1} if name == "scratch" else {}
-        evaluate_episodes(name, json.dumps({"kind": kind, **keys}), json.dumps(spec), "", data, tmp_path / name)
-        attributes = read_netcdf(tmp_path / name).attrs
+        attributes = evaluation(Scored(name, {"kind": kind, **keys}, "", data), episodes).attrs
         assert (attributes["dataset"], attributes["permuted"]) == ("mine", 1)
     section = json.dumps({"kind": "labels", "members": 2, "partitions": 3})
     for data, name in ((features, "one.zarr"), (dataset, "other.zarr")):
@@ -121,17 +118,66 @@ def test_features_of_a_dataset_with_attributes_are_evaluated_and_partitioned_alo
     assert (one.max(), one.sizes["partition"]) == (1, 3)
 
 
-def test_readouts_need_the_features_store_alone(dataset, tmp_path):
+def few_shot(path, folder, *, shots=(1, 2), code="abc"):
+    """Run the stage on one features store; return what it has left, or None where it made nothing."""
+    made = {name: folder / name for name in ("summary.nc", "table.md", "table.html", "table.csv")}
+    spec = json.dumps({"shots": list(shots), "draws": 3})
+    evaluate_few_shot("mine", spec, code, [f"pca/mine={path}"], folder / "evaluations", *made.values())
+    return folder / "evaluations/pca/mine.nc"
+
+
+@pytest.fixture
+def readable(dataset, tmp_path):
+    """Features of the dataset, and both as the readouts see them."""
     values = np.random.default_rng(1).normal(size=(1, 1, EXAMPLES, 5)).astype(np.float32)
     labelled = read_zarr(dataset).assign(split=("example", SPLIT))
-    made = features_dataset(values, [0], labelled)
-    path, output = tmp_path / "x.zarr", tmp_path / "x.nc"
+    made, path = features_dataset(values, [0], labelled), tmp_path / "x.zarr"
     write_features(made, path, identity=Identity("pca", "pca", "mine"), spec={}, code="", seconds=1.0)
-    evaluate_few_shot(json.dumps({"shots": [1, 2], "draws": 3}), "abc", path, output)
-    found = read_netcdf(output)
-    expected = evaluate(made["features"], load_inputs(labelled), FewShot(shots=[1, 2], draws=3))
-    xr.testing.assert_equal(found, expected)
+    return path, made["features"], load_inputs(labelled)
+
+
+def test_readouts_need_the_features_store_alone(readable, tmp_path):
+    path, features, inputs = readable
+    found = read_netcdf(few_shot(path, tmp_path))
+    xr.testing.assert_equal(found, evaluate(features, inputs, FewShot(shots=[1, 2], draws=3)))
     assert (found.attrs["modality"], found.attrs["method"], found.attrs["code"]) == ("image", "pca", "abc")
     assert "permuted" not in found.attrs
     with pytest.raises(InputError, match=rf"^{path}: few_shot\.shots: 5 labelled"):
-        evaluate_few_shot(json.dumps({"shots": [5], "draws": 3}), "abc", path, output)
+        few_shot(path, tmp_path, shots=[5])
+
+
+def test_an_evaluation_is_kept_until_something_changes_that_it_depends_on(readable, tmp_path, capsys):
+    path, features, _ = readable
+
+    def made(**changed):
+        few_shot(path, tmp_path, **changed)
+        return int(capsys.readouterr().err.split()[0])
+
+    assert [made(), made(), made(shots=[1]), made(shots=[1], code="b"), made(shots=[1], code="b")] == [1, 0, 1, 1, 0]
+    kept, summary = tmp_path / "evaluations/pca/mine.nc", (tmp_path / "summary.nc").read_bytes()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-100])
+    assert made(shots=[1], code="b") == 1
+    assert (kept.read_bytes(), (tmp_path / "summary.nc").read_bytes()) == (whole, summary)
+    identity = Identity("pca", "pca", "mine")
+    changed = read_zarr(path).assign(features=features + np.arange(5, dtype=np.float32)).drop_attrs(deep=False)
+    write_features(changed.assign_attrs(modality="image"), path, identity=identity, spec={}, code="", seconds=1.0)
+    assert made(shots=[1], code="b") == 1
+
+
+def test_several_processes_evaluate_as_one_does(readable, dataset, tmp_path):
+    path, *_ = readable
+    several = {"ways": [4], "shots": [1], "queries": 1, "episodes": 5}
+    learners = [
+        {"place": f"{name}/mine", "learner": name, "spec": {"kind": kind}, "code": "", "data": str(data)}
+        for name, kind, data in (("near", "nearest-neighbours", path), ("line", "linear", path))
+    ]
+    found = []
+    for cores in (1, 2):
+        folder = tmp_path / str(cores)
+        made = [folder / name for name in ("summary.nc", "table.md", "table.html")]
+        texts = list(map(json.dumps, learners))
+        evaluate_episodes("mine", json.dumps(several), texts, folder / "evaluations", *made, cores=cores)
+        found.append([file.read_bytes() for file in sorted(folder.rglob("*.*")) if file.is_file()])
+    assert found[0] == found[1]
+    assert len(found[0]) == 5

@@ -53,15 +53,13 @@ def test_what_is_trained_once_serves_every_study_and_bounds_need_no_embedding(ch
     jobs = checkout.jobs("cactus", "cactus_partitions", "--configfile", "config/cactus.yaml")
     # Three embeddings; ACAI's clusters are those of both studies.
     assert (jobs["embed"], jobs["partition"], jobs["meta_learn"]) == (3, 5, 10)
-    assert (jobs["evaluate_meta_learned"], jobs["evaluate_on_features"]) == (12, 12)
+    assert jobs["evaluate_episodes"] == 2
     bounds = checkout.jobs("cactus_bounds", "--configfile", "config/cactus.yaml")
     assert bounds == {
         "prepare_dataset": 1,
         "partition_dataset": 2,
         "meta_learn": 4,
-        "evaluate_meta_learned": 4,
-        "evaluate_on_images": 1,
-        "summarise_episodes": 1,
+        "evaluate_episodes": 1,
         "draw_figure": 1,
         "cactus_bounds": 1,
     }
@@ -169,7 +167,7 @@ def test_figures_of_training_are_asked_for_and_curves_over_clusters_need_several
 def test_the_smallest_cactus_runs_and_runs_once(checkout: Checkout):
     tiny = checkout.overlay(yaml.safe_dump(TINY))
     checkout.snakemake("--configfile", tiny)
-    folder = checkout.folder / "results/tiny/studies/tiny/episodes"
+    folder = checkout.folder / "results/tiny/studies/tiny/evaluations"
     found = {str(path.relative_to(folder)): read_netcdf(path) for path in folder.rglob("*.nc")}
     assert set(found) == {
         "protonets/raw/clusters/letters.nc",

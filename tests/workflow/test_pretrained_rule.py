@@ -42,7 +42,7 @@ def test_its_file_and_code_make_it_anew_and_nothing_else(study: Checkout, file: 
     with study.edited(file, append="\nunused = 1\n"):
         pending = study.pending()
     assert {name for name in pending if name.startswith("features/")} == {"features/small/shipped/digits"}
-    assert not any(re.match("datasets/|studies/default/evaluate/small/oja", name) for name in pending)
+    assert not any(re.match("datasets/|features/small/oja", name) for name in pending)
 
 
 def test_a_run_can_start_from_it_and_reads_its_file(study: Checkout):

@@ -22,12 +22,12 @@ RULES = {"learned", "early", "untrained", "oja"}
 
 def of_methods(*methods: str) -> str:
     places = "|".join(f"small/{method}" if method in RULES else method for method in methods)
-    return f"(features|studies/[^/]*/evaluate)/({places})/.*"
+    return f"features/({places})/.*"
 
 
 def of_datasets(*datasets: str) -> str:
     names = "|".join(datasets)
-    return f"datasets/({names})|(features|studies/[^/]*/evaluate)/.*/({names})"
+    return f"datasets/({names})|features/.*/({names})"
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,9 @@ TRAINED = ["meta_train/.*", of_methods("learned", "early")]
         ("figures.few_shot_bars", ["studies/[^/]*/figures/few_shot_bars"]),
         ("figures.first_layer_filters", [FILTERS]),
         ("stages.draw_figure", [FIGURES]),
-        ("stages.summarise", [SUMMARIES]),
-        ("stages.evaluate_few_shot", ["studies/[^/]*/evaluate/.*", SUMMARIES]),
+        ("stages.evaluate_few_shot", [SUMMARIES]),
+        ("stages.evaluate_episodes", []),
+        ("results.tables", [SUMMARIES]),
         ("stages.embed", [of_methods("pca", "vae"), DEFAULT]),
         ("stages.apply_rule", [of_methods(*RULES), SUMMARIES, FILTERS]),
         ("embeddings.pca", [of_methods("pca"), DEFAULT]),
@@ -119,10 +120,10 @@ def test_code_makes_anew_what_runs_it_and_what_follows(
         ("base_models: {spare: {hidden: [9]}}", []),
         ("datasets: {movie-sentences: {vocabulary: 500}}", [of_datasets("movie-sentences"), DEFAULT]),
         ("datasets: {mine: {standardise: false}}", [of_datasets("mine"), DEFAULT]),
-        ("few_shot: {draws: 9}", ["studies/[^/]*/evaluate/.*", SUMMARIES]),
+        ("few_shot: {draws: 9}", [SUMMARIES]),
         (
             "studies: {over-meta-training: {few_shot: {draws: 9}}}",
-            ["studies/over-meta-training/evaluate/.*", LATER],
+            [LATER],
         ),
         ("rules: {oja: {rate: 0.5}}", [of_methods("oja"), DEFAULT]),
         ("embeddings: {vae: {beta: 0.5}}", [of_methods("vae"), DEFAULT]),

@@ -59,7 +59,7 @@ def test_a_new_rule_is_planned_with_its_runs(fresh: Checkout) -> None:
 def test_cactus_on_characters_is_planned(fresh: Checkout) -> None:
     _cactus(fresh)
     jobs = fresh.jobs("few_letters", "--configfile", "few-letters.yaml")
-    assert (jobs["partition"], jobs["meta_learn"], jobs["summarise_episodes"]) == (1, 1, 1)
+    assert (jobs["partition"], jobs["meta_learn"], jobs["evaluate_episodes"]) == (1, 1, 1)
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 """What the rules share: the validated config, its plan, and the environment of jobs."""
 
+import json
 import os
 import sys
+from math import ceil
 from pathlib import Path
 
 # Planning and jobs take the package of this checkout, whichever one is installed, since its code is fingerprinted.
@@ -66,7 +68,51 @@ def of_studies(ask):
 
 def made(study):
     """Return everything that is made of a study."""
-    return [*plan.tables(study), *plan.episodes(study), *files_of(plan, study)]
+    return [*plan.tables(study), *files_of(plan, study)]
+
+
+def inputs_of_evaluations(study):
+    """Return all that the evaluations of a study read."""
+    found = planned(plan.evaluations, study)
+    return list(dict.fromkeys(path for each in found for path in each.inputs))
+
+
+def threads_of_evaluations(study):
+    """Return the cores that the evaluations of a study keep busy."""
+    return ceil(len(planned(plan.evaluations, study)) / 4)
+
+
+def evaluations_folder(wildcards):
+    """Return where the evaluations of a study are kept."""
+    return of_results(f"<results>/studies/{wildcards.study}/evaluations")
+
+
+def of_results(path):
+    """Return a path of the plan as it is on disk."""
+    return path.replace("<results>", settings.results)
+
+
+def scored(evaluation):
+    """Return what the stage has to know of the evaluation of a learner, as JSON."""
+    learner = settings.learners[evaluation.learner]
+    code = planned(
+        source.of_state, "metaplastic.few_shot.episode_accuracy", learner.module
+    )
+    paths = {
+        name: of_results(path)
+        for name in ("data", "snapshots")
+        if (path := getattr(evaluation, name))
+    }
+    spec = learner.model_dump(mode="json")
+    return json.dumps(
+        {
+            "place": evaluation.place,
+            "learner": evaluation.learner,
+            "spec": spec,
+            "code": code,
+            **paths,
+        }
+    )
 
 
 def figure_inputs(wildcards):
