@@ -11,12 +11,17 @@ UV ?= uv
 
 # Snakemake looks for jobs to start after every such span, 1 s by default, and once more for every job that has ended.
 UNHURRIED = --max-jobs-per-timespan 1000/5s
+# Progress as a panel where somebody looks; Snakemake's own log is in .snakemake/log in any case.
+PROGRESS = $(shell test -t 2 && echo --logger rich)
 SNAKEMAKE = snakemake --cores $(CORES) --rerun-incomplete $(UNHURRIED) $(if $(CONFIG),--configfile $(CONFIG))
 # Snakemake removes its lock unless it was killed, or another one holds it; it says no more than that there is one.
 WHERE_LOCKED = ! ls .snakemake/locks/* > /dev/null 2>&1 || echo "error: .snakemake/locks: a run is still going here, or was killed; if none is going: .venv/bin/snakemake --unlock, then the same command goes on where it stopped"
 INSTALLED = .venv/.installed
+TESTS_INSTALLED = .venv/.tests-installed
 COMPILE = $(UV) pip compile pyproject.toml --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
-PIP = .venv/bin/python -m pip --disable-pip-version-check
+# uv, where it is there, takes seconds for what takes pip a minute.
+HAS_UV := $(shell command -v $(UV))
+INSTALL = $(if $(HAS_UV),$(UV) pip install --python .venv --compile-bytecode,.venv/bin/python -m pip --disable-pip-version-check install)
 
 # Tools call one another by name (snakefmt calls shfmt), so .venv comes first even where it is not activated.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -42,31 +47,36 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@command -v $(PYTHON) > /dev/null || { echo "error: no $(PYTHON) here; run: make setup PYTHON=<Python 3.11 or newer>"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "error: $(PYTHON) is Python " + sys.version.split()[0] + "; run: make setup PYTHON=<Python 3.11 or newer>")'
 	$(PYTHON) -m venv .venv
-	$(PIP) install --require-hashes -r requirements.lock
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(INSTALL) --require-hashes -r requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(TESTS_INSTALLED): $(INSTALLED) requirements-test.lock
+	$(INSTALL) --require-hashes -r requirements-test.lock
 	@touch $@
 
 run: setup ## Run the study (CORES=2, CONFIG=config/smoke.yaml for another one)
 	@python -m workflow.folders $(CONFIG)
-	$(SNAKEMAKE) || { $(WHERE_LOCKED); exit 1; }
+	$(SNAKEMAKE) $(PROGRESS) || { $(WHERE_LOCKED); exit 1; }
 
-test: setup ## Run every fast check: formatting, lint, types, import contracts, tests
+test: $(TESTS_INSTALLED) ## Run every fast check: formatting, lint, types, import contracts, tests
 	ruff format --check .
 	ruff check .
 	mypy
 	lint-imports
 	python -m pytest
 
-test-slow: setup ## Run the slow tests too
+test-slow: $(TESTS_INSTALLED) ## Run the slow tests too
 	python -m pytest -m "slow or not slow"
 
-test-slurm: setup ## Run the smallest study on a Slurm cluster that is started for it (needs slurm-wlm and munge)
+test-slurm: $(TESTS_INSTALLED) ## Run the smallest study on a Slurm cluster that is started for it (needs slurm-wlm and munge)
+	$(INSTALL) snakemake-executor-plugin-slurm
 	python -m pytest -n 0 -s -m slow tests/slurm
 
-bench: setup ## Measure speed, memory and compilation of the learned rules; nothing else should run beside it
+bench: $(TESTS_INSTALLED) ## Measure speed, memory and compilation of the learned rules; nothing else should run beside it
 	python -m benchmarks.run $(if $(ONLY),--only "$(ONLY)")
 
-bench-compare: setup ## Measure them and those of another revision in turn (BASE=HEAD~1)
+bench-compare: $(TESTS_INSTALLED) ## Measure them and those of another revision in turn (BASE=HEAD~1)
 	python -m benchmarks.run --base "$(BASE)" $(if $(ONLY),--only "$(ONLY)")
 
 report: run ## Run the study and gather its results into one self-contained HTML file
@@ -82,16 +92,17 @@ readme: run dag ## Run the study and put its tables and its graph into README.md
 check-results: setup ## Compare every result with the checksum it was written with (RESULTS=results)
 	python -m metaplastic.tools.check_results $(RESULTS)
 
-schema: setup ## Regenerate config/schema.json, the tables of config/README.md and docs/bad-input.md
+schema: $(TESTS_INSTALLED) ## Regenerate config/schema.json, the tables of config/README.md and docs/bad-input.md
 	python -m metaplastic.config.schema config
 	PYTHONPATH=. python tests/bad_inputs.py docs/bad-input.md
 
 docs: setup ## Build the site of the documentation into site/, with no warning left
-	$(PIP) install --quiet --require-hashes -r requirements-docs.lock
+	$(INSTALL) --quiet --require-hashes -r requirements-docs.lock
 	mkdocs build --strict
 
-lock: ## Resolve requirements.lock anew (needs uv), then those of the container with CUDA and of the site beside it
-	$(COMPILE) --extra workflow --extra test -o requirements.lock
+lock: ## Resolve requirements.lock anew (needs uv), then those of tests, the container with CUDA and the site beside it
+	$(COMPILE) --extra workflow -o requirements.lock
+	$(COMPILE) --extra workflow --extra test --constraints requirements.lock -o requirements-test.lock
 	$(COMPILE) --extra workflow --extra cuda --constraints requirements.lock -o requirements-cuda.lock
 	$(COMPILE) --extra docs --constraints requirements.lock -o requirements-docs.lock
 

@@ -36,6 +36,10 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/compare.smk"
 
 
+onsuccess:
+    print(closing(settings))
+
+
 localrules:
     all,
     datasets,

@@ -56,6 +56,7 @@ def input_permutations(keys: Key[Array, " seed"], inputs: int) -> Int[Array, "se
     return jax.vmap(lambda key: jax.random.permutation(jax.random.fold_in(key, 0), inputs))(keys)
 
 
+@eqx.filter_jit
 def initial_inner_loops(keys: Key[Array, " seed"], widths: Sequence[int], activation: str) -> InnerLoops:
     """Draw one base model per key; `widths` are those of its layers, from the dataset's inputs up."""
     phis = eqx.filter_vmap(lambda key: initial_base_model(jax.random.fold_in(key, 1), widths, activation))(keys)

@@ -118,7 +118,7 @@ def test_code_makes_anew_what_runs_it_and_what_follows(
         ("data: {mirror: some/folder, cache: other/folder}", []),
         ("rules: {spare: {kind: oja, rate: 0.5}}", []),
         ("base_models: {spare: {hidden: [9]}}", []),
-        ("datasets: {movie-sentences: {vocabulary: 500}}", [of_datasets("movie-sentences"), DEFAULT]),
+        ("datasets: {movie-sentences: {vocabulary: 400}}", [of_datasets("movie-sentences"), DEFAULT]),
         ("datasets: {mine: {standardise: false}}", [of_datasets("mine"), DEFAULT]),
         ("few_shot: {draws: 9}", [SUMMARIES]),
         (

@@ -38,7 +38,7 @@ def evaluated(evaluations: Sequence[Evaluation], *, cores: int) -> list[xr.Datas
     """Return every evaluation in order. Make those whose key has changed, each in one of `cores` processes."""
     kept = [_kept(path, key) for path, key, _ in evaluations]
     missing = [evaluation for evaluation, found in zip(evaluations, kept, strict=True) if found is None]
-    print(f"{len(missing)} of {len(evaluations)} evaluations to make, the others are as before", file=sys.stderr)
+    print(f"{len(missing)} evaluations to make, {len(evaluations) - len(missing)} as before", file=sys.stderr)
     made = iter(
         Parallel(n_jobs=max(1, min(cores, len(missing))))(delayed(_make)(*evaluation) for evaluation in missing)
     )
