@@ -12,8 +12,9 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from metaplastic.config.base import canonical_json
-from metaplastic.config.checks import check_learners, check_run, check_study, described
+from metaplastic.config.checks import check_run, described
 from metaplastic.config.study import Config, Study, learner_folder, meta_train_folders
+from metaplastic.few_shot.spec import Episodes, FewShot
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.spec import MetaTrain
 from metaplastic.update_rules.pretrained import pretrained_file
@@ -28,24 +29,6 @@ class SeededRun(NamedTuple):
     name: str
     """Key of the run in the config."""
     spec: MetaTrain
-
-
-class Evaluation(NamedTuple):
-    """A representation or a learner on one dataset, scored by few labels."""
-
-    place: str
-    """Path of the evaluation in the study's folder, without suffix."""
-    data: str
-    """Store of the features, or of the dataset."""
-    learner: str | None = None
-    """Key of the learner; None for readouts."""
-    snapshots: str | None = None
-    """What training leaves of the learner, if it is trained on tasks."""
-
-    @property
-    def inputs(self) -> list[str]:
-        """Return what it reads."""
-        return [self.data, *([self.snapshots] if self.snapshots else [])]
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -172,10 +155,6 @@ class Plan:
         pairs = product(representations, (name for name in of_features if of_features[name]))
         return [*map("/".join, pairs), *(name for name in of_features if not of_features[name])]
 
-    def learner_modules(self, name: str) -> list[str]:
-        """Return the modules that implement the learners of a study."""
-        return [self.config.learners[learner].module for learner in self.study(name).learners]
-
     def partitions_of(self, name: str) -> list[str]:
         """Return the partitions that a study makes of its representations and datasets."""
         return self._partitioned(self.of_study(name), self.study(name).partitions)
@@ -186,33 +165,12 @@ class Plan:
 
     # Studies
 
-    def evaluations(self, name: str) -> list[Evaluation]:
-        """Return the evaluations of a study: of each representation, or of each learner with what it learns from.
-
-        Raises:
-            InputError: as for `check_study` and `check_learners`.
-        """
-        check_study(self.config, name)
-        check_learners(self.config, name)
+    def protocol(self, name: str) -> FewShot | Episodes:
+        """Return how a study evaluates: by few labels, or by episodes if it has learners."""
         study = self.study(name)
-        if not study.learners:
-            places = map("/".join, product(self.of_study(name), study.datasets))
-            return list(map(Evaluation, places, self.feature_stores(name)))
-        found = []
-        for learner, dataset in product(study.learners, study.datasets):
-            spec, (stored,) = self.config.learners[learner], dataset_stores([dataset])
-            if spec.meta_learned:
-                for partitions in self.partitions_of(name):
-                    trained = self.trained_learner(learner, partitions, study.trained_on or dataset)
-                    place = f"{learner}/{partitions}/{dataset}"
-                    found.append(Evaluation(place, stored, learner, f"{trained}/snapshots"))
-            elif spec.takes_images:
-                found.append(Evaluation(f"{learner}/{dataset}", stored, learner))
-            else:
-                sources = self.of_study(name)
-                places = [f"{learner}/{source}/{dataset}" for source in sources]
-                found += [Evaluation(*each, learner) for each in zip(places, features(sources, [dataset]), strict=True)]
-        return found
+        if study.learners:
+            return study.episodes or self.config.episodes
+        return study.few_shot or self.config.few_shot
 
     def tables(self, name: str) -> list[str]:
         """Return the summary of a study, and its table."""
@@ -222,14 +180,12 @@ class Plan:
 
     def asked(self, dataset: str) -> list[str]:
         """Return options that say what the studies that are run ask of a dataset, for its job to check."""
-        studies = [study for name in self.config.run if dataset in (study := self.study(name)).datasets]
-        shots = [max((study.few_shot or self.config.few_shot).shots) for study in studies if not study.learners]
-        episodes = dict.fromkeys(
-            canonical_json(study.episodes or self.config.episodes) for study in studies if study.learners
-        )
+        studies = {name: self.study(name) for name in self.config.run if dataset in self.study(name).datasets}
+        shots = [max(self.protocol(name).shots) for name, study in studies.items() if not study.learners]
+        episodes = dict.fromkeys(canonical_json(self.protocol(name)) for name in studies if studies[name].learners)
         takers = [
             getattr(self.config, table)[name]
-            for study in studies
+            for study in studies.values()
             for table in ("embeddings", "partitions", "learners")
             for name in getattr(study, table)
         ]

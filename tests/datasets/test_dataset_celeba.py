@@ -9,10 +9,9 @@ from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION
 from metaplastic.datasets.spec import Celeba
 from metaplastic.datasets.user import celeba
-from metaplastic.few_shot.spec import Episodes
+from metaplastic.few_shot.episode_accuracy import evaluation
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_zarr
-from metaplastic.stages.evaluate_episodes import Scored, evaluation
 from metaplastic.stages.prepare_dataset import prepare_dataset
 
 
@@ -54,8 +53,9 @@ def test_a_baseline_learner_is_evaluated_on_tasks_from_attributes(root, tmp_path
     spec = json.dumps({"source": "celeba", "path": str(root), "side": 9})
     prepare_dataset("faces", spec, "abc", tmp_path / "cache", tmp_path / "faces.zarr")
     learner = {"kind": "from-scratch", "filters": 2, "steps": 2}
-    episodes = Episodes(ways=[2], shots=[1], queries=1, episodes=20)
-    accuracy = evaluation(Scored("scratch", learner, "abc", tmp_path / "faces.zarr"), episodes)
+    episodes = json.dumps({"ways": [2], "shots": [1], "queries": 1, "episodes": 20})
+    data = str(tmp_path / "faces.zarr")
+    accuracy = evaluation(data=data, spec=episodes, code="abc", learner="scratch", section=learner)
     assert dict(accuracy.sizes) == {"way": 1, "shots": 1, "episode": 20}
     assert accuracy.attrs["dataset"] == "faces"
     assert read_zarr(tmp_path / "faces.zarr").attribute_names == ATTRIBUTES

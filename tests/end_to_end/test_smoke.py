@@ -188,7 +188,7 @@ def test_a_truncated_store_ends_the_job_that_reads_it(finished: Study):
         output = finished.run(target, fails=True)
     finally:
         chunk.write_bytes(whole)
-    log = (finished.results / "logs/evaluate_few_shot/default.log").read_text()
+    log = (finished.results / "logs/evaluate/default.log").read_text()
     line = log.splitlines()[-1]
     assert line.startswith("error: ")
     assert f"{features.relative_to(finished.folder)}: truncated or changed since it was written" in line

@@ -272,9 +272,9 @@ def test_a_wrong_config_ends_with_one_line(checkout: Checkout, overlay: str, mes
 
 
 def test_a_stage_that_does_not_parse_ends_with_one_line(checkout: Checkout):
-    with checkout.edited("rules_src/metaplastic/stages/evaluate_few_shot.py", append="\ndef f(:\n"):
+    with checkout.edited("rules_src/metaplastic/stages/evaluate.py", append="\ndef f(:\n"):
         done = checkout.snakemake("--dry-run", fails=True)
-    assert done.stderr.splitlines()[-1].startswith("error: source of stage evaluate_few_shot: ")
+    assert done.stderr.splitlines()[-1].startswith("error: source of stage evaluate: ")
     assert "Traceback" not in done.stdout + done.stderr
 
 

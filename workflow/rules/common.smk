@@ -1,9 +1,7 @@
 """What the rules share: the validated config, its plan, and the environment of jobs."""
 
-import json
 import os
 import sys
-from math import ceil
 from pathlib import Path
 
 # Planning and jobs take the package of this checkout, whichever one is installed, since its code is fingerprinted.
@@ -18,6 +16,7 @@ from metaplastic.meta_train.spec import EXECUTION
 from metaplastic.results.claims import FIGURES
 from workflow.closing import closing
 from workflow.folders import check_folders, check_own_files
+from workflow.plan_evaluations import evaluated, evaluated_by, evaluations
 from workflow.plan_experiments import compared_features, experiments, studies_of
 from workflow.plan_figures import declared, figures_of, files_of, names
 from workflow.fingerprint import Code
@@ -70,50 +69,6 @@ def of_studies(ask):
 def made(study):
     """Return everything that is made of a study."""
     return [*plan.tables(study), *files_of(plan, study)]
-
-
-def inputs_of_evaluations(study):
-    """Return all that the evaluations of a study read."""
-    found = planned(plan.evaluations, study)
-    return list(dict.fromkeys(path for each in found for path in each.inputs))
-
-
-def threads_of_evaluations(study):
-    """Return the cores that the evaluations of a study keep busy."""
-    return ceil(len(planned(plan.evaluations, study)) / 4)
-
-
-def evaluations_folder(wildcards):
-    """Return where the evaluations of a study are kept."""
-    return of_results(f"<results>/studies/{wildcards.study}/evaluations")
-
-
-def of_results(path):
-    """Return a path of the plan as it is on disk."""
-    return path.replace("<results>", settings.results)
-
-
-def scored(evaluation):
-    """Return what the stage has to know of the evaluation of a learner, as JSON."""
-    learner = settings.learners[evaluation.learner]
-    code = planned(
-        source.of_state, "metaplastic.few_shot.episode_accuracy", learner.module
-    )
-    paths = {
-        name: of_results(path)
-        for name in ("data", "snapshots")
-        if (path := getattr(evaluation, name))
-    }
-    spec = learner.model_dump(mode="json")
-    return json.dumps(
-        {
-            "place": evaluation.place,
-            "learner": evaluation.learner,
-            "spec": spec,
-            "code": code,
-            **paths,
-        }
-    )
 
 
 def figure_inputs(wildcards):

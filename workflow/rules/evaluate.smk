@@ -1,5 +1,17 @@
 """In: features, datasets, trained learners. Out: the summary and the tables of each study, and evaluations/ behind them."""
 
+import json
+
+
+def asked(study):
+    """Return the evaluations of a study as the stage takes them."""
+    for each in planned(evaluations, plan, study):
+        of_code = {"code": planned(source.of_state, *each.modules)}
+        text = json.dumps(
+            {"place": each.place, "data": each.data, **of_code, **each.learner}
+        )
+        yield f"--evaluation={text.replace('<results>', settings.results)}"
+
 
 rule evaluate_few_shot:
     """Score the features that a study compares by readouts that few labels fit, and gather the accuracies.
@@ -7,8 +19,8 @@ rule evaluate_few_shot:
     The folder `evaluations` is not an output, so it outlives the job and the next one makes only what has changed.
     """
     input:
-        stores=lambda wildcards: inputs_of_evaluations(wildcards.study),
-        manifests=lambda wildcards: manifests(inputs_of_evaluations(wildcards.study)),
+        stores=lambda wildcards: planned(evaluated, plan, wildcards.study),
+        manifests=lambda wildcards: manifests(planned(evaluated, plan, wildcards.study)),
     output:
         summary="<results>/studies/{study}/summary.nc",
         table="<results>/studies/{study}/table.md",
@@ -20,42 +32,38 @@ rule evaluate_few_shot:
             labels={"study": "{study}"},
         ),
     log:
-        "<logs>/evaluate_few_shot/{study}.log",
+        "<logs>/evaluate/{study}.log",
     benchmark:
-        "<benchmarks>/evaluate_few_shot/{study}.tsv"
+        "<benchmarks>/evaluate/{study}.tsv"
     wildcard_constraints:
         study=one_of(plan.studies(of_learners=False)),
-    threads: lambda wildcards: threads_of_evaluations(wildcards.study)
+    # A second core is worth another process where there is much to do.
+    threads: lambda wildcards: len(planned(evaluations, plan, wildcards.study)) // 20 + 1
     resources:
-        mem_mb=growing(SMALL["mem_mb"]),
-        runtime=growing(SMALL["runtime"]),
+        mem_mb=growing(OTHERS["mem_mb"]),
+        runtime=growing(OTHERS["runtime"]),
     params:
-        evaluations=evaluations_folder,
-        spec=lambda wildcards: canonical_json(
-            plan.study(wildcards.study).few_shot or settings.few_shot
+        spec=lambda wildcards: canonical_json(plan.protocol(wildcards.study)),
+        module=lambda wildcards: planned(evaluated_by, plan, wildcards.study)[0],
+        code=lambda wildcards: code(
+            "evaluate", *planned(evaluated_by, plan, wildcards.study)
         ),
-        code=lambda wildcards: code("evaluate_few_shot"),
-        scored_by=lambda wildcards: planned(
-            source.of_state, "metaplastic.few_shot.readout_accuracy"
-        ),
-        features=lambda wildcards: [
-            f"--features={evaluation.place}={of_results(evaluation.data)}"
-            for evaluation in planned(plan.evaluations, wildcards.study)
+        evaluations=lambda wildcards: list(asked(wildcards.study)),
+        folder=lambda wildcards, output: Path(output.summary).parent / "evaluations",
+        first=lambda wildcards, output: [
+            f"--first={path}" for path in [output.get("first")] if path
         ],
     shell:
         """
-        python -m metaplastic.stages.evaluate_few_shot --study {wildcards.study} --spec {params.spec:q} \
-            --code {params.scored_by} {params.features:q} --evaluations {params.evaluations:q} \
-            --output {output.summary:q} --table {output.table:q} --page {output.page:q} --first {output.first:q} \
+        python -m metaplastic.stages.evaluate --study {wildcards.study} --spec {params.spec:q} \
+            --module {params.module} {params.evaluations:q} --evaluations {params.folder:q} \
+            --output {output.summary:q} --table {output.table:q} --page {output.page:q} {params.first:q} \
             --cores {threads} 2>&1 | tee {log:q}
         """
 
 
-rule evaluate_episodes:
-    """Score the learners of a study on the episodes that they share, and gather the accuracies; see above."""
-    input:
-        stores=lambda wildcards: inputs_of_evaluations(wildcards.study),
-        manifests=lambda wildcards: manifests(inputs_of_evaluations(wildcards.study)),
+use rule evaluate_few_shot as evaluate_episodes with:
+    # Learners, on episodes that they share.
     output:
         summary="<results>/studies/{study}/summary.nc",
         table="<results>/studies/{study}/table.md",
@@ -65,34 +73,8 @@ rule evaluate_episodes:
             category="Table",
             labels={"study": "{study}"},
         ),
-    log:
-        "<logs>/evaluate_episodes/{study}.log",
-    benchmark:
-        "<benchmarks>/evaluate_episodes/{study}.tsv"
     wildcard_constraints:
         study=one_of(plan.studies(of_learners=True)),
-    threads: lambda wildcards: threads_of_evaluations(wildcards.study)
-    resources:
-        mem_mb=growing(OTHERS["mem_mb"]),
-        runtime=growing(OTHERS["runtime"]),
-    params:
-        evaluations=evaluations_folder,
-        spec=lambda wildcards: canonical_json(
-            plan.study(wildcards.study).episodes or settings.episodes
-        ),
-        code=lambda wildcards: code(
-            "evaluate_episodes", *plan.learner_modules(wildcards.study)
-        ),
-        learners=lambda wildcards: [
-            f"--learner={scored(evaluation)}"
-            for evaluation in planned(plan.evaluations, wildcards.study)
-        ],
-    shell:
-        """
-        python -m metaplastic.stages.evaluate_episodes --study {wildcards.study} --spec {params.spec:q} \
-            {params.learners:q} --evaluations {params.evaluations:q} --output {output.summary:q} \
-            --table {output.table:q} --page {output.page:q} --cores {threads} 2>&1 | tee {log:q}
-        """
 
 
 rule evaluate:

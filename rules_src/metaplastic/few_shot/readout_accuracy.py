@@ -1,6 +1,7 @@
 """The few-shot protocol: a readout on frozen features from K labels per class, scored on the whole test split."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,9 @@ from jaxtyping import Bool, Float, Float32, Int, Integer
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from metaplastic.config.base import parse_spec
 from metaplastic.datasets.arrays import Inputs
+from metaplastic.features import inputs_of_features, read_features
 from metaplastic.few_shot.spec import FewShot
 from metaplastic.io.errors import InputError
 
@@ -19,6 +22,22 @@ Features = Float32[np.ndarray, "example feature"]
 Labelled = Float[np.ndarray, "draw labelled feature"]
 Labels = Integer[np.ndarray, " labelled"]
 """Classes of the labelled examples, 0 to classes - 1, the same for each draw."""
+
+
+def evaluation(*, data: str, spec: str, code: str) -> xr.Dataset:
+    """Evaluate the features in the store `data` by the section `few_shot` in `spec`, as JSON.
+
+    `code` is the fingerprint of the source. It and what the features are stand in the attributes. Raises InputError as
+    `evaluate` does, and if the store is broken.
+    """
+    section, learned = parse_spec(FewShot, spec), read_features(Path(data))
+    try:
+        accuracies = evaluate(learned["features"], inputs_of_features(learned)[0], section)
+    except InputError as error:
+        raise InputError(f"{data}: {error}") from error
+    # The order of the dataset's inputs does not belong to an evaluation.
+    attributes = {name: value for name, value in learned.attrs.items() if name not in ("modality", "permuted")}
+    return accuracies.assign_attrs(attributes | {"code": code, "modality": learned.attrs["modality"]})
 
 
 def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:

@@ -8,12 +8,12 @@ import xarray as xr
 from metaplastic.datasets.arrays import load_inputs
 from metaplastic.datasets.schema import About, make_dataset, permuted, with_attributes
 from metaplastic.features import Identity, features_dataset, read_examples, read_features, write_features
+from metaplastic.few_shot.episode_accuracy import evaluation
 from metaplastic.few_shot.readout_accuracy import evaluate
-from metaplastic.few_shot.spec import Episodes, FewShot
+from metaplastic.few_shot.spec import FewShot
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf, read_zarr, write_zarr
-from metaplastic.stages.evaluate_episodes import Scored, evaluate_episodes, evaluation
-from metaplastic.stages.evaluate_few_shot import evaluate_few_shot
+from metaplastic.stages import evaluate as stage
 from metaplastic.stages.meta_learn import learn
 from metaplastic.stages.partition import partition
 
@@ -43,8 +43,9 @@ def stored(path, values, dataset):
 
 
 def accuracies(features):
-    episodes = Episodes(ways=[4], shots=[1], queries=2, episodes=30)
-    return evaluation(Scored("near", {"kind": "nearest-neighbours"}, "", features), episodes)
+    episodes = {"ways": [4], "shots": [1], "queries": 2, "episodes": 30}
+    section = {"kind": "nearest-neighbours"}
+    return evaluation(data=str(features), spec=json.dumps(episodes), code="", learner="near", section=section)
 
 
 def test_every_seed_is_evaluated_on_the_same_episodes(dataset, tmp_path):
@@ -84,8 +85,9 @@ def test_an_evaluation_tells_what_has_trained_its_learner(tmp_path):
     learner = {"kind": "protonets", "tasks": tasks, "steps": [1], "every": 1, "filters": 1}
     snapshots, history = tmp_path / "of" / "snapshots", tmp_path / "of" / "history.zarr"
     learn("mine", json.dumps(learner), "", "", dataset, clusters, snapshots, history)
-    episodes = Episodes(ways=[2], shots=[1], queries=1, episodes=2)
-    found = evaluation(Scored("mine", learner, "", dataset, snapshots), episodes)
+    spec = json.dumps({"ways": [2], "shots": [1], "queries": 1, "episodes": 2})
+    of = {"learner": "mine", "section": learner, "snapshots": str(snapshots)}
+    found = evaluation(data=str(dataset), spec=spec, code="", **of)
     told = {"learner": "mine", "partition": "mine-of-them", "partitions": 2, "clusters": 3, "embedding": "rule"}
     for attributes in (found.attrs, read_zarr(history).attrs):
         assert {name: attributes[name] for name in told} == told
@@ -105,10 +107,11 @@ def test_features_of_a_dataset_with_attributes_are_evaluated_and_partitioned_alo
     store = read_features(features)
     assert store["attribute"].variable.equals(faces["attribute"].variable)
     assert store["split"].attrs == faces["split"].attrs
-    episodes = Episodes(ways=[2], shots=[1], queries=1, episodes=20)
+    spec = json.dumps({"ways": [2], "shots": [1], "queries": 1, "episodes": 20})
     for data, name, kind in ((features, "near", "nearest-neighbours"), (dataset, "scratch", "from-scratch")):
         keys = {"filters": 1, "steps": 1} if name == "scratch" else {}
-        attributes = evaluation(Scored(name, {"kind": kind, **keys}, "", data), episodes).attrs
+        section = {"kind": kind, **keys}
+        attributes = evaluation(data=str(data), spec=spec, code="", learner=name, section=section).attrs
         assert (attributes["dataset"], attributes["permuted"]) == ("mine", 1)
     section = json.dumps({"kind": "labels", "members": 2, "partitions": 3})
     for data, name in ((features, "one.zarr"), (dataset, "other.zarr")):
@@ -118,11 +121,19 @@ def test_features_of_a_dataset_with_attributes_are_evaluated_and_partitioned_alo
     assert (one.max(), one.sizes["partition"]) == (1, 3)
 
 
+def evaluated(folder, module, spec, *asked, **options):
+    """Run the stage in a folder."""
+    made = [folder / name for name in ("summary.nc", "table.md", "table.html")]
+    texts = list(map(json.dumps, asked))
+    module = f"metaplastic.few_shot.{module}"
+    stage.evaluate("mine", json.dumps(spec), module, texts, folder / "evaluations", *made, **options)
+
+
 def few_shot(path, folder, *, shots=(1, 2), code="abc"):
-    """Run the stage on one features store; return what it has left, or None where it made nothing."""
-    made = {name: folder / name for name in ("summary.nc", "table.md", "table.html", "table.csv")}
-    spec = json.dumps({"shots": list(shots), "draws": 3})
-    evaluate_few_shot("mine", spec, code, [f"pca/mine={path}"], folder / "evaluations", *made.values())
+    """Run the stage on one features store; return the evaluation that it has left."""
+    asked = {"place": "pca/mine", "data": str(path), "code": code}
+    spec = {"shots": list(shots), "draws": 3}
+    evaluated(folder, "readout_accuracy", spec, asked, first=folder / "table.csv")
     return folder / "evaluations/pca/mine.nc"
 
 
@@ -165,19 +176,18 @@ def test_an_evaluation_is_kept_until_something_changes_that_it_depends_on(readab
     assert made(shots=[1], code="b") == 1
 
 
-def test_several_processes_evaluate_as_one_does(readable, dataset, tmp_path):
+def test_several_processes_evaluate_as_one_does(readable, tmp_path):
     path, *_ = readable
-    several = {"ways": [4], "shots": [1], "queries": 1, "episodes": 5}
-    learners = [
-        {"place": f"{name}/mine", "learner": name, "spec": {"kind": kind}, "code": "", "data": str(data)}
-        for name, kind, data in (("near", "nearest-neighbours", path), ("line", "linear", path))
+    spec = {"ways": [4], "shots": [1], "queries": 1, "episodes": 5}
+    kinds = {"near": "nearest-neighbours", "line": "linear"}
+    asked = [
+        {"place": f"{name}/mine", "data": str(path), "code": "", "learner": name, "section": {"kind": kind}}
+        for name, kind in kinds.items()
     ]
     found = []
     for cores in (1, 2):
         folder = tmp_path / str(cores)
-        made = [folder / name for name in ("summary.nc", "table.md", "table.html")]
-        texts = list(map(json.dumps, learners))
-        evaluate_episodes("mine", json.dumps(several), texts, folder / "evaluations", *made, cores=cores)
+        evaluated(folder, "episode_accuracy", spec, *asked, cores=cores)
         found.append([file.read_bytes() for file in sorted(folder.rglob("*.*")) if file.is_file()])
     assert found[0] == found[1]
     assert len(found[0]) == 5
