@@ -71,7 +71,7 @@ def _refuse_study(overlay: str, folder: Path) -> None:
     folders.check_folders(config)
     for study in config.run:
         checks.check_study(config, study)
-    checks.check_run(config, "compact-mixture")
+    checks.check_run(config, "compact-quick")
 
 
 def _refuse_yaml(text: str, folder: Path) -> None:
@@ -124,10 +124,10 @@ SECTIONS = [
             "rules: {oja: {kind: oya}}": "config: rules.oja.kind: unknown 'oya'; did you mean 'oja'?",
             "rules: {oja: {rate: 3e-3}}": "config: rules.oja.rate: Input should be a valid number, got '3e-3', which is text; write 0.003 (YAML takes 1e-3 for text, 1.0e-3 for a number)",
             "rules: {oja: {rate: .inf}}": "config: rules.oja.rate: Input should be a finite number, got inf",
-            "meta_train: {compact-mixture: {seed: 9223372036854775808}}": "config: meta_train.compact-mixture.seed: Input should be less than or equal to 4294967295, got 9223372036854775808",
-            "meta_train: {compact-mixture: {meta_steps: 2147483648}}": "config: meta_train.compact-mixture.meta_steps: Input should be less than or equal to 2147483647, got 2147483648",
-            "meta_train: {compact-mixture: {held_out: {datasets: [digits, digits]}}}": "config: meta_train.compact-mixture.held_out.datasets: 'digits' is listed twice, got ['digits', 'digits']",
-            "meta_train: {compact-mixture: {held_out: {kinds: [letters, letters]}}}": "config: meta_train.compact-mixture.held_out.kinds: 'letters' is listed twice, got ['letters', 'letters']",
+            "meta_train: {compact-quick: {seed: 9223372036854775808}}": "config: meta_train.compact-quick.seed: Input should be less than or equal to 4294967295, got 9223372036854775808",
+            "meta_train: {compact-quick: {meta_steps: 2147483648}}": "config: meta_train.compact-quick.meta_steps: Input should be less than or equal to 2147483647, got 2147483648",
+            "meta_train: {compact-quick: {held_out: {datasets: [digits, digits]}}}": "config: meta_train.compact-quick.held_out.datasets: 'digits' is listed twice, got ['digits', 'digits']",
+            "meta_train: {compact-quick: {held_out: {kinds: [letters, letters]}}}": "config: meta_train.compact-quick.held_out.kinds: 'letters' is listed twice, got ['letters', 'letters']",
             "base_models: {small: {hidden: [1000000000]}}": "config: base_models.small: hidden, features: weights between these layers take 246 GiB, more than the 64 GiB allowed; give narrower ones",
             "base_models: {small: {hidden: [1000000, 1000000]}}": "config: base_models.small: hidden, features: weights between these layers take 7,451 GiB, more than the 64 GiB allowed; give narrower ones",
             "embeddings: {vae: {hidden: [0]}}": "config: embeddings.vae.hidden.0: Input should be greater than 0, got 0",
@@ -149,9 +149,9 @@ SECTIONS = [
             "few_shot: {draws: 1000000000}": "config: few_shot.draws: Input should be less than or equal to 10000, got 1000000000",
             "few_shot: {ridge: 0.0}": "config: few_shot.ridge: Input should be greater than 0, got 0.0",
             "embeddings: {isomap: {neighbours: 20, examples: 20}}": "config: embeddings.isomap: examples: 20 have no 20 neighbours; give more",
-            "meta_train: {compact-mixture: {tasks: {jitter: {scale: 1.0}}}}": "config: meta_train.compact-mixture.tasks.jitter.scale: Input should be less than 1, got 1.0",
-            "meta_train: {compact-mixture: {tasks: {variety: {gamma: 100.0}}}}": "config: meta_train.compact-mixture.tasks.variety.gamma: Input should be less than or equal to 10, got 100.0",
-            "meta_train: {compact-mixture: {rule: {kind: compact, channels: 5000}}}": "config: meta_train.compact-mixture.rule.channels: Input should be less than or equal to 4096, got 5000",
+            "meta_train: {compact-quick: {tasks: {jitter: {scale: 1.0}}}}": "config: meta_train.compact-quick.tasks.jitter.scale: Input should be less than 1, got 1.0",
+            "meta_train: {compact-quick: {tasks: {variety: {gamma: 100.0}}}}": "config: meta_train.compact-quick.tasks.variety.gamma: Input should be less than or equal to 10, got 100.0",
+            "meta_train: {compact-quick: {rule: {kind: compact, channels: 5000}}}": "config: meta_train.compact-quick.rule.channels: Input should be less than or equal to 4096, got 5000",
             "datasets: {spots: {source: patches, per_class: 1000000000}}": "config: datasets.spots.per_class: Input should be less than or equal to 5000, got 1000000000",
             "datasets: {mine: {source: file, path: mine.xlsx}}": "config: datasets.mine.path: has to end in .npz, .csv or .parquet, got 'mine.xlsx'",
             "{studies: {few: {datasets: [letters], embeddings: [pca], partitions: [few], learners: [few]}}, partitions: {few: {kind: k-means, clusters: 10, members: 20}}, learners: {few: {kind: protonets}}}": "config: partitions.few.clusters: 10 are fewer than the 20 ways of learners.few.tasks; give at least that",
@@ -173,10 +173,10 @@ SECTIONS = [
             "few_shot: {shots: [200]}": "few_shot.shots: 200 labelled examples a class asked for, but a class of 'digits' has 104 training examples; give at most that",
             "studies: {default: {datasets: [mnist-5k], few_shot: {shots: [301]}}}": "studies.default.few_shot.shots: 301 labelled examples a class asked for, but a class of 'mnist-5k' has 300 training examples; give at most that",
             "rules: {random-init: {kind: published, features: 16}}": "studies.default.base_models: rule 'random-init' demands 16 features, 'small' has 32",
-            "datasets: {letters: {side: 12}}": "meta_train.compact-mixture.tasks.side: 10 takes images of at least 20 x 20 pixels, 'letters' has 12 x 12",
-            "meta_train: {compact-mixture: {held_out: {datasets: [digits]}}}": "meta_train.compact-mixture.tasks.side: 10 is more than the 8 pixels of 'digits'",
-            "meta_train: {compact-mixture: {tasks: {classes: 13}}}": "meta_train.compact-mixture.tasks.classes: 13 exceeds the 12 classes that 'letters' has for training or holds out",
-            "meta_train: {compact-mixture: {labelled: 460}}": "meta_train.compact-mixture.labelled: 460 and 50 to score are more than the 500 examples of a class of 'mnist-5k', which is watched",
+            "datasets: {letters: {side: 12}}": "meta_train.compact-quick.tasks.side: 10 takes images of at least 20 x 20 pixels, 'letters' has 12 x 12",
+            "meta_train: {compact-quick: {held_out: {datasets: [digits]}}}": "meta_train.compact-quick.tasks.side: 10 is more than the 8 pixels of 'digits'",
+            "meta_train: {compact-quick: {tasks: {classes: 13}}}": "meta_train.compact-quick.tasks.classes: 13 exceeds the 12 classes that 'letters' has for training or holds out",
+            "meta_train: {compact-quick: {labelled: 460}}": "meta_train.compact-quick.labelled: 460 and 50 to score are more than the 500 examples of a class of 'mnist-5k', which is watched",
         },
     ),
     Section(

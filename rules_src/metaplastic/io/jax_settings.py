@@ -3,6 +3,7 @@
 Stages keep it in their working directory; the library, which has none, in the user's cache folder.
 """
 
+import fcntl
 import os
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ SETTINGS = {
 """Settings that apply unless the environment has others."""
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """Variables that a process needs at its start, unless the environment has others: memory in large pages where Linux
-offers them. Without these a meta-gradient spends nearly half of its time on page faults (`benchmarks/NOTES.md`)."""
+offers them. Without these a meta-gradient spends nearly half of its time on page faults (`docs/notes/speed.md`)."""
 
 
 def configure_jax() -> None:
@@ -36,6 +37,26 @@ def configure_jax() -> None:
         # A stage that has not imported JAX starts sooner without it.
         if jax and name.upper() not in os.environ:
             jax.config.update(name, str(value.absolute()) if isinstance(value, Path) else value)
+
+
+@contextmanager
+def compiling(programs: str) -> Iterator[None]:
+    """Let one process at a time compile what `programs` names; those that waited find it where it is kept.
+
+    Nothing waits where compilations are not kept, or where files cannot be locked.
+    """
+    import jax
+
+    settings: Any = jax.config
+    folder = settings.jax_enable_compilation_cache and settings.jax_compilation_cache_dir
+    if not folder:
+        yield
+        return
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with Path(folder, f"{programs}.lock").open("w") as file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

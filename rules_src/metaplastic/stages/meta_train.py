@@ -1,6 +1,8 @@
 """Stage: meta-train a rule on tasks of several sources; continue where an earlier attempt was stopped."""
 
 import json
+from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -8,12 +10,13 @@ import jax
 from typer import Option
 
 from metaplastic.config.base import parse_spec, short_hash
+from metaplastic.io.jax_settings import compiling
 from metaplastic.io.storage import check_manifest, content_hash, read_zarr
 from metaplastic.meta_train.run import inner_step_flops, meta_training
 from metaplastic.meta_train.spec import EXECUTION, MetaTrain
 from metaplastic.stages.command import Code, Key, Output, Spec, TrainedBy, named_stores, run
 from metaplastic.stages.trainings import folder_of, write_training
-from metaplastic.training.launch import check_equal, is_first, join, launch, locked, together
+from metaplastic.training.launch import check_equal, is_first, is_launched, join, launch, locked, together
 from metaplastic.training.loop import resumed
 from metaplastic.training.progress import shown
 from metaplastic.training.spec import Keep
@@ -52,7 +55,11 @@ def train(
         training = meta_training(section, datasets, start, folder)
     # The lock holds until the outputs are written, since they are made from the folder's content.
     with together(), locked(folder.path):
-        for _ in shown(resumed(training, folder, parse_spec(Keep, keep, "--keep")), training):
+        items = shown(resumed(training, folder, parse_spec(Keep, keep, "--keep")), training)
+        # Seeds run the same programs, which are compiled until the first dispatch has ended.
+        with nullcontext() if is_launched() else compiling(trained_by):
+            list(islice(items, 2))
+        for _ in items:
             pass
         if is_first():
             attributes = {"run": name, "gflop_per_inner_step": inner_step_flops(training.rule, section) / 1e9}
