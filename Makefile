@@ -10,7 +10,7 @@ PYTHON ?= python3
 UV ?= uv
 
 # Snakemake looks for jobs to start after every such span, 1 s by default, and once more for every job that has ended.
-UNHURRIED = --max-jobs-per-timespan 1000/5s
+UNHURRIED = --max-jobs-per-timespan 1000/2s
 # Progress as a panel where somebody looks; Snakemake's own log is in .snakemake/log in any case.
 PROGRESS = $(shell test -t 2 && echo --logger rich)
 SNAKEMAKE = snakemake --cores $(CORES) --rerun-incomplete $(UNHURRIED) $(if $(CONFIG),--configfile $(CONFIG))
