@@ -2,11 +2,14 @@
 
 Each part has a process of its own: the device's memory to itself, a deadline, and errors that leave the others alone. A
 second call with the same folder measures what is missing and goes on with the meta-training. Datasets that the
-meta-training shows are taken from FOLDER/datasets, if they were prepared before, or else fetched.
+meta-training shows are taken from FOLDER/datasets, or else prepared while the other parts are measured.
 """
 
+import json
+import multiprocessing
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib import import_module
 from itertools import product
@@ -19,11 +22,10 @@ import numpy as np
 import yaml
 from metaplastic.config.base import canonical_json, short_hash
 from metaplastic.config.load import load_runs
-from metaplastic.config.study import Runs
 from metaplastic.few_shot.spec import Shape
 from metaplastic.io.errors import InputError
 from metaplastic.io.memory import OUT_OF_MEMORY, device_memory
-from metaplastic.io.storage import check_manifest, read_zarr
+from metaplastic.io.storage import check_manifest, manifest_path, read_zarr, write_whole
 from metaplastic.meta_train.data import task_sources
 from metaplastic.meta_train.outer import meta_train
 from metaplastic.meta_train.run import hyperparameters, meta_training
@@ -46,6 +48,7 @@ from benchmarks.tables import COLUMNS, PAPER_META_STEPS, PAPER_TASKS, PAPER_TRUN
 from workflow.fingerprint import Code
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "rules_src/metaplastic"
 PRECISIONS = "float32", "tensorfloat32", "bfloat16"
 ROUNDS = 5
 """Calls of which the median counts, after one that does not."""
@@ -101,9 +104,9 @@ def sized(given: Given) -> tuple[Any, dict[str, Callable[[], Any]], Sequence[Any
 def programs_in_precisions(given: Given) -> Rows:
     """Inner step and meta-gradient as `make bench` has them; what was compiled in earlier calls is only looked up."""
     programs, rules, precisions = sized(given)
-    whats = {"inner step": programs.inner_step, "meta-gradient": programs.meta_gradient}
+    whats = ("inner step", programs.inner_step), ("meta-gradient", programs.meta_gradient)
     yardstick, rounds = matrix_product(), 1 if given.small else ROUNDS
-    for precision, (what, of), (name, rule) in product(precisions, whats.items(), rules.items()):
+    for precision, (what, of), (name, rule) in product(precisions, whats, rules.items()):
         make = partial(lambda of, rule, precision: of(rule().with_precision(precision)), of, rule, precision)
         yield f"{what}, {name}, {precision}", partial(measured, make, yardstick, rounds)
 
@@ -114,8 +117,7 @@ def measured(make: Callable[[], Program], yardstick: Callable[[], float], rounds
     measurement.call()
     for _ in range(rounds):
         measurement.round()
-    numbers = measurement.numbers()
-    return {title: numbers[column] for column, title in COLUMNS.items()}
+    return {COLUMNS[name]: value for name, value in measurement.numbers().items() if name in COLUMNS}
 
 
 def meta_steps(given: Given) -> Rows:
@@ -147,9 +149,9 @@ def at_papers_size(given: Given, precision: str) -> Numbers:
             if OUT_OF_MEMORY not in str(error) or parts >= tasks:
                 raise
             parts *= 2
+    rates = {"meta-steps/s": 1 / once, "inner steps/s": tasks * PAPER_TRUNCATION / once}
     hours = {f"hours for {PAPER_META_STEPS:,}": PAPER_META_STEPS * once / 3600}
-    inner = {"inner steps/s": tasks * PAPER_TRUNCATION / once}
-    return {"tasks": tasks, "of them at once": tasks // parts, "meta-steps/s": 1 / once, **inner, **hours}
+    return {"tasks": tasks, "of them at once": tasks // parts, **rates, **hours}
 
 
 def step_seconds(spec: MetaTrain) -> float:
@@ -179,16 +181,19 @@ def training_steps(module: Any, spec: Any, inputs: np.ndarray, steps: int) -> Nu
 
 def pre_training(given: Given) -> Rows:
     """Meta-steps of config/pretrain-gpu.yaml, with measurements shorter and more often than there."""
-    raw: dict[str, Any] = {}
-    for name in ("config.yaml", "pretrain-gpu.yaml"):
-        raw = laid_over(raw, yaml.safe_load((ROOT / "config" / name).read_text()))
-    section = raw["meta_train"].get(given.name)
-    if not section:
-        raise InputError(f"--name: no run {given.name!r}; valid: {', '.join(raw['meta_train'])}")
+    section = configured()["meta_train"][given.name]
     # The defaults fit in minutes, and lose little when those are over.
     often = HeldOut().model_dump(include={"every", "inner_steps", "tasks"})
     section = {**section, **SMALL_RUN} if given.small else laid_over(section, {"held_out": often})
-    yield given.name, partial(gone_on, given, section, load_runs(raw))
+    yield given.name, partial(gone_on, given, section)
+
+
+def configured() -> dict[str, Any]:
+    """What config/pretrain-gpu.yaml makes of the default config."""
+    raw: dict[str, Any] = {}
+    for name in ("config.yaml", "pretrain-gpu.yaml"):
+        raw = laid_over(raw, yaml.safe_load((ROOT / "config" / name).read_text()))
+    return raw
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,45 +202,60 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
     return {**below, **above, **{key: laid_over(value, above[key]) for key, value in both.items()}}
 
 
-def gone_on(given: Given, section: dict[str, Any], settings: Runs) -> Iterator[Numbers]:
+def gone_on(given: Given, section: dict[str, Any]) -> Iterator[Numbers]:
     """Go on with a meta-training, without what shows a dataset that cannot be had, until there is no time left."""
-    code, stores, lacking = Code(ROOT / "rules_src/metaplastic"), {}, {}
-    for name in MetaTrain.model_validate(section).datasets:
-        try:
-            stores[name] = prepared(given, name, settings, code)
-        except Exception as error:
-            lacking[name] = f"{name} ({one_line(error)})"
+    code, known = Code(PACKAGE), given.folder / given.name / "lacking.json"
+    stores = {name: store(given.folder, name) for name in MetaTrain.model_validate(section).datasets}
+    if not known.exists():
+        # Further calls go on without them too, even if they can be had by then.
+        why = {name: path.with_suffix(".txt") for name, path in stores.items() if not manifest_path(path).exists()}
+        missing = {name: text.read_text() if text.exists() else "not prepared yet" for name, text in why.items()}
+        write_whole(known, lambda file: file.write_text(json.dumps(missing)))
+    lacking = json.loads(known.read_text())
     spec = without(section, lacking)
     datasets = {name: read_zarr(stores[name]) for name in spec.datasets}
     data = short_hash(*(check_manifest(stores[name])["content_sha256"] for name in datasets))
     by = code.of_state("metaplastic.meta_train.run", *spec.modules)
     folder = folder_of(given.folder / given.name, spec, code=by, data=data, without=EXECUTION)
     training = meta_training(spec, datasets, None, folder)
-    times, steps = [time.time()], []
+    note = {"note": "without " + ", ".join(f"{name} ({why})" for name, why in lacking.items())} if lacking else {}
+    times, steps = [time.time()], list[int]()
     for item in shown(resumed(training, folder, spec.keep), training):
-        times.append(time.time())
-        steps.append(training.step(item.state))
+        times, steps = [*times, time.time()], [*steps, training.step(item.state)]
         now = steps[-1] - steps[0]
         found = {"meta-steps": steps[-1], "of them now": now, "measured": training.summary(item)}
         # The first dispatch of a process has to be compiled.
         if len(steps) > 2:
             found["a second, measurements included"] = (steps[-1] - steps[1]) / (times[-1] - times[2])
-        yield found | ({"note": "without " + "; ".join(lacking.values())} if lacking else {})
+        yield found | note
         # The next dispatch takes about as long as the last.
         if now and (given.small or 2 * times[-1] - times[-2] > given.until):
             return
 
 
-def prepared(given: Given, name: str, settings: Runs, code: Code) -> Path:
-    """The store of a dataset, prepared if there is none yet; a rehearsal fetches and prepares nothing."""
-    store, data, dataset = given.folder / f"datasets/{name}.zarr", settings.data, settings.datasets[name]
-    if given.small:
-        raise InputError("not for a rehearsal")
-    if not store.exists():
-        mirror, by = Path(data.mirror) if data.mirror else None, code.of_stage("prepare_dataset", dataset.module)
-        prepare_dataset(name, canonical_json(dataset), by, cache=Path(data.cache), output=store, mirror=mirror)
-    check_manifest(store)
-    return store
+def prepare_datasets(folder: Path, name: str) -> None:
+    """Prepare what a meta-training shows, all at once, since without a network it takes minutes to give up."""
+    jax.config.update("jax_platforms", "cpu")
+    settings, code = load_runs(configured()), Code(PACKAGE)
+
+    def prepare(name: str) -> None:
+        dataset, output = settings.datasets[name], store(folder, name)
+        by, mirror = code.of_stage("prepare_dataset", dataset.module), settings.data.mirror
+        places = Path(settings.data.cache), output, 0, 0, None, Path(mirror) if mirror else None
+        try:
+            prepare_dataset(name, canonical_json(dataset), by, *places)
+        except Exception as error:
+            why = one_line(error)
+            write_whole(output.with_suffix(".txt"), lambda file: file.write_text(why))
+
+    names = [name for name in settings.meta_train[name].datasets if not manifest_path(store(folder, name)).exists()]
+    with ThreadPoolExecutor() as together:
+        list(together.map(prepare, names))
+
+
+def store(folder: Path, dataset: str) -> Path:
+    """Where a prepared dataset is; a text beside it says why there is none."""
+    return folder / "datasets" / f"{dataset}.zarr"
 
 
 def without(section: dict[str, Any], datasets: Collection[str]) -> MetaTrain:
@@ -266,9 +286,14 @@ def on_gpu(
     small: Annotated[bool, Option(help="Rehearse all of it in tiny sizes, in the folder `rehearsal` below.")] = False,
 ) -> None:
     """Hold the device against the CPU, measure it, and meta-train in what is left of the time."""
+    if name not in (runs := configured()["meta_train"]):
+        raise InputError(f"--name: no run {name!r}; valid: {', '.join(runs)}")
     # Sizes of a rehearsal must not pass for those of the device.
-    folder = output / "rehearsal" if small else output
-    print(measure_parts(PARTS, Given(folder.absolute(), time.time() + 60 * minutes, small, name)))
+    folder = output.absolute() / "rehearsal" if small else output.absolute()
+    beside = multiprocessing.get_context("spawn").Process(target=prepare_datasets, args=(folder, name), daemon=True)
+    if minutes and not small:
+        beside.start()
+    print(measure_parts(PARTS, Given(folder, time.time() + 60 * minutes, small, name)))
 
 
 if __name__ == "__main__":

@@ -175,5 +175,5 @@ def test_the_run_is_the_config_without_what_cannot_be_had() -> None:
     assert whole.datasets == ["cifar-10", "fashion-mnist", "letters", "omniglot"]
     assert less.datasets == ["cifar-10", "letters"]
     assert less.held_out.kinds == ["words"]
-    with pytest.raises(InputError, match=r"valid: .*compact-large, published-large"):
-        next(pre_training(Given(Path(), 0.0, name="missing")))
+    with pytest.raises(InputError, match=r"^--name: no run 'missing'; valid: .*compact-large, published-large$"):
+        on_gpu.on_gpu(Path(), name="missing")
