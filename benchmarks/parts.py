@@ -118,7 +118,7 @@ def work(name: str, part: Part, given: Given) -> None:
 
 def one_line(error: Exception) -> str:
     """What went wrong, cut where it gets long."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:160]
 
 
 def machine() -> dict[str, Any]:
