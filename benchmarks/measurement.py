@@ -111,6 +111,18 @@ def seconds(call: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
+def built(make: Callable[[], Program]) -> Program:
+    """A program whose arguments one compiled function makes, rather than a hundred small ones."""
+    made: list[Program] = []
+
+    def arguments() -> tuple[Any, Any]:
+        made.append(make())
+        return made[0].arguments, made[0].around
+
+    first, around = jax.jit(arguments)()
+    return made[0]._replace(arguments=first, around=around)
+
+
 def compiled(function: Callable[..., Any], *arguments: Any) -> jax.stages.Compiled:
     """The function, traced and compiled for arguments like these."""
     return jax.jit(function).lower(*arguments).compile()

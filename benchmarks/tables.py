@@ -55,8 +55,8 @@ def report(record: dict[str, Any]) -> str:
 
 def speed_table(programs: dict[str, dict[str, float]]) -> str:
     """One row a program."""
-    rows = [[name, *(_cell(column, numbers[column]) for column in COLUMNS)] for name, numbers in programs.items()]
-    return _markdown(["", *COLUMNS.values()], rows)
+    rows = [[name, *(cell(column, numbers[column]) for column in COLUMNS)] for name, numbers in programs.items()]
+    return markdown(["", *COLUMNS.values()], rows)
 
 
 def ratio_table(current: dict[str, dict[str, float]], base: dict[str, dict[str, float]]) -> str:
@@ -66,7 +66,7 @@ def ratio_table(current: dict[str, dict[str, float]], base: dict[str, dict[str, 
         for name, numbers in current.items()
         if name in base
     ]
-    return _markdown(["", *RATIOS.values()], rows)
+    return markdown(["", *RATIOS.values()], rows)
 
 
 def _rules_compared(programs: dict[str, dict[str, float]]) -> list[str]:
@@ -90,11 +90,12 @@ def _projected(programs: dict[str, dict[str, float]]) -> list[str]:
     return [f"At these rates {what} take {', '.join(days)}."] if days else []
 
 
-def _cell(column: str, value: float) -> str:
+def cell(column: str, value: float) -> str:
+    """A number with three digits, or a share in percent."""
     return f"{value:.1%}" if column == "share" else f"{value:#.3g}".rstrip(".") if value < 1000 else f"{value:,.0f}"
 
 
-def _markdown(header: list[str], rows: list[list[str]]) -> str:
+def markdown(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table, padded so that it reads well as it stands."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
 

@@ -57,15 +57,15 @@ def replay(
 ) -> None:
     """Print the worst relative error of each kind of quantity, and the worst of all; exit 1 above the tolerance."""
     jax.config.update("jax_enable_x64", precision == "float64")  # type: ignore[no-untyped-call]
-    record = _load(case)
+    record = read_case(case)
     errors: dict[str, list[float]] = defaultdict(list)
     try:
-        for kind, value, key in _quantities(record):
+        for kind, value, key in quantities(record):
             expected = record.get(f"f64/{key}" if precision == "float64" else key)
             # A trimmed case lacks some results; the check below names the one that it must hold.
             if expected is not None:
-                errors[kind].append(_relative_error(value, expected))
-        for kind, distance in _meta_gradient_errors(record) if precision == "float64" else ():
+                errors[kind].append(relative_error(value, expected))
+        for kind, distance in meta_gradient_errors(record) if precision == "float64" else ():
             errors[kind].append(distance)
     except KeyError as error:
         raise InputError(f"{case}: no array {error.args[0]!r}; this is not a whole recorded case") from error
@@ -81,7 +81,7 @@ def replay(
         sys.exit(1)
 
 
-def _load(case: Path) -> dict[str, np.ndarray]:
+def read_case(case: Path) -> dict[str, np.ndarray]:
     """Read all arrays of a case; nothing in it is unpickled, and its unpacked size is bounded."""
     try:
         with zipfile.ZipFile(case) as archive:
@@ -94,7 +94,8 @@ def _load(case: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{case}: missing or no readable .npz file ({error})") from error
 
 
-def _relative_error(value: Any, expected: np.ndarray) -> float:
+def relative_error(value: Any, expected: np.ndarray) -> float:
+    """Return the largest difference of two arrays, relative to the largest entry of the second."""
     if value.shape != expected.shape:
         return float("inf")
     return float(np.abs(np.asarray(value) - expected).max() / max(np.abs(expected).max(), np.finfo(float).tiny))
@@ -172,7 +173,7 @@ def _numbered(name: str, index: int) -> str:
     return f"{name}_{index}" if index else name
 
 
-def _quantities(record: dict[str, np.ndarray]) -> Pairs:
+def quantities(record: dict[str, np.ndarray]) -> Pairs:
     """Yield everything that a case records except the meta-gradients, as kind, value and key."""
     rule, phi = _recorded_rule(_arrays(record, f"theta/{THETA}")), _start(record)
     yield from _first_step(rule, phi, _batch(record, "x/0"))
@@ -230,7 +231,7 @@ def _objective(record: dict[str, np.ndarray], phi: BaseModel) -> jax.Array:
     return meta_objective(features_a, targets_a, features_b, targets_b)
 
 
-def _meta_gradient_errors(record: dict[str, np.ndarray]) -> Iterator[tuple[str, float]]:
+def meta_gradient_errors(record: dict[str, np.ndarray]) -> Iterator[tuple[str, float]]:
     """Yield the kind and the error of each variable after one and five steps."""
     variables, phi = _arrays(record, f"theta/{THETA}"), _start(record)
     for steps in (1, 5):
