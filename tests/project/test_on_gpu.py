@@ -36,6 +36,7 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict
     return folder / "rehearsal", records
 
 
+@pytest.mark.slow
 def test_a_rehearsal_measures_every_part(rehearsed: tuple[Path, list[dict[str, Any]]]) -> None:
     _, (record, _) = rehearsed
     assert record["machine"]["device"] == "cpu"
@@ -57,6 +58,7 @@ def test_a_rehearsal_measures_every_part(rehearsed: tuple[Path, list[dict[str, A
     assert "letters" in rows["pre-training"]["compact-large"]["note"]
 
 
+@pytest.mark.slow
 def test_its_page_has_the_machine_and_every_table(rehearsed: tuple[Path, list[dict[str, Any]]]) -> None:
     folder, _ = rehearsed
     page = (folder / "on_gpu.md").read_text()
@@ -68,6 +70,7 @@ def test_its_page_has_the_machine_and_every_table(rehearsed: tuple[Path, list[di
     assert "\n- compact-large: without letters (" in page
 
 
+@pytest.mark.slow
 def test_a_second_call_goes_on_and_measures_nothing_twice(rehearsed: tuple[Path, list[dict[str, Any]]]) -> None:
     _, (first, second) = rehearsed
     before, after = (record["parts"].pop("pre-training")["rows"]["compact-large"] for record in (first, second))
