@@ -99,7 +99,8 @@ def test_each_seed_sees_the_permutation_that_is_recorded_for_it():
     for seed, key in enumerate(seed_keys(3)):
         initial = initial_base_model(jax.random.fold_in(key, 1), [INPUTS, 5, 3], "tanh").layers
         W = recording.first_layer_weights[seed]
-        np.testing.assert_array_equal(W, initial[0].W)
+        # One program draws what many drew here; without optimisation their last bits may differ.
+        np.testing.assert_allclose(W, initial[0].W, rtol=1e-6)
         biases = [np.asarray(layer.b, np.float64) for layer in initial]
         layers = [(W.astype(np.float64), biases[0]), (np.asarray(initial[1].W, np.float64), biases[1])]
         first = _by_hand(_inputs()[:, permutations[seed]], layers[:1])

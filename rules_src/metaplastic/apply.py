@@ -111,7 +111,8 @@ def apply_rule(
         InputError: as for `check_size`.
     """
     together = size(_shapes(spec.seeds, inputs.shape[1], base_model)) <= SIDE_BY_SIDE
-    at_once = spec.seeds if together else 1
+    # On a CPU, where seeds are trained one after another in any case, one program serves any number of them.
+    at_once = spec.seeds if together and jax.default_backend() != "cpu" else 1
     check_size(at_once, inputs.shape[1], base_model, batch=spec.batch, recorded=len(inputs))
     x, examples, shown, keys = jnp.asarray(inputs), jnp.asarray(train), jnp.asarray(probe), seed_keys(spec.seeds)
 
@@ -122,12 +123,14 @@ def apply_rule(
             features, weights, activations = _record(loops, x, shown)
             yield Recording(np.asarray(features), np.asarray(weights), [np.asarray(layer) for layer in activations])
 
-    first = list(recordings(keys[:at_once]))
-    others = [[r.features for r in recordings(keys[i : i + 1])] for i in range(at_once, spec.seeds)]
-    return [
-        recording._replace(features=np.concatenate([recording.features, *features]))
-        for recording, *features in zip(first, *others, strict=True)
-    ]
+    groups = [list(recordings(keys[first : first + at_once])) for first in range(0, spec.seeds, at_once)]
+    of_steps: list[Recording] = []
+    for step in zip(*groups, strict=True):
+        kept = step if together else step[:1]
+        activations = [np.concatenate(layers) for layers in zip(*(each.activations for each in kept), strict=True)]
+        weights = np.concatenate([each.first_layer_weights for each in kept])
+        of_steps.append(Recording(np.concatenate([each.features for each in step]), weights, activations))
+    return of_steps
 
 
 def advance(
