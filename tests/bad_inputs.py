@@ -170,7 +170,7 @@ SECTIONS = [
             "results: FOLDER/file": "results: FOLDER/file: FOLDER/file is no folder; give another, or move it away",
             "results: FOLDER/file/deep": "results: FOLDER/file/deep: FOLDER/file is no folder; give another, or move it away",
             "data: {mirror: FOLDER/none}": "data.mirror: FOLDER/none: no such folder; correct or drop the key",
-            "few_shot: {shots: [200]}": "few_shot.shots: 200 labelled examples a class asked for, but a class of 'digits' has 104 training examples; give at most that",
+            "{few_shot: {shots: [200]}, studies: {default: {datasets: [digits], few_shot: null}}}": "few_shot.shots: 200 labelled examples a class asked for, but a class of 'digits' has 104 training examples; give at most that",
             "studies: {default: {datasets: [mnist-5k], few_shot: {shots: [301]}}}": "studies.default.few_shot.shots: 301 labelled examples a class asked for, but a class of 'mnist-5k' has 300 training examples; give at most that",
             "rules: {random-init: {kind: published, features: 16}}": "studies.default.base_models: rule 'random-init' demands 16 features, 'small' has 32",
             "datasets: {letters: {side: 12}}": "meta_train.compact-quick.tasks.side: 10 takes images of at least 20 x 20 pixels, 'letters' has 12 x 12",

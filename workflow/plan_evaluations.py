@@ -1,5 +1,7 @@
 """What is evaluated in each study: representations by few labels, or learners on episodes."""
 
+import json
+from collections.abc import Callable
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -51,6 +53,19 @@ def evaluations(plan: Plan, name: str) -> list[Evaluation]:
             for source, store in zip(representations, features(representations, [dataset]), strict=True):
                 found.append(Evaluation(f"{learner}/{source}/{dataset}", store, modules, of))
     return found
+
+
+def asked(plan: Plan, name: str, fingerprint: Callable[..., str]) -> list[str]:
+    """Return the evaluations of a study as options of the stage; `fingerprint` tells the code of modules.
+
+    Raises:
+        InputError: as for `evaluations`, or source does not parse.
+    """
+    options = []
+    for each in evaluations(plan, name):
+        of_data = {"place": each.place, "data": each.data, "code": fingerprint(*each.modules)}
+        options.append(f"--evaluation={json.dumps(of_data | each.learner)}".replace("<results>", plan.config.results))
+    return options
 
 
 def evaluated(plan: Plan, name: str) -> list[str]:

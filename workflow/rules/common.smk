@@ -16,7 +16,7 @@ from metaplastic.meta_train.spec import EXECUTION
 from metaplastic.results.claims import FIGURES
 from workflow.closing import closing
 from workflow.folders import check_folders, check_own_files
-from workflow.plan_evaluations import evaluated, evaluated_by, evaluations
+from workflow.plan_evaluations import asked, evaluated, evaluated_by, evaluations
 from workflow.plan_experiments import compared_features, experiments, studies_of
 from workflow.plan_figures import declared, figures_of, files_of, names
 from workflow.fingerprint import Code

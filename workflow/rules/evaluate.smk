@@ -1,17 +1,5 @@
 """In: features, datasets, trained learners. Out: the summary and the tables of each study, and evaluations/ behind them."""
 
-import json
-
-
-def asked(study):
-    """Return the evaluations of a study as the stage takes them."""
-    for each in planned(evaluations, plan, study):
-        of_code = {"code": planned(source.of_state, *each.modules)}
-        text = json.dumps(
-            {"place": each.place, "data": each.data, **of_code, **each.learner}
-        )
-        yield f"--evaluation={text.replace('<results>', settings.results)}"
-
 
 rule evaluate_few_shot:
     """Score the features that a study compares by readouts that few labels fit, and gather the accuracies.
@@ -48,7 +36,9 @@ rule evaluate_few_shot:
         code=lambda wildcards: code(
             "evaluate", *planned(evaluated_by, plan, wildcards.study)
         ),
-        evaluations=lambda wildcards: list(asked(wildcards.study)),
+        evaluations=lambda wildcards: planned(
+            asked, plan, wildcards.study, source.of_state
+        ),
         folder=lambda wildcards, output: Path(output.summary).parent / "evaluations",
         first=lambda wildcards, output: [
             f"--first={path}" for path in [output.get("first")] if path
