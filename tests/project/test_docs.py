@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 from metaplastic.config.load import load
-from metaplastic.results.claims import FIGURES
 from tutorials import BLOCK, TUTORIALS, blocks
+
+from workflow.plan_experiments import FIGURES
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "config/README.md"])

@@ -1,14 +1,17 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
-from metaplastic.results.claims import CLAIMS, Results, comparison, needs_of
+from metaplastic.results.claims import CLAIMS, Results, comparison
 from metaplastic.results.scores import summarise
 from metaplastic.results.spec import EXPERIMENTS
 from test_scores_of_episodes import evaluation as episode_evaluation
 from toy_scores import evaluation
+
+from workflow.plan_experiments import DECLARED
 
 
 def of(method: str, dataset: str, mean: float, kind: str = "raw", **attributes):
@@ -58,14 +61,16 @@ def test_a_curve_that_ends_at_its_best_says_so_once():
 
 
 def test_an_experiment_needs_what_its_claims_need_in_their_order():
-    assert needs_of("how-it-learns") == ("trained rule", "several datasets", "principal components")
-    assert needs_of("over-meta-training") == ("snapshots", "images")
-    assert all(needs_of(experiment) for experiment in EXPERIMENTS)
+    assert DECLARED["how-it-learns"].needs == ("trained rule", "several datasets", "principal components")
+    assert DECLARED["over-meta-training"].needs == ("snapshots", "images")
+    assert all(DECLARED[experiment].needs for experiment in EXPERIMENTS)
 
 
 def test_planning_reads_claims_without_what_is_slow_to_import():
-    code = "import sys, metaplastic.results.claims; print({'jax', 'scipy', 'matplotlib'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    slow = {"jax", "scipy", "matplotlib", "pandas", "xarray"}
+    code = f"import sys, workflow.plan_experiments; print({slow} & set(sys.modules))"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 
 

@@ -13,11 +13,15 @@ from metaplastic.config.load import check_files, load
 from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import ENVIRONMENT
 from metaplastic.meta_train.spec import EXECUTION
-from metaplastic.results.claims import FIGURES
 from workflow.closing import closing
 from workflow.folders import check_folders, check_own_files
 from workflow.plan_evaluations import asked, evaluated, evaluated_by, evaluations
-from workflow.plan_experiments import compared_features, experiments, studies_of
+from workflow.plan_experiments import (
+    FIGURES,
+    compared_features,
+    experiments,
+    studies_of,
+)
 from workflow.plan_figures import declared, figures_of, files_of, names
 from workflow.fingerprint import Code
 from workflow.plan import Plan, dataset_stores, manifests, one_of

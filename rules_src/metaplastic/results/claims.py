@@ -94,11 +94,6 @@ class Claim(NamedTuple):
         return "reproduced" if all(map(self.judge, parts)) else "not reproduced"
 
 
-def needs_of(experiment: Experiment) -> tuple[str, ...]:
-    """Return what the claims of an experiment need of its study, in their order."""
-    return tuple(dict.fromkeys(need for claim in CLAIMS if claim.experiment == experiment for need in claim.needs))
-
-
 def comparison(results: Mapping[Experiment, Results], *, configured: str = "") -> str:
     """Return a Markdown table: a row per finding, with ours, the verdict and the command that makes its figure.
 
@@ -108,7 +103,7 @@ def comparison(results: Mapping[Experiment, Results], *, configured: str = "") -
     for claim in CLAIMS:
         parts = list(claim.select(results[claim.experiment])) if claim.experiment in results else []
         ours = "; ".join(part.words.format(*part.shares) for part in parts) or MISSING
-        command = " ".join(filter(None, ["snakemake", FIGURES[claim.experiment], "--cores 2", configured]))
+        command = " ".join(filter(None, ["snakemake", f"figure_{claim.place.split()[0]}", "--cores 2", configured]))
         table.append([claim.place, claim.finding, ours, claim.verdict(parts), f"`{command}`"])
     return markdown(table, CAPTION)
 
@@ -257,8 +252,7 @@ def _on_episodes(cell: xr.Dataset) -> Share:
     return Share(mean, mean - half, mean + half)
 
 
-NETWORKS = ("trained rule", "random initialisation", "several networks")
-
+# Planning reads place, experiment and needs as they stand here, without importing this module.
 # fmt: off
 CLAIMS: tuple[Claim, ...] = (
     Claim("2 left", "objective-mismatch", ("training curve",),
@@ -283,13 +277,13 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("4 right", "unseen-modality", ("trained rule", "random initialisation", "text"),
         "On text it is above random initialisation, by almost ten points early in meta-training",
         _rules_on_text, _first_above_last),
-    Claim("5 left", "unseen-architectures", NETWORKS,
+    Claim("5 left", "unseen-architectures", ("trained rule", "random initialisation", "several networks"),
         "It serves deeper networks than those that it was meta-trained on, to 11 layers",
         partial(_networks, varied="depth"), _each_above_random),
-    Claim("5 left", "unseen-architectures", NETWORKS,
+    Claim("5 left", "unseen-architectures", ("trained rule", "random initialisation", "several networks"),
         "More units are better, to 10,000",
         partial(_networks, varied="width"), _largest_above_two_smallest),
-    Claim("5 right", "unseen-architectures", NETWORKS,
+    Claim("5 right", "unseen-architectures", ("trained rule", "random initialisation", "several networks"),
         "With every other activation it is above random initialisation",
         partial(_networks, varied="activation"), _each_above_random),
     Claim("6 left", "how-it-learns", ("trained rule", "several datasets"),
@@ -303,6 +297,3 @@ CLAIMS: tuple[Claim, ...] = (
         _dimensions, lambda part: part.shares[0].mean < min(share.mean for share in part.shares[1:])),
 )
 # fmt: on
-
-FIGURES = {claim.experiment: f"figure_{claim.place.split()[0]}" for claim in CLAIMS}
-"""The paper's figure that each experiment is in, by the name of the workflow's rule that makes it."""
