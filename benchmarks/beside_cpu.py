@@ -14,7 +14,7 @@ from benchmarks.parts import Numbers
 
 
 def replayed(case: Path, double: bool, most: int | None) -> Numbers:
-    """Differences of a case's quantities, or of the first few, between device and CPU, and from the record."""
+    """Return how far a case's quantities, or the first few, are from the CPU's and from the record."""
     with jax.enable_x64(double):
         record: dict[str, Any] = dict(read_case(case))
         numbers: Any = {key: value for key, value in record.items() if value.dtype.kind == "f" and key[:4] != "f64/"}
@@ -30,20 +30,20 @@ def replayed(case: Path, double: bool, most: int | None) -> Numbers:
 
 
 def recorded_gradients(case: Path) -> Numbers:
-    """Differences of the device's meta-gradients from those of a case, if it has any."""
+    """Return the largest difference of the device's meta-gradients from those of a case, if it has any."""
     with jax.enable_x64(True):
         return worst("from the record", meta_gradient_errors(read_case(case)))
 
 
 def gradient_apart(make: Callable[[], Program]) -> Numbers:
-    """The difference of a meta-gradient between device and CPU."""
+    """Return the difference of a meta-gradient between device and CPU."""
     program = built(make)
     both = on_both(lambda *arguments: program.function(*arguments).gradient, *program.arguments)
     return {"from the CPU": relative_error(*(np.concatenate([*map(np.ravel, jax.tree.leaves(g))]) for g in both))}
 
 
 def on_both(function: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """What the device and what the CPU makes of the same arguments."""
+    """Compute a function of the same arguments on the device, then on the CPU."""
     found = []
     for device in (jax.devices()[0], jax.devices("cpu")[0]):
         with jax.default_device(device):
@@ -52,7 +52,7 @@ def on_both(function: Callable[..., Any], *arguments: Any) -> list[Any]:
 
 
 def worst(what: str, errors: Iterable[tuple[str, float]]) -> Numbers:
-    """The largest error, as which NaN counts, and where it is."""
+    """Return the largest error and where it is; NaN is larger than any."""
     found = list(errors)
     if not found:
         return {what: "not recorded"}

@@ -8,8 +8,9 @@ meta-training shows are taken from FOLDER/datasets, or else prepared while the o
 import json
 import multiprocessing
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from functools import partial
 from importlib import import_module
 from itertools import product
@@ -38,6 +39,7 @@ from metaplastic.training.progress import shown
 from metaplastic.update_rules import polynomial
 from metaplastic.update_rules.spec import Polynomial
 from metaplastic.update_rules.theta import built_rule
+from snakemake.utils import update_config  # type: ignore[import-untyped]
 from typer import Option
 
 from benchmarks import beside_torch
@@ -88,7 +90,7 @@ def correctness(given: Given) -> Rows:
 
 
 def sized(given: Given) -> tuple[Any, dict[str, Callable[[], Any]], Sequence[Any]]:
-    """The programs of the other benchmark, its rules, and the precisions of update networks."""
+    """Return the programs of the other benchmark, its rules, and the precisions of update networks."""
     # Importing it takes the device, which only a part's own process may do.
     programs: Any = import_module("benchmarks.programs")
     if given.small:
@@ -112,7 +114,7 @@ def programs_in_precisions(given: Given) -> Rows:
 
 
 def measured(make: Callable[[], Program], yardstick: Callable[[], float], rounds: int) -> Numbers:
-    """The columns of the other benchmark."""
+    """Return the columns of the other benchmark."""
     measurement = Measurement(built(make), yardstick)
     measurement.call()
     for _ in range(rounds):
@@ -127,7 +129,7 @@ def meta_steps(given: Given) -> Rows:
 
 
 def at_papers_size(given: Given, precision: str) -> Numbers:
-    """Meta-steps a second, with the tasks in as many parts one after another as memory demands."""
+    """Measure meta-steps a second, with the tasks in as many parts one after another as memory demands."""
     programs, rules, _ = sized(given)
     tasks, parts = SMALL_TASKS if given.small else PAPER_TASKS, 1
     program = built(lambda: programs.in_precision(rules["published"], precision))
@@ -155,7 +157,7 @@ def at_papers_size(given: Given, precision: str) -> Numbers:
 
 
 def step_seconds(spec: MetaTrain) -> float:
-    """What a meta-step takes."""
+    """Return the seconds of a meta-step."""
     rule, sources = built_rule(spec.rule, jax.random.key(0)), task_sources(spec.tasks.sources, spec.tasks, {})
     items = meta_train(rule, sources, hyperparameters(spec), {})
     # The first is the state before all, and the second has to be compiled.
@@ -172,7 +174,7 @@ def learners(given: Given) -> Rows:
 
 
 def training_steps(module: Any, spec: Any, inputs: np.ndarray, steps: int) -> Numbers:
-    """Training steps and tasks a second."""
+    """Measure training steps and tasks a second."""
     call = beside_torch.trained_here(module, spec, inputs, steps)
     call()
     rate = steps / median(seconds(call) for _ in range(ROUNDS))
@@ -189,17 +191,18 @@ def pre_training(given: Given) -> Rows:
 
 
 def configured() -> dict[str, Any]:
-    """What config/pretrain-gpu.yaml makes of the default config."""
+    """Return the default config with config/pretrain-gpu.yaml laid over it."""
     raw: dict[str, Any] = {}
     for name in ("config.yaml", "pretrain-gpu.yaml"):
         raw = laid_over(raw, yaml.safe_load((ROOT / "config" / name).read_text()))
     return raw
 
 
-def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge as Snakemake merges config files."""
-    both = {key: below[key] for key, value in above.items() if isinstance(value, dict) and key in below}
-    return {**below, **above, **{key: laid_over(value, above[key]) for key, value in both.items()}}
+def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Merge as Snakemake merges config files, and leave both as they are."""
+    merged = deepcopy(below)
+    update_config(merged, deepcopy(above))
+    return merged
 
 
 def gone_on(given: Given, section: dict[str, Any]) -> Iterator[Numbers]:
@@ -254,12 +257,12 @@ def prepare_datasets(folder: Path, name: str) -> None:
 
 
 def store(folder: Path, dataset: str) -> Path:
-    """Where a prepared dataset is; a text beside it says why there is none."""
+    """Return the path of a prepared dataset; a text beside it says why there is none."""
     return folder / "datasets" / f"{dataset}.zarr"
 
 
 def without(section: dict[str, Any], datasets: Collection[str]) -> MetaTrain:
-    """A section of a meta-training, less what shows these datasets."""
+    """Return the section of a meta-training without what shows these datasets."""
     tasks, held_out = section["tasks"], section["held_out"]
     sources = {name: each for name, each in tasks["sources"].items() if each.get("dataset") not in datasets}
     watched = {

@@ -117,12 +117,12 @@ def work(name: str, part: Part, given: Given) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """What went wrong, cut where it gets long."""
+    """Return what went wrong, cut where it gets long."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:160]
 
 
 def machine() -> dict[str, Any]:
-    """What is measured on, and with, without its name."""
+    """Describe the device, the machine and the packages, without the machine's name."""
     device = jax.devices()[0]
     return {
         "device": device.device_kind,
@@ -136,12 +136,12 @@ def machine() -> dict[str, Any]:
 
 
 def most_memory() -> int:
-    """The most bytes of the accelerator that this process has had, or of the machine where there is none."""
+    """Return the most bytes of the accelerator that this process has had, or of the machine where there is none."""
     return int((jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use", peak()))
 
 
 def recorded(folder: Path) -> dict[str, Any]:
-    """What is known so far."""
+    """Read what earlier parts and calls have found."""
     file = folder / "on_gpu.json"
     found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"machine": {}, "parts": {}}
     return found
@@ -154,7 +154,7 @@ def keep(folder: Path, record: dict[str, Any]) -> None:
 
 
 def page(record: dict[str, Any]) -> str:
-    """The record as Markdown."""
+    """Return the record as Markdown."""
     heads = ["seconds", "peak memory, GB"]
     overview = [
         [name, *(text(head, part.get(head, "")) for head in heads), part["state"]]
@@ -182,5 +182,5 @@ def page(record: dict[str, Any]) -> str:
 
 
 def text(head: str, value: Any) -> str:
-    """A cell of a table."""
+    """Return a cell of a table."""
     return cell(head, value) if isinstance(value, float) else str(value).replace("|", "/")

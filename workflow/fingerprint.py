@@ -35,8 +35,8 @@ class Code:
 
     def __init__(self, package: Path) -> None:
         self.package = package
-        # Hundreds of jobs have the same fingerprint.
         self._files = _files(package)
+        # Hundreds of jobs have the same fingerprint.
         self._known: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
 
     def of_stage(self, stage: str, *modules: str, checks: tuple[str, ...] = ()) -> str:

@@ -18,7 +18,8 @@ from metaplastic.update_rules.base import UpdateRule
 from metaplastic.update_rules.spec import Apply
 
 SIDE_BY_SIDE = 2**27
-"""Bytes of base models and their averages up to which all seeds are trained at once."""
+"""Bytes of base models and their averages up to which accelerators train all seeds at once, and all that is recorded of
+them is kept."""
 
 BaseModels = tuple[BaseModel, BaseModel]
 
@@ -26,7 +27,7 @@ BaseModels = tuple[BaseModel, BaseModel]
 class Recording(NamedTuple):
     """What is kept of the base models at one inner step; the leading axis is the seed.
 
-    If the seeds are too large to be trained at once, only the first one's weights and activations are kept.
+    Of seeds that are together larger than `SIDE_BY_SIDE`, only the first one's weights and activations are kept.
     """
 
     features: Float[np.ndarray, "seed example feature"]

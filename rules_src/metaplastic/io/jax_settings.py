@@ -7,7 +7,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +43,17 @@ def configure_jax() -> None:
 def compiling(programs: str) -> Iterator[None]:
     """Let one process at a time compile what `programs` names; those that waited find it where it is kept.
 
-    Nothing waits where compilations are not kept, or where files cannot be locked.
+    Nothing waits where compilations are not kept, or where the folder cannot hold a lock.
     """
     import jax
 
     settings: Any = jax.config
-    folder = settings.jax_enable_compilation_cache and settings.jax_compilation_cache_dir
-    if not folder:
-        yield
-        return
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    with Path(folder, f"{programs}.lock").open("w") as file:
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with ExitStack() as held:
+        if settings.jax_enable_compilation_cache and (folder := settings.jax_compilation_cache_dir):
+            with suppress(OSError):
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                file = held.enter_context(Path(folder, f"{programs}.lock").open("w"))
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

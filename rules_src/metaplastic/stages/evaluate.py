@@ -7,6 +7,7 @@ import hashlib
 import json
 import sys
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,7 +40,11 @@ def evaluate(
 ) -> None:
     """Make every evaluation whose features, dataset, learner, protocol or code has changed, and gather all."""
     asked = [json.loads(text) for text in evaluation]
-    paths, keys = [evaluations / f"{one.pop('place')}.nc" for one in asked], [_key(one, spec) for one in asked]
+    paths = [evaluations / f"{one.pop('place')}.nc" for one in asked]
+    # Learners share datasets, whose content is checked once.
+    manifest = cache(check_manifest)
+    read = [[manifest(Path(one[name])) for name in ("data", "snapshots") if name in one] for one in asked]
+    keys = [_key(one, spec, manifests) for one, manifests in zip(asked, read, strict=True)]
     found = list(map(_kept, paths, keys))
     missing = [place for place, kept in enumerate(found) if kept is None]
     print(f"{len(missing)} evaluations to make, {len(found) - len(missing)} as before", file=sys.stderr)
@@ -53,10 +58,9 @@ def evaluate(
         write_csv(headline(summary), first)
 
 
-def _key(asked: dict[str, Any], spec: str) -> str:
-    """Return a hash of all that an evaluation depends on."""
-    manifests = [check_manifest(Path(asked[name])) for name in ("data", "snapshots") if name in asked]
-    return hashlib.sha256(json.dumps([asked, spec, manifests], sort_keys=True).encode()).hexdigest()
+def _key(*depends_on: object) -> str:
+    """Return a hash of all that an evaluation depends on, as JSON can hold it."""
+    return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
 
 
 def _kept(path: Path, key: str) -> xr.Dataset | None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import jax
 from typer import Option
 
-from metaplastic.config.base import parse_spec, short_hash
+from metaplastic.config.base import canonical_json, parse_spec, short_hash
 from metaplastic.io.jax_settings import compiling
 from metaplastic.io.storage import check_manifest, content_hash, read_zarr
 from metaplastic.meta_train.run import inner_step_flops, meta_training
@@ -57,7 +57,8 @@ def train(
     with together(), locked(folder.path):
         items = shown(resumed(training, folder, parse_spec(Keep, keep, "--keep")), training)
         # Seeds run the same programs, which are compiled until the first dispatch has ended.
-        with nullcontext() if is_launched() else compiling(trained_by):
+        programs = short_hash(trained_by, canonical_json(section, without=["seed", *EXECUTION]))
+        with nullcontext() if is_launched() else compiling(programs):
             list(islice(items, 2))
         for _ in items:
             pass
