@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -11,6 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
+from metaplastic.io.compilation import jit
 from metaplastic.io.memory import check_memory, numbers, size
 from metaplastic.network import BaseModel, initial_base_model, layer_widths
 from metaplastic.update_rules import spec as config
@@ -52,16 +53,22 @@ def seed_keys(seeds: int) -> Key[Array, " seed"]:
     return jax.vmap(jax.random.key)(jnp.arange(seeds))
 
 
+@jit
 def input_permutations(keys: Key[Array, " seed"], inputs: int) -> Int[Array, "seed input"]:
     """Return for each seed the dataset's input that base-model input j receives."""
     return jax.vmap(lambda key: jax.random.permutation(jax.random.fold_in(key, 0), inputs))(keys)
 
 
-@eqx.filter_jit
 def initial_inner_loops(keys: Key[Array, " seed"], widths: Sequence[int], activation: str) -> InnerLoops:
     """Draw one base model per key; `widths` are those of its layers, from the dataset's inputs up."""
-    phis = eqx.filter_vmap(lambda key: initial_base_model(jax.random.fold_in(key, 1), widths, activation))(keys)
+    phis = _initial_base_models(keys, widths, activation)
     return InnerLoops(phis, phis, keys, input_permutations(keys, widths[0]))
+
+
+@jit
+def _initial_base_models(keys: Key[Array, " seed"], widths: Sequence[int], activation: str) -> BaseModel:
+    drawn = eqx.filter_vmap(lambda key: initial_base_model(jax.random.fold_in(key, 1), widths, activation))(keys)
+    return cast(BaseModel, drawn)
 
 
 def check_size(seeds: int, inputs: int, base_model: config.BaseModel, *, batch: int, recorded: int = 0) -> None:
@@ -157,7 +164,7 @@ def advance(
     return loops._replace(phis=phis, averages=averages)
 
 
-@eqx.filter_jit
+@jit
 def _advanced(
     rule: UpdateRule, loops: InnerLoops, x: Array, train: Array, traced: tuple[Array, ...], batch: int
 ) -> BaseModels:
@@ -180,7 +187,7 @@ def _advanced(
     return jax.lax.map(lambda loop: one_seed(*loop), loops) if one_by_one else jax.vmap(one_seed)(*loops)
 
 
-@eqx.filter_jit
+@jit
 def _record(loops: InnerLoops, x: Array, probe: Array) -> tuple[Array, Array, list[Array]]:
     """Return features, first-layer weights and probe activations of every seed, one seed at a time to save memory."""
 

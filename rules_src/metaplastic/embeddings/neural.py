@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Float32, Int, Int32, Key, PRNGKeyArray
 
 from metaplastic.embeddings.base import Embedded, Unlabelled, image_of
 from metaplastic.embeddings.spec import Neural
+from metaplastic.io.compilation import jit
 from metaplastic.io.memory import check_memory, numbers
 from metaplastic.training.checkpoint import load_state, read_history, state_path
 from metaplastic.training.descent import Descent, Metrics
@@ -178,5 +179,5 @@ def of_unit_variance(data: Unlabelled) -> Unlabelled:
 
 def _encoded(family: Family, models: Any, x: np.ndarray | Array) -> Float32[np.ndarray, "seed example feature"]:
     """Encode examples by the models of all seeds, 1024 at once."""
-    encode = eqx.filter_jit(eqx.filter_vmap(family.encode, in_axes=(eqx.if_array(0), None)))
+    encode = jit(eqx.filter_vmap(family.encode, in_axes=(eqx.if_array(0), None)))
     return np.concatenate([encode(models, jnp.asarray(x[i : i + 1024])) for i in range(0, len(x), 1024)], 1)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from metaplastic.io.compilation import jit
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.objective import normalised_targets, ridge_readout, with_ones
 from metaplastic.meta_train.tasks.mixture import every_class, random_classes, show
@@ -44,7 +45,7 @@ def source_probe(key: PRNGKeyArray, source: Source, group: Group, *, tasks: int,
         phi = initial_base_model(key_phi, group.widths, group.activation)
         return Probe(phi, batches.reshape(*shape, -1), fit_x, fit, score_x, score)
 
-    return eqx.filter_jit(eqx.filter_vmap(sample))(jax.random.split(key, tasks))
+    return jit(eqx.filter_vmap(sample))(jax.random.split(key, tasks))
 
 
 def dataset_probe(
@@ -77,10 +78,10 @@ def dataset_probe(
 
     # The dataset is an argument, not a constant of the program: it may be much larger than the sample.
     sampled = eqx.filter_vmap(sample, in_axes=(0, None, None))
-    return eqx.filter_jit(sampled)(jax.random.split(key, tasks), inputs, labels)
+    return jit(sampled)(jax.random.split(key, tasks), inputs, labels)
 
 
-@eqx.filter_jit
+@jit
 def held_out_accuracy(rule: UpdateRule, probe: Probe, *, classes: int, ridge: float) -> Float[Array, " task"]:
     """Return the accuracy of a ridge readout of features after the probe's inner steps, from 0 to 1 for each task."""
 

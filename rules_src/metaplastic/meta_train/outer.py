@@ -12,6 +12,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from metaplastic.io.compilation import jit
 from metaplastic.meta_train.estimators.base import BY_TASK, EVERYWHERE, BatchEstimator, GradientEstimator, over_devices
 from metaplastic.meta_train.held_out import Probe, held_out_accuracy
 from metaplastic.meta_train.tasks.source import Source
@@ -191,7 +192,7 @@ def meta_train(
     mesh = task_mesh(hyper.groups[0].tasks // hyper.microbatches)
     estimate = over_devices(hyper.estimator, hyper.microbatches, mesh)
 
-    @eqx.filter_jit
+    @partial(jit, steps=hyper.meta_steps)
     def dispatch(sources: Any, state: MetaState, steps: int, truncation: int) -> tuple[MetaState, Metrics]:
         step = partial(meta_step, sources=sources, hyper=hyper, estimate=estimate, truncation=truncation)
         return jax.lax.scan(lambda state, _: step(state), state, length=steps)
@@ -208,7 +209,7 @@ def meta_train(
 
     sources = shared_out(sources, NamedSharding(mesh, EVERYWHERE))
     probes = {name: (shared(probe), classes) for name, (probe, classes) in probes.items()}
-    state = placed(start or jax.jit(lambda: initial_state(rule, hyper))(), mesh)
+    state = placed(start or jit(lambda: initial_state(rule, hyper))(), mesh)
     nothing = Metrics(*[jnp.zeros(0)] * len(Metrics._fields))
     yield Progress(whole(state, mesh), nothing, {} if start else watch(state.average))
     done = int(state.meta_step)

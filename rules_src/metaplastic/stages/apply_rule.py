@@ -111,7 +111,9 @@ def _features(
 
     _, features = gathered([[at.features for at in of_theta] for of_theta in recordings], "example", "feature")
     axes, weights = gathered([[at.first_layer_weights for at in of_theta] for of_theta in recordings], "input", "unit")
-    permutations = np.asarray(input_permutations(seed_keys(spec.seeds), weights.shape[-2]))
+    # One after another, by the program that has drawn them on a CPU.
+    each_seed = (input_permutations(key[None], weights.shape[-2]) for key in seed_keys(spec.seeds))
+    permutations = np.concatenate([np.asarray(permutation) for permutation in each_seed])
     variables: dict[str, tuple[Sequence[str], np.ndarray]] = {
         "first_layer_weights": (axes, weights),
         "input_permutation": (("seed", "input"), permutations),

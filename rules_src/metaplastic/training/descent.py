@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
+from metaplastic.io.compilation import jit
 from metaplastic.io.errors import InputError
 from metaplastic.training.checkpoint import save_state
 from metaplastic.training.loop import Folder, resumed
@@ -40,6 +40,7 @@ class Descent(abc.ABC):
     def __init__(self, spec: Descended, data: Any, folder: Folder) -> None:
         self.spec, self.data, self.folder = spec, data, folder
         self.steps, self.dispatch = spec.steps[-1], spec.every
+        self.dispatched = jit(self._dispatched, steps=self.steps)
 
     @abc.abstractmethod
     def initial(self) -> Any:
@@ -63,15 +64,14 @@ class Descent(abc.ABC):
 
     def items(self, start: Any | None) -> Iterator[Progress]:
         """As `Run.items`."""
-        state = start or jax.jit(self.initial)()
+        state = start or jit(self.initial)()
         yield Progress(state, self.no_metrics(state))
         while (done := self.step(state)) < self.steps:
             count = min(self.dispatch, self.steps - done)
             state, metrics = self.dispatched(self.prepared(state), self.data, count)
             yield Progress(state, metrics)
 
-    @eqx.filter_jit
-    def dispatched(self, state: Any, data: Any, count: int) -> tuple[Any, Metrics]:
+    def _dispatched(self, state: Any, data: Any, count: int) -> tuple[Any, Metrics]:
         """Return the state after `count` gradient steps, and the metrics of each."""
         return jax.lax.scan(lambda s, _: self.updated(s, data), state, length=count)
 

@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from metaplastic.io.compilation import jit
+
 Supports = Float32[np.ndarray, "episode way shots input"]
 Queries = Float32[np.ndarray, "episode way queries input"]
 Predictions = Int[np.ndarray, "episode way queries"]
@@ -60,7 +62,7 @@ class Scoring(eqx.Module):
         """Return the class of every query example."""
         return np.asarray(self._predicted(jnp.asarray(support), jnp.asarray(query)))
 
-    @eqx.filter_jit
+    @jit
     def _predicted(self, support: Array, query: Array) -> Int[Array, "episode way queries"]:
         return jax.lax.map(lambda episode: self.scores(*episode).argmax(-1), (support, query))
 
