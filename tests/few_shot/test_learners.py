@@ -153,6 +153,37 @@ print(hashlib.md5(b"".join(bytes(leaf) for leaf in jax.device_get(jax.tree.leave
     assert on(1) == on(2) == on(3)
 
 
+@pytest.mark.parametrize("learner", ["protonets", "maml"])
+def test_a_training_step_shared_out_over_devices_is_the_same_step(learner: str) -> None:
+    code = f"""
+import jax, json, numpy as np
+from pathlib import Path
+from metaplastic.config.base import parse_spec
+from metaplastic.few_shot.episodes import pool
+from metaplastic.few_shot.learners import {learner} as module
+from metaplastic.few_shot.learners.meta_learning import MetaLearning
+from metaplastic.few_shot.spec import Learner
+from metaplastic.training.loop import Folder
+section = parse_spec(Learner, json.dumps({{
+    "kind": "{learner}", "filters": 4, "steps": [100], "tasks": {{"way": 4, "shots": 1, "queries": 1}}
+}}))
+inputs = np.random.default_rng(0).random((40, 256), np.float32)
+labels = np.repeat(np.arange(8), 5)[None]
+tasks = pool(labels, np.ones(40, bool), section.tasks, place="tasks")
+training = MetaLearning(module.initial, section, inputs, (16, 16, 1), tasks, Folder(Path("/dev/null"), {{}}))
+after, metrics = training.dispatched(training.initial(), training.data, 1)
+print(jax.device_count(), float(metrics["loss"][0]), *np.stack([abs(k).sum() for k in after.learner.network.kernels]))
+"""
+
+    def on(devices: int) -> list[float]:
+        environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+        return list(map(float, subprocess.check_output([sys.executable, "-c", code], env=environment).split()))
+
+    (one, *alone), (two, *shared_out) = on(1), on(2)
+    assert (one, two) == (1, 2)
+    np.testing.assert_allclose(shared_out, alone, rtol=1e-5)
+
+
 def test_a_query_of_prototypical_networks_does_not_depend_on_the_others():
     learner = protonets.initial(ProtoNets(kind="protonets", filters=2), jax.random.key(0), (16, 16, 1))
     support, query = task(width=256)

@@ -75,6 +75,7 @@ rule meta_learn:
         "<logs>/meta_learn/{learner_run}/{partitioned}/{dataset}.log",
     benchmark:
         "<benchmarks>/meta_learn/{learner_run}/{partitioned}/{dataset}.tsv"
+    threads: lambda w: settings.learners[plan.learners[w.learner_run]].cores
     resources:
         mem_mb=growing(OTHERS["mem_mb"]),
         runtime=growing(OTHERS["runtime"]),
@@ -96,5 +97,5 @@ rule meta_learn:
         """
         python -m metaplastic.stages.meta_learn --name {params.name} --spec {params.spec:q} --code {params.code} \
             --trained-by {params.trained_by} --dataset {input.dataset:q} --partitions {input.partitions:q} \
-            --snapshots {output.snapshots:q} --history {output.history:q} 2>&1 | tee {log:q}
+            --snapshots {output.snapshots:q} --history {output.history:q} --devices 2 2>&1 | tee {log:q}
         """

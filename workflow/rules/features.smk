@@ -66,6 +66,7 @@ rule embed:
         "<logs>/embed/{embedding}/{dataset}.log",
     benchmark:
         "<benchmarks>/embed/{embedding}/{dataset}.tsv"
+    threads: lambda wildcards: settings.embeddings[wildcards.embedding].cores
     resources:
         mem_mb=growing(OTHERS["mem_mb"]),
         runtime=growing(OTHERS["runtime"]),

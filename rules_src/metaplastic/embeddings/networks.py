@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metaplastic.embeddings.spec import FullyConnected
 from metaplastic.network import ACTIVATIONS
+from metaplastic.training.sharding import in_parts
 
 
 class Perceptron(eqx.Module):
@@ -63,10 +64,13 @@ def convolved(
     """Convolve 3x3 with zeros around the image; a stride of 2 halves its sides, rounded up.
 
     With a stride this is one product of all patches with the kernel: on CPUs XLA is slow at derivatives of such
-    convolutions, which made MAML's gradients five times slower. Without a stride XLA's own is nearly twice as fast.
+    convolutions, which made MAML's gradients five times slower. Without a stride XLA's own is nearly twice as fast, but
+    runs on one thread.
     """
-    if stride == 1:
-        return _correlated(x, kernel)
+    return in_parts(_correlated)(x, kernel) if stride == 1 else _product_of_patches(x, kernel, stride)
+
+
+def _product_of_patches(x: Array, kernel: Array, stride: int) -> Array:
     rows, columns = (stride * ((side - 1) // stride) + 1 for side in x.shape[1:3])
     around = (max(0, last + 2 - side) for last, side in zip((rows, columns), x.shape[1:3], strict=True))
     x = jnp.pad(x, ((0, 0), *((zeros // 2, zeros - zeros // 2) for zeros in around), (0, 0)))

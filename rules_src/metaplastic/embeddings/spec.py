@@ -23,6 +23,11 @@ class Embedding(FittedKind):
     kind: str
 
     @property
+    def cores(self) -> int:
+        """Return the cores that fitting it makes good use of."""
+        return 1
+
+    @property
     def makes_a_curve(self) -> bool:
         """Whether its features are recorded so often during training that they make a curve."""
         return len(getattr(self, "steps", ())) >= CURVE

@@ -7,8 +7,8 @@ from typing import Any, ParamSpec, TypeVar
 import equinox as eqx
 import jax
 
-BRIEF = 500
-"""Steps of a training up to which its program is compiled quickly."""
+from metaplastic.training.spec import BRIEF
+
 QUICKLY = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 2}
 """Compiler options on a CPU: compiling takes 0.4 of the time, running up to 1.2 (`docs/notes/speed.md`)."""
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def jit(function: Callable[P, T], *, steps: int = 0) -> Callable[P, T]:
-    """Compile `function` as `equinox.filter_jit` does; quickly, unless it serves more than `BRIEF` training steps."""
+    """Compile `function` as `equinox.filter_jit` does; quickly, unless for a training of more than `BRIEF` steps."""
 
     @cache
     def compiled() -> Callable[P, T]:

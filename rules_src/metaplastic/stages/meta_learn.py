@@ -31,11 +31,14 @@ def learn(
     partitions: Annotated[Path, Option(help="Store of the partitions, whose clusters are the classes of tasks.")],
     snapshots: Output,
     history: Output,
+    devices: Annotated[int, Option(help="Devices to divide a CPU into, which decides the last bits.", min=1)] = 1,
 ) -> None:
     """Train the learner of `spec`; write it as it was after each recorded step, and the history of the training.
 
     A stopped training leaves a folder `state` beside the snapshots.
     """
+    if devices > 1:
+        jax.config.update("jax_num_cpu_devices", devices)  # type: ignore[no-untyped-call]
     section = parse_spec(Learner, spec)
     # Imported by name, and declared to the rule's fingerprint as a root of its own: editing MAML trains MAML.
     module: Any = import_module(section.module)

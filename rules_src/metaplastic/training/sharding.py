@@ -1,5 +1,6 @@
-"""Arrays laid out over the devices of all processes that train together, and gathered again."""
+"""Arrays and work laid out over the devices of all processes that train together, and gathered again."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 
@@ -34,6 +35,26 @@ def whole(tree: T, mesh: Mesh) -> T:
     everywhere = NamedSharding(mesh, PartitionSpec())  # type: ignore[no-untyped-call]
     gathered: T = jax.tree.map(lambda array: array.addressable_data(0), _moving(everywhere)(tree))
     return gathered
+
+
+def in_parts(function: Callable[..., T]) -> Callable[..., T]:
+    """Let each of the devices that a CPU is divided into work on an equal part of the first argument's leading axis.
+
+    Results are joined along that axis; other arguments are the same for all parts. There is one part only where parts
+    would be unequal, and within a part.
+    """
+
+    def call(first: Any, *others: Any) -> T:
+        devices = jax.local_devices() if jax.default_backend() == "cpu" else [jax.local_devices()[0]]
+        within = not jax.sharding.get_abstract_mesh().empty
+        if within or len(devices) == 1 or len(first) % len(devices):
+            return function(first, *others)
+        mesh, part = Mesh(np.array(devices), ("part",)), PartitionSpec("part")  # type: ignore[no-untyped-call]
+        laid = (part, *[PartitionSpec()] * len(others))  # type: ignore[no-untyped-call]
+        joined: T = jax.shard_map(function, mesh=mesh, in_specs=laid, out_specs=part, check_vma=False)(first, *others)
+        return joined
+
+    return call
 
 
 @cache

@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from metaplastic.config.base import Increasing, PositiveFloat, PositiveInt, Section
 
+BRIEF = 500
+"""Steps up to which a training is brief: it is compiled quickly, and has one core."""
+
 Steps = Annotated[list[Annotated[int, Field(ge=0)]], Increasing]
 
 
@@ -37,6 +40,11 @@ class Descended(Section):
     """Gradient steps between saved states, from which a killed training goes on."""
     learning_rate: PositiveFloat = 0.001
     """Learning rate of Adam."""
+
+    @property
+    def cores(self) -> int:
+        """Return the cores that a training makes good use of."""
+        return 1 if self.steps[-1] <= BRIEF else 2
 
     @model_validator(mode="after")
     def _recorded_where_saved(self) -> "Descended":

@@ -18,6 +18,7 @@ from metaplastic.meta_train.tasks.source import Jitter
 from metaplastic.training.checkpoint import load_state, state_path
 from metaplastic.training.descent import Descent, Metrics
 from metaplastic.training.loop import Folder
+from metaplastic.training.sharding import in_parts
 
 Initial = Callable[[Any, PRNGKeyArray, tuple[int, int, int]], Trainable]
 
@@ -58,17 +59,21 @@ class MetaLearning(Descent):
         """Return the next state, and loss and accuracy on the queries as means over the batch of tasks."""
         key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
 
-        def of_task(key: PRNGKeyArray) -> tuple[Trainable, Outcome]:
-            support, query = self._shown(key, *data)
+        def of_tasks(keys: Key[Array, " task"], learner: Trainable, *data: Any) -> tuple[Trainable, Outcome]:
+            def of_task(key: PRNGKeyArray) -> tuple[Trainable, Outcome]:
+                support, query = self._shown(key, *data)
 
-            def loss(learner: Trainable) -> tuple[Array, Outcome]:
-                outcome = learner.outcome(support, query)
-                return outcome.loss, outcome
+                def loss(learner: Trainable) -> tuple[Array, Outcome]:
+                    outcome = learner.outcome(support, query)
+                    return outcome.loss, outcome
 
-            return jax.grad(loss, has_aux=True)(state.learner)
+                return jax.grad(loss, has_aux=True)(learner)
 
-        # One task after another, since each is a large enough batch and adapted networks have weights of their own.
-        gradients, outcomes = jax.lax.map(of_task, jax.random.split(key, self.spec.task_batch))
+            # One after another, since each is a large enough batch and adapted networks have weights of their own.
+            return jax.lax.map(of_task, keys)
+
+        keys = jax.random.split(key, self.spec.task_batch)
+        gradients, outcomes = in_parts(of_tasks)(keys, state.learner, *data)
         gradient, outcome = jax.tree.map(lambda values: values.mean(0), (gradients, outcomes))
         updates, optimiser = self.adam.update(gradient, state.optimiser)
         learner = optax.apply_updates(state.learner, updates).settled(outcome.seen)
