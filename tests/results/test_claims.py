@@ -140,6 +140,11 @@ def test_only_what_the_paper_compares_with_is_a_rival(vae: float, raw: float, ve
     assert "wider 99.0 ± 5.0 (-19.0 ± 0.0)" in row["Here"]
 
 
+def test_without_an_autoencoder_its_comparison_is_not_tested():
+    both = [of(*place, kind="pretrained") for place in (("mine", "digits", 0.8), ("random-init", "digits", 0.4))]
+    assert verdicts("unseen-datasets", Results(summarise(both))) == ["not tested"]
+
+
 def test_seeds_that_only_one_side_has_do_not_count():
     ours, drawn = (
         of(*place, kind="pretrained") for place in (("mine", "digits", 0.8), ("random-init", "digits", 0.79))

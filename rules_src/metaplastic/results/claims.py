@@ -164,18 +164,21 @@ def _over_meta_training(results: Results, *, modality: str) -> Iterator[Part]:
 
 
 def _rule_and_rivals(results: Results, *kinds: str, modality: str, size: float = 0.0) -> Iterator[Part]:
-    """Judge the rule against others; what it gains on each is above zero, in an interval that reaches `size`."""
+    """Judge the rule against one method of each kind: what it gains is above zero, in an interval that reaches `size`.
+
+    Further methods of these kinds stand beside. Without one of each nothing is tested.
+    """
     summary = results.summary
     rule, *_ = _of_kinds(summary["kind"], *LEARNED)
-    rivals = _of_kinds(summary["kind"], *kinds)
-    judged = {_of_kinds(summary["kind"], kind)[0] for kind in kinds if kind in summary["kind"]}
+    rivals = [_of_kinds(summary["kind"], kind) for kind in kinds]
     for dataset in _of_kinds(summary["modality"], modality):
-        others = {name: _last(summary, name, dataset) for name in rivals}
         ours = _last(summary, rule, dataset)
+        others = {name: _last(summary, name, dataset) for names in rivals for name in names}
         gains = {name: paired(ours, draws) for name, draws in others.items()}
         beside = ", ".join(f"{name} {_said(draws)} {_apart(gains[name])}" for name, draws in others.items())
-        as_found = all(gains[name].low > 0 and gains[name].high >= size for name in judged)
-        yield Part(f"{dataset}: {rule} {_said(ours)}, {beside}", as_found)
+        judged = [gains[names[0]] for names in rivals if names]
+        as_found = all(gain.low > 0 and gain.high >= size for gain in judged)
+        yield Part(f"{dataset}: {rule} {_said(ours)}, {beside}", as_found if all(rivals) else None)
 
 
 def _supervised(results: Results) -> Iterator[Part]:
