@@ -31,6 +31,12 @@ def test_integer_factors_are_block_means(images, side):
     np.testing.assert_array_equal(resize(images, side, source="x"), np.floor(blocks + 0.5))
 
 
+def test_striding_takes_the_first_pixel_of_each_cell(images):
+    np.testing.assert_array_equal(resize(images, 14, source="x", resizing="striding"), images[:, ::2, ::2])
+    taken = resize(images, 13, source="x", resizing="striding")
+    np.testing.assert_array_equal(taken[0, :3, -1], images[0, [0, 2, 4], 25])
+
+
 def test_fractional_factor_splits_pixels_by_area():
     line = np.array([10, 20, 40], np.uint8)
     images = np.repeat(line[None, :, None], 3, 0)[None].reshape(1, 3, 3, 1)

@@ -28,6 +28,7 @@ def packed(mode: str, **extra: bytes) -> bytes:
 
 def check(dataset):
     assert dataset.words == ["a", "film", "dull"]
+    assert dataset.weighting == "binary"
     assert dataset.feature.dims == ("example", "word")
     assert dataset.label.values.tolist() == [0, 1, 0, 1]
     assert dataset.split.values.tolist() == [1, 1, 0, 0]

@@ -22,7 +22,7 @@ def test_counts(downloaded):
     assert np.bincount(dataset.label).tolist() == [5_326, 5_242]
     assert (dataset.n_train, dataset.n_test) == (6_341, 4_227)
     assert dataset.class_names == ["negative", "positive"]
-    assert (dataset.modality, dataset.licence) == ("text", "MIT")
+    assert (dataset.modality, dataset.licence, dataset.weighting) == ("text", "MIT", "binary")
 
 
 def test_every_line_of_the_source_is_read(downloaded):

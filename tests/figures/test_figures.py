@@ -424,6 +424,9 @@ def test_networks_are_shown_along_one_line_of_each_way_to_vary_them(tmp_path):
     assert depth.get_title() == "mnist, 16 units per layer, ReLU"
     np.testing.assert_allclose(depth.lines[0].get_xydata(), [[1, 0.8], [4, 0.81]], rtol=1e-6)
     np.testing.assert_allclose(depth.lines[1].get_xydata(), [[1, 0.5], [4, 0.51]], rtol=1e-6)
+    # Hollow marks are of the first inner step after 0, here the last too; its draws are others.
+    assert [line.get_fillstyle() for line in depth.lines] == ["full", "full", "full", "none", "none", "full"]
+    np.testing.assert_allclose(depth.lines[3].get_xydata(), [[1, 0.8], [4, 0.81]], rtol=1e-6)
     # Depth 8 has but one network of its width.
     np.testing.assert_allclose(width.lines[0].get_xydata(), [[16, 0.8], [128, 0.82], [10_000, 0.83]], rtol=1e-6)
     assert [label.get_text() for label in activation.get_yticklabels()] == ["ReLU", "sine"]

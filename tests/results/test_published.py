@@ -96,8 +96,8 @@ def test_what_a_later_study_has_evaluated_joins_what_is_published():
     assert joined["embedding"].values.tolist() == ["acai", "zca"]
     assert joined["learner"].values.tolist() == ["maml", "nearest-neighbours", "maml-random", "maml-small"]
     assert joined["partition"].sel(learner="maml-small") == "small"
-    xr.testing.assert_allclose(joined["accuracy"].sel(first.indexes), first["accuracy"])
-    xr.testing.assert_allclose(joined["difference"].sel(first.indexes), first["difference"])
+    xr.testing.assert_allclose(joined["accuracy"].sel(first["accuracy"].indexes), first["accuracy"])
+    xr.testing.assert_allclose(joined["difference"].sel(first["difference"].indexes), first["difference"])
     for embedding in ("acai", "zca"):
         of_random = joined["accuracy"].sel(learner="maml-random", embedding=embedding)
         np.testing.assert_allclose(of_random, alone["accuracy"].squeeze("embedding").sel(learner="maml-random"))

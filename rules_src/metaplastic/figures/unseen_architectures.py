@@ -10,17 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaplastic.figures import style
-from metaplastic.results.selections import INITIAL, SHAPE, alike
+from metaplastic.results.selections import INITIAL, SHAPE, alike, judged_steps
 
 INPUTS = {"summary": "summary"}
 NEEDS = ("few-shot methods", "rules", "several networks")
 CAPTION = """\
 Networks that the rule was not meta-trained on, two rows per dataset. Above: test accuracy (%) of a logistic regression
 over the number of hidden layers (left), over the units in each layer on a logarithmic axis (centre; the line style
-gives the number of layers) and for each activation (right). Intervals are 95% over seeds and draws of labels, and over
-meta-training seeds where a rule is meta-trained here. The dotted line is the accuracy of guessing. Below: the accuracy
-of the same networks while the first learned rule trains them. The axis of inner steps is linear up to the first mark
-after 0 and logarithmic beyond.
+gives the number of layers) and for each activation (right). Filled marks are of the last inner step, hollow ones of the
+first recorded after 0. Intervals are 95% over seeds and draws of labels, and over meta-training seeds where a rule is
+meta-trained here. The dotted line is the accuracy of guessing. Below: the accuracy of the same networks while the first
+learned rule trains them. The axis of inner steps is linear up to the first mark after 0 and logarithmic beyond.
 """
 
 LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
@@ -36,14 +36,17 @@ def draw(summary: list[Path]) -> Figure:
     results = style.of_few_shot(summary[0])
     trained = results["representation"].values[results["kind"].values != INITIAL][0]
     datasets, looks, shots = results["dataset"].values.tolist(), style.methods(results), int(results["shots"].max())
+    early = judged_steps(results, trained)[0][1]
     columns = {varied: alike(results, varied)[: None if varied == "width" else 1] for varied in SHAPE}
     figure, panels = style.grid(2 * len(datasets), 3, (14.5, 0.8 + 8.2 * len(datasets)))
     figure.set_layout_engine("constrained", wspace=0.05, hspace=0.05)
     for dataset, above, below in zip(datasets, panels[::2], panels[1::2], strict=True):
         of_dataset = results.sel(dataset=dataset)
+        shown = [(of_dataset.sel(shots=shots), "full"), (_after(of_dataset, early), "none")]
         for upper, lower, (varied, groups) in zip(above, below, columns.items(), strict=True):
             draw_panel = _activations if varied == "activation" else _sizes
-            draw_panel(upper, of_dataset.sel(shots=shots), looks, groups, varied)
+            for at_step, fill in shown:
+                draw_panel(upper, at_step, looks, groups, varied, fillstyle=fill)
             upper.set_title(f"{dataset}, {_fixed(groups, varied)}")
             _over_inner_steps(lower, of_dataset.sel(representation=trained), groups[0], varied)
             lower.set_title(f"{looks[trained].label}, {_fixed(groups[:1], varied)}")
@@ -75,10 +78,18 @@ def _layers(depths: list[Any]) -> str:
     return f"{' or '.join(map(str, depths))} hidden layer{'' if depths == [1] else 's'}"
 
 
-def _sizes(axes: Axes, results: xr.Dataset, looks: dict[str, style.Look], groups: list[Any], varied: str) -> None:
+def _after(results: xr.Dataset, step: int) -> xr.Dataset:
+    """Return what is known after an inner step as the accuracy."""
+    names = {f"accuracy_over_inner_steps{end}": f"accuracy{end}" for end in ("", "_low", "_high")}
+    return results.drop_vars(names.values()).rename(names).sel(inner_step=step)
+
+
+def _sizes(
+    axes: Axes, results: xr.Dataset, looks: dict[str, style.Look], groups: list[Any], varied: str, **marks: Any
+) -> None:
     for (method, look), (group, line) in product(looks.items(), list(zip(groups, LINES, strict=False))):
         band = style.ends(results.sel(representation=method, base_model=group.index.values))
-        style.curve(axes, group[varied], *band, color=look.colour, marker="o", linestyle=line)
+        style.curve(axes, group[varied], *band, color=look.colour, marker="o", linestyle=line, **marks)
     sizes = sorted({int(value) for group in groups for value in group[varied]})
     wide = varied == "width"
     axes.set(xlabel="units in each hidden layer" if wide else "hidden layers", xscale="log" if wide else "linear")
@@ -86,13 +97,15 @@ def _sizes(axes: Axes, results: xr.Dataset, looks: dict[str, style.Look], groups
     style.chance_line(axes, float(results["chance"]))
 
 
-def _activations(axes: Axes, results: xr.Dataset, looks: dict[str, style.Look], groups: list[Any], varied: str) -> None:
+def _activations(
+    axes: Axes, results: xr.Dataset, looks: dict[str, style.Look], groups: list[Any], varied: str, **marks: Any
+) -> None:
     names = [NAMES.get(name, name) for name in groups[0][varied]]
     for number, (method, look) in enumerate(looks.items()):
         mean, low, high = style.ends(results.sel(representation=method, base_model=groups[0].index.values))
         places = np.arange(len(names)) + 0.5 * ((number + 0.5) / len(looks) - 0.5)
         errors = np.stack([mean - low, high - mean])
-        axes.errorbar(mean, places, xerr=errors, fmt="o", markersize=5, color=look.colour, elinewidth=1.5)
+        axes.errorbar(mean, places, xerr=errors, fmt="o", markersize=5, color=look.colour, elinewidth=1.5, **marks)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlabel("test accuracy (%)")

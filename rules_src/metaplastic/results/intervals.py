@@ -83,6 +83,27 @@ def score(values: xr.DataArray) -> xr.Dataset:
     return xr.Dataset({name: cell.copy(data=end) for name, end in ends._asdict().items()})
 
 
+def paired(values: xr.DataArray, reference: xr.DataArray) -> Interval:
+    """Return the mean of accuracies less others, and its 95% interval, over the random draws that both have.
+
+    They have random levels alone, NaN where there is no draw. A level of which one has a single member is spread over
+    the other's. The interval of a single number is everything.
+    """
+    difference = draws_of(values) - draws_of(reference)
+    if difference.size == 1:
+        return Interval(difference.values, *np.array([-np.inf, np.inf]))
+    scored = score(difference)
+    return Interval(*(scored[end].values for end in Interval._fields))
+
+
+def draws_of(values: xr.DataArray) -> xr.DataArray:
+    """Return values without members of random levels that have none, and without levels of a single member."""
+    for level in [dim for dim in values.dims if dim in LEVELS]:
+        values = values.dropna(level, how="all")
+        values = values if values.sizes[level] > 1 else values.isel({level: 0}, drop=True)
+    return values
+
+
 def _mean_square(cells: Float[np.ndarray, "rest *levels"], of: frozenset[int]) -> Float[np.ndarray, " rest"]:
     """Return the mean square of the joint effect of the levels `of`, with one cell per combination of members."""
     effect, freedom, repeated = cells, 1, 1

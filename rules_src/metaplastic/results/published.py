@@ -111,7 +111,8 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     Raises:
         InputError: they are of other episodes, or tell different numbers of one learner.
     """
-    first = summaries[0]
+    # Means and intervals are published, single episodes are not.
+    first, *_ = summaries = [summary.drop_dims("episode", errors="ignore") for summary in summaries]
     for other in summaries[1:]:
         if any(first.attrs[name] != other.attrs[name] for name in OF_EPISODES):
             raise InputError(f"summaries differ in {' or '.join(OF_EPISODES)}; evaluate on the same episodes")

@@ -10,7 +10,7 @@ import xarray as xr
 
 from metaplastic.few_shot.reported import reported
 from metaplastic.io.errors import InputError
-from metaplastic.results.intervals import Interval, score
+from metaplastic.results.intervals import LEVELS, Interval, score
 from metaplastic.results.selections import INITIAL, NONE, ORACLE, SHAPE
 
 ANY = "any"
@@ -20,6 +20,8 @@ NEAREST = "nearest-neighbours"
 """Kind of the learner that others on the same embedding are compared with."""
 
 LONG_NAMES = {
+    "accuracies": "the same accuracy of every random draw, NaN where a method has fewer",
+    "accuracies_over_inner_steps": "the same accuracy of every random draw, NaN where a method has fewer",
     "difference_to_random_init": "test accuracy less that of the randomly initialised base model",
     "chance": "test accuracy of guessing",
     "n_test": "examples of the test split",
@@ -83,7 +85,8 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
     Returns:
         For readouts, with intervals over meta-training seeds where there are any, seeds and draws of labels:
         `accuracy`, `accuracy_low`, `accuracy_high` `(representation, dataset, base_model, readout, shots)`, and the
-        same as `accuracy_over_inner_steps` `(representation, dataset, base_model, readout, inner_step)`; with a
+        same as `accuracy_over_inner_steps` `(representation, dataset, base_model, readout, inner_step)`; `accuracies`
+        and `accuracies_over_inner_steps`, every value behind these means, over the random levels too; with a
         representation of kind `identity`, `difference_to_random_init` and its ends, where draws, and seeds where both
         have several, are paired; `seeds` and `meta_seeds` `(representation)`, the latter 0 for what is not meta-trained
         here; `seconds` and `peak_mb` `(representation, dataset, base_model)`; `chance`, `n_test` `(dataset)`;
@@ -92,7 +95,8 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         model.
 
         For learners, with intervals over episodes: `accuracy`, `interval`, `difference`, `difference_interval` and
-        `reported`, each `(dataset, embedding, learner, way, shots)`; `embedding_kind (embedding)`, `permuted (dataset)`
+        `reported`, each `(dataset, embedding, learner, way, shots)`; `accuracies`, every value behind the means, over
+        `seed` and `episode` too; `embedding_kind (embedding)`, `permuted (dataset)`
         and `on_embedding (learner)`. Learners that need no embedding stand under each. A learner that other partitions
         than the first of k-means train is called `<learner>-<partition>`, one that true labels train
         `oracle-<learner>`; coordinates `learner_key`, `partition`, `partitions` and `clusters` tell them apart.
@@ -129,6 +133,7 @@ def _readouts(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
     initial = next((name for name, evaluation in methods.items() if evaluation.attrs["kind"] == INITIAL), "")
     names = ("accuracy", "accuracy_over_inner_steps")
     drawn = {name: {cell: evaluation[name] for cell, evaluation in cells.items()} for name in names}
+    every = {name.replace("accuracy", "accuracies"): _draws(of_name, coords) for name, of_name in drawn.items()}
     if initial:
         drawn["difference_to_random_init"] = {
             cell: _less(evaluation["accuracy"], reference["accuracy"])
@@ -153,6 +158,7 @@ def _readouts(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
     summary = xr.Dataset(
         {
             **variables,
+            **every,
             **{name: cost[name].variable for name in measured},
             "seeds": ("representation", np.array([e.sizes.get("seed", 0) for e in methods.values()])),
             "meta_seeds": ("representation", np.array([e.sizes.get("meta_seed", 0) for e in methods.values()])),
@@ -206,9 +212,9 @@ def _learners(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         for cell, evaluation in cells.items()
         if cell[:2] in nearest and nearest[cell[:2]] is not evaluation
     }
-    empty = xr.DataArray(np.nan, coords, list(coords))
-    variables = {}
-    for prefix, drawn in (("", {cell: e["accuracy"] for cell, e in cells.items()}), ("difference_", differences)):
+    empty, accuracies = xr.DataArray(np.nan, coords, list(coords)), {at: e["accuracy"] for at, e in cells.items()}
+    variables = {"accuracies": _draws(accuracies, coords)}
+    for prefix, drawn in (("", accuracies), ("difference_", differences)):
         cube = _scores(drawn, coords) if drawn else dict.fromkeys(Interval._fields, empty)
         variables[prefix.rstrip("_") or "accuracy"] = cube["mean"]
         variables[f"{prefix}interval"] = (cube["high"] - cube["low"]) / 2
@@ -280,10 +286,19 @@ def _scores(drawn: Mapping[Place, xr.DataArray], coords: Mapping[str, np.ndarray
     return _cube(pd.concat(rows), [dim for dim in coords if dim in rows[0]], coords)
 
 
+def _draws(drawn: Mapping[Place, xr.DataArray], coords: Mapping[str, np.ndarray]) -> xr.DataArray:
+    """Return every draw over dimensions that are among `coords`, then random levels; NaN where there is none."""
+    named = [values.rename("draws").to_dataframe().reset_index().assign(**at._asdict()) for at, values in drawn.items()]
+    # What lacks a level has only one member of it.
+    rows = pd.concat(named).fillna(dict.fromkeys(LEVELS, 0))
+    dims = [dim for dim in (*coords, *LEVELS) if dim in rows]
+    return _cube(rows.astype({level: int for level in LEVELS if level in dims}), dims, coords)["draws"]
+
+
 def _cube(rows: pd.DataFrame, dims: Sequence[str], coords: Mapping[str, np.ndarray]) -> xr.Dataset:
     """Return rows as arrays over `dims`, NaN where there is no row."""
-    cube = rows.set_index(list(dims)).to_xarray().reindex({dim: coords[dim] for dim in dims})
-    return cube.transpose(*dims).assign_coords({dim: coords[dim] for dim in dims})
+    known = {dim: coords[dim] for dim in dims if dim in coords}
+    return rows.set_index(list(dims)).to_xarray().reindex(known).transpose(*dims).assign_coords(known)
 
 
 def _along(

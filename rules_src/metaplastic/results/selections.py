@@ -36,6 +36,17 @@ def alike(summary: xr.Dataset, varied: str) -> list[Any]:
     return [group if varied == "activation" else group.sort_values(varied) for group in shown]
 
 
+def judged_steps(summary: xr.Dataset, rule: str) -> list[tuple[str, int]]:
+    """Return when a rule's networks are judged: `early`, the first recorded inner step after 0, and `late`, the last.
+
+    If there is only one, it is early.
+    """
+    known = summary["accuracy_over_inner_steps"].sel(representation=rule)
+    steps = known.dropna("inner_step", how="all")["inner_step"].values.tolist()
+    learning = [step for step in steps if step] or steps
+    return list(zip(("early", "late"), dict.fromkeys((learning[0], learning[-1])), strict=False))
+
+
 def of_embeddings(of_learner: xr.Dataset) -> dict[str, xr.Dataset]:
     """Return a learner's results by embedding, where it has any; under `none` alone if it needs no embedding."""
     found = {e: of_learner.sel(embedding=e) for e in of_learner["embedding"].values.tolist()}

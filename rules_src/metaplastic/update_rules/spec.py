@@ -216,7 +216,8 @@ class Apply(Section):
     seeds_a_theta: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Number of base models per theta of a rule with several thetas, by default `seeds`; intervals count thetas too."""
     inner_steps: Annotated[list[Count], Increasing] = [0, 10, 30, 100, 200]
-    """Numbers of inner steps after which features are recorded; results quote the last one."""
+    """Numbers of inner steps after which features are recorded. Results quote the last one; networks that a rule was
+    not meta-trained on are judged after the first one above 0 too."""
     batch: PositiveInt = 64
     """Unlabelled examples per inner step."""
     average: Decay = 0.97

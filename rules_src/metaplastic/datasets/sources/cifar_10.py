@@ -61,7 +61,8 @@ def prepare(
     images, labels = zip(*(decode_batch(batches[name], name) for name in members), strict=True)
     label = np.concatenate(labels)
     test = np.arange(len(label)) >= len(label) - len(labels[-1])
-    pixels = np.concatenate([resize(batch, spec.side, source=spec.source) for batch in images])
+    how = {"source": spec.source, "resizing": spec.resizing}
+    pixels = np.concatenate([resize(batch, spec.side, **how) for batch in images])
     return make_dataset(pixels, label, test, ABOUT, class_names=CLASS_NAMES, **origin)
 
 

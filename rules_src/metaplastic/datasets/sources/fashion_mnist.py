@@ -29,4 +29,4 @@ FILES = idx_files(
 
 def prepare(spec: FashionMnist, fetch: Fetch, files: Files = FILES) -> xr.Dataset:
     """Return Fashion-MNIST in the schema, `image (70000, side, side, 1)`; errors are those of `prepare_idx`."""
-    return prepare_idx(files, spec.side, ABOUT, CLASS_NAMES, fetch)
+    return prepare_idx(files, spec, ABOUT, CLASS_NAMES, fetch)

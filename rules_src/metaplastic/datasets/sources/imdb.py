@@ -59,7 +59,8 @@ def prepare(spec: Imdb, fetch: Fetch, archive: RemoteFile = ARCHIVE) -> xr.Datas
     texts = [reviews[name].decode("utf-8", "replace") for name in names]
     counts, words = bag_of_words(texts, test, spec.vocabulary)
     label = positive.astype(np.int32)
-    return make_dataset(counts, label, test, ABOUT, class_names=["negative", "positive"], words=words, **origin)
+    about_words = {"words": words, "weighting": spec.weighting}
+    return make_dataset(counts, label, test, ABOUT, class_names=["negative", "positive"], **about_words, **origin)
 
 
 def _labelled(path: Path) -> dict[str, bytes]:

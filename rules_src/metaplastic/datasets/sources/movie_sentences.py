@@ -46,7 +46,8 @@ def prepare(spec: MovieSentences, fetch: Fetch) -> xr.Dataset:
     test, names = stratified_test_mask(label, spec.test_fraction, spec.split_seed), ["negative", "positive"]
     counts, words = bag_of_words(texts, test, spec.vocabulary)
     origin = made_from("official files", raw)
-    return make_dataset(counts, label, test, ABOUT, class_names=names, words=words, **origin)
+    about_words = {"words": words, "weighting": spec.weighting}
+    return make_dataset(counts, label, test, ABOUT, class_names=names, **about_words, **origin)
 
 
 def read_sentences(archive: bytes) -> list[tuple[float, str]]:
