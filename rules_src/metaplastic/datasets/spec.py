@@ -280,7 +280,7 @@ class ImageFolder(Dataset):
     folder = "user"
     source: Literal["folder"]
     path: Folder
-    """Path from the folder that the workflow runs in; adding or removing images reruns what depends on it."""
+    """Path from the folder that the workflow runs in; changing images reruns what depends on it."""
     side: PositiveInt | None = None
     """Height and width after area resizing of whole images of any proportions; without it all must have one size."""
     colour: bool = True
@@ -288,10 +288,8 @@ class ImageFolder(Dataset):
 
     @property
     def own_paths(self) -> dict[Path, str]:
-        """Return all folders, whose times change when images are added or removed."""
-        root = Path(self.path)
-        below = (folder for depth in ("*", "*/*") for folder in sorted(root.glob(depth)) if folder.is_dir())
-        return dict.fromkeys([root, *below], "folder")
+        """Return the folder."""
+        return {Path(self.path): "folder"}
 
 
 class Celeba(Dataset):
@@ -305,7 +303,7 @@ class Celeba(Dataset):
     files: ClassVar[tuple[str, str, str]] = ("img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt")
     source: Literal["celeba"]
     path: Folder
-    """Path from the folder that the workflow runs in."""
+    """Path from the folder that the workflow runs in; changing its content reruns what depends on it."""
     side: PositiveInt = 84
     """Height and width after area resizing of whole images."""
 
