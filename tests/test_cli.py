@@ -69,7 +69,8 @@ def test_features_are_those_of_the_transformer_and_labels_stay(theta: str, tmp_p
             "a,b\n1,x\n3,y\n",
             "out.csv",
             None,
-            "FOLDER/in.csv: column 'b': not numeric but of type string, as in 'x'; drop it, or keep it by --label",
+            "FOLDER/in.csv: column 'b': not numeric but of type string, as in 'x' in row 1; drop it, or keep it by "
+            "--label",
         ),
         (
             "a,b\n1,\n3,4\n",
