@@ -179,6 +179,25 @@ def test_uint8_arrays_of_three_or_four_axes_are_images(tmp_path, shape):
     assert small.values[0, 0, 0, 0] == pytest.approx(dataset.image.values[0, :3, :4, 0].mean(), abs=0.51)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize(("axes", "layout"), [((0, 1, 2, 3), None), ((0, 3, 1, 2), "channels-first")])
+def test_floats_in_0_to_1_and_channels_in_front_are_images_where_keys_say_so(tmp_path, dtype, axes, layout):
+    images = RNG.integers(0, 256, (20, 6, 8, 3), np.uint8)
+    keys = {"layout": layout} if layout else {"side": 6}
+    expected = prepare(_saved(tmp_path, images), **keys | {"layout": None}).image.values
+    for stored in (images, (images / 255).astype(dtype)):
+        np.testing.assert_array_equal(prepare(_saved(tmp_path, stored.transpose(axes)), **keys).image, expected)
+    opaque = np.concatenate([images, np.full((20, 6, 8, 1), 255, np.uint8)], 3)
+    np.testing.assert_array_equal(prepare(_saved(tmp_path, opaque.transpose(axes)), **keys).image, expected)
+    with pytest.raises(InputError, match=r"x': pixels of 0 to 2; give floats in 0 to 1, or uint8$"):
+        prepare(_saved(tmp_path, (images > 9).astype(dtype) * 2), **keys)
+
+
+def _saved(folder: Path, images: np.ndarray) -> Path:
+    np.savez(folder / "gems.npz", x=images, y=np.arange(20) % 2)
+    return folder / "gems.npz"
+
+
 @pytest.mark.parametrize(
     "values", [np.arange(120, dtype=np.uint8).reshape(20, 6), np.arange(240, dtype=np.float16).reshape(20, 3, 4)]
 )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import xarray as xr
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float, Float32, Float64, UInt8
 
 from metaplastic.datasets.fetch import Fetch, read_raw
 from metaplastic.datasets.images import resize
@@ -239,7 +239,7 @@ def _shown(column: pa.ChunkedArray, instead: str) -> str:
     return f"as in {reprlib.repr(value)} in row {row}; {advice}"
 
 
-def _check_finite(values: Float64[np.ndarray, "example ..."], place: str) -> None:
+def _check_finite(values: Float[np.ndarray, "example ..."], place: str) -> None:
     if bad := values.size - int(np.isfinite(values).sum()):
         raise InputError(f"{place}: {bad} values missing, NaN or infinite; fill them or drop their examples")
 
