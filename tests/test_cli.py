@@ -161,11 +161,12 @@ def test_tables_come_in_any_dialect_from_files_and_pipes(
 
 def test_labels_are_kept_as_they_are(theta: str, tmp_path: Path) -> None:
     columns = {"n": ["1", "-2", ""], "f": ["0.50", "2", "1e3"], "z": ["007", "1", "2"], "t": ["u", "", "v"]}
-    rows = ["a,n,f,z,t,big", *(f"{i},{','.join(c[i % 3] for c in columns.values())},{10**18 + i}" for i in range(12))]
+    cells = [",".join(column[index % 3] for column in columns.values()) for index in range(12)]
+    rows = ["a,b,n,f,z,t,big", *(f"{index},{index**2},{cell},{10**18 + index}" for index, cell in enumerate(cells))]
     (tmp_path / "in.csv").write_text("\n".join(rows))
     labels = [*columns, "big"]
     found = written(tmp_path, theta, output="out.Parquet", label=labels)
-    assert [str(found.schema.field(name).type) for name in labels] == ["int64", "double", "string", "string", "string"]
+    assert [str(found.schema.field(name).type) for name in labels] == ["int64", "double", "string", "string", "int64"]
     assert found["n"].to_pylist()[:3] == [1, -2, None]
     assert found["z"].to_pylist()[:3] == columns["z"]
     written(tmp_path, theta, label=labels)

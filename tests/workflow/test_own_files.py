@@ -97,6 +97,14 @@ def test_what_a_large_file_holds_is_known_by_its_size_time_and_inode(tmp_path: P
     assert len({before, replaced, held(large)}) == 3
 
 
+def test_a_file_that_is_missing_is_said_before_any_job(checkout: Checkout, tmp_path: Path):
+    overlay = checkout.overlay(f"results: {tmp_path}/results\ndatasets: {{mine: {{source: file, path: none.csv}}}}")
+    stores = [f"{tmp_path}/results/datasets/{name}.zarr" for name in ("digits", "mine")]
+    done = checkout.snakemake(*stores, "--configfile", overlay, fails=True)
+    assert done.stderr.splitlines()[-1] == "error: datasets.mine.path: none.csv: no such file"
+    assert not (tmp_path / "results/datasets").exists()
+
+
 def test_a_file_that_cannot_be_read_again_ends_with_one_line_before_any_job(checkout: Checkout, tmp_path: Path):
     os.mkfifo(tmp_path / "mine.csv")
     overlay = checkout.overlay(f"datasets: {{mine: {{source: file, path: {tmp_path}/mine.csv}}}}")

@@ -184,7 +184,7 @@ def write_zarr(dataset: xr.Dataset, path: Path, *, spec: Any, code: str, extra: 
             warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
             dataset.to_zarr(temporary, mode="w", consolidated=True)
         # Only now, so that an older store stays readable if writing fails.
-        manifest_path(path).unlink(missing_ok=True)
+        Path(os.path.realpath(manifest_path(path))).unlink(missing_ok=True)
 
     write_whole(path, write)
     write_manifest(path, spec=spec, code=code, extra=extra)

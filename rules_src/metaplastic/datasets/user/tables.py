@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from textwrap import shorten
 
@@ -150,7 +150,7 @@ def _text_bytes(column: pa.Array) -> int:
 
 
 NUMBERS = {
-    pa.int64(): r"^(-?(0|[1-9][0-9]{0,17}))?$",
+    pa.int64(): r"^(0|-?[1-9][0-9]*)?$",
     pa.float64(): r"^(-?(0|[1-9][0-9]{0,14})(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?)?$",
 }
 """Numbers that texts can be taken for without losing anything, such as zeros in front; an empty text is missing."""
@@ -158,11 +158,11 @@ NUMBERS = {
 
 def as_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return texts as the numbers that they all are, or else as they are."""
-    if not is_text(column.type):
-        return column
-    for kind, pattern in NUMBERS.items():
+    for kind, pattern in NUMBERS.items() if is_text(column.type) else ():
         if pc.all(pc.match_substring_regex(column, pattern)).as_py() and pc.any(pc.not_equal(column, "")).as_py():
-            return pc.if_else(pc.equal(column, ""), None, column).cast(kind)
+            # Larger integers than 64 bits hold stay texts.
+            with suppress(pa.ArrowInvalid):
+                return pc.if_else(pc.equal(column, ""), None, column).cast(kind)
     return column
 
 
