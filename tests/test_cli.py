@@ -178,10 +178,11 @@ def test_types_of_a_parquet_and_its_index_are_kept(theta: str, tmp_path: Path) -
     frame = pd.DataFrame(
         {"a": range(9), "sample": [f"s{i}" for i in range(9)], "kind": pd.Categorical(list("uvw") * 3)}
     )
+    frame["digits"], labels = frame["a"].astype(str), ["sample", "kind", "digits"]
     frame.set_index("sample").to_parquet(tmp_path / "in.parquet")
     given = parquet.read_table(tmp_path / "in.parquet")
-    found = written(tmp_path, theta, output="out.parquet", table=tmp_path / "in.parquet", label=["sample", "kind"])
-    for name in ("sample", "kind"):
+    found = written(tmp_path, theta, output="out.parquet", table=tmp_path / "in.parquet", label=labels)
+    for name in labels:
         assert found[name].equals(given[name])
         assert found.schema.field(name).type == given.schema.field(name).type
     assert "a" not in found.column_names
@@ -207,6 +208,21 @@ def test_a_link_to_write_to_stays_one(theta: str, tmp_path: Path) -> None:
         written(tmp_path, theta)
         assert (tmp_path / "out.csv").is_symlink()
         assert (tmp_path / "there" / target).stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"separator": "tab"}, "options: separator: has to be one character, such as ; or a tab"),
+        ({"decimal": ";"}, "options: decimal: Input should be '.' or ','"),
+        ({"encoding": "utf"}, "options: encoding: no encoding that is known; give one such as latin-1 or utf-16-le"),
+    ],
+)
+def test_a_dialect_that_cannot_be_is_told(options: dict[str, str], message: str, theta: str, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(TABLE)
+    with pytest.raises(InputError) as error:
+        written(tmp_path, theta, **options)
+    assert str(error.value) == message
 
 
 @pytest.mark.parametrize(

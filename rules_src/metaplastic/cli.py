@@ -70,9 +70,9 @@ def features(
     if taken := [name for name in labels if (found := named.fullmatch(name)) and int(found[1]) < features]:
         raise InputError(f"{table}: column {taken[0]!r} is named as a feature is; rename it")
     read = read_numbers(table, [], labels, dialect=dialect, instead="keep it by --label")
-    copied = {name: read.others[name] for name in labels}
-    if output.suffix.lower() == ".parquet":
-        copied = {name: as_numbers(column) for name, column in copied.items()}
+    # A CSV keeps texts as they are; a Parquet file also says that numbers are.
+    untyped = output.suffix.lower() == ".parquet" and not read.typed
+    copied = {name: as_numbers(read.others[name]) if untyped else read.others[name] for name in labels}
     # Before learning: not every format holds every value.
     _encode(pa.table(copied), output, pa.MockOutputStream())
     sizes = {"hidden": hidden or [64], "features": features, "inner_steps": inner_steps, "batch": batch}

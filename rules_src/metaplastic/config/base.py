@@ -169,7 +169,7 @@ def parse_spec(model: Any, text: str, place: str = "--spec") -> Any:
         first = error.errors()[0]
         unknown = [first["ctx"]["key"]] if first["type"] == "unknown_key" else []
         key = ".".join(map(str, [*first["loc"], *unknown])) or "section"
-        raise InputError(f"{place}: {key}: {first['msg']}") from error
+        raise InputError(f"{place}: {key}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

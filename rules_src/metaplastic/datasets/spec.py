@@ -246,11 +246,11 @@ class Dialect(Section):
     """Encoding of a CSV, such as `latin-1`; without it UTF-8, or UTF-16 if the file begins with its mark."""
 
 
-FORMATS = (".npz", ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
+CSVS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
 
 def _known_suffix(path: str) -> str:
-    if not path.lower().endswith(FORMATS):
+    if not path.lower().endswith((".npz", ".parquet", *CSVS)):
         raise ValueError("has to end in .npz, .csv or .parquet")
     if not path.isprintable():
         raise ValueError("has a character that cannot be shown; rename the file")
@@ -307,7 +307,7 @@ class File(Labelled, Dialect):
             raise ValueError("features: a .npz has one array of features, name that one alone")
         if self.shows_images and not arrays:
             raise ValueError(f"{'side' if self.side else 'layout'}: only a .npz holds images; drop the key")
-        if set(Dialect.model_fields) & self.model_fields_set and not self.path.lower().endswith((*FORMATS[1:5],)):
+        if set(Dialect.model_fields) & self.model_fields_set and not self.path.lower().endswith(CSVS):
             raise ValueError("separator, decimal, encoding: only a CSV has them; drop the keys")
         return self
 

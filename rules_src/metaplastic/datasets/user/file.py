@@ -44,6 +44,8 @@ class Content(NamedTuple):
     """Names of the columns of features; empty for arrays."""
     others: pa.Table | dict[str, pa.Array]
     """The other columns asked for, by name; from a CSV, as texts."""
+    typed: bool = True
+    """Whether the others have the types that the file says."""
 
 
 def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
@@ -208,7 +210,7 @@ def read_numbers(
     values = np.empty((table.num_rows, len(features)))
     for index, name in enumerate(features):
         values[:, index] = _column(table[name], f"{path}: column {name!r}", instead)
-    return Content(values, list(features), table.select(list(others)))
+    return Content(values, list(features), table.select(list(others)), source.typed)
 
 
 def _column(column: pa.ChunkedArray, place: str, instead: str) -> Float64[np.ndarray, " example"]:

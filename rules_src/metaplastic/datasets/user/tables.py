@@ -34,6 +34,8 @@ class Table(ABC):
     """Its columns in order."""
     index: list[str]
     """Those of an index of pandas."""
+    typed: bool
+    """Whether the file says of which types they are."""
 
     @abstractmethod
     def read(self, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
@@ -72,6 +74,8 @@ def _suffix(path: PurePath) -> str:
 class CsvTable(Table):
     """A CSV, in whichever dialect."""
 
+    typed = False
+
     def __init__(self, path: Path, content: bytes, dialect: Dialect) -> None:
         self._path, self._text, self.index = path, as_utf8(content, dialect.encoding, path), list[str]()
         self._separator, self._decimal = marks_of(dialect, self._text, path)
@@ -108,6 +112,8 @@ class CsvTable(Table):
 class ParquetTable(Table):
     """A Parquet file."""
 
+    typed = True
+
     def __init__(self, path: Path, content: bytes) -> None:
         self._path, self._content = path, pa.py_buffer(content)
         with _blamed_on(path, "Parquet"):
@@ -119,9 +125,12 @@ class ParquetTable(Table):
 
     def read(self, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
         """See `Table`."""
-        schema = pa.schema([self._schema.field(name) for name in names])
+        fields = [self._schema.field(name) for name in names]
+        # Arrow neither decodes dictionaries to views of texts nor writes these to a CSV.
+        views = [pa.types.is_string_view(field.type) for field in fields]
+        schema = pa.schema([f.with_type(pa.string()) if view else f for f, view in zip(fields, views, strict=True)])
         # A repeated text is stored once, so a small file could unpack to a huge one.
-        repeated = [field.name for field in schema if is_text(field.type) or pa.types.is_binary(field.type)]
+        repeated = [field.name for field in schema if _is_long(field.type)]
         batches, size = [], 0
         with (
             _blamed_on(self._path, "Parquet"),
@@ -131,7 +140,7 @@ class ParquetTable(Table):
             groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
             self._check_size(sum(group.total_byte_size for group in groups), limit)
             for batch in file.iter_batches(BATCH, columns=names):
-                size += sum(_text_bytes(batch[name]) if name in repeated else batch[name].nbytes for name in names)
+                size += sum(map(_bytes, batch.columns))
                 self._check_size(size, limit)
                 batches.append(batch)
             encoded = pa.Table.from_batches(batches, None if batches else file.schema_arrow).select(names)
@@ -144,8 +153,10 @@ class ParquetTable(Table):
             raise InputError(f"{self._path}: unpacks to more than {limit} bytes; give fewer examples or columns")
 
 
-def _text_bytes(column: pa.Array) -> int:
-    """Return the bytes of texts that a dictionary encodes."""
+def _bytes(column: pa.Array) -> int:
+    """Return the size of a column when it is no longer encoded by a dictionary."""
+    if not pa.types.is_dictionary(column.type) or not _is_long(column.type.value_type):
+        return int(column.nbytes)
     return pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0
 
 
@@ -174,6 +185,11 @@ def value_type(column: pa.Array | pa.ChunkedArray) -> pa.DataType:
 def is_text(kind: pa.DataType) -> bool:
     """Return whether values are strings, in any of Arrow's layouts."""
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _is_long(kind: pa.DataType) -> bool:
+    """Return whether a value may take many bytes."""
+    return is_text(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
 def check_count(place: Path | str, what: str, count: int, limit: int) -> None:
