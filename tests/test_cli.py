@@ -302,3 +302,9 @@ def test_a_config_that_cannot_be_taken_is_told_in_one_line(
         cli.train(tmp_path / "mine.yaml", tmp_path / "mine.safetensors", **arguments)
     assert str(error.value).replace(str(tmp_path), "FOLDER") == message
     assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
+
+
+def test_a_config_that_cannot_be_read_twice_is_told_in_one_line(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "mine.yaml")
+    with pytest.raises(InputError, match=r"mine\.yaml: a pipe or device; give a file, which can be read twice$"):
+        cli.train(tmp_path / "mine.yaml", tmp_path / "mine.safetensors")

@@ -88,7 +88,7 @@ def of_files(paths: Iterable[str | Path]) -> str:
 def _of_file(path: str) -> str:
     try:
         # Links below a folder stand for themselves; no source of data follows them.
-        states = {file: os.lstat(file) for file in _below(path)} if os.path.isdir(path) else {path: os.stat(path)}
+        states = dict(_below(path)) if os.path.isdir(path) else {path: os.stat(path)}
         small = sum(max(state.st_size, PAGE) for state in states.values()) <= READ
         digest = hashlib.sha256()
         for file, state in sorted(states.items()):
@@ -100,10 +100,14 @@ def _of_file(path: str) -> str:
     return digest.hexdigest()
 
 
-def _below(folder: str) -> Iterator[str]:
-    for above, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name[0] != "."]
-        yield from (f"{above}/{name}" for name in names if name[0] != ".")
+def _below(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    for entry in os.scandir(folder):
+        if entry.name[0] == ".":
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(entry.path)
+        else:
+            yield entry.path, entry.stat(follow_symlinks=False)
 
 
 class FingerprintError(Exception):

@@ -109,6 +109,8 @@ def train(
     if output.suffix.lower() != ".safetensors":
         raise InputError(f"{output}: no .safetensors; name one")
     check_output(output)
+    if config.exists() and not (config.is_file() or config.is_dir()):
+        raise InputError(f"{config}: a pipe or device; give a file, which can be read twice")
     check_files([config])
     given = yaml.safe_load(config.read_text(encoding="utf-8"))
     if not isinstance(given, dict) or not given.get("datasets") or not given.get("meta_train"):
