@@ -1,11 +1,17 @@
 """The command `metaplastic`."""
 
+import gzip
+import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from metaplastic import cli
@@ -13,7 +19,7 @@ from metaplastic.estimator import LearnedRule
 from metaplastic.io.errors import InputError
 from metaplastic.update_rules.spec import Compact
 from metaplastic.update_rules.theta import initial_rule, save_theta, trained_rule
-from pyarrow import parquet
+from pyarrow import csv, parquet
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"hidden": [4], "features": 3, "inner_steps": 2, "batch": 8}
@@ -69,7 +75,8 @@ def test_features_are_those_of_the_transformer_and_labels_stay(theta: str, tmp_p
             "a,b\n1,x\n3,y\n",
             "out.csv",
             None,
-            "FOLDER/in.csv: column 'b': not numeric but of type string, as in 'x'; drop it, or keep it by --label",
+            "FOLDER/in.csv: column 'b': not numeric but of type string, as in 'x' in row 1; drop it, or keep it by "
+            "--label",
         ),
         (
             "a,b\n1,\n3,4\n",
@@ -103,20 +110,139 @@ def test_a_table_that_cannot_be_taken_is_told_in_one_line(
     assert (tmp_path / "in.csv").read_text() == text
 
 
+@pytest.mark.parametrize("value", ["-1", "4294967296"])
 @pytest.mark.parametrize("option", ["features", "inner-steps", "batch", "hidden", "seed"])
 def test_an_option_that_cannot_be_is_told_as_that_and_not_as_the_table_s(
-    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    option: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "in.csv").write_text("a,b\n1,2\n3,4\n")
     table, output = str(tmp_path / "in.csv"), str(tmp_path / "out.csv")
-    monkeypatch.setattr("sys.argv", ["metaplastic", "features", table, output, f"--{option}=-1"])
+    monkeypatch.setattr("sys.argv", ["metaplastic", "features", table, output, f"--{option}={value}"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
     told = " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert f"--{option}" in told
-    assert "greater than or equal to" in told
+    assert ("less" if int(value) > 0 else "greater") + " than or equal to" in told
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+TABLE = "a;b;y\n" + "".join(f"{index},5;{index % 3};00{index % 2}\n" for index in range(20))
+
+
+def written(tmp_path: Path, theta: str, *, output: str = "out.csv", **keys: Any) -> pa.Table:
+    """What comes of the table, or of what else is there."""
+    given = {"table": tmp_path / "in.csv", "rule": theta, "label": ["y"], **SMALL, **keys}
+    cli.features(output=tmp_path / output, **given)
+    read = parquet.read_table if output.lower().endswith(".parquet") else csv.read_csv
+    return read(tmp_path / output)
+
+
+def test_tables_come_in_any_dialect_from_files_and_pipes(
+    theta: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in.csv").write_text(TABLE.replace(",", ".").replace(";", ","))
+    expected = written(tmp_path, theta)
+    for name, content, keys in (
+        ("IN.CSV", TABLE.encode(), {}),
+        ("in.tsv", TABLE.replace(";", "\t").encode(), {}),
+        ("in.csv.gz", gzip.compress(TABLE.encode("utf-16")), {}),
+        ("in.csv", TABLE.encode("utf-16-le"), {"separator": ";", "decimal": ",", "encoding": "utf-16-le"}),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert written(tmp_path, theta, table=tmp_path / name, **keys).equals(expected)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(gzip.compress(TABLE.encode()))))
+    assert written(tmp_path, theta, table=Path("-")).equals(expected)
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as pool:
+        pool.submit((tmp_path / "pipe").write_text, TABLE)
+        assert written(tmp_path, theta, table=tmp_path / "pipe").equals(expected)
+
+
+def test_labels_are_kept_as_they_are(theta: str, tmp_path: Path) -> None:
+    columns = {"n": ["1", "-2", ""], "f": ["0.50", "2", "1e3"], "z": ["007", "1", "2"], "t": ["u", "", "v"]}
+    cells = [",".join(column[index % 3] for column in columns.values()) for index in range(12)]
+    rows = ["a,b,n,f,z,t,big", *(f"{index},{index**2},{cell},{10**18 + index}" for index, cell in enumerate(cells))]
+    (tmp_path / "in.csv").write_text("\n".join(rows))
+    labels = [*columns, "big"]
+    found = written(tmp_path, theta, output="out.Parquet", label=labels)
+    assert [str(found.schema.field(name).type) for name in labels] == ["int64", "double", "string", "string", "int64"]
+    assert found["n"].to_pylist()[:3] == [1, -2, None]
+    assert found["z"].to_pylist()[:3] == columns["z"]
+    written(tmp_path, theta, label=labels)
+    (tmp_path / "in.csv").write_text((tmp_path / "out.csv").read_text())
+    assert written(tmp_path, theta, output="again.parquet", label=labels).select(labels).equals(found.select(labels))
+
+
+def test_types_of_a_parquet_and_its_index_are_kept(theta: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"a": range(9), "sample": [f"s{i}" for i in range(9)], "kind": pd.Categorical(list("uvw") * 3)}
+    )
+    frame["digits"], labels = frame["a"].astype(str), ["sample", "kind", "digits"]
+    frame.set_index("sample").to_parquet(tmp_path / "in.parquet")
+    given = parquet.read_table(tmp_path / "in.parquet")
+    found = written(tmp_path, theta, output="out.parquet", table=tmp_path / "in.parquet", label=labels)
+    for name in labels:
+        assert found[name].equals(given[name])
+        assert found.schema.field(name).type == given.schema.field(name).type
+    assert "a" not in found.column_names
+
+
+def test_what_an_output_cannot_hold_is_said_before_learning(
+    theta: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LearnedRule, "fit_transform", lambda *_: pytest.fail("learned"))
+    parquet.write_table(pa.table({"a": [1, 2], "y": [[1], [2]]}), tmp_path / "in.parquet")
+    with pytest.raises(InputError, match=r"out\.csv: cannot be written \(Unsupported Type.*\); name a \.parquet$"):
+        written(tmp_path, theta, table=tmp_path / "in.parquet")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_link_to_write_to_stays_one(theta: str, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(TABLE)
+    (tmp_path / "there").mkdir()
+    for target in ("old.csv", "new.csv"):
+        (tmp_path / "there/old.csv").touch()
+        (tmp_path / "out.csv").unlink(missing_ok=True)
+        (tmp_path / "out.csv").symlink_to(f"there/{target}")
+        written(tmp_path, theta)
+        assert (tmp_path / "out.csv").is_symlink()
+        assert (tmp_path / "there" / target).stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"separator": "tab"}, "options: separator: has to be one character, such as ; or a tab"),
+        ({"decimal": ";"}, "options: decimal: Input should be '.' or ','"),
+        ({"encoding": "utf"}, "options: encoding: no encoding that is known; give one such as latin-1 or utf-16-le"),
+    ],
+)
+def test_a_dialect_that_cannot_be_is_told(options: dict[str, str], message: str, theta: str, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(TABLE)
+    with pytest.raises(InputError) as error:
+        written(tmp_path, theta, **options)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (Path.mkdir, "a folder; name another file"),
+        (os.mkfifo, "a pipe or device; name another file"),
+        (lambda path: path.symlink_to(path), "a link that leads to itself; name another file"),
+        (lambda path: path.symlink_to("in.csv"), "the table itself; name another file"),
+        (lambda path: path.symlink_to("in.csv/x.csv"), "FOLDER/in.csv is no folder; give another, or move it away"),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_told_before_learning(
+    make: Callable[[Path], object], message: str, theta: str, tmp_path: Path
+) -> None:
+    (tmp_path / "in.csv").write_text(TABLE)
+    make(tmp_path / "out.csv")
+    with pytest.raises(InputError) as error:
+        written(tmp_path, theta)
+    assert str(error.value).replace(str(tmp_path), "FOLDER") == f"FOLDER/out.csv: {message}"
 
 
 def test_values_that_no_csv_holds_leave_nothing(tmp_path: Path) -> None:
@@ -137,8 +263,10 @@ def test_training_leaves_a_theta_that_the_next_call_finds_finished(
     capfd.readouterr()
     states = {path: path.stat().st_mtime_ns for path in (tmp_path / "mine.run/state").rglob("*.safetensors")}
     assert states
+    (tmp_path / "mine.safetensors").symlink_to("theta.safetensors")
     cli.train(tmp_path / "mine.yaml", tmp_path / "mine.safetensors", seed=3)
-    assert (tmp_path / "mine.safetensors").read_bytes() == content
+    assert (tmp_path / "mine.safetensors").is_symlink()
+    assert (tmp_path / "theta.safetensors").read_bytes() == content
     assert states == {path: path.stat().st_mtime_ns for path in (tmp_path / "mine.run/state").rglob("*.safetensors")}
 
 
@@ -174,3 +302,9 @@ def test_a_config_that_cannot_be_taken_is_told_in_one_line(
         cli.train(tmp_path / "mine.yaml", tmp_path / "mine.safetensors", **arguments)
     assert str(error.value).replace(str(tmp_path), "FOLDER") == message
     assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
+
+
+def test_a_config_that_cannot_be_read_twice_is_told_in_one_line(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "mine.yaml")
+    with pytest.raises(InputError, match=r"mine\.yaml: a pipe or device; give a file, which can be read twice$"):
+        cli.train(tmp_path / "mine.yaml", tmp_path / "mine.safetensors")

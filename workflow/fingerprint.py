@@ -1,4 +1,4 @@
-"""Fingerprint of the source that a stage runs, so that a workflow reruns only what a code change affects.
+"""Fingerprints of the source that a stage runs and of files that a user gives, so that what they hold decides reruns.
 
 Snakemake sees a rule's shell command but none of the modules behind it. The fingerprint is a hash over the static
 import closure, inside one package, of some root modules. Modules are compared as syntax trees without docstrings and
@@ -8,9 +8,11 @@ roots.
 
 import ast
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from stat import S_ISREG
 
 from metaplastic.io.errors import InputError
 
@@ -24,6 +26,8 @@ NO_RESULT = (
 else is at it and how much memory there is leave its numbers alone. Of a `spec.py` only methods count."""
 NO_STATE = (*NO_RESULT, "metaplastic.io.storage", "metaplastic.io.errors")
 """Modules that a saved state does not depend on besides: how results are written, and what is said."""
+READ, PAGE = 1 << 24, 1 << 12
+"""Most bytes of a file or folder that planning reads, and bytes that each file counts at least."""
 
 
 class Code:
@@ -67,6 +71,43 @@ class Code:
             except FingerprintError as error:
                 raise InputError(f"source of {place}: {error}") from error
         return self._known[roots, without]
+
+
+def of_files(paths: Iterable[str | Path]) -> str:
+    """Return the first 12 hex digits of a SHA-256 over what files hold, and all files below folders but hidden ones.
+
+    Where that is much, sizes, times and inodes stand for it.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    return hashlib.sha256("".join(_of_file(str(path)) for path in paths).encode()).hexdigest()[:12]
+
+
+@cache
+def _of_file(path: str) -> str:
+    try:
+        # Links below a folder stand for themselves; no source of data follows them.
+        states = dict(_below(path)) if os.path.isdir(path) else {path: os.stat(path)}
+        small = sum(max(state.st_size, PAGE) for state in states.values()) <= READ
+        digest = hashlib.sha256()
+        for file, state in sorted(states.items()):
+            read = small and S_ISREG(state.st_mode)
+            held = Path(file).read_bytes() if read else f"{state.st_mtime_ns} {state.st_ino}".encode()
+            digest.update(os.fsencode(f"{file[len(path) :]}\0{state.st_size}\0") + held)
+    except OSError as error:
+        raise InputError(f"{error.filename}: {error.strerror}; mend that and run again") from error
+    return digest.hexdigest()
+
+
+def _below(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    for entry in os.scandir(folder):
+        if entry.name[0] == ".":
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(entry.path)
+        else:
+            yield entry.path, entry.stat(follow_symlinks=False)
 
 
 class FingerprintError(Exception):

@@ -73,19 +73,25 @@ def check_folders(config: Config) -> None:
             check_time(path)
 
 
-def check_own_files(config: Config, dataset: str) -> list[str]:
+def own_files(config: Config, dataset: str) -> list[Path]:
     """Return the files and folders of a user's own that a dataset is read from.
 
     Raises:
-        InputError: one of them is missing, is of the wrong kind or is from the future.
+        InputError: one of them is missing or of the wrong kind.
     """
     paths = config.datasets[dataset].own_paths
     for path, kind in paths.items():
         if not (path.is_file() if kind == "file" else path.is_dir()):
-            what = f"is a {'folder' if kind == 'file' else 'file'}" if path.exists() else f"no such {kind}"
+            found = (
+                "folder"
+                if path.is_dir()
+                else "file"
+                if path.is_file()
+                else "pipe or device, which no job can read twice"
+            )
+            what = f"is a {found}" if path.exists() else f"no such {kind}"
             raise InputError(f"datasets.{dataset}.path: {path}: {what}")
-        check_time(path)
-    return list(map(str, paths))
+    return list(paths)
 
 
 if __name__ == "__main__":

@@ -200,6 +200,9 @@ def _pretrained(name: str, key: str) -> str:
     """Return the file of a theta that comes with the project; `key` of the config names it."""
     try:
         # Relative, so that a checkout may move.
-        return os.path.relpath(pretrained_file(name))
+        path = os.path.relpath(pretrained_file(name))
     except InputError as error:
         raise InputError(f"{key}: {error}") from error
+    if set(path) & set("{}<>"):
+        raise InputError(f"{key}: {path}: Snakemake takes no braces and no < or > in an input; rename its folder")
+    return path

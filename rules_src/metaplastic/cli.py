@@ -1,10 +1,12 @@
 """The command `metaplastic`: features of a table by a learned rule, and meta-training without the workflow."""
 
+import json
+import re
 import shutil
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import pyarrow as pa
@@ -12,11 +14,13 @@ import yaml
 from pyarrow import csv, parquet
 from typer import Argument, Option
 
-from metaplastic.config.base import canonical_json
+from metaplastic.config.base import LARGEST, canonical_json, parse_spec
 from metaplastic.config.load import check_files, load_runs
-from metaplastic.datasets.user.file import check_file, read_numbers
+from metaplastic.datasets.spec import Dialect
+from metaplastic.datasets.user.file import read_numbers
+from metaplastic.datasets.user.tables import as_numbers, is_table
 from metaplastic.estimator import LearnedRule
-from metaplastic.io.errors import InputError, check_writable
+from metaplastic.io.errors import InputError, check_output
 from metaplastic.io.jax_settings import compilations_kept
 from metaplastic.io.storage import write_whole
 from metaplastic.meta_train.spec import EXECUTION
@@ -27,6 +31,7 @@ from metaplastic.training.checkpoint import state_path
 from metaplastic.training.launch import is_launched
 from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
 
+LARGEST_SEED = 2**32 - 1
 WRITERS = {
     ".csv": partial(csv.write_csv, write_options=csv.WriteOptions(quoting_style="needed")),
     ".parquet": parquet.write_table,
@@ -34,30 +39,42 @@ WRITERS = {
 
 
 def features(
-    table: Annotated[Path, Argument(help="Table to read, .csv or .parquet, with numbers in every column.")],
+    table: Annotated[
+        Path, Argument(help="Table of numbers to read: .csv, .tsv, either of them .gz, .parquet, or - for a pipe.")
+    ],
     output: Annotated[Path, Argument(help="Table to write, .csv or .parquet, with one row per row.")],
     rule: Annotated[str, Option(help="Name of a packaged rule, or path of a theta file, .safetensors.")] = DEFAULT,
     hidden: Annotated[
-        list[int] | None, Option(help="Width of a hidden layer; repeatable.  [default: 64]", min=1)
+        list[int] | None, Option(help="Width of a hidden layer; repeatable.  [default: 64]", min=1, max=LARGEST)
     ] = None,
-    features: Annotated[int, Option(help="Number of features.", min=1)] = 32,
-    inner_steps: Annotated[int, Option(help="Batches of rows that the rule learns from.", min=0)] = 200,
-    batch: Annotated[int, Option(help="Rows per batch.", min=1)] = 64,
-    seed: Annotated[int, Option(help="Seed of the network and of the order of rows.", min=0)] = 0,
+    features: Annotated[int, Option(help="Number of features.", min=1, max=LARGEST)] = 32,
+    inner_steps: Annotated[int, Option(help="Batches of rows that the rule learns from.", min=0, max=LARGEST)] = 200,
+    batch: Annotated[int, Option(help="Rows per batch.", min=1, max=LARGEST)] = 64,
+    seed: Annotated[int, Option(help="Seed of the network and of the order of rows.", min=0, max=LARGEST_SEED)] = 0,
     label: Annotated[list[str] | None, Option(help="Column to copy and not to learn from; repeatable.")] = None,
+    separator: Annotated[str | None, Option(help="Character between columns of a CSV.  [default: found]")] = None,
+    decimal: Annotated[str | None, Option(help="Decimal mark of a CSV, a point or a comma.  [default: found]")] = None,
+    encoding: Annotated[str | None, Option(help="Encoding of a CSV.  [default: UTF-8, or by its first bytes]")] = None,
 ) -> None:
     """Learn from the rows of a table without their labels, and write their features."""
-    for path in (table, output):
-        if path.suffix not in WRITERS:
+    for path, known in ((table, is_table(table)), (output, output.suffix.lower() in WRITERS)):
+        if not known:
             raise InputError(f"{path}: no {' or '.join(WRITERS)}; name one")
-    check_file(table)
-    if output.is_dir() or output.resolve() == table.resolve():
-        raise InputError(f"{output}: {'a folder' if output.is_dir() else 'the table itself'}; name another file")
-    check_writable(output.parent, str(output))
-    labels = list(dict.fromkeys(label or []))
-    if taken := sorted({f"{LearnedRule.__name__.lower()}{index}" for index in range(features)} & set(labels)):
+    if output.exists() and table.exists() and output.samefile(table):
+        raise InputError(f"{output}: the table itself; name another file")
+    check_output(output)
+    dialect = parse_spec(
+        Dialect, json.dumps({"separator": separator, "decimal": decimal, "encoding": encoding}), "options"
+    )
+    labels, named = list(dict.fromkeys(label or [])), re.compile(f"{LearnedRule.__name__.lower()}(0|[1-9][0-9]{{0,9}})")
+    if taken := [name for name in labels if (found := named.fullmatch(name)) and int(found[1]) < features]:
         raise InputError(f"{table}: column {taken[0]!r} is named as a feature is; rename it")
-    read = read_numbers(table, [], labels, instead="keep it by --label")
+    read = read_numbers(table, [], labels, dialect=dialect, instead="keep it by --label")
+    # A CSV keeps texts as they are; a Parquet file also says that numbers are.
+    untyped = output.suffix.lower() == ".parquet" and not read.typed
+    copied = {name: as_numbers(read.others[name]) if untyped else read.others[name] for name in labels}
+    # Before learning: not every format holds every value.
+    _encode(pa.table(copied), output, pa.MockOutputStream())
     sizes = {"hidden": hidden or [64], "features": features, "inner_steps": inner_steps, "batch": batch}
     learner = LearnedRule(rule, **sizes, random_state=seed, verbose=True)
     try:
@@ -65,13 +82,17 @@ def features(
     except (ValueError, TypeError) as error:
         raise InputError(f"{table}: {error}") from error
     columns = {name: pa.array(found[:, index]) for index, name in enumerate(learner.get_feature_names_out())}
-    write_table(pa.table(columns | {name: read.others[name] for name in labels}), output)
+    write_table(pa.table(columns | copied), output)
 
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a table in the format of the path's suffix; raise InputError if it cannot hold the values of a column."""
+    write_whole(path, partial(_encode, table, path))
+
+
+def _encode(table: pa.Table, path: Path, sink: Any) -> None:
     try:
-        write_whole(path, lambda temporary: WRITERS[path.suffix](table, temporary))
+        WRITERS[path.suffix.lower()](table, sink)
     except pa.ArrowException as error:
         raise InputError(f"{path}: cannot be written ({' '.join(str(error).split())}); name a .parquet") from error
 
@@ -80,12 +101,16 @@ def train(
     config: Annotated[Path, Argument(help="YAML file with the sections `datasets` and `meta_train` of the workflow.")],
     output: Annotated[Path, Option(help="Theta file to write, .safetensors; other files go to a folder beside it.")],
     run: Annotated[str | None, Option(help="Key of `meta_train`, if it has several.")] = None,
-    seed: Annotated[int | None, Option(help="Seed of the run, instead of the config's.")] = None,
+    seed: Annotated[
+        int | None, Option(help="Seed of the run, instead of the config's.", min=0, max=LARGEST_SEED)
+    ] = None,
 ) -> None:
     """Meta-train the rule of a config; if a run was stopped, continue from its last saved state."""
-    if output.suffix != ".safetensors":
+    if output.suffix.lower() != ".safetensors":
         raise InputError(f"{output}: no .safetensors; name one")
-    check_writable(output.parent, str(output))
+    check_output(output)
+    if config.exists() and not (config.is_file() or config.is_dir()):
+        raise InputError(f"{config}: a pipe or device; give a file, which can be read twice")
     check_files([config])
     given = yaml.safe_load(config.read_text(encoding="utf-8"))
     if not isinstance(given, dict) or not given.get("datasets") or not given.get("meta_train"):

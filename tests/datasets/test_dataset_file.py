@@ -1,11 +1,13 @@
 """One set of examples in each of the three formats, then everything that is refused."""
 
+import gzip
 import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from metaplastic.datasets.arrays import load_inputs
@@ -177,6 +179,25 @@ def test_uint8_arrays_of_three_or_four_axes_are_images(tmp_path, shape):
     assert small.values[0, 0, 0, 0] == pytest.approx(dataset.image.values[0, :3, :4, 0].mean(), abs=0.51)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize(("axes", "layout"), [((0, 1, 2, 3), None), ((0, 3, 1, 2), "channels-first")])
+def test_floats_in_0_to_1_and_channels_in_front_are_images_where_keys_say_so(tmp_path, dtype, axes, layout):
+    images = RNG.integers(0, 256, (20, 6, 8, 3), np.uint8)
+    keys = {"layout": layout} if layout else {"side": 6}
+    expected = prepare(_saved(tmp_path, images), **keys | {"layout": None}).image.values
+    for stored in (images, (images / 255).astype(dtype)):
+        np.testing.assert_array_equal(prepare(_saved(tmp_path, stored.transpose(axes)), **keys).image, expected)
+    opaque = np.concatenate([images, np.full((20, 6, 8, 1), 255, np.uint8)], 3)
+    np.testing.assert_array_equal(prepare(_saved(tmp_path, opaque.transpose(axes)), **keys).image, expected)
+    with pytest.raises(InputError, match=r"x': pixels of 0 to 2; give floats in 0 to 1, or uint8$"):
+        prepare(_saved(tmp_path, (images > 9).astype(dtype) * 2), **keys)
+
+
+def _saved(folder: Path, images: np.ndarray) -> Path:
+    np.savez(folder / "gems.npz", x=images, y=np.arange(20) % 2)
+    return folder / "gems.npz"
+
+
 @pytest.mark.parametrize(
     "values", [np.arange(120, dtype=np.uint8).reshape(20, 6), np.arange(240, dtype=np.float16).reshape(20, 3, 4)]
 )
@@ -244,21 +265,30 @@ def test_missing_labels_and_splits_are_counted(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    ("column", "kind", "example"),
+    ("column", "kind", "example", "row"),
     [
-        (["1", "2", "many"], "string", "'many'"),
-        (["2020-01-01"] * 3, "date32[day]", "datetime.date(2020, 1, 1)"),
+        (["1", "2", "many"], "string", "'many'", 5),
+        (["1", "2", "1_0"], "string", "'1_0'", 5),
+        (["2020-01-01"] * 3, "date32[day]", "datetime.date(2020, 1, 1)", 1),
     ],
 )
-def test_columns_that_are_not_numeric_are_refused(tmp_path, column, kind, example):
+def test_columns_that_are_not_numeric_are_refused(tmp_path, column, kind, example, row):
     text = "a,b,y\n" + "".join(f"1,{cell},u\n1,{cell},v\n" for cell in column)
     message = refused(table(tmp_path, text))
-    assert message.startswith(f"column 'b': not numeric but of type {kind}, as in {example}; drop it, or list")
+    assert message.startswith(
+        f"column 'b': not numeric but of type {kind}, as in {example} in row {row}; drop it, or list"
+    )
 
 
 def test_texts_and_lists_in_a_parquet_are_not_numeric(tmp_path):
     path = write(tmp_path / "gems.parquet", gems(b=Y))
-    assert refused(path).startswith("column 'b': not numeric but of type string, as in 'ruby'; ")
+    assert refused(path).startswith("column 'b': not numeric but of type string, as in 'ruby' in row 1; ")
+    path = write(tmp_path / "gems.parquet", gems(b=[None, *map(str, range(29))]))
+    assert refused(path).startswith(
+        "column 'b': not numeric but of type string, as in '0' in row 2; save numbers as such, drop it, or"
+    )
+    path = write(tmp_path / "gems.parquet", gems(b=pa.array([None] * 30, pa.string())))
+    assert refused(path).startswith("column 'b': not numeric but of type string, as in None in row 1; ")
     path = write(tmp_path / "gems.parquet", gems(b=[[1.0]] * 30))
     assert refused(path).startswith("column 'b': not numeric but of type list<")
     path = write(tmp_path / "gems.parquet", gems(y=[[1]] * 30))
@@ -300,6 +330,13 @@ def test_a_class_too_small_to_share_out_is_refused(tmp_path, fraction, rare):
     assert message.startswith(f"column 'y': class 'opal' has too few examples, {rare}: test_fraction {fraction} leaves")
 
 
+def test_splits_may_be_written_in_any_case(tmp_path):
+    parts = np.array(["Train", "TEST", "val"] * 10)
+    stones = np.array(["ruby", "jade", "opal"] * 10)
+    dataset = prepare(write(tmp_path / "gems.csv", gems(y=stones, part=parts)), split="part")
+    assert dataset.split.values.tolist() == [0, 1, 2] * 10
+
+
 def test_another_word_for_a_split_is_refused(tmp_path):
     path = write(tmp_path / "gems.csv", gems(part=np.where(PARTS == "test", "held-out", PARTS)))
     assert (
@@ -326,18 +363,18 @@ def test_columns_of_one_name_are_refused(tmp_path, header, name):
         ("\n\n", "empty, broken or no CSV file (CSV parse error: Empty CSV file or block"),
         ("y\nu\nv\n", "no columns of features beside 'y'"),
         (",a,y\n0,1,u\n1,2,v\n", "column 1 has no name; name it, or list the others in features"),
-        ("a;y\n1;u\n2;v\n", "no column 'y'; it holds 'a;y'"),
+        ("a#y\n1#u\n2#v\n", "no column 'y'; it holds 'a#y'"),
+        ("a;b,y\n1;2,u\n", "columns are parted by ',' or by ';'; name one as separator"),
         (
             "a,y\n1,u\n2,v,w\n",
             "empty, broken or no CSV file (CSV parse error: Row #3: Expected 2 columns, got 3: 2,v,w",
         ),
         ("a,y\n1,u\n2\n", "empty, broken or no CSV file (CSV parse error: Row #3: Expected 2 columns, got 1: 2"),
         ('a,y\n1,"u\n2,v\n', "empty, broken or no CSV file (a quotation mark is never closed); correct it"),
-        (
-            b"a,y\n1,\xff\n2,v\n",
-            "empty, broken or no CSV file (In CSV column #1: Row #2: CSV conversion error to string",
-        ),
-        (b"\xff,y\n1,u\n", "empty, broken or no CSV file ('utf-8' codec can't decode byte 0xff"),
+        (b"a,y\n1,\xff\n2,v\n", "byte 6 is no UTF-8; save it as UTF-8, or name its encoding, such as latin-1"),
+        (b"\xff,y\n1,u\n", "byte 0 is no UTF-8; save it as UTF-8, or name its encoding, such as latin-1"),
+        ("a,y\n1,u\n".encode("utf-16-le"), "has bytes of 0, as no UTF-8 has; save it as UTF-8, or name its encoding"),
+        ("a,y\n1,u\n".encode("utf-16")[:-1], "byte 17 is no UTF-16; save it as UTF-8, or name its encoding"),
         ("a,y\n1e999,u\n", "column 'a': 1 values missing, NaN or infinite"),
     ],
 )
@@ -386,10 +423,91 @@ def test_numbers_that_are_no_integers_are_no_labels(tmp_path, values):
     assert prepare(write(tmp_path / "gems.csv", gems(y=np.array([values[0], "v1.0"] * 15)))).n_train == 18
 
 
-@pytest.mark.parametrize("mark", [";", "\t", "|"])
-def test_another_mark_between_columns_is_named(tmp_path, mark):
-    message = refused(table(tmp_path, "a,y\n1,u\n2,v\n".replace(",", mark)))
-    assert message == f"no column 'y'; it holds {'a' + mark + 'y'!r}; part columns by commas, not by {mark!r}"
+EUROPEAN = "a;b;y\n0,5;-1e3;\u00fc\n1,5;0;v\n,5;1;\u00fc\n1,5;1;v\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "keys"),
+    [
+        (EUROPEAN.encode(), {}),
+        (EUROPEAN.replace(",", ".").replace(";", ",").encode(), {}),
+        (EUROPEAN.replace(";", "\t").encode(), {}),
+        (EUROPEAN.replace(";", "|").replace("\n", "\r\n").encode(), {}),
+        (EUROPEAN.replace("0,5", '"0,5"').replace(";", " ").encode(), {"separator": " "}),
+        (EUROPEAN.encode("utf-8-sig"), {}),
+        (EUROPEAN.encode("utf-16"), {}),
+        (EUROPEAN.encode("utf-32"), {}),
+        (EUROPEAN.encode("utf-16-be"), {"encoding": "UTF-16BE"}),
+        (EUROPEAN.encode("cp1252"), {"encoding": "cp1252"}),
+        (gzip.compress(EUROPEAN.encode("utf-16")), {}),
+        (
+            EUROPEAN.replace("a;b", "'a, cm';'b, kg'").replace("0;", "0,0;").replace("1;", "1,0;").encode(),
+            {"separator": ";"},
+        ),
+    ],
+)
+def test_a_csv_is_read_in_the_dialect_in_which_it_is_written(tmp_path, content, keys):
+    dataset = prepare(table(tmp_path, content), standardise=False, test_fraction=0.5, **keys)
+    assert dataset.class_names == ["v", "\u00fc"]
+    np.testing.assert_array_equal(dataset.feature, [[0.5, -1000], [1.5, 0], [0.5, 1], [1.5, 1]])
+
+
+@pytest.mark.parametrize("name", ["GEMS.CSV", "gems.tsv", "Gems.Tsv.GZ", "gems.csv.gz"])
+def test_names_of_files_say_what_is_in_them_in_any_case(tmp_path, name):
+    text = EUROPEAN.replace(";", "\t") if "ts" in name.lower() else EUROPEAN
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if "gz" in name.lower() else text.encode())
+    assert prepare(tmp_path / name, test_fraction=0.5).class_names == ["v", "\u00fc"]
+
+
+def test_what_may_be_thousands_is_no_fraction_unless_that_is_said(tmp_path):
+    path = table(tmp_path, "a;y\n" + "1,234;u\n2,000;v\n" * 2)
+    advice = "write a point or name ',' as decimal, drop it, or list the numeric ones in features"
+    assert refused(path) == f"column 'a': not numeric but of type string, as in '1,234' in row 1; {advice}"
+    assert prepare(path, test_fraction=0.5, decimal=",", standardise=False).feature[1, 0] == 2
+
+
+@pytest.mark.parametrize("damage", [slice(-3), slice(20), slice(15)])
+def test_a_packed_csv_that_is_broken_or_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, damage):
+    path = tmp_path / "gems.csv.gz"
+    path.write_bytes(gzip.compress(EUROPEAN.encode())[damage])
+    assert refused(path).startswith("truncated or broken gzip file (")
+    path.write_bytes(gzip.compress(EUROPEAN.encode() * 99))
+    monkeypatch.setattr(file, "LIMIT", 1000)
+    assert refused(path) == "unpacks to more than 1000 bytes; give fewer examples or columns"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("word", ["NaN", "nan", "NA", "null", "#N/A", "?", "None", "<NA>"])
+def test_words_for_missing_values_are_no_class_of_numbers(tmp_path, suffix, word):
+    labels = np.array(["0", "1", "1", "0", word] * 6)
+    message = refused(write(tmp_path / f"gems.{suffix}", gems(y=labels)))
+    assert message.endswith(f" 'y': 6 missing, written {word!r}; fill them or drop their examples")
+    labels = np.array(["zero", "1", "1", "zero", word] * 6)
+    assert prepare(write(tmp_path / f"gems.{suffix}", gems(y=labels))).class_names == sorted(["1", "zero", word])
+
+
+@pytest.mark.parametrize("text", ['5" pipe', 'a "b" c', "5' pipe"])
+def test_quotation_marks_within_a_value_are_taken_as_they_stand(tmp_path, text):
+    path = table(tmp_path, "a,y,b\n" + f"1,{text},u\n2,v,u\n" * 15)
+    assert prepare(path, features=["a"]).class_names == sorted([text, "v"])
+    path = table(tmp_path, "a,y,b\n" + f'1,u,{text}\n2,v,"w"\n' * 15)
+    assert prepare(path, features=["a"]).class_names == ["u", "v"]
+    path = table(tmp_path, "a,y,b\n" + f"1,u,{text}\n2,v,w\n" * 15 + '3,v,"u')
+    assert (
+        refused(path, features=["a"]) == "empty, broken or no CSV file (a quotation mark is never closed); correct it"
+    )
+
+
+def test_an_index_of_pandas_can_be_the_labels(tmp_path):
+    frame = pd.DataFrame({"a": X[:, 0], "stone": Y, "b": X[:, 1]}).set_index("stone")
+    frame.to_parquet(tmp_path / "gems.parquet")
+    dataset = prepare(tmp_path / "gems.parquet", label="stone")
+    assert (dataset.columns, dataset.class_names) == (["a", "b"], ["jade", "ruby"])
+
+
+def test_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "gems.csv")
+    assert refused(tmp_path / "gems.csv") == "a pipe or device; give a file, which can be read twice"
 
 
 def test_decimals_of_a_parquet_are_numbers(tmp_path):

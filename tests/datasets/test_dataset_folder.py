@@ -58,6 +58,61 @@ def test_images_of_one_size_need_no_side_and_grey_ones_have_one_channel(root):
     np.testing.assert_array_equal(dataset.image[0, ..., 0], np.asarray(Image.fromarray(picture(0)).convert("L")))
 
 
+TURNED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""How an image is stored that a viewer turns upright by its EXIF orientation."""
+
+
+@pytest.mark.parametrize(("suffix", "keys"), [("png", {}), ("tiff", {}), ("webp", {"lossless": True}), ("JPG", {})])
+def test_images_are_read_as_viewers_show_them(root, suffix, keys):
+    upright = Image.new("RGB", (16, 8))
+    upright.paste((255, 255, 255), (0, 0, 8, 4))
+    for path in root.rglob("*.png"):
+        path.unlink()
+    for path in (root / split / name for split, names in CLASSES.items() for name in names):
+        for orientation, turn in TURNED.items():
+            exif = Image.Exif()
+            exif[0x112] = orientation
+            stored = upright if turn is None else upright.transpose(turn)
+            stored.save(path / f"{orientation}.{suffix}", exif=exif, **keys)
+    images = prepare(root, side=None).image.values
+    assert np.abs(images.astype(int) - np.asarray(upright)).max() < 10
+
+
+@pytest.mark.parametrize(
+    ("suffix", "mode"),
+    [("png", "RGBA"), ("png", "LA"), ("png", "P"), ("webp", "RGBA"), ("tif", "RGBA"), ("bmp", "RGB"), ("TIF", "PA")],
+)
+def test_alpha_that_hides_nothing_is_dropped(root, suffix, mode):
+    image = Image.fromarray(picture(0)).convert("RGBA").convert(mode)
+    keys = {"transparency": 255} if mode == "P" else {}
+    if mode == "P":
+        image = Image.fromarray(picture(0)).quantize(200)
+    image.save(root / f"train/ant/4.{suffix}", lossless=True, **keys)
+    prepare(root)
+
+
+def test_splits_may_be_written_in_any_case(root):
+    for name in ("Train", "VAL", "Test"):
+        (root / name.lower()).rename(root / name)
+    np.testing.assert_array_equal(prepare(root).class_split, [TEST, TEST, TRAIN, TRAIN, VALIDATION])
+
+
+def test_several_images_in_a_file_are_refused(root):
+    pages = [Image.fromarray(picture(seed)) for seed in range(2)]
+    pages[0].save(root / "train/ant/4.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(InputError, match=r"4\.tif: 2 images in one file; save them one by one$"):
+        prepare(root)
+
+
 def test_equal_folders_have_equal_checksums_and_others_others(root):
     (before,) = prepare(root).checksum
     assert prepare(root).checksum == [before]

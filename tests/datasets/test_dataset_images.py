@@ -64,3 +64,8 @@ def test_extremes_stay_and_own_size_is_left_alone(images):
 def test_enlarging_is_refused(images):
     with pytest.raises(InputError, match=r"^side: 29 is larger than the 28 of mnist; give at most 28$"):
         resize(images, 29, source="mnist")
+
+
+def test_the_shorter_side_limits(images):
+    with pytest.raises(InputError, match=r"^side: 8 is larger than the 6 of mine; give at most 6$"):
+        resize(images[:, :20, :6], 8, source="mine")

@@ -505,8 +505,27 @@ def test_seconds_stand_beside_accuracies_and_none_where_there_are_none(summary):
     ]
 
 
-def test_running_mean_starts_with_what_there_is():
-    np.testing.assert_allclose(running_mean(np.array([1.0, 3, 5, 7]), 2), [1, 2, 4, 6])
+def test_running_mean_starts_where_its_window_is_whole():
+    values = np.array([1.0, 3, 5, 7])
+    np.testing.assert_allclose(running_mean(values, 2), [np.nan, 2, 4, 6])
+    np.testing.assert_allclose(running_mean(values, 5), [1, 2, 3, 4])
+
+
+def test_learners_are_called_by_their_kinds():
+    names = ["mine", "oracle-mine", "mine-hyperplanes", "maml", "fast", "new"]
+    keys, kinds = ["mine"] * 3 + names[3:], ["protonets"] * 3 + ["maml", "maml", "unheard-of"]
+    coords = {"learner": names, "learner_key": ("learner", keys), "learner_kind": ("learner", kinds)}
+    assert list(style.learners(xr.Dataset(coords=coords)).values()) == [
+        "prototypical networks",
+        "prototypical networks, true labels",
+        "prototypical networks, hyperplanes",
+        "MAML: maml",
+        "MAML: fast",
+        "new",
+    ]
+    # As published, before summaries said the kind.
+    old = xr.Dataset(coords={"learner": ["protonets", "oracle-maml"]})
+    assert list(style.learners(old).values()) == ["prototypical networks", "MAML, true labels"]
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.513, 0.514), (0.5, 0.54), (0.1, 0.9)])

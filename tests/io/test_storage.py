@@ -335,3 +335,14 @@ def test_whatever_the_netcdf_reader_raises_is_an_input_error(tmp_path, monkeypat
     monkeypatch.setattr(xr, "open_dataset", fail)
     with pytest.raises(InputError, match=r"x\.nc: missing or no netCDF file"):
         read_netcdf(tmp_path / "x.nc")
+
+
+def test_a_store_behind_a_link_is_replaced_where_it_is(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("x.zarr", "x.manifest.json"):
+        (tmp_path / name).symlink_to(f"elsewhere/{name}")
+    for value in (1, 2):
+        write_zarr(xr.Dataset({"a": value}), tmp_path / "x.zarr", spec={}, code="")
+        assert read_zarr(tmp_path / "x.zarr").a == read_zarr(tmp_path / "elsewhere/x.zarr").a == value
+    assert (tmp_path / "x.zarr").is_symlink()
+    assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == ["x.manifest.json", "x.zarr"]

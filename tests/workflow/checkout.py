@@ -41,6 +41,7 @@ class Checkout:
         for name in ("workflow", "config", "rules_src", "data/pretrained"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "Snakefile", folder)
+        (folder / "profiles").symlink_to("workflow/profiles")
         (folder / "config/config.yaml").write_text(yaml.safe_dump(known()))
 
     def snakemake(self, *arguments: str, fails: bool = False) -> subprocess.CompletedProcess[str]:

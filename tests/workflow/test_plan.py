@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import time
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
@@ -226,6 +227,15 @@ def test_a_target_that_no_config_names_is_an_error(checkout: Checkout, target: s
     assert "No rule to produce" in checkout.snakemake("--dry-run", target, fails=True).stdout
 
 
+def test_a_plain_call_goes_on_after_ctrl_c(finished: Checkout):
+    mark = urlsafe_b64encode(b"results/datasets/digits.zarr").decode()
+    stopped = finished.folder / ".snakemake/incomplete" / mark
+    stopped.write_text('{"external_jobid": null}')
+    assert finished.jobs()["prepare_dataset"] == 1
+    assert "IncompleteFilesException" in finished.snakemake("--workflow-profile", "none", fails=True).stdout
+    stopped.unlink()
+
+
 @pytest.mark.parametrize("profile", ["local", "gpu"])
 def test_profiles_load(checkout: Checkout, profile: str):
     plan = checkout.snakemake("--dry-run", "--profile", f"workflow/profiles/{profile}").stdout
@@ -265,10 +275,18 @@ def test_profiles_name_rules_that_exist(checkout: Checkout, profile: str):
 )
 def test_a_wrong_config_ends_with_one_line(checkout: Checkout, overlay: str, message: str):
     done = checkout.snakemake("--dry-run", "--configfile", checkout.overlay(overlay), fails=True)
-    errors = [line for line in done.stderr.splitlines() if not line.startswith("Config file ")]
+    errors = [line for line in done.stderr.splitlines() if not line.startswith(("Config file ", "Using workflow "))]
     assert len(errors) == 1
     assert errors[0].startswith(f"error: config: {message}")
     assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("option", ["--configfile=mine.yaml", "--configfiles mine.yaml"])
+def test_a_config_that_is_no_utf_8_ends_with_one_line(checkout: Checkout, option: str):
+    (checkout.folder / "mine.yaml").write_bytes(b"results: caf\xe9\n")
+    done = checkout.snakemake("--dry-run", *option.split(), fails=True)
+    assert done.stderr.splitlines()[-1] == "error: mine.yaml: byte 12 is no UTF-8; save the file as UTF-8"
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_a_stage_that_does_not_parse_ends_with_one_line(checkout: Checkout):

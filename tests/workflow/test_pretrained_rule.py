@@ -1,5 +1,6 @@
 """A rule that comes with the project, in a study: planned, drawn, and applied anew when its file changes."""
 
+import os
 import re
 
 import pytest
@@ -43,6 +44,14 @@ def test_its_file_and_code_make_it_anew_and_nothing_else(study: Checkout, file: 
         pending = study.pending()
     assert {name for name in pending if name.startswith("features/")} == {"features/small/shipped/digits"}
     assert not any(re.match("datasets/|features/small/oja", name) for name in pending)
+
+
+def test_an_older_file_in_its_place_makes_it_anew(study: Checkout):
+    with study.edited(FILE, append="2"):
+        os.utime(study.folder / FILE, (10**9, 10**9))
+        assert "features/small/shipped/digits" in study.pending()
+    os.utime(study.folder / FILE, (10**9, 10**9))
+    assert study.pending() == set()
 
 
 def test_a_run_can_start_from_it_and_reads_its_file(study: Checkout):

@@ -6,8 +6,6 @@ rule prepare_dataset:
 
     Before anything else, so that what is wrong with data is said before hours of meta-training.
     """
-    input:
-        lambda wildcards: planned(check_own_files, settings, wildcards.dataset),
     output:
         store=directory("<results>/datasets/{dataset}.zarr"),
         manifest="<results>/datasets/{dataset}.manifest.json",
@@ -26,6 +24,10 @@ rule prepare_dataset:
             "prepare_dataset",
             settings.datasets[wildcards.dataset].module,
             checks=("metaplastic.few_shot",),
+        ),
+        # No input: for Snakemake braces in a path are wildcards, and a file that is replaced by an older one is no news.
+        held=lambda wildcards: planned(
+            of_files, planned(own_files, settings, wildcards.dataset)
         ),
         # Where raw files come from changes no result. A function of `threads` has no part in rerun decisions.
         raw=lambda wildcards, threads: [

@@ -36,6 +36,12 @@ rule apply_rule:
         spec=canonical_json(settings.apply),
         code=lambda wildcards: code("apply_rule", *plan.rule_modules(wildcards.method)),
         theta=lambda wildcards, input: [f"--theta={theta}" for theta in input.theta],
+        # A file that comes with the project may be replaced by an older one.
+        held=lambda wildcards: (
+            planned(of_files, planned(plan.theta, wildcards.method))
+            if settings.rules[wildcards.method].pretrained
+            else []
+        ),
     shell:
         """
         python -m metaplastic.stages.apply_rule --method {wildcards.method} --rule {params.rule:q} \

@@ -37,6 +37,7 @@ rule meta_train_rule:
             "metaplastic.meta_train.run",
             *plan.runs[wildcards.run].spec.modules,
         ),
+        held=lambda wildcards: planned(of_files, planned(plan.start, wildcards.run)),
         # These change no result; a function of `threads` has no part in rerun decisions.
         keep=lambda wildcards, threads: canonical_json(
             plan.runs[wildcards.run].spec.keep

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterable
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, get_args
@@ -16,7 +17,17 @@ LARGEST = 2**31 - 1
 """Largest integer that 32 bits hold, in which JAX counts."""
 LARGEST_DECAY = 0.999999
 """Largest decay of a moving average. Single precision would make 1 of anything closer to it."""
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
+REPEATED = re.compile(r"(.+)\1{19}$")
+"""What Snakemake refuses at the end of a wildcard, as if rules made their own input for ever."""
+
+
+def _no_repetition(name: str) -> str:
+    if found := REPEATED.search(name):
+        raise ValueError(f"a name cannot end with {found[1]!r} twenty times; choose another")
+    return name
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100), AfterValidator(_no_repetition)]
 """A key of a table, which becomes part of file names."""
 Int = Annotated[int, Field(le=LARGEST)]
 PositiveInt = Annotated[Int, Field(gt=0)]
@@ -158,7 +169,7 @@ def parse_spec(model: Any, text: str, place: str = "--spec") -> Any:
         first = error.errors()[0]
         unknown = [first["ctx"]["key"]] if first["type"] == "unknown_key" else []
         key = ".".join(map(str, [*first["loc"], *unknown])) or "section"
-        raise InputError(f"{place}: {key}: {first['msg']}") from error
+        raise InputError(f"{place}: {key}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -52,9 +52,10 @@ def _described(detail: ErrorDetails, raw: Mapping[str, Any]) -> str:
             return f"missing key '{key}'"
         tags = [tag.strip("'") for tag in context["expected_tags"].split(", ")]
         return f"{key}: unknown {context['tag']!r}{nearest(context['tag'], tags)}"
-    if detail["loc"][-1:] == ("[key]",):
-        return f"{place}: a name has lower-case letters and digits, parted by single hyphens"
     message = detail["msg"].removeprefix("Value error, ")
+    if detail["loc"][-1:] == ("[key]",):
+        rule = "a name has lower-case letters and digits, parted by single hyphens"
+        return f"{place}: {message if kind == 'value_error' else rule}"
     shown = "" if not place or isinstance(given, dict) else f", got {given!r}"
     return f"{place + ': ' if place else ''}{message}{shown}{_number_as_text(kind, given)}"
 

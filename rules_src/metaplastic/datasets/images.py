@@ -31,7 +31,8 @@ def resize(
     """
     _, rows, columns, _ = images.shape
     if side > min(rows, columns):
-        raise InputError(f"side: {side} is larger than the {rows} of {source}; give at most {min(rows, columns)}")
+        least = min(rows, columns)
+        raise InputError(f"side: {side} is larger than the {least} of {source}; give at most {least}")
     if side == rows == columns:
         return images
     if resizing == "striding":

@@ -1,5 +1,6 @@
 """Config of the datasets: one section per source, told apart by the key `source`."""
 
+import codecs
 from collections import Counter
 from pathlib import Path, PurePath
 from typing import Annotated, ClassVar, Literal
@@ -233,16 +234,47 @@ class Imdb(Text):
     source: Literal["imdb"]
 
 
+def _mark(mark: str) -> str:
+    if len(mark) != 1 or not mark.isascii() or mark.isalnum() or mark in '"\r\n':
+        raise ValueError("has to be one character, such as ; or a tab")
+    return mark
+
+
+def _encoding(name: str) -> str:
+    try:
+        "".encode(name)
+        return codecs.lookup(name).name
+    except (LookupError, ValueError) as error:
+        raise ValueError("no encoding that is known; give one such as latin-1 or utf-16-le") from error
+
+
+class Dialect(Section):
+    """How a CSV is written, where that is not found from its first lines."""
+
+    separator: Annotated[str, AfterValidator(_mark)] | None = None
+    """Character between columns of a CSV; without it comma, semicolon, tab or bar, whichever parts all first rows."""
+    decimal: Literal[".", ","] | None = None
+    """Decimal mark of a CSV; without it a comma if the first rows have numbers with one and none with a point."""
+    encoding: Annotated[str, AfterValidator(_encoding)] | None = None
+    """Encoding of a CSV, such as `latin-1`; without it UTF-8, or UTF-16 if the file begins with its mark."""
+
+
+CSVS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+
+
 def _known_suffix(path: str) -> str:
-    if PurePath(path).suffix not in {".npz", ".csv", ".parquet"}:
+    if not path.lower().endswith((".npz", ".parquet", *CSVS)):
         raise ValueError("has to end in .npz, .csv or .parquet")
     if not path.isprintable():
         raise ValueError("has a character that cannot be shown; rename the file")
     return path
 
 
-class File(Labelled):
-    """Your own file: arrays of a `.npz`, or columns of a `.csv` or `.parquet`, at most 512 MiB unpacked."""
+class File(Labelled, Dialect):
+    """Your own file: arrays of a `.npz`, or columns of a `.csv`, `.tsv` or `.parquet`, at most 512 MiB unpacked.
+
+    A `.csv` or `.tsv` may be packed by gzip.
+    """
 
     folder = "user"
     source: Literal["file"]
@@ -253,12 +285,19 @@ class File(Labelled):
     features: list[str] = []
     """Columns of numbers to learn from, by default all but label and split; in a `.npz` one array, by default `x`."""
     split: str | None = None
-    """Column or array of `train`, `test` and `validation`, or of 0 and 1; without it the split is drawn at random.
+    """Column or array of `train`, `test` and `val`, or of 0 and 1; without it the split is drawn at random.
     Each class must be in both train and test or, for few-shot episodes, in one split only."""
     standardise: bool = True
     """Whether to scale each feature to mean 0 and variance 1 over the training split; images are never scaled."""
     side: PositiveInt | None = None
     """Height and width after area resizing, for images only; required to draw filters or to watch the dataset."""
+    layout: Literal["channels-last", "channels-first"] | None = None
+    """Order of the axes of images; with it or a `side`, floats in 0 to 1 are images as bytes are."""
+
+    @property
+    def shows_images(self) -> bool:
+        """Whether a key says that the array holds images."""
+        return bool(self.side or self.layout)
 
     @property
     def modality(self) -> str:  # type: ignore[override]
@@ -272,28 +311,30 @@ class File(Labelled):
 
     @model_validator(mode="after")
     def _keys_agree(self) -> "File":
-        arrays = PurePath(self.path).suffix == ".npz"
+        arrays = PurePath(self.path).suffix.lower() == ".npz"
         features = self.features or (["x"] if arrays else [])
         name, uses = Counter([*features, self.label, *([self.split] if self.split else [])]).most_common(1)[0]
         if uses > 1:
             raise ValueError(f"{name!r} is used twice among features, label and split")
         if arrays and len(self.features) > 1:
             raise ValueError("features: a .npz has one array of features, name that one alone")
-        if self.side and not arrays:
-            raise ValueError("side: only a .npz holds images; drop the key")
+        if self.shows_images and not arrays:
+            raise ValueError(f"{'side' if self.side else 'layout'}: only a .npz holds images; drop the key")
+        if set(Dialect.model_fields) & self.model_fields_set and not self.path.lower().endswith(CSVS):
+            raise ValueError("separator, decimal, encoding: only a CSV has them; drop the keys")
         return self
 
 
 class ImageFolder(Dataset):
-    """Your own images for few-shot learning, PNG or JPEG: `<path>/<split>/<class>/<image>`.
+    """Your own images for few-shot learning, PNG, JPEG, WebP, BMP or TIFF: `<path>/<split>/<class>/<image>`.
 
-    Splits are `train`, `test` and optionally `val`; no class is in two splits.
+    Splits are `train`, `test` and optionally `val`, in any case; no class is in two splits.
     """
 
     folder = "user"
     source: Literal["folder"]
     path: Folder
-    """Path from the folder that the workflow runs in; adding or removing images reruns what depends on it."""
+    """Path from the folder that the workflow runs in; changing images reruns what depends on it."""
     side: PositiveInt | None = None
     """Height and width after area resizing of whole images of any proportions; without it all must have one size."""
     colour: bool = True
@@ -301,10 +342,8 @@ class ImageFolder(Dataset):
 
     @property
     def own_paths(self) -> dict[Path, str]:
-        """Return all folders, whose times change when images are added or removed."""
-        root = Path(self.path)
-        below = (folder for depth in ("*", "*/*") for folder in sorted(root.glob(depth)) if folder.is_dir())
-        return dict.fromkeys([root, *below], "folder")
+        """Return the folder."""
+        return {Path(self.path): "folder"}
 
 
 class Celeba(Dataset):
@@ -318,7 +357,7 @@ class Celeba(Dataset):
     files: ClassVar[tuple[str, str, str]] = ("img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt")
     source: Literal["celeba"]
     path: Folder
-    """Path from the folder that the workflow runs in."""
+    """Path from the folder that the workflow runs in; changing its content reruns what depends on it."""
     side: PositiveInt = 84
     """Height and width after area resizing of whole images."""
 

@@ -47,7 +47,7 @@ def draw(summary: list[Path]) -> Figure:
             place += len(of_learner) + 0.7
         axes.grid(visible=False, axis="y")
         axes.set_title(f"{dataset}, {way}-way {shots}-shot")
-        axes.set_yticks(ticks, learners)
+        axes.set_yticks(ticks, style.learners(results).values())
         axes.set_ylim(place - 0.7, -0.8)
         style.accuracy_across(axes, 1 / float(way))
     style.label_edges(panels, "accuracy (%)")

@@ -60,7 +60,10 @@ def draw(summary: list[Path]) -> Figure:
         axes.set(xlabel=AXES[varied], xscale="log")
         style.ticks(axes, sorted({number for table in tables.values() for number in table[varied].tolist()}))
     entries = [style.entry(look.label, linewidth=6, color=look.colour) for look in looks.values()]
-    entries += [style.entry(name, color=style.DARK, linestyle=look["linestyle"]) for name, look in learners.items()]
+    called = style.learner_keys(results)
+    entries += [
+        style.entry(called[key], color=style.DARK, linestyle=look["linestyle"]) for key, look in learners.items()
+    ]
     entries += [style.entry(name, linestyle="", **{**look, "color": style.DARK}) for name, look in marks.items()]
     style.legend_above(figure, entries, columns=6)
     return figure

@@ -73,7 +73,8 @@ def draw(histories: list[Path], summary: list[Path]) -> Figure:
         style.percent_axis(centre)
     style.label_edges(panels[:, :2], "gradient steps")
     entries = [style.entry(look.label, linewidth=6, color=look.colour) for look in looks.values()]
-    entries += [style.entry(name, color=style.DARK, **look) for name, look in dashes.items()]
+    called = style.learners(results)
+    entries += [style.entry(called[name], color=style.DARK, **look) for name, look in dashes.items()]
     style.legend_above(figure, entries, columns=6, length=4.5)
     return figure
 

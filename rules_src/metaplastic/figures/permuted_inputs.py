@@ -36,8 +36,8 @@ def draw(summary: list[Path]) -> Figure:
     settings = list(product(results["way"].values, results["shots"].values))
     looks = style.embeddings(results)
     groups = {
-        learner if embedding == NONE else f"{learner} on\n{looks[embedding].label}": cell
-        for learner in results["learner"].values.tolist()
+        called if embedding == NONE else f"{called} on\n{looks[embedding].label}": cell
+        for learner, called in style.learners(results).items()
         for embedding, cell in of_embeddings(results.sel(learner=learner)).items()
     }
     # Intact datasets come first.

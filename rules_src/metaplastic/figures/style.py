@@ -23,7 +23,7 @@ from metaplastic.features import read_features
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf, read_zarr, write_whole
 from metaplastic.results.intervals import crossed_interval
-from metaplastic.results.selections import NONE, TABLE_READOUT
+from metaplastic.results.selections import NONE, ORACLE, TABLE_READOUT
 
 _BLUE, _ORANGE, _GREEN, _RED, _PINK, _BROWN, _ROSE, _GREY, _YELLOW, _SKY = sns.color_palette("colorblind", 10).as_hex()
 
@@ -58,6 +58,16 @@ _LOOKS = {
     "contrastive": Look("contrastive", "#3a9a8a"),
 }
 """Looks by kind, so that a method looks the same whatever a user calls it."""
+_LEARNERS = {
+    "protonets": "prototypical networks",
+    "maml": "MAML",
+    "nearest-neighbours": "nearest neighbours",
+    "linear": "linear classifier",
+    "mlp": "MLP with dropout",
+    "cluster-matching": "cluster matching",
+    "from-scratch": "training from scratch",
+}
+"""Names of learners by kind."""
 _MARKS: Sequence[str] = "osD^vP"
 _DASHES: Sequence[Any] = ("-", "--", "-.", ":", (0, (8, 2, 1, 2, 1, 2)), (0, (10, 4)))
 _OTHER = "#8f8f3f"
@@ -112,6 +122,30 @@ def looks(kinds: Mapping[str, str]) -> dict[str, Look]:
         found[method] = Look(named, to_hex((red, green, blue)))
         seen[kind] += 1
     return found
+
+
+def learner_keys(summary: xr.Dataset) -> dict[str, str]:
+    """Return what learners are called by their keys in the config: their kind and, if others are of it, their key."""
+    keys = _learner_keys(summary)
+    # Summaries of old runs do not say the kind.
+    kinds = dict(zip(keys, summary.coords.get("learner_kind", keys), strict=True))
+    kinds = {key: str(getattr(kind, "values", kind)) for key, kind in kinds.items()}
+    alike, named = Counter(kinds.values()), {key: _LEARNERS.get(kind, key) for key, kind in kinds.items()}
+    return {key: label if alike[kinds[key]] == 1 or label == key else f"{label}: {key}" for key, label in named.items()}
+
+
+def learners(summary: xr.Dataset) -> dict[str, str]:
+    """Return what each learner of a summary is called, in its order; what makes its tasks is said if it is unusual."""
+    called, found = learner_keys(summary), {}
+    for name, key in zip(summary["learner"].values.tolist(), _learner_keys(summary), strict=True):
+        of_tasks = "true labels" if name == f"{ORACLE}-{key}" else name.removeprefix(key).removeprefix("-")
+        found[name] = ", ".join(filter(None, [called[key], of_tasks]))
+    return found
+
+
+def _learner_keys(summary: xr.Dataset) -> list[str]:
+    keys = summary.coords.get("learner_key", summary["learner"]).values.tolist()
+    return keys if "learner_key" in summary.coords else [key.removeprefix(f"{ORACLE}-") for key in keys]
 
 
 def look(method: str, kind: str) -> Look:
@@ -290,8 +324,13 @@ def given(datasets: Sequence[Path], of: Mapping[Path, str]) -> dict[str, xr.Data
 
 
 def running_mean(values: Float[np.ndarray, " step"], window: int) -> Float[np.ndarray, " step"]:
-    """Return the mean of the last `window` values up to each step, or of fewer at the start."""
+    """Return the mean of the last `window` values up to each step, NaN before there are as many.
+
+    Of fewer values in all, it is that of all up to each step.
+    """
     sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(0, ends - window)
-    return (sums[ends] - sums[starts]) / (ends - starts)
+    means = (sums[ends] - sums[starts]) / (ends - starts)
+    # Means over fewer and fewer steps would bend the curve where the first whole window ends.
+    return np.where((ends >= window) | (len(values) < window), means, np.nan)

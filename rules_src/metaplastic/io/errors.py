@@ -1,4 +1,4 @@
-"""The one kind of error that a user can cause and mend, and a check of folders before any work is done for them."""
+"""The one kind of error that a user can cause and mend, and checks of where its results are to go."""
 
 import os
 from pathlib import Path
@@ -20,3 +20,13 @@ def check_writable(folder: Path, place: str) -> None:
         raise InputError(f"{place}: {above} is no folder; give another, or move it away")
     if not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f"{place}: {above} cannot be written to; give another")
+
+
+def check_output(path: Path) -> None:
+    """Raise an `InputError` unless a file can be written to `path`, or to where it leads if it is a link."""
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise InputError(f"{path}: a link that leads to itself; name another file")
+    if target.exists() and not target.is_file():
+        raise InputError(f"{path}: {'a folder' if target.is_dir() else 'a pipe or device'}; name another file")
+    check_writable(target.parent, str(path))

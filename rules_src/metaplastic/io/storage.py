@@ -35,11 +35,12 @@ CHECKSUM_LENGTH = 64
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` with a temporary sibling of `path`, then rename it to `path`; leave nothing on failure.
 
-    Remove first what killed processes left of earlier attempts.
+    Remove first what killed processes left of earlier attempts. A link stays one; what it leads to is replaced.
 
     Raises:
         InputError: the disk is full, or the folder cannot be written to.
     """
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -183,7 +184,7 @@ def write_zarr(dataset: xr.Dataset, path: Path, *, spec: Any, code: str, extra: 
             warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
             dataset.to_zarr(temporary, mode="w", consolidated=True)
         # Only now, so that an older store stays readable if writing fails.
-        manifest_path(path).unlink(missing_ok=True)
+        Path(os.path.realpath(manifest_path(path))).unlink(missing_ok=True)
 
     write_whole(path, write)
     write_manifest(path, spec=spec, code=code, extra=extra)

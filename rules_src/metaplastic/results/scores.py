@@ -50,6 +50,7 @@ LONG_NAMES = {
     "permuted": "whether the inputs of the dataset are in a random order",
     "on_embedding": "whether the learner takes features, or clusters of them",
     "learner_key": "key of the learner in the config",
+    "learner_kind": "kind of the learner",
     "partition": "key in the config of the partitions that train the learner, if any",
     "partitions": "number of these, 0 where it is not known",
     "clusters": "clusters in each of them before small ones are dropped, 0 where it is not known",
@@ -99,7 +100,8 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         `seed` and `episode` too; `embedding_kind (embedding)`, `permuted (dataset)`
         and `on_embedding (learner)`. Learners that need no embedding stand under each. A learner that other partitions
         than the first of k-means train is called `<learner>-<partition>`, one that true labels train
-        `oracle-<learner>`; coordinates `learner_key`, `partition`, `partitions` and `clusters` tell them apart.
+        `oracle-<learner>`; coordinates `learner_key`, `learner_kind`, `partition`, `partitions` and
+        `clusters` tell them apart.
 
     Raises:
         InputError: there are no evaluations, one is there twice, or they are of different protocols.
@@ -230,6 +232,7 @@ def _learners(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         coords={
             **coords,
             "learner_key": _along("learner", learners, "learner"),
+            "learner_kind": _along("learner", learners, "learner_kind"),
             "partition": _along("learner", learners, "partition", otherwise=NONE),
             "partitions": _along("learner", learners, "partitions", int, otherwise=0),
             "clusters": _along("learner", learners, "clusters", int, otherwise=0),

@@ -1,23 +1,25 @@
 """A file of a user: arrays of a `.npz`, or columns of a `.csv` or `.parquet`."""
 
 import reprlib
+import sys
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import xarray as xr
-from jaxtyping import Float32, Float64
+from jaxtyping import Float, Float32, Float64, UInt8
 
 from metaplastic.datasets.fetch import Fetch, read_raw
 from metaplastic.datasets.images import resize
 from metaplastic.datasets.schema import TRAIN, About, make_dataset
-from metaplastic.datasets.spec import File
+from metaplastic.datasets.spec import Dialect, File
 from metaplastic.datasets.splits import standardised
-from metaplastic.datasets.user.labels import check_names, draw_split, read_classes, read_split
+from metaplastic.datasets.user.labels import NUMBER, check_names, draw_split, read_classes, read_split
 from metaplastic.datasets.user.npz import listed, read_npz
-from metaplastic.datasets.user.tables import check_count, column_names, read_columns, value_type
+from metaplastic.datasets.user.tables import check_count, is_text, open_table, value_type
 from metaplastic.io.errors import InputError
 
 LIMIT = 1 << 29
@@ -26,6 +28,9 @@ EXAMPLES = 1 << 24
 """Most examples; counting labels takes some 50 bytes for each."""
 VALUES = 1 << 27
 """Most numbers, pixels aside; scaling takes some 24 bytes for each."""
+OPAQUE = 255
+"""Alpha of a pixel that nothing shows through."""
+STANDARD_INPUT = Path("-")
 LARGEST = 1e15
 """Largest value: single precision has to hold sums of its squares."""
 
@@ -39,6 +44,8 @@ class Content(NamedTuple):
     """Names of the columns of features; empty for arrays."""
     others: pa.Table | dict[str, pa.Array]
     """The other columns asked for, by name; from a CSV, as texts."""
+    typed: bool = True
+    """Whether the others have the types that the file says."""
 
 
 def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
@@ -52,10 +59,10 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
     check_file(path)
     checksum = read_raw(path).checksum_line
     others = [spec.label, *([spec.split] if spec.split else [])]
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         kind, content = "array", _read_arrays(path, spec, others)
     else:
-        kind, content = "column", read_numbers(path, spec.features, others)
+        kind, content = "column", read_numbers(path, spec.features, others, dialect=spec)
     place = f"{path}: {kind} {spec.label!r}"
     classes = read_classes(content.others[spec.label], place)
     if len(classes.names) < 2:
@@ -82,15 +89,40 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
 
 def check_file(path: Path) -> None:
     """Raise an `InputError` unless a path leads to a file that is neither empty nor too large."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path}: a pipe or device; give a file, which can be read twice")
+    if not path.exists():
+        raise InputError(f"{path}: no such file; paths start at the folder that the workflow runs in")
+    _check_size(path, path.stat().st_size)
+
+
+def _check_size(path: Path, size: int) -> None:
     if path.is_dir():
         raise InputError(f"{path}: a folder; give a file")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; paths start at the folder that the workflow runs in")
-    size = path.stat().st_size
     if not size:
         raise InputError(f"{path}: empty; give a file with examples")
     if size > LIMIT:
         raise InputError(f"{path}: {size} bytes, more than the {LIMIT} that are read; give fewer examples or columns")
+
+
+def read_content(path: Path) -> bytes:
+    """Return the content of a file or a pipe, or of standard input for the path `-`.
+
+    Raises:
+        InputError: it is no file, empty or too large.
+    """
+    if path == STANDARD_INPUT:
+        content = sys.stdin.buffer.read(LIMIT + 1)
+    elif path.is_file() or path.is_dir():
+        _check_size(path, path.stat().st_size)
+        content = path.read_bytes()
+    elif path.exists():
+        with path.open("rb") as stream:
+            content = stream.read(LIMIT + 1)
+    else:
+        raise InputError(f"{path}: no such file")
+    _check_size(path, len(content))
+    return content
 
 
 def _read_arrays(path: Path, spec: File, others: Sequence[str]) -> Content:
@@ -115,16 +147,11 @@ def _read_arrays(path: Path, spec: File, others: Sequence[str]) -> Content:
 
 def _numbers(values: np.ndarray, spec: File, place: str) -> np.ndarray:
     """Return images with an axis of channels, or else rows of finite float64."""
-    if values.dtype == np.uint8 and values.ndim in (3, 4):
-        images = values.reshape(*values.shape[:3], -1)
-        if images.shape[3] not in (1, 3):
-            raise InputError(
-                f"{place}: images of {images.shape[3]} channels; give [example, row, column, channel] with one or "
-                "three, or numbers of another type than uint8"
-            )
-        return images
-    if spec.side:
-        raise InputError(f"{place}: shape {values.shape} of {values.dtype} is no array of uint8 images; drop side")
+    if values.ndim in (3, 4) and (values.dtype == np.uint8 or (spec.shows_images and values.dtype.kind == "f")):
+        return _images(values, spec, place)
+    if spec.shows_images:
+        key = "side" if spec.side else "layout"
+        raise InputError(f"{place}: shape {values.shape} of {values.dtype} is no array of uint8 images; drop {key}")
     if values.dtype.kind == "U":
         raise InputError(f"{place}: holds text; give numbers")
     check_count(place, "numbers", values.size, VALUES)
@@ -133,60 +160,88 @@ def _numbers(values: np.ndarray, spec: File, place: str) -> np.ndarray:
     return rows
 
 
-def read_numbers(path: Path, features: Sequence[str], others: Sequence[str], *, instead: str = "") -> Content:
-    """Read a `.csv` or `.parquet`: the columns in `features`, by default all but `others`, as finite numbers.
+def _images(values: np.ndarray, spec: File, place: str) -> UInt8[np.ndarray, "example row column channel"]:
+    if values.ndim == 4 and spec.layout == "channels-first":
+        values = np.moveaxis(values, 1, 3)
+    images = values.reshape(*values.shape[:3], -1)
+    if images.dtype != np.uint8:
+        _check_finite(images, place)
+        if images.min() < 0 or images.max() > 1:
+            raise InputError(
+                f"{place}: pixels of {images.min():.4g} to {images.max():.4g}; give floats in 0 to 1, or uint8"
+            )
+        images = np.floor(images * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    if images.shape[3] in (2, 4) and (images[..., -1] == OPAQUE).all():
+        images = images[..., :-1]
+    if images.shape[3] not in (1, 3):
+        raise InputError(
+            f"{place}: images of {images.shape[3]} channels; give [example, row, column, channel] with one or three, "
+            "name the layout channels-first, or give numbers of another type than uint8"
+        )
+    return images
+
+
+def read_numbers(
+    path: Path, features: Sequence[str], others: Sequence[str], *, dialect: Dialect, instead: str = ""
+) -> Content:
+    """Read a table: the columns in `features`, by default all but `others` and an index of pandas, as finite numbers.
 
     `instead` replaces the advice in errors about a column that is not numeric, which is to list others in `features`.
 
     Raises:
         InputError: a column is missing or not what it should be, or the file is too large or broken.
     """
-    names = column_names(path)
+    source = open_table(path, read_content(path), dialect, limit=LIMIT)
     for name in [*others, *features]:
-        if name not in names:
-            marks = [mark for mark in ";\t|" if len(names) == 1 and mark in names[0]]
-            hint = f"; part columns by commas, not by {marks[0]!r}" if marks else ""
-            raise InputError(f"{path}: no column {name!r}; it holds {listed(names)}{hint}")
-    features = features or [name for name in names if name not in others]
+        if name not in source.names:
+            raise InputError(f"{path}: no column {name!r}; it holds {listed(source.names)}")
+    features = features or [name for name in source.names if name not in {*others, *source.index}]
     if not features:
         raise InputError(f"{path}: no columns of features beside {listed(others)}")
     if "" in features:
         raise InputError(
-            f"{path}: column {names.index('') + 1} has no name; name it, or {instead or 'list the others in features'}"
+            f"{path}: column {source.names.index('') + 1} has no name; name it, or "
+            f"{instead or 'list the others in features'}"
         )
-    table = read_columns(path, [*features, *others], others, limit=LIMIT, examples=EXAMPLES)
+    table = source.read([*features, *others], others, limit=LIMIT, examples=EXAMPLES)
     if not table.num_rows:
         raise InputError(f"{path}: a header, but no rows; give examples")
     check_count(path, "numbers", table.num_rows * len(features), VALUES)
     values = np.empty((table.num_rows, len(features)))
     for index, name in enumerate(features):
         values[:, index] = _column(table[name], f"{path}: column {name!r}", instead)
-    return Content(values, list(features), table.select(list(others)))
+    return Content(values, list(features), table.select(list(others)), source.typed)
 
 
 def _column(column: pa.ChunkedArray, place: str, instead: str) -> Float64[np.ndarray, " example"]:
     kind = column.type
     numeric = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean, pa.types.is_null)
     if not any(is_kind(kind) for is_kind in numeric):
-        example = next((scalar.as_py() for scalar in column if not _reads_as_number(scalar.as_py())), None)
-        raise InputError(
-            f"{place}: not numeric but of type {value_type(column)}, as in {reprlib.repr(example)}; "
-            f"drop it, or {instead or 'list the numeric ones in features'}"
-        )
+        raise InputError(f"{place}: not numeric but of type {value_type(column)}, {_shown(column, instead)}")
     numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy()
     _check_finite(numbers, place)
     return numbers
 
 
-def _reads_as_number(value: object) -> bool:
-    try:
-        float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return value is None
-    return True
+def _shown(column: pa.ChunkedArray, instead: str) -> str:
+    """Return which value of a column is no number, in which row of the data, and what to do."""
+    texts = is_text(value_type(column))
+
+    def reads(value: object) -> bool:
+        return texts and bool(NUMBER.fullmatch(str(value).strip()))
+
+    there = ((row, scalar.as_py()) for row, scalar in enumerate(column, start=1) if scalar.is_valid)
+    first = next(there, (1, None))
+    row, value = next((pair for pair in chain([first], there) if not reads(pair[1])), first)
+    advice = f"drop it, or {instead or 'list the numeric ones in features'}"
+    if reads(value):
+        advice = f"save numbers as such, {advice}"
+    elif reads(str(value).replace(",", ".")):
+        advice = f"write a point or name ',' as decimal, {advice}"
+    return f"as in {reprlib.repr(value)} in row {row}; {advice}"
 
 
-def _check_finite(values: Float64[np.ndarray, "example ..."], place: str) -> None:
+def _check_finite(values: Float[np.ndarray, "example ..."], place: str) -> None:
     if bad := values.size - int(np.isfinite(values).sum()):
         raise InputError(f"{place}: {bad} values missing, NaN or infinite; fill them or drop their examples")
 

@@ -7,14 +7,11 @@ import numpy as np
 import xarray as xr
 
 from metaplastic.datasets.fetch import Fetch
-from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, make_dataset
+from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import ImageFolder
 from metaplastic.datasets.user.image_files import entries, image_files, read_images
-from metaplastic.datasets.user.labels import check_names
+from metaplastic.datasets.user.labels import SPLITS, check_names
 from metaplastic.io.errors import InputError
-
-SPLITS = {"train": TRAIN, "val": VALIDATION, "validation": VALIDATION, "test": TEST}
-"""Codes of the splits by the name of their folder."""
 
 
 def prepare(spec: ImageFolder, fetch: Fetch) -> xr.Dataset:
@@ -33,7 +30,7 @@ def prepare(spec: ImageFolder, fetch: Fetch) -> xr.Dataset:
     check_names(list(classes), str(root))
     files = [image_files(of_class) for of_class in classes.values()]
     label = np.repeat(np.arange(len(classes), dtype=np.int32), [len(of_class) for of_class in files])
-    split = np.array([SPLITS[of_class.parent.name] for of_class in classes.values()], np.uint8)
+    split = np.array([SPLITS[of_class.parent.name.lower()] for of_class in classes.values()], np.uint8)
     pixels, digest = read_images(list(chain.from_iterable(files)), root, side=spec.side, colour=spec.colour)
     about = About(spec.source, root.name, licence="not stated", citation="not stated")
     origin = {"checksum": [f"{digest}  {root.name}"], "checksum_kind": "members"}
@@ -43,15 +40,17 @@ def prepare(spec: ImageFolder, fetch: Fetch) -> xr.Dataset:
 def _splits(root: Path) -> list[Path]:
     """Return the folders of the splits, each of which has classes."""
     folders = entries(root)
+    of_split: dict[int, Path] = {}
     for folder in folders:
-        if folder.name not in SPLITS:
+        if folder.name.lower() not in SPLITS:
             raise InputError(f"{folder}: no split; folders in {root} are train, test and perhaps val")
         if not entries(folder):
             raise InputError(f"{folder}: no class; give a folder of images for each")
-    names = [folder.name for folder in folders]
+        of_split.setdefault(SPLITS[folder.name.lower()], folder)
     for name in ("train", "test"):
-        if name not in names:
+        if SPLITS[name] not in of_split:
             raise InputError(f"{root}: no folder {name}; give train, test and perhaps val, each of folders of classes")
-    if {"val", "validation"} <= set(names):
-        raise InputError(f"{root}: both val and validation; give one of them")
+    for folder in folders:
+        if (first := of_split[SPLITS[folder.name.lower()]]) is not folder:
+            raise InputError(f"{root}: both {first.name} and {folder.name}; give one of them")
     return folders

@@ -1,4 +1,4 @@
-"""Read folders of PNG and JPEG files of a user: trust nothing in them, and check sizes before decoding."""
+"""Read folders of images of a user: trust nothing in them, and check sizes before decoding."""
 
 import io
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from metaplastic.datasets.fetch import members_digest
@@ -16,9 +16,11 @@ from metaplastic.datasets.images import resize
 from metaplastic.io.errors import InputError
 from metaplastic.io.memory import check_memory, numbers
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
-MODES = ("1", "L", "P", "RGB", "CMYK", "YCbCr")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 """Allowed modes: at most 8 bits per channel."""
+OPAQUE = 255
 FILE_LIMIT = 1 << 26
 """Most bytes of a file."""
 PIXELS = 1 << 26
@@ -60,8 +62,8 @@ def read_images(
 ) -> tuple[UInt8[np.ndarray, "example row column channel"], str]:
     """Decode files and show the progress; return the pixels and the `fetch.members_digest` of the files below `root`.
 
-    Whole images of any proportions are resized by area to `side` x `side`; if it is None, all must have one size.
-    `colour` asks for three channels instead of one of luminance.
+    Images are turned as viewers show them. Whole images of any proportions are resized by area to `side` x `side`; if
+    it is None, all must have one size. `colour` asks for three channels instead of one of luminance.
 
     Raises:
         InputError: a file is empty, too large, broken, transparent, or of more pixels or another size than allowed; the
@@ -97,17 +99,23 @@ def _read(path: Path, side: int | None, colour: bool) -> tuple[UInt8[np.ndarray,
         with warnings.catch_warnings():
             # Pillow's own limits, which are higher.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 if image.width * image.height > PIXELS:
                     shape = f"{image.width}x{image.height}"
                     raise InputError(
                         f"{path}: {shape} pixels, more than the {PIXELS} that are read; give a smaller image"
                     )
-                if image.has_transparency_data:
-                    raise InputError(f"{path}: has transparent pixels; save it without")
+                # A JPEG with a preview behind it is one image.
+                if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+                    raise InputError(f"{path}: {image.n_frames} images in one file; save them one by one")
                 if image.mode not in MODES:
                     raise InputError(f"{path}: pixels of mode {image.mode}; save it with 8 bits a channel")
-                pixels = np.asarray(image.convert("RGB" if colour else "L"))
+                upright = ImageOps.exif_transpose(image)
+                if upright.has_transparency_data:
+                    upright = upright.convert("RGBA")
+                    if upright.getchannel("A").getextrema()[0] < OPAQUE:
+                        raise InputError(f"{path}: has transparent pixels; save it without")
+                pixels = np.asarray(upright.convert("RGB" if colour else "L"))
     except InputError:
         raise
     except Image.DecompressionBombError as error:

@@ -10,14 +10,18 @@ from jaxtyping import Int32
 
 from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, Split, split_of_classes
 from metaplastic.datasets.splits import rounded_share, stratified_test_mask
+from metaplastic.datasets.user.npz import listed
 from metaplastic.datasets.user.tables import is_text, value_type
 from metaplastic.io.errors import InputError
 
 INTEGER = re.compile("-?[0-9]{1,18}")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+MISSING = {"", "?", "-", ".", "<na>", "n/a", "na", "#n/a", "#n/a n/a", "#na", "nan", "-nan", "null", "none", "nat"}
+"""What stands for a missing value among numbers, in lower case; among texts only an empty one does."""
 CLASSES = 1 << 16
 """Most classes of a file."""
-SPLITS = {"train": TRAIN, "0": TRAIN, "test": TEST, "1": TEST, "validation": VALIDATION}
+SPLITS = {"train": TRAIN, "val": VALIDATION, "validation": VALIDATION, "test": TEST}
+"""Codes of the splits by their names, in lower case."""
 
 
 class Classes(NamedTuple):
@@ -41,12 +45,18 @@ def read_classes(column: pa.Array | pa.ChunkedArray, place: str) -> Classes:
         encoded = encoded.unify_dictionaries().combine_chunks()
     if (found := len(encoded.dictionary)) > CLASSES:
         raise InputError(f"{place}: {found} different labels, more than {CLASSES}; give the column of the classes")
-    # An empty text counts as missing; the last entry is for nulls, whose index is -1.
+    # The last entry is for nulls, whose index is -1.
     texts = ["" if value is None else str(value) for value in [*encoded.dictionary.to_pylist(), None]]
     indices = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
     used, counts = np.unique(indices, return_counts=True)
-    if missing := sum(int(count) for index, count in zip(used, counts, strict=True) if not texts[index]):
-        raise InputError(f"{place}: {missing} missing; fill them or drop their examples")
+    absent = {texts[index] for index in used if texts[index].strip().lower() in MISSING}
+    there = {texts[index] for index in used} - absent
+    if not all(NUMBER.fullmatch(text.strip()) for text in there):
+        absent = {text for text in absent if not text.strip()}
+    if missing := sum(int(count) for index, count in zip(used, counts, strict=True) if texts[index] in absent):
+        words = sorted(text for text in absent if text.strip())
+        written = f", written {listed(words)}" if words else ""
+        raise InputError(f"{place}: {missing} missing{written}; fill them or drop their examples")
     names = sorted({texts[index] for index in used})
     if all(map(INTEGER.fullmatch, names)):
         names.sort(key=int)
@@ -65,7 +75,7 @@ def check_names(names: list[str], place: str) -> None:
                 f"{place}: labels {other!r} and {name!r} are two classes, but read alike; write one of them"
             )
     broken = [name for name in names if not INTEGER.fullmatch(name.strip())]
-    if broken and all(NUMBER.fullmatch(name.strip()) for name in names):
+    if broken and all(NUMBER.fullmatch(name.strip().replace(",", ".")) for name in names):
         raise InputError(f"{place}: {broken[0]!r} is a number, but no integer; give integers or text as labels")
 
 
@@ -77,10 +87,11 @@ def read_split(column: pa.Array | pa.ChunkedArray, classes: Classes, place: str)
             has classes of its own; `place` names the column.
     """
     label, names = read_classes(column, place)
+    codes = SPLITS | {"0": TRAIN, "1": TEST}
     for name in names:
-        if name not in SPLITS:
+        if name.lower() not in codes:
             raise InputError(f"{place}: {name!r} is no split; give train, test or validation, or 0 or 1")
-    split = np.array([SPLITS[name] for name in names], np.uint8)[label]
+    split = np.array([codes[name.lower()] for name in names], np.uint8)[label]
     apart = split_of_classes(classes.label, split, len(classes.names))
     if apart is None or not {TRAIN, TEST} <= set(apart.tolist()):
         for part, members in (("training", split == TRAIN), ("test", split == TEST)):

@@ -1,14 +1,18 @@
 """Read columns of a `.csv` or `.parquet` by Arrow, which refuses rows of unequal length."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePath
 from textwrap import shorten
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
+from metaplastic.datasets.spec import Dialect
+from metaplastic.datasets.user.dialects import as_utf8, marks_of, unpacked
 from metaplastic.io.errors import InputError
 
 BLOCK = 1 << 24
@@ -17,51 +21,160 @@ BATCH = 1024
 """Rows of a Parquet file that are unpacked at once."""
 COLUMNS = 1 << 17
 """Most columns of a file; Arrow takes about a kilobyte for each."""
-OPTIONS = {
-    "read_options": csv.ReadOptions(block_size=BLOCK, use_threads=False),  # with one thread, errors name the row
-    "parse_options": csv.ParseOptions(newlines_in_values=True),
-}
+READ = csv.ReadOptions(block_size=BLOCK, use_threads=False)
+"""With one thread, errors name the row."""
+END = "\0the end"
+"""What the row that is put after the last of a CSV ends with."""
 
 
-def column_names(path: Path) -> list[str]:
-    """Return the columns' names in order, without an index of pandas; refuse a broken file, or a name used twice."""
-    with _blamed_on(path):
-        if path.suffix == ".csv":
-            with path.open("rb") as file:
-                check_count(path, "columns", file.readline(BLOCK).count(b",") + 1, COLUMNS)
-            with csv.open_csv(path, **OPTIONS) as reader:
-                names = reader.schema.names
-        else:
-            schema = parquet.read_schema(path)
-            check_count(path, "columns", len(schema), COLUMNS)
-            stored = schema.pandas_metadata
-            index = stored.get("index_columns", []) if isinstance(stored, dict) else []
-            names = [name for name in schema.names if name not in index]
-    name, uses = Counter(names).most_common(1)[0] if names else ("", 0)
+class Table(ABC):
+    """A table that is opened."""
+
+    names: list[str]
+    """Its columns in order."""
+    index: list[str]
+    """Those of an index of pandas."""
+    typed: bool
+    """Whether the file says of which types they are."""
+
+    @abstractmethod
+    def read(self, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
+        """Read the named columns; those in `texts` stay texts in a CSV even if they look like numbers.
+
+        Raises:
+            InputError: the file is broken, unpacks to more than `limit` bytes or has more rows than `examples`.
+        """
+
+
+def is_table(path: PurePath) -> bool:
+    """Return whether a path has the name of a table, or one that says nothing, as those of pipes do."""
+    return _suffix(path) in {"", ".csv", ".tsv", ".parquet"}
+
+
+def open_table(path: Path, content: bytes, dialect: Dialect, *, limit: int) -> Table:
+    """Open the content of a file, packed by gzip or not; refuse a broken one, or a name of columns used twice.
+
+    A path whose name says nothing is a Parquet file if its content begins like one.
+    """
+    content = unpacked(content, path, limit)
+    is_parquet = _suffix(path) == ".parquet" or (not _suffix(path) and content.startswith(b"PAR1"))
+    if _suffix(path) == ".tsv" and not dialect.separator:
+        dialect = dialect.model_copy(update={"separator": "\t"})
+    table = ParquetTable(path, content) if is_parquet else CsvTable(path, content, dialect)
+    name, uses = Counter(table.names).most_common(1)[0] if table.names else ("", 0)
     if uses > 1:
         raise InputError(f"{path}: {uses} columns are named {name!r}; rename them")
-    return names
-
-
-def read_columns(path: Path, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
-    """Read the named columns; those in `texts` stay texts in a CSV even if they look like numbers.
-
-    Raises:
-        InputError: the file is broken, unpacks to more than `limit` bytes or has more rows than `examples`.
-    """
-    with _blamed_on(path):
-        if path.suffix == ".csv":
-            if path.read_bytes().count(b'"') % 2:
-                # Arrow would read the rest of the file as one value.
-                raise ValueError("a quotation mark is never closed")
-            convert = csv.ConvertOptions(include_columns=names, column_types=dict.fromkeys(texts, pa.string()))
-            table = csv.read_csv(path, **OPTIONS, convert_options=convert)
-        else:
-            check_count(path, "examples", parquet.read_metadata(path).num_rows, examples)
-            table = _read_parquet(path, names, limit)
-        check_count(path, "examples", table.num_rows, examples)
-        table.validate(full=True)
     return table
+
+
+def _suffix(path: PurePath) -> str:
+    return PurePath(path.name.lower().removesuffix(".gz")).suffix
+
+
+class CsvTable(Table):
+    """A CSV, in whichever dialect."""
+
+    typed = False
+
+    def __init__(self, path: Path, content: bytes, dialect: Dialect) -> None:
+        self._path, self._text, self.index = path, as_utf8(content, dialect.encoding, path), list[str]()
+        self._separator, self._decimal = marks_of(dialect, self._text, path)
+        with _blamed_on(path, "CSV"):
+            header = self._text[:BLOCK].partition(b"\n")[0]
+            check_count(path, "columns", header.count(self._separator.encode()) + 1, COLUMNS)
+            parse = csv.ParseOptions(delimiter=self._separator, newlines_in_values=True)
+            with csv.open_csv(pa.BufferReader(self._text), READ, parse) as reader:
+                self.names = reader.schema.names
+
+    def read(self, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
+        """See `Table`."""
+        # Of a quotation mark that is never closed Arrow makes one value up to the end, and with it of a row put there.
+        end, closed = self._separator * len(self.names) + END, b'"' not in self._text
+        text = self._text if closed else self._text + f"\n{end}".encode()
+
+        def judge(row: csv.InvalidRow) -> str:
+            nonlocal closed
+            closed = row.text == end
+            return "skip" if row.text.endswith(END) else "error"
+
+        parse = csv.ParseOptions(delimiter=self._separator, newlines_in_values=True, invalid_row_handler=judge)
+        types = dict.fromkeys(texts, pa.string())
+        convert = csv.ConvertOptions(include_columns=names, column_types=types, decimal_point=self._decimal)
+        with _blamed_on(self._path, "CSV"):
+            table = csv.read_csv(pa.BufferReader(text), READ, parse, convert)
+            if not closed:
+                raise ValueError("a quotation mark is never closed")
+            check_count(self._path, "examples", table.num_rows, examples)
+            table.validate(full=True)
+        return table
+
+
+class ParquetTable(Table):
+    """A Parquet file."""
+
+    typed = True
+
+    def __init__(self, path: Path, content: bytes) -> None:
+        self._path, self._content = path, pa.py_buffer(content)
+        with _blamed_on(path, "Parquet"):
+            self._schema = parquet.read_schema(pa.BufferReader(self._content))
+            check_count(path, "columns", len(self._schema), COLUMNS)
+        stored, self.names = self._schema.pandas_metadata, self._schema.names
+        index = stored.get("index_columns", []) if isinstance(stored, dict) else []
+        self.index = [name for name in self.names if name in index]
+
+    def read(self, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
+        """See `Table`."""
+        fields = [self._schema.field(name) for name in names]
+        # Arrow neither decodes dictionaries to views of texts nor writes these to a CSV.
+        views = [pa.types.is_string_view(field.type) for field in fields]
+        schema = pa.schema([f.with_type(pa.string()) if view else f for f, view in zip(fields, views, strict=True)])
+        # A repeated text is stored once, so a small file could unpack to a huge one.
+        repeated = [field.name for field in schema if _is_long(field.type)]
+        batches, size = [], 0
+        with (
+            _blamed_on(self._path, "Parquet"),
+            parquet.ParquetFile(pa.BufferReader(self._content), read_dictionary=repeated) as file,
+        ):
+            check_count(self._path, "examples", file.metadata.num_rows, examples)
+            groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
+            self._check_size(sum(group.total_byte_size for group in groups), limit)
+            for batch in file.iter_batches(BATCH, columns=names):
+                size += sum(map(_bytes, batch.columns))
+                self._check_size(size, limit)
+                batches.append(batch)
+            encoded = pa.Table.from_batches(batches, None if batches else file.schema_arrow).select(names)
+            table = encoded.cast(schema)
+            table.validate(full=True)
+        return table
+
+    def _check_size(self, size: int, limit: int) -> None:
+        if size > limit:
+            raise InputError(f"{self._path}: unpacks to more than {limit} bytes; give fewer examples or columns")
+
+
+def _bytes(column: pa.Array) -> int:
+    """Return the size of a column when it is no longer encoded by a dictionary."""
+    if not pa.types.is_dictionary(column.type) or not _is_long(column.type.value_type):
+        return int(column.nbytes)
+    return pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0
+
+
+NUMBERS = {
+    pa.int64(): r"^(0|-?[1-9][0-9]*)?$",
+    pa.float64(): r"^(-?(0|[1-9][0-9]{0,14})(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?)?$",
+}
+"""Numbers that texts can be taken for without losing anything, such as zeros in front; an empty text is missing."""
+
+
+def as_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return texts as the numbers that they all are, or else as they are."""
+    for kind, pattern in NUMBERS.items() if is_text(column.type) else ():
+        if pc.all(pc.match_substring_regex(column, pattern)).as_py() and pc.any(pc.not_equal(column, "")).as_py():
+            # Larger integers than 64 bits hold stay texts.
+            with suppress(pa.ArrowInvalid):
+                return pc.if_else(pc.equal(column, ""), None, column).cast(kind)
+    return column
 
 
 def value_type(column: pa.Array | pa.ChunkedArray) -> pa.DataType:
@@ -74,6 +187,11 @@ def is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
+def _is_long(kind: pa.DataType) -> bool:
+    """Return whether a value may take many bytes."""
+    return is_text(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
 def check_count(place: Path | str, what: str, count: int, limit: int) -> None:
     """Raise an `InputError` that begins with `place` if there are more of `what` than `limit`."""
     if count > limit:
@@ -81,29 +199,8 @@ def check_count(place: Path | str, what: str, count: int, limit: int) -> None:
 
 
 @contextmanager
-def _blamed_on(path: Path) -> Iterator[None]:
+def _blamed_on(path: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        kind = {".csv": "CSV", ".parquet": "Parquet"}[path.suffix]
         raise InputError(f"{path}: empty, broken or no {kind} file ({shorten(str(error), 200)}); correct it") from error
-
-
-def _read_parquet(path: Path, names: Sequence[str], limit: int) -> pa.Table:
-    schema = parquet.read_schema(path)
-    # A repeated text is stored once, so a small file could unpack to a huge one.
-    repeated = [name for name in names if is_text(schema.field(name).type)]
-    batches, size = [], 0
-    with parquet.ParquetFile(path, read_dictionary=repeated) as file:
-        groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
-        _check_size(path, sum(group.total_byte_size for group in groups), limit)
-        for batch in file.iter_batches(BATCH, columns=names):
-            size += batch.nbytes
-            _check_size(path, size, limit)
-            batches.append(batch)
-        return pa.Table.from_batches(batches, None if batches else file.schema_arrow).select(names)
-
-
-def _check_size(path: Path, size: int, limit: int) -> None:
-    if size > limit:
-        raise InputError(f"{path}: unpacks to more than {limit} bytes; give fewer examples or columns")

@@ -1,0 +1,114 @@
+"""What a user's own files hold decides what is made anew, whatever their times and names."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from checkout import Checkout
+from PIL import Image
+
+from workflow.fingerprint import READ, of_files
+
+ONE, OTHER = "a,y\n1,u\n2,u\n3,v\n4,v\n", "a,y\n5,u\n6,u\n7,v\n8,v\n"
+
+
+def _moved_over(folder: Path) -> None:
+    (folder / "other.csv").replace(folder / "mine.csv")
+
+
+def _copied_over(folder: Path) -> None:
+    shutil.copy2(folder / "other.csv", folder / "mine.csv")
+
+
+def _linked(folder: Path) -> None:
+    (folder / "mine.csv").unlink()
+    (folder / "mine.csv").symlink_to("other.csv")
+
+
+@pytest.mark.parametrize("replace", [_moved_over, _copied_over, _linked])
+def test_a_file_that_an_older_one_replaces_is_read_anew(
+    replace: Callable[[Path], None], checkout: Checkout, tmp_path: Path
+):
+    for name, text in (("mine.csv", ONE), ("other.csv", OTHER)):
+        (tmp_path / name).write_text(text)
+    os.utime(tmp_path / "other.csv", (10**9, 10**9))
+    overlay = checkout.overlay(
+        f"{{results: {tmp_path}/results, datasets: {{mine: {{source: file, path: {tmp_path}/mine.csv}}}}}}"
+    )
+    store = (f"{tmp_path}/results/datasets/mine.zarr", "--configfile", overlay)
+    checkout.snakemake(*store)
+    os.utime(tmp_path / "mine.csv")
+    assert checkout.jobs(*store) == {}
+    replace(tmp_path)
+    assert checkout.jobs(*store) == {"prepare_dataset": 1}
+
+
+@pytest.mark.parametrize("name", ["br{x}.csv", "a<b>.csv", "a{dataset}.csv", "{{}}.csv", "a b'\"$(x)*.csv", "ä%s.csv"])
+def test_a_path_is_taken_as_it_stands(name: str, checkout: Checkout, tmp_path: Path):
+    (tmp_path / name).write_text(ONE)
+    (tmp_path / "amine.csv").write_text("b,y\n")
+    quoted = str(tmp_path / name).replace("'", "''")
+    overlay = checkout.overlay(
+        f"{{results: {tmp_path}/results, datasets: {{mine: {{source: file, path: '{quoted}'}}}}}}"
+    )
+    store = (f"{tmp_path}/results/datasets/mine.zarr", "--configfile", overlay)
+    checkout.snakemake(*store)
+    assert checkout.jobs(*store) == {}
+    (tmp_path / name).write_text(OTHER)
+    os.utime(tmp_path / name, (10**9, 10**9))
+    assert checkout.jobs(*store) == {"prepare_dataset": 1}
+
+
+def test_names_of_classes_and_pictures_are_taken_as_they_stand_and_edits_are_seen(checkout: Checkout, tmp_path: Path):
+    pictures = [
+        tmp_path / "mine" / place / "<1>{x}.png" for place in ("train/{a}", "train/b", "test/{dataset}", "test/d")
+    ]
+    for shade, picture in enumerate(pictures):
+        picture.parent.mkdir(parents=True)
+        Image.new("RGB", (9, 9), (shade, 0, 0)).save(picture)
+    overlay = checkout.overlay(
+        f"{{results: {tmp_path}/results, datasets: {{mine: {{source: folder, path: {tmp_path}/mine}}}}}}"
+    )
+    store = (f"{tmp_path}/results/datasets/mine.zarr", "--configfile", overlay)
+    checkout.snakemake(*store)
+    assert checkout.jobs(*store) == {}
+    Image.new("RGB", (9, 9), (99, 0, 0)).save(pictures[0])
+    os.utime(pictures[0], (10**9, 10**9))
+    assert checkout.jobs(*store) == {"prepare_dataset": 1}
+
+
+def test_what_a_large_file_holds_is_known_by_its_size_time_and_inode(tmp_path: Path):
+    def held(path: Path) -> str:
+        of_files.__globals__["_of_file"].cache_clear()
+        return of_files([path])
+
+    large = tmp_path / "large.npz"
+    for file in (large, tmp_path / "other.npz"):
+        with file.open("wb") as stream:
+            stream.truncate(READ + 1)
+        os.utime(file, (10**9, 10**9))
+    before = held(large)
+    assert before == held(large)
+    (tmp_path / "other.npz").replace(large)
+    replaced = held(large)
+    os.utime(large)
+    assert len({before, replaced, held(large)}) == 3
+
+
+def test_a_file_that_is_missing_is_said_before_any_job(checkout: Checkout, tmp_path: Path):
+    overlay = checkout.overlay(f"results: {tmp_path}/results\ndatasets: {{mine: {{source: file, path: none.csv}}}}")
+    stores = [f"{tmp_path}/results/datasets/{name}.zarr" for name in ("digits", "mine")]
+    done = checkout.snakemake(*stores, "--configfile", overlay, fails=True)
+    assert done.stderr.splitlines()[-1] == "error: datasets.mine.path: none.csv: no such file"
+    assert not (tmp_path / "results/datasets").exists()
+
+
+def test_a_file_that_cannot_be_read_again_ends_with_one_line_before_any_job(checkout: Checkout, tmp_path: Path):
+    os.mkfifo(tmp_path / "mine.csv")
+    overlay = checkout.overlay(f"datasets: {{mine: {{source: file, path: {tmp_path}/mine.csv}}}}")
+    done = checkout.snakemake("results/datasets/mine.zarr", "--configfile", overlay, fails=True)
+    assert done.stderr.splitlines()[-1] == (
+        f"error: datasets.mine.path: {tmp_path}/mine.csv: is a pipe or device, which no job can read twice"
+    )
