@@ -39,7 +39,7 @@ class Panel(NamedTuple):
     """Updates of each theta, where a meta-training run made several."""
     inner_steps: list[int]
     """A single one, the last, for an embedding, which has no inner steps."""
-    places: Float[np.ndarray, "frame example 2"]
+    places: Float[np.ndarray, "frame shown 2"]
     """Principal components of the examples that are shown, up to `EDGE`."""
     filters: list[str]
     """Data URL of a picture of first-layer filters for each frame; empty for an embedding."""
@@ -54,7 +54,7 @@ class Panel(NamedTuple):
 class Shown(NamedTuple):
     """What the panels share."""
 
-    labels: Integer[np.ndarray, " example"]
+    labels: Integer[np.ndarray, " shown"]
     """Classes of the examples that are placed."""
     inner_steps: list[int]
     """Inner steps of update rules."""
@@ -126,7 +126,7 @@ def _of_seed(store: xr.Dataset, variable: str) -> xr.DataArray:
     return of_seed.sel(inner_step=_steps(store))
 
 
-def _places(stores: Sequence[xr.Dataset], shown: Int[np.ndarray, " example"]) -> Float[np.ndarray, "frame example 2"]:
+def _places(stores: Sequence[xr.Dataset], shown: Int[np.ndarray, " shown"]) -> Float[np.ndarray, "frame shown 2"]:
     """Return the first two principal components of shown examples, each frame turned towards the one before it.
 
     Signs of components, and their order where variances are nearly equal, are arbitrary. The first frame is not turned,
@@ -139,7 +139,9 @@ def _places(stores: Sequence[xr.Dataset], shown: Int[np.ndarray, " example"]) ->
     return np.clip(np.concatenate(thetas), -EDGE, EDGE)
 
 
-def _place(features: Float[np.ndarray, "example feature"], shown: np.ndarray) -> Float[np.ndarray, "example 2"]:
+def _place(
+    features: Float[np.ndarray, "example feature"], shown: Int[np.ndarray, " shown"]
+) -> Float[np.ndarray, "shown 2"]:
     scores = components(features).scores[shown, :2]
     scores = np.pad(scores, ((0, 0), (0, 2 - scores.shape[1])))
     # Else a few examples far away, which some rules make, would leave all others on one spot.
