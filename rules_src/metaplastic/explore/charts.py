@@ -14,7 +14,7 @@ from metaplastic.figures.style import CHANCE, DARK
 
 FINE = 100
 """Places are written in units of 1 / FINE, of which a panel has about one for each pixel."""
-PALETTE = ["#4269d0", "#e07b00", "#d0312d", "#128a8a", "#3a9a4b", "#9a6b00", "#c2468e", "#7a4fd0", "#8a5a44", "#5f6b76"]
+PALETTE = ["#4269d0", "#dc7600", "#d0312d", "#128a8a", "#3a9a4b", "#9a6b00", "#c2468e", "#7a4fd0", "#8a5a44", "#5f6b76"]
 """Colours of classes, of which each has a contrast of at least 3 to 1 with white."""
 FONT = "system-ui, sans-serif"
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart

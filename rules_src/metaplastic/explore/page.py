@@ -71,12 +71,8 @@ def still(dataset: xr.Dataset, shown: Shown, panels: Sequence[Panel]) -> bytes:
         if panel.filters:
             parts.append(charts.filters(last, width=STILL, height=STILL / 4))
         columns.append(alt.vconcat(*parts, spacing=10))
-    text = [
-        f"{len(shown.labels)} images, placed by what was learned from {shown.n_train:,} others without their labels"
-    ]
-    told = (
-        "Colours and names are classes, which no method is told. Under each network: weights of 16 of its first units."
-    )
+    text = f"{len(shown.labels)} images, placed by what was learned from {shown.n_train:,} others without their labels"
+    told = "Colours and names are classes, which no method is told. Under networks: weights of 16 of their first units."
     below = [f"{dataset.attrs['name']}. {told}"]
     head = alt.TitleParams(text, subtitle=below, anchor="start", fontSize=22, subtitleFontSize=15, offset=22)
     drawn = alt.hconcat(*columns, spacing=28, title=head, background="white", padding=20)

@@ -1,9 +1,8 @@
 """What the page shows of each method: places of examples, filters and accuracies, frame by frame."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
-from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,39 +80,41 @@ def recorded(stores: Sequence[Path], protocol: FewShot, *, cores: int) -> tuple[
     identities = {path: identity_of(store) for path, store in read.items()}
     if len({identity.dataset for identity in identities.values()}) > 1:
         raise InputError(f"{stores[-1]}: of another dataset than {stores[0]}; give features of one")
-    accuracies = Parallel(n_jobs=cores)(delayed(_accuracies)(path, protocol) for path in stores)
-    of_store = dict(zip(stores, accuracies, strict=True))
+    found = Parallel(n_jobs=cores)(delayed(_accuracies)(path, protocol) for path in stores)
+    accuracies = dict(zip(stores, found, strict=True))
     data = inputs_of_features(next(iter(read.values())))[0]
     test = np.flatnonzero(data.test)
     # Spread evenly, since a store may be in the order of its classes.
     shown = test[:: -(-len(test) // SHOWN)]
 
-    def run_of(path: Path) -> tuple[str, str]:
-        identity = identities[path]
-        return (identity.run, "") if identity.run else ("", identity.method)
-
     panels = []
-    for _, of_run in groupby(sorted(stores, key=run_of), key=run_of):
-        paths = sorted(of_run, key=lambda path: identities[path].meta_step or 0)
-        last = identities[paths[-1]]
+    for paths in _by_run(identities):
+        last = read[paths[-1]]
         panels.append(
             Panel(
-                last,
+                identities[paths[-1]],
                 [identities[path].meta_step or 0 for path in paths] if len(paths) > 1 else [],
-                _steps(read[paths[0]]),
+                _steps(last),
                 _places([read[path] for path in paths], shown),
                 [picture for path in paths for picture in _filters(read[path], path)],
-                np.concatenate([of_store[path] for path in paths], 1),
-                read[paths[-1]].sizes.get("meta_seed", 1) * read[paths[-1]].sizes["seed"],
-                read[paths[-1]].sizes["feature"],
+                np.concatenate([accuracies[path] for path in paths], 1),
+                last.sizes.get("meta_seed", 1) * last.sizes["seed"],
+                last.sizes["feature"],
             )
         )
-    panels.sort(key=lambda panel: [*map(identities.get, stores)].index(panel.identity))
     steps = next((panel.inner_steps for panel in panels if panel.filters), None)
     if steps is None:
         raise InputError(f"{stores[0]}: holds no first_layer_weights; give the features of an update rule too")
     of_data = int(data.train.sum()), len(test)
     return Shown(data.labels[shown], steps, protocol.shots, protocol.draws, *of_data), panels
+
+
+def _by_run(identities: Mapping[Path, Identity]) -> list[list[Path]]:
+    """Return stores in their order, but those of a meta-training run together and by its updates."""
+    together: dict[object, list[Path]] = {}
+    for path, identity in identities.items():
+        together.setdefault(identity.run or path, []).append(path)
+    return [sorted(paths, key=lambda path: identities[path].meta_step or 0) for paths in together.values()]
 
 
 def _steps(store: xr.Dataset) -> list[int]:
