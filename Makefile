@@ -27,7 +27,7 @@ INSTALL = $(if $(HAS_UV),$(UV) pip install --python .venv --compile-bytecode,.ve
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-slurm bench bench-compare report dag readme check-results schema docs lock clean
+.PHONY: help setup run test test-slow test-slurm bench bench-compare report explore dag readme check-results schema docs lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -85,6 +85,12 @@ report: run ## Run the study and gather its results into one self-contained HTML
 dag: setup ## Write the graph of rules as Mermaid to results/dag.mmd
 	@mkdir -p results
 	$(SNAKEMAKE) --rulegraph mermaid-js > results/dag.mmd
+
+explore: setup ## Make the page on which networks learn, docs/explore/index.html, and a still of it in docs/images
+	$(SNAKEMAKE) explore --configfile config/explore.yaml
+	@mkdir -p docs/explore docs/images
+	cp results/studies/explored/explore.html docs/explore/index.html
+	cp results/studies/explored/explore.png docs/images/explore.png
 
 readme: run dag ## Run the study and put its tables and its graph into README.md, the table into the card of the default rule
 	python workflow/readme.py results/dag.mmd results/studies/default/table.md results/comparison.md

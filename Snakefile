@@ -34,6 +34,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/cactus.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/compare.smk"
+include: "workflow/rules/explore.smk"
 
 
 onsuccess:
@@ -48,6 +49,7 @@ localrules:
     evaluate,
     figures,
     comparison,
+    explore,
 
 
 rule all:

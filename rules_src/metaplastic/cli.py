@@ -1,4 +1,4 @@
-"""The command `metaplastic`: features of a table by a learned rule, and meta-training without the workflow."""
+"""The command `metaplastic`: features of a table, meta-training without the workflow, and looks at what is there."""
 
 import json
 import re
@@ -27,6 +27,9 @@ from metaplastic.meta_train.spec import EXECUTION
 from metaplastic.stages.command import command_line
 from metaplastic.stages.meta_train import train as meta_train
 from metaplastic.stages.prepare_dataset import prepare_dataset
+from metaplastic.tools.doctor import doctor
+from metaplastic.tools.results import results
+from metaplastic.tools.rules import rules
 from metaplastic.training.checkpoint import state_path
 from metaplastic.training.launch import is_launched
 from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
@@ -152,4 +155,4 @@ def train(
 
 def main() -> None:
     """Run the command."""
-    command_line(features, train)
+    command_line(features, train, rules, results, doctor)

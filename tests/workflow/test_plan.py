@@ -312,3 +312,33 @@ def test_rules_import_no_compute_library():
     assert "import jax" not in text
     assert "run:" not in text
     assert "checkpoint " not in text
+
+
+def test_the_page_takes_features_that_nothing_else_has_recorded(whole: Checkout):
+    jobs = whole.jobs("explore", "--configfile", "config/explore.yaml")
+    counts = {"meta_train_rule": 3, "apply_rule": 4, "apply_hand_made_rule": 2, "embed": 1, "explore_study": 1}
+    assert {rule: jobs[rule] for rule in counts} == counts
+    assert "evaluate_few_shot" not in jobs
+    planned = whole.snakemake("--dry-run", "explore", "--configfile", "config/explore.yaml").stdout
+    assert "features/watched/oja/mnist-5k.zarr" in planned
+    assert "features/small/" not in planned
+
+
+def test_a_run_of_the_studies_makes_no_page(whole: Checkout):
+    assert "explore_study" not in whole.jobs()
+
+
+def test_studies_with_nothing_to_show_have_no_page(whole: Checkout):
+    # Not those of text, of learners, or of embeddings alone.
+    assert whole.jobs("explore")["explore_study"] == 4
+    text = whole.overlay("run: [unseen-modality]")
+    done = whole.snakemake("--dry-run", "explore", "--configfile", text, fails=True)
+    what = "update rules, a dataset of images and no learners"
+    told = f"error: explore: none of the studies that are run has a page to show; it takes {what}"
+    assert done.stderr.splitlines()[-1] == told
+
+
+@pytest.mark.parametrize("study", ["unseen-modality", "cactus-letters", "objective-mismatch"])
+def test_a_page_that_cannot_be_is_told_by_its_study(whole: Checkout, study: str):
+    done = whole.snakemake("--dry-run", f"results/studies/{study}/explore.html", fails=True)
+    assert f"error: studies.{study}: no page to show; it takes update rules" in done.stderr

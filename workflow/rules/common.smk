@@ -16,6 +16,7 @@ from metaplastic.meta_train.spec import EXECUTION
 from workflow.closing import closing
 from workflow.folders import check_folders, own_files
 from workflow.plan_evaluations import asked, evaluated, evaluated_by, evaluations
+from workflow.plan_explore import explored, pages
 from workflow.plan_experiments import (
     FIGURES,
     compared_features,

@@ -57,6 +57,11 @@ def compiling(programs: str) -> Iterator[None]:
         yield
 
 
+def cache_folder() -> Path:
+    """Return the user's folder of compiled programs."""
+    return user_cache_path("metaplastic", appauthor=False) / "jax"
+
+
 @contextmanager
 def compilations_kept() -> Iterator[None]:
     """Keep what is compiled meanwhile in the user's cache folder, and find what earlier processes kept there.
@@ -69,7 +74,7 @@ def compilations_kept() -> Iterator[None]:
 
     settings: Any = jax.config
     configured = settings.jax_compilation_cache_dir is not None or not settings.jax_enable_compilation_cache
-    folder = user_cache_path("metaplastic", appauthor=False) / "jax"
+    folder = cache_folder()
     if not configured:
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)

@@ -12,13 +12,18 @@ DEFAULT = "quill"
 """The default rule."""
 
 
+def pretrained_files() -> dict[str, Path]:
+    """Return the theta files that this installation has, by the names of their rules."""
+    return {file.stem: file for folder in reversed(FOLDERS) for file in sorted(folder.glob("*.safetensors"))}
+
+
 def pretrained_file(name: str) -> Path:
     """Return the theta file of the rule `name`.
 
     Raises:
         InputError: this installation has no such rule.
     """
-    found = {file.stem: file for folder in reversed(FOLDERS) for file in sorted(folder.glob("*.safetensors"))}
+    found = pretrained_files()
     if name not in found:
         mend = f"take one of: {', '.join(sorted(found))}" if found else "meta-train one and give the path of its theta"
         raise InputError(f"no pretrained rule {name!r} in {' or '.join(map(str, FOLDERS))}; {mend}")
