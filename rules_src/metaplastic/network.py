@@ -20,7 +20,10 @@ FUNCTIONS: dict[str, Activation] = {
     "step": lambda z: (z > 0).astype(z.dtype),
 }
 # Pytrees without leaves, so that a base model is a pytree of arrays alone.
-ACTIVATIONS: dict[str, Activation] = {name: Partial(function) for name, function in FUNCTIONS.items()}
+ACTIVATIONS: dict[str, Activation] = {
+    name: Partial(function)  # type: ignore[no-untyped-call]
+    for name, function in FUNCTIONS.items()
+}
 
 EPSILON = 1e-6
 """Number added to the variance in batch norm."""

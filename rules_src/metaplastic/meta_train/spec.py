@@ -144,7 +144,7 @@ class Draw(Section):
     """What meta-steps draw besides tasks and data: the base models that take part, and the truncation."""
 
     base_models: PositiveInt | None = None
-    """Number of `base_models` that take part, neighbours in the list, which share out all parallel tasks; by default all."""
+    """Number of `base_models` that take part, neighbours in the list, and share out all tasks; by default all."""
     every: PositiveInt | None = None
     """Meta-steps until both are drawn again; by default `held_out.every`. Each pair that is drawn is compiled once."""
 

@@ -4,7 +4,7 @@ A task sees one window of inner steps (the truncation) at a time until it reache
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -34,7 +34,7 @@ class Group(NamedTuple):
 
     widths: list[int]
     """Units of the input and of every layer above it."""
-    activations: list[str]
+    activations: Sequence[str]
     """Keys of `ACTIVATIONS`, of which every base model draws one."""
     setting: Setting
     batch: int
