@@ -170,7 +170,7 @@ def test_the_default_config_is_valid():
         (
             "meta_train.compact-letters.draw",
             {"every": 7},
-            "meta_train.compact-letters: draw.every: 7 does not divide held_out.every, 25",
+            "meta_train.compact-letters: draw.every: 7 does not divide held_out.every, 50",
         ),
         (
             "meta_train.compact-letters.gradient",
