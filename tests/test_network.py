@@ -59,6 +59,16 @@ def test_activations_are_what_their_names_say() -> None:
         np.testing.assert_allclose(ACTIVATIONS[name](jnp.asarray(z)), values, atol=1e-6)
 
 
+def test_a_base_model_draws_its_activation_from_those_given_and_nothing_else_with_it() -> None:
+    keys, x = jax.random.split(jax.random.key(0), 40), jax.random.normal(jax.random.key(1), (9, 6))
+    drawn = jax.vmap(lambda key: initial_base_model(key, [6, 5, 3], *ACTIVATIONS))(keys)
+    assert set(drawn.activation.index.tolist()) == set(range(len(ACTIVATIONS)))
+    features = jax.vmap(lambda phi: phi.features(x))(drawn)
+    for key, index, found in zip(keys, drawn.activation.index, features, strict=True):
+        alone = initial_base_model(key, [6, 5, 3], [*ACTIVATIONS][int(index)])
+        np.testing.assert_allclose(found, alone.features(x), atol=1e-6)
+
+
 @pytest.mark.parametrize("large", [1, 2 * 40, 4 * 40, 5 * 40], ids=["a unit", "two units", "overlapping", "all units"])
 def test_post_activations_in_blocks_are_those_of_a_forward_pass(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base_model, "LARGE", large)

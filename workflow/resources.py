@@ -56,7 +56,7 @@ def meta_training(spec: MetaTrain) -> dict[str, int]:
         # Per step a base model is kept, and what the update network makes of a batch: a few dozen arrays.
         of_batch = channels * spec.batch_of(shape) * sum(widths)
         kept = max(kept, together * NUMBER * (max(spec.unroll.lengths) * _weights(widths) + 50 * of_batch))
-        work += spec.tasks_each * max(spec.unroll.lengths) * of_batch * channels
+        work += spec.parallel_tasks / len(spec.base_models) * max(spec.unroll.lengths) * of_batch * channels
     return {
         "mem_mb": PROCESS + kept // MEGABYTE,
         "runtime": _minutes(SECONDS * work * spec.meta_steps / spec.processes),

@@ -7,16 +7,22 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from metaplastic.update_rules import spec as config
 
 Activation = Callable[[Array], Array]
 
-ACTIVATIONS: dict[str, Activation] = {
+FUNCTIONS: dict[str, Activation] = {
     **{name: getattr(jax.nn, name) for name in ["relu", "leaky_relu", "elu", "swish", "tanh", "sigmoid", "softplus"]},
     "sine": jnp.sin,
     "step": lambda z: (z > 0).astype(z.dtype),
+}
+# Pytrees without leaves, so that a base model is a pytree of arrays alone.
+ACTIVATIONS: dict[str, Activation] = {
+    name: Partial(function)  # type: ignore[no-untyped-call]
+    for name, function in FUNCTIONS.items()
 }
 
 EPSILON = 1e-6
@@ -78,11 +84,22 @@ def in_blocks(
     return whole
 
 
+class OneOf(eqx.Module):
+    """The activation at an index, which is data: base models that differ in it share a program."""
+
+    names: tuple[str, ...] = eqx.field(static=True)
+    index: Int[Array, ""]
+
+    def __call__(self, z: Array) -> Array:
+        """Apply the function; under `vmap` all are computed, which is little beside the update network."""
+        return jax.lax.switch(self.index, [ACTIVATIONS[name] for name in self.names], z)
+
+
 class BaseModel(eqx.Module):
     """A multilayer perceptron; its parameters are phi = {W, b, V} of each layer."""
 
     layers: tuple[Layer, ...]
-    activation: Activation = eqx.field(static=True)
+    activation: Activation
 
     def forward(self, x: Float[Array, "batch input"]) -> Activity:
         """Propagate a batch; batch norm uses the statistics of `x` itself, in training and in use alike."""
@@ -147,10 +164,11 @@ def layer_widths(shape: config.BaseModel, inputs: int) -> list[int]:
     return [inputs, *shape.hidden, shape.features]
 
 
-def initial_base_model(key: PRNGKeyArray, widths: Sequence[int], activation: str = "relu") -> BaseModel:
+def initial_base_model(key: PRNGKeyArray, widths: Sequence[int], *activations: str) -> BaseModel:
     """Draw initial parameters from truncated normals: W and V with scale 0.01, b with scale 0.1.
 
-    `widths` are the numbers of units of the input and of every layer above it; `activation` is a key of `ACTIVATIONS`.
+    `widths` are the numbers of units of the input and of every layer above it; `activations` are keys of `ACTIVATIONS`,
+    by default `relu`. Of several, one is drawn.
     """
 
     def draw(key: PRNGKeyArray, shape: tuple[int, ...], scale: float) -> Array:
@@ -161,4 +179,7 @@ def initial_base_model(key: PRNGKeyArray, widths: Sequence[int], activation: str
         key_w, key_b, key_v = jax.random.split(key_layer, 3)
         W, b = draw(key_w, (below, above), 0.01), draw(key_b, (above,), 0.1)
         layers.append(Layer(W, b, draw(key_v, (below, above), 0.01)))
-    return BaseModel(tuple(layers), ACTIVATIONS[activation])
+    if len(activations) > 1:
+        index = jax.random.randint(jax.random.fold_in(key, len(widths)), (), 0, len(activations))
+        return BaseModel(tuple(layers), OneOf(activations, index))
+    return BaseModel(tuple(layers), ACTIVATIONS[activations[0] if activations else "relu"])

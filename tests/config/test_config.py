@@ -163,6 +163,16 @@ def test_the_default_config_is_valid():
             "meta_train.compact-letters.unroll: shortest <= longest_at_first < longest has to hold",
         ),
         (
+            "meta_train.compact-letters.draw",
+            {"base_models": 2},
+            "meta_train.compact-letters: draw.base_models: 2 does not divide 1 base_models",
+        ),
+        (
+            "meta_train.compact-letters.draw",
+            {"every": 7},
+            "meta_train.compact-letters: draw.every: 7 does not divide held_out.every, 50",
+        ),
+        (
             "meta_train.compact-letters.gradient",
             {"kind": "es"},
             "meta_train.compact-letters.gradient.kind: unknown 'es'",

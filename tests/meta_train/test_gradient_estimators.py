@@ -9,7 +9,7 @@ from metaplastic.meta_train.estimators.base import GradientEstimator, in_parts, 
 from metaplastic.meta_train.estimators.evolution import nres, pes
 from metaplastic.meta_train.estimators.truncated_backprop import truncated_backprop
 from metaplastic.meta_train.window import TaskState, Window, unroll, window_loss
-from metaplastic.network import BaseModel, Layer
+from metaplastic.network import ACTIVATIONS, BaseModel, Layer
 from metaplastic.update_rules.base import UpdateRule
 
 TASKS, WINDOWS, STEPS = 4096, 3, 2
@@ -45,7 +45,7 @@ def _exact() -> float:
 
 def _states(tasks: int, seed: int = 0) -> TaskState:
     W = jnp.full((tasks, 1, 1), START)
-    phi = BaseModel((Layer(W, jnp.zeros((tasks, 1)), W),), jax.nn.relu)
+    phi = BaseModel((Layer(W, jnp.zeros((tasks, 1)), W),), ACTIVATIONS["relu"])
     return TaskState(None, phi, jnp.zeros(tasks, int), jnp.full(tasks, WINDOWS * STEPS))
 
 

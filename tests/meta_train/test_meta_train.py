@@ -1,3 +1,4 @@
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ import pytest
 import xarray as xr
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.data import small_images
-from metaplastic.meta_train.estimators.base import Estimate, over_tasks
+from metaplastic.meta_train.estimators.base import Estimate, GradientEstimator, TaskEstimate, over_tasks
+from metaplastic.meta_train.estimators.evolution import nres
 from metaplastic.meta_train.estimators.truncated_backprop import truncated_backprop
 from metaplastic.meta_train.held_out import dataset_probe, held_out_accuracy, source_probe
 from metaplastic.meta_train.objective import meta_objective
-from metaplastic.meta_train.outer import Progress, initial_state, meta_step, meta_train, sample_truncation
+from metaplastic.meta_train.outer import Program, Progress, initial_state, meta_step, meta_train, sample_program
 from metaplastic.meta_train.run import MetaTraining, first_rule, group, hyperparameters, inner_step_flops
 from metaplastic.meta_train.spec import Faults, MetaTrain, Nres, TruncatedBackprop
 from metaplastic.meta_train.tasks.images import Images
@@ -31,7 +33,7 @@ from metaplastic.meta_train.window import (
     unroll,
     window_loss,
 )
-from metaplastic.network import BaseModel
+from metaplastic.network import ACTIVATIONS, Activation, BaseModel, OneOf
 from metaplastic.training.loop import Folder, resumed
 from metaplastic.update_rules.compact import CompactRule, build
 from metaplastic.update_rules.neuron_local import NeuronLocalRule
@@ -226,7 +228,7 @@ def test_base_models_of_several_shapes_share_each_meta_step() -> None:
 
     hyper = hyperparameters(spec)
     before = initial_state(RULE, hyper)
-    after, metrics = jax.jit(lambda state: meta_step(state, SOURCES, hyper, estimate, truncation=3))(before)
+    after, metrics = jax.jit(lambda state: meta_step(state, SOURCES, hyper, estimate, Program(range(2), 3)))(before)
     assert [[layer.W.shape for layer in tasks.phi.layers] for tasks in after.tasks] == [
         [(2, 16, 5)],
         [(2, 16, 3), (2, 3, 2)],
@@ -252,13 +254,57 @@ def test_a_base_model_may_have_a_side_and_a_batch_of_its_own() -> None:
     hyper, steps = hyperparameters(spec), SPEC.unroll.truncation
     before = initial_state(RULE, hyper)
     assert [tasks.phi.layers[0].W.shape for tasks in before.tasks] == [(2, 16, 5), (2, 4, 5)]
-    meta_step(before, SOURCES, hyper, estimate, truncation=steps)
+    meta_step(before, SOURCES, hyper, estimate, Program(range(2), steps))
     assert [window.unlabelled.shape for window in seen] == [(2, steps, SPEC.batch, 16), (2, steps, 3, 4)]
     # The smaller image is the larger one with blocks of pixels averaged, or nearly: no part of it is left out.
     means = [float(window.unlabelled.mean()) for window in seen]
     assert means[0] == pytest.approx(means[1], rel=0.3)
     with pytest.raises(ValueError, match=r"base_models.side: 5 is more than tasks.side, 4"):
         MetaTrain.model_validate(SPEC.model_dump() | {"base_models": [shapes[1] | {"side": 5}]})
+
+
+def test_neighbouring_base_models_take_turns_and_the_tasks_of_the_others_wait() -> None:
+    shapes = [{"hidden": [], "features": features} for features in (5, 4, 3, 2)]
+    spec = MetaTrain.model_validate(SPEC.model_dump() | {"base_models": shapes, "draw": {"base_models": 2, "every": 1}})
+    hyper = hyperparameters(spec)
+    assert [group.tasks for group in hyper.groups] == [2] * 4
+    drawn = [sample_program(hyper, step).groups for step in range(30)]
+    assert set(drawn) == {range(2), range(2, 4)}
+    before, *_, last = meta_train(TOY, SOURCES, hyper, {})
+    assert len(last.metrics.meta_loss) == 4
+    steps = [3 * sum(index in groups for groups in drawn[: spec.meta_steps]) for index in range(4)]
+    for old, new, done in zip(before.state.tasks, last.state.tasks, steps, strict=True):
+        np.testing.assert_array_equal(new.age == old.age + done, new.task == old.task)
+    waiting = drawn[0][0] ^ 2
+    after, _ = jax.jit(
+        lambda state: meta_step(state, SOURCES, hyper, over_tasks(hyper.estimator), Program(drawn[0], 3))
+    )(before.state)
+    assert eqx.tree_equal(after.tasks[waiting : waiting + 2], before.state.tasks[waiting : waiting + 2])
+    assert not eqx.tree_equal(after.tasks[drawn[0][0]], before.state.tasks[drawn[0][0]])
+
+
+@pytest.mark.parametrize("estimator", [truncated_backprop(window_loss(ridge=0.1)), nres(window_loss(ridge=0.1), 0.01)])
+def test_tasks_of_drawn_activations_have_the_gradients_of_programs_of_one(estimator: GradientEstimator) -> None:
+    with jax.enable_x64(True):
+        names = [*ACTIVATIONS]
+        like = group(SPEC.model_copy(update={"parallel_tasks": 9}), SHAPE.model_copy(update={"activations": names}))
+        states, again = (staggered_tasks(jax.random.key(3), like, TOTALS) for _ in range(2))
+        assert states.phi.activation.index.tolist() == again.phi.activation.index.tolist()
+        window, keys = sample_window(jax.random.key(4), states, SOURCES, like, truncation=3), jax.random.split(KEY, 9)
+
+        def estimated(activation: Activation) -> TaskEstimate:
+            phis = BaseModel(states.phi.layers, activation)
+            carry = jax.vmap(estimator.begin, in_axes=(0, None, 0))(keys, TOY, phis)
+            each = jax.vmap(estimator.estimate, in_axes=(0, None, 0, 0, 0))
+            return jax.jit(each)(keys, TOY, states._replace(phi=phis), carry, window)
+
+        drawn = estimated(jax.vmap(partial(OneOf, tuple(names)))(jnp.arange(9)))
+        assert len({float(loss) for loss in drawn.loss}) == 9
+        for index, name in enumerate(names):
+            alone = estimated(ACTIVATIONS[name])
+            for a, b in zip(jax.tree.leaves(drawn.gradient), jax.tree.leaves(alone.gradient), strict=True):
+                np.testing.assert_allclose(a[index], b[index], rtol=1e-5, err_msg=name)
+            np.testing.assert_allclose(drawn.phi.layers[0].W[index], alone.phi.layers[0].W[index], rtol=1e-6)
 
 
 def test_too_many_broken_tasks_stop_the_run_and_leave_its_state(tmp_path) -> None:
@@ -316,10 +362,10 @@ def test_the_largest_total_grows_from_first_to_last_and_totals_with_it() -> None
 def test_truncations_are_drawn_from_the_list_anew_but_the_same_in_every_run() -> None:
     alone = hyperparameters(SPEC)
     hyper = alone._replace(truncations=[1, 2, 3])
-    drawn = [sample_truncation(hyper, step) for step in range(0, 300, 10)]
-    assert set(drawn) == {1, 2, 3}
-    assert drawn == [sample_truncation(hyper, step) for step in range(0, 300, 10)]
-    assert {sample_truncation(alone, step) for step in range(5)} == {3}
+    drawn = [sample_program(hyper, step) for step in range(0, 300, 10)]
+    assert {program.truncation for program in drawn} == {1, 2, 3}
+    assert drawn == [sample_program(hyper, step) for step in range(0, 300, 10)]
+    assert {sample_program(alone, step) for step in range(5)} == {Program(range(1), 3)}
 
 
 def test_a_dataset_probe_labels_every_class_equally_and_scores_other_examples() -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -17,6 +18,18 @@ from metaplastic.training.checkpoint import read_history
 from metaplastic.training.launch import locked
 from toy_runs import Runs
 
+VARIED = json.dumps(
+    {
+        "base_models": [
+            {"hidden": [], "features": 3, "activations": ["relu", "tanh", "sine"]},
+            {"hidden": [], "features": 2, "side": 2},
+        ],
+        "draw": {"base_models": 1, "every": 1},
+        "unroll": {"truncations": [2, 4], "shortest": 4, "longest": 12},
+        "gradient": {"kind": "nres"},
+    }
+)
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
@@ -25,9 +38,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return runs
 
 
-def _kill_while_saving(runs: Runs, name: str, events: list[int]) -> None:
+def _kill_while_saving(runs: Runs, name: str, events: list[int], changes: str = "{}") -> None:
     for event in events:
-        process = runs.start(name, "{}", str(event))
+        process = runs.start(name, changes, str(event))
         process.communicate()
         assert process.returncode == -signal.SIGKILL
 
@@ -39,6 +52,13 @@ def test_three_kills_in_the_middle_of_saving_change_no_byte(runs: Runs) -> None:
     runs.assert_equal("whole", "killed")
     # And a finished run is not run again.
     assert runs.finish("killed").split() == ["12"]
+
+
+def test_a_run_that_draws_base_models_and_activations_goes_on_too(runs: Runs) -> None:
+    runs.finish("varied", VARIED)
+    _kill_while_saving(runs, "varied and killed", [12, 7], VARIED)
+    runs.finish("varied and killed", VARIED)
+    runs.assert_equal("varied", "varied and killed")
 
 
 def test_a_second_process_is_refused_in_one_line_and_changes_nothing(runs: Runs) -> None:
@@ -95,9 +115,6 @@ def test_the_history_has_every_meta_step_and_evaluation_once(runs: Runs) -> None
 def test_eight_devices_and_parts_of_the_tasks_agree_with_one_device_at_once(runs: Runs) -> None:
     runs.finish("shared", '{"microbatches": 2}', devices=8)
     np.testing.assert_allclose(runs.theta("shared"), runs.theta("whole"), rtol=1e-3)
-
-
-VARIED = '{"unroll": {"truncations": [2, 4], "shortest": 4, "longest": 12}, "gradient": {"kind": "nres"}}'
 
 
 @pytest.mark.slow

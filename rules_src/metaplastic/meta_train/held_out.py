@@ -42,7 +42,7 @@ def source_probe(key: PRNGKeyArray, source: Source, group: Group, *, tasks: int,
         unlabelled = random_classes(key_classes, math.prod(shape), setting)
         shown = show(key_show, key_task, source, jnp.concatenate([unlabelled, fit, score]), setting)
         batches, fit_x, score_x = jnp.split(shown.inputs, [len(unlabelled), len(unlabelled) + len(fit)])
-        phi = initial_base_model(key_phi, group.widths, group.activation)
+        phi = initial_base_model(key_phi, group.widths, *group.activations)
         return Probe(phi, batches.reshape(*shape, -1), fit_x, fit, score_x, score)
 
     return jit(eqx.filter_vmap(sample))(jax.random.split(key, tasks))
@@ -72,7 +72,7 @@ def dataset_probe(
         starts = jnp.searchsorted(labels[by_class], jnp.arange(classes))
         fit = by_class[(starts[:, None] + jnp.arange(group.labelled)).reshape(-1)]
         score = by_class[(starts[:, None] + group.labelled + jnp.arange(SCORED)).reshape(-1)]
-        phi = initial_base_model(key_phi, group.widths, group.activation)
+        phi = initial_base_model(key_phi, group.widths, *group.activations)
         unlabelled = x[jax.random.randint(key_batches, (inner_steps, group.batch), 0, len(x))]
         return Probe(phi, unlabelled, x[fit], labels[fit], x[score], labels[score])
 

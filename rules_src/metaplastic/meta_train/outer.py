@@ -35,9 +35,13 @@ class Hyperparameters(NamedTuple):
 
     groups: list[Group]
     """The parallel tasks of each base model; the groups are equally large."""
+    at_once: int
+    """Groups of a meta-step, neighbours in the list."""
     totals: Totals
     truncations: list[int]
-    """Inner steps per window; every dispatch draws one of these."""
+    """Inner steps per window."""
+    dispatch: int
+    """Meta-steps per dispatch, each of which draws groups and a truncation."""
     microbatches: int
     estimator: GradientEstimator
     optimiser: optax.GradientTransformation
@@ -48,8 +52,8 @@ class Hyperparameters(NamedTuple):
     """Penalty of the readout on probes."""
     precision: Precision
     meta_steps: int
-    dispatch: int
-    """Meta-steps per dispatch."""
+    watch: int
+    """Meta-steps between measurements on probes, a multiple of `dispatch`."""
     seed: int
 
 
@@ -69,6 +73,14 @@ class MetaState(NamedTuple):
     meta_step: Int[Array, ""]
     dropped: Float[Array, ""]
     """Share of tasks that were not finite, averaged over about the last `fault_window` meta-steps."""
+
+
+class Program(NamedTuple):
+    """What the meta-steps of a dispatch have in common; every program is compiled once."""
+
+    groups: range
+    """Indices of the groups that take part; the tasks of the others wait."""
+    truncation: int
 
 
 class Metrics(NamedTuple):
@@ -128,26 +140,31 @@ def initial_state(rule: MetaTrainable, hyper: Hyperparameters) -> MetaState:
     )
 
 
-def sample_truncation(hyper: Hyperparameters, meta_step: int) -> int:
-    """Draw the truncation of the dispatch that follows `meta_step` updates of theta; a resumed run draws it again."""
-    key = jax.random.fold_in(jax.random.key(hyper.seed), meta_step)
-    return hyper.truncations[int(jax.random.randint(key, (), 0, len(hyper.truncations)))]
+def sample_program(hyper: Hyperparameters, meta_step: int) -> Program:
+    """Draw the program of the dispatch that follows `meta_step` updates of theta; a resumed run draws it again."""
+    key, blocks = jax.random.fold_in(jax.random.key(hyper.seed), meta_step), len(hyper.groups) // hyper.at_once
+    truncation = hyper.truncations[int(jax.random.randint(key, (), 0, len(hyper.truncations)))]
+    first = hyper.at_once * int(jax.random.randint(jax.random.fold_in(key, 0), (), 0, blocks))
+    return Program(range(first, first + hyper.at_once), truncation)
 
 
 def meta_step(
-    state: MetaState, sources: Mapping[str, Source], hyper: Hyperparameters, estimate: BatchEstimator, truncation: int
+    state: MetaState, sources: Mapping[str, Source], hyper: Hyperparameters, estimate: BatchEstimator, program: Program
 ) -> tuple[MetaState, Metrics]:
     """Update theta once: draw data, estimate the gradient, step, replace tasks that are finished or not finite."""
-    key, *keys = jax.random.split(state.key, 1 + len(hyper.groups))
+    key, *keys = jax.random.split(state.key, 1 + len(program.groups))
     longest = largest_total(state.meta_step, hyper.totals)
-    found, tasks = [], []
-    for group, key_group, learning, carry in zip(hyper.groups, keys, state.tasks, state.carry, strict=True):
+    found, tasks, carry = [], [*state.tasks], [*state.carry]
+    for index, key_group in zip(program.groups, keys, strict=True):
+        group = hyper.groups[index]
         key_window, key_replace, key_estimate = jax.random.split(key_group, 3)
-        window = sample_window(key_window, learning, sources, group, truncation)
-        one = estimate(jax.random.split(key_estimate, group.tasks), state.rule, learning, carry, window)
+        window = sample_window(key_window, tasks[index], sources, group, program.truncation)
+        keys_tasks = jax.random.split(key_estimate, group.tasks)
+        one = estimate(keys_tasks, state.rule, tasks[index], carry[index], window)
         found.append(one)
         ages = jnp.where(one.sound, one.tasks.age, one.tasks.total)
-        tasks.append(replace_finished(key_replace, one.tasks._replace(age=ages), group, hyper.totals, longest))
+        tasks[index] = replace_finished(key_replace, one.tasks._replace(age=ages), group, hyper.totals, longest)
+        carry[index] = one.carry
     sound = jnp.concatenate([one.sound for one in found])
     losses = jnp.concatenate([one.losses for one in found])
     gradient = jax.tree.map(lambda *g: sum(g) / jnp.maximum(sound.sum(), 1), *(one.gradient for one in found))
@@ -160,14 +177,14 @@ def meta_step(
         clipped=(norm > hyper.clip).astype(norm.dtype),
         inner_rate=rule.rate,
         dropped=dropped,
-        truncation=jnp.asarray(float(truncation)),
+        truncation=jnp.asarray(float(program.truncation)),
     )
     after = MetaState(
         rule=rule,
         average=optax.incremental_update(rule, state.average, 1 - hyper.average),
         optimiser=optimiser,
         tasks=tuple(tasks),
-        carry=tuple(one.carry for one in found),
+        carry=tuple(carry),
         key=key,
         meta_step=state.meta_step + 1,
         dropped=state.dropped + (dropped - state.dropped) / hyper.fault_window,
@@ -183,7 +200,7 @@ def meta_train(
     *,
     start: MetaState | None = None,
 ) -> Iterator[Progress]:
-    """Run `hyper.meta_steps` updates of theta, and yield after every `hyper.dispatch` of them.
+    """Run `hyper.meta_steps` updates of theta, and yield after every `hyper.watch` of them.
 
     The first item is the state before the first update, without metrics. `MetaState.dropped` tells the caller to stop.
     The `rule` is at its initial theta; `probes` are held-out data with the number of classes, by name; `start` is the
@@ -193,8 +210,8 @@ def meta_train(
     estimate = over_devices(hyper.estimator, hyper.microbatches, mesh)
 
     @partial(jit, steps=hyper.meta_steps)
-    def dispatch(sources: Any, state: MetaState, steps: int, truncation: int) -> tuple[MetaState, Metrics]:
-        step = partial(meta_step, sources=sources, hyper=hyper, estimate=estimate, truncation=truncation)
+    def dispatch(sources: Any, state: MetaState, steps: int, program: Program) -> tuple[MetaState, Metrics]:
+        step = partial(meta_step, sources=sources, hyper=hyper, estimate=estimate, program=program)
         return jax.lax.scan(lambda state, _: step(state), state, length=steps)
 
     def watch(rule: MetaTrainable) -> dict[str, np.ndarray]:
@@ -214,8 +231,11 @@ def meta_train(
     yield Progress(whole(state, mesh), nothing, {} if start else watch(state.average))
     done = int(state.meta_step)
     while done < hyper.meta_steps:
-        steps = min(hyper.dispatch, hyper.meta_steps - done)
-        state, metrics = dispatch(sources, state, steps, sample_truncation(hyper, done))
-        state = placed(state, mesh)
-        done += steps
-        yield Progress(whole(state, mesh), whole(metrics, mesh), watch(state.average))
+        before, done, parts = done, min(done + hyper.watch, hyper.meta_steps), []
+        for first in range(before, done, hyper.dispatch):
+            steps = min(hyper.dispatch, done - first)
+            state, metrics = dispatch(sources, state, steps, sample_program(hyper, first))
+            state = placed(state, mesh)
+            parts.append(whole(metrics, mesh))
+        metrics = jax.tree.map(lambda *each: jnp.concatenate(each), *parts)
+        yield Progress(whole(state, mesh), metrics, watch(state.average))

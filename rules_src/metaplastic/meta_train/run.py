@@ -15,7 +15,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from metaplastic.config.base import canonical_json
 from metaplastic.io.errors import InputError
-from metaplastic.io.memory import check_memory, numbers
+from metaplastic.io.memory import check_memory, numbers, size
 from metaplastic.meta_train.data import small_images, task_sources
 from metaplastic.meta_train.held_out import Probe, dataset_probe, source_probe
 from metaplastic.meta_train.outer import Hyperparameters, MetaState, Progress, initial_state, meta_train
@@ -54,8 +54,10 @@ def hyperparameters(spec: MetaTrain) -> Hyperparameters:
     rate = optax.warmup_cosine_decay_schedule(0.0, adam.learning_rate, warmup, decay_steps=spec.meta_steps)
     return Hyperparameters(
         groups=[group(spec, shape) for shape in spec.base_models],
+        at_once=spec.at_once,
         totals=Totals(unroll.shortest, unroll.longest, unroll.longest_at_first, unroll.growth),
         truncations=unroll.lengths,
+        dispatch=spec.draw.every or spec.held_out.every,
         microbatches=spec.microbatches,
         estimator=module.build(spec.gradient, loss),
         optimiser=optax.chain(optax.clip_by_global_norm(adam.clip), optax.adam(rate)),
@@ -65,17 +67,17 @@ def hyperparameters(spec: MetaTrain) -> Hyperparameters:
         ridge=spec.ridge,
         precision=spec.precision,
         meta_steps=spec.meta_steps,
-        dispatch=spec.held_out.every,
+        watch=spec.held_out.every,
         seed=spec.seed,
     )
 
 
 def group(spec: MetaTrain, shape: TaskShape) -> Group:
     """Describe the parallel tasks of one base model."""
-    setting = task_setting(spec.tasks, spec.side_of(shape))
+    setting, activations = task_setting(spec.tasks, spec.side_of(shape)), shape.activations or [shape.activation]
     weights = {name: source.weight for name, source in spec.trained_sources.items()}
     widths, each = layer_widths(shape, setting.side**2), shares(weights, spec.tasks_each)
-    return Group(widths, shape.activation, setting, spec.batch_of(shape), spec.labelled, each)
+    return Group(widths, activations, setting, spec.batch_of(shape), spec.labelled, each)
 
 
 def task_setting(tasks: config.Tasks, side: int) -> Setting:
@@ -100,7 +102,7 @@ class MetaTraining:
     ) -> None:
         self.rule, self.sources, self.spec, self.probes, self.folder = rule, sources, spec, probes, folder
         self.hyper = hyperparameters(spec)
-        self.steps, self.dispatch = self.hyper.meta_steps, self.hyper.dispatch
+        self.steps, self.dispatch = self.hyper.meta_steps, self.hyper.watch
 
     def initial(self) -> MetaState:
         """Return the state before the first meta-step."""
@@ -187,14 +189,17 @@ def meta_training(
 
 
 def _check_size(rule: MetaTrainable, spec: MetaTrain) -> None:
-    hyper, labelled = hyperparameters(spec), spec.tasks.classes * spec.labelled
-    longest, first = max(hyper.truncations), hyper.groups[0]
-    windows = [(each.tasks, longest * each.batch + 2 * labelled, each.setting.side**2) for each in hyper.groups]
-    probe = spec.held_out.tasks, spec.held_out.inner_steps * first.batch + labelled, first.setting.side**2
+    hyper = hyperparameters(spec)
+
+    def shown(group: Group, tasks: int, steps: int, batches: int) -> Any:
+        examples = steps * group.batch + batches * group.labelled * group.setting.classes
+        return numbers(tasks, examples, group.setting.side**2)
+
+    windows = [shown(each, each.tasks, max(hyper.truncations), batches=2) for each in hyper.groups]
     parts = {
         "tasks and the optimiser": jax.eval_shape(lambda: initial_state(rule, hyper)),
-        "a meta-step's data": [numbers(*window) for window in windows],
-        "a probe's": numbers(*probe),
+        "a meta-step's data": sorted(windows, key=size)[-hyper.at_once :],
+        "a probe's": shown(hyper.groups[0], spec.held_out.tasks, spec.held_out.inner_steps, batches=1),
     }
     check_memory("base_models, parallel_tasks, tasks.side, batch, labelled, held_out", parts)
 
@@ -230,12 +235,13 @@ def inner_step_flops(rule: UpdateRule, spec: MetaTrain) -> float:
     """Count the floating-point operations of an inner step of all parallel tasks, as XLA does before optimisation."""
 
     def cost(group: Group) -> float:
-        phi = initial_base_model(jax.random.key(0), group.widths, group.activation)
+        phi = initial_base_model(jax.random.key(0), group.widths, *group.activations)
         step = jax.jit(lambda rule, phi, x: rule.update(phi, x))
         counted: Any = step.lower(rule, phi, jnp.zeros((group.batch, group.widths[0]))).cost_analysis()
         return float(counted["flops"])
 
-    return spec.tasks_each * sum(cost(group(spec, shape)) for shape in spec.base_models)
+    costs = [cost(group(spec, shape)) for shape in spec.base_models]
+    return spec.parallel_tasks * sum(costs) / len(costs)
 
 
 def mean_and_standard_error(

@@ -18,7 +18,7 @@ from metaplastic.config.base import (
 )
 from metaplastic.meta_train.tasks.spec import Tasks, TaskSource
 from metaplastic.training.spec import Keep
-from metaplastic.update_rules.spec import BaseModel, Learned, Polynomial, Precision
+from metaplastic.update_rules.spec import Activation, BaseModel, Learned, Polynomial, Precision
 
 
 class Unroll(Section):
@@ -132,10 +132,21 @@ class Faults(Section):
 class TaskShape(BaseModel):
     """A network that the rule learns to train, with settings of its own tasks where these differ from the run's."""
 
+    activations: Annotated[list[Activation], Distinct] = []
+    """Activation functions of which every task draws one, in place of `activation`; they share what is compiled."""
     side: PositiveInt | None = None
     """Height and width of the images that its tasks show; at most `tasks.side`, which is the default."""
     batch: PositiveInt | None = None
     """Unlabelled examples per inner step, in place of the run's `batch`."""
+
+
+class Draw(Section):
+    """What meta-steps draw besides tasks and data: the base models that take part, and the truncation."""
+
+    base_models: PositiveInt | None = None
+    """Number of `base_models` that take part, neighbours in the list, and share out all tasks; by default all."""
+    every: PositiveInt | None = None
+    """Meta-steps until both are drawn again; by default `held_out.every`. Each pair that is drawn is compiled once."""
 
 
 EXECUTION = ("keep", "processes")
@@ -150,6 +161,7 @@ class MetaTrain(Section):
     """Rule in `data/pretrained`, of equal config, whose theta the run starts from; by default it is drawn at random."""
     base_models: Annotated[list[TaskShape], Field(min_length=1)]
     """Networks that the rule learns to train, with equally many tasks each; accuracy is measured with the first one."""
+    draw: Draw = Draw()
     tasks: Tasks = Tasks()
     parallel_tasks: PositiveInt = 8
     """Tasks per meta-step."""
@@ -182,9 +194,14 @@ class MetaTrain(Section):
     """Runs that differ only in the seed, counted up from `seed`: parallel jobs, and a level of every interval."""
 
     @property
+    def at_once(self) -> int:
+        """Base models of a meta-step."""
+        return self.draw.base_models or len(self.base_models)
+
+    @property
     def tasks_each(self) -> int:
         """Parallel tasks of each base model."""
-        return self.parallel_tasks // len(self.base_models)
+        return self.parallel_tasks // self.at_once
 
     @property
     def trained_sources(self) -> dict[str, TaskSource]:
@@ -221,7 +238,11 @@ class MetaTrain(Section):
     def _fits(self) -> "MetaTrain":
         if isinstance(self.rule, Polynomial) and self.precision != "float32":
             raise ValueError("precision: a polynomial rule has no update network whose precision to choose")
-        shapes, trained = len(self.base_models), len(self.trained_sources)
+        if len(self.base_models) % self.at_once:
+            raise ValueError(f"draw.base_models: {self.at_once} does not divide {len(self.base_models)} base_models")
+        if self.draw.every and self.held_out.every % self.draw.every:
+            raise ValueError(f"draw.every: {self.draw.every} does not divide held_out.every, {self.held_out.every}")
+        shapes, trained = self.at_once, len(self.trained_sources)
         each, left = divmod(self.parallel_tasks, shapes)
         if left:
             raise ValueError(f"parallel_tasks: {self.parallel_tasks} cannot be shared out over {shapes} base_models")

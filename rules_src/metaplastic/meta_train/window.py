@@ -4,7 +4,7 @@ A task sees one window of inner steps (the truncation) at a time until it reache
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -34,7 +34,8 @@ class Group(NamedTuple):
 
     widths: list[int]
     """Units of the input and of every layer above it."""
-    activation: str
+    activations: Sequence[str]
+    """Keys of `ACTIVATIONS`, of which every base model draws one."""
     setting: Setting
     batch: int
     labelled: int
@@ -77,7 +78,7 @@ def new_tasks(key: PRNGKeyArray, group: Group, totals: Totals) -> TaskState:
 
     def new_task(key: PRNGKeyArray) -> TaskState:
         key_task, key_phi, key_total = jax.random.split(key, 3)
-        phi = initial_base_model(key_phi, group.widths, group.activation)
+        phi = initial_base_model(key_phi, group.widths, *group.activations)
         return TaskState(key_task, phi, jnp.zeros((), jnp.int32), sample_total(key_total, totals))
 
     tasks: TaskState = eqx.filter_vmap(new_task)(jax.random.split(key, group.tasks))
