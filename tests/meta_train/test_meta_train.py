@@ -241,8 +241,8 @@ def test_base_models_of_several_shapes_share_each_meta_step() -> None:
     assert (after.tasks[0].task != before.tasks[0].task).sum() == 0
 
 
-def test_a_base_model_may_have_a_side_and_a_batch_of_its_own() -> None:
-    shapes = [{"hidden": [], "features": 5}, {"hidden": [], "features": 5, "side": 2, "batch": 3}]
+def test_a_base_model_may_have_a_side_a_batch_and_classes_of_its_own() -> None:
+    shapes = [{"hidden": [], "features": 5}, {"hidden": [], "features": 5, "side": 2, "batch": 3, "classes": 2}]
     spec = MetaTrain.model_validate(SPEC.model_dump() | {"base_models": shapes})
     seen = []
 
@@ -256,11 +256,13 @@ def test_a_base_model_may_have_a_side_and_a_batch_of_its_own() -> None:
     assert [tasks.phi.layers[0].W.shape for tasks in before.tasks] == [(2, 16, 5), (2, 4, 5)]
     meta_step(before, SOURCES, hyper, estimate, Program(range(2), steps))
     assert [window.unlabelled.shape for window in seen] == [(2, steps, SPEC.batch, 16), (2, steps, 3, 4)]
+    assert [window.targets.shape for window in seen] == [(2, 2, 12, 3), (2, 2, 8, 2)]
     # The smaller image is the larger one with blocks of pixels averaged, or nearly: no part of it is left out.
     means = [float(window.unlabelled.mean()) for window in seen]
     assert means[0] == pytest.approx(means[1], rel=0.3)
-    with pytest.raises(ValueError, match=r"base_models.side: 5 is more than tasks.side, 4"):
-        MetaTrain.model_validate(SPEC.model_dump() | {"base_models": [shapes[1] | {"side": 5}]})
+    for key, most in (("side", 4), ("classes", 3)):
+        with pytest.raises(ValueError, match=rf"base_models.{key}: 5 is more than tasks.{key}, {most}"):
+            MetaTrain.model_validate(SPEC.model_dump() | {"base_models": [shapes[1] | {key: 5}]})
 
 
 def test_neighbouring_base_models_take_turns_and_the_tasks_of_the_others_wait() -> None:

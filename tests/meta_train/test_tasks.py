@@ -11,7 +11,7 @@ from metaplastic.io.errors import InputError
 from metaplastic.meta_train.data import image_pool, task_sources
 from metaplastic.meta_train.run import group, task_setting
 from metaplastic.meta_train.spec import MetaTrain
-from metaplastic.meta_train.tasks import strokes
+from metaplastic.meta_train.tasks import strokes, tables
 from metaplastic.meta_train.tasks.appearance import jittered, redrawn, toned
 from metaplastic.meta_train.tasks.images import Images
 from metaplastic.meta_train.tasks.mixture import every_class, regression_targets, shares, show
@@ -28,6 +28,10 @@ SOURCES = {
     "gaussians": {"kind": "gaussians"},
     "words": {"kind": "words"},
 }
+EVERY_SOURCE = SOURCES | {
+    "documents": {"kind": "words", "length": 40, "lengths": 0.5, "common": 0.1, "binary": 0.5},
+    "tables": {"kind": "tables", "columns": 12, "separation": 3.0},
+}
 
 
 def tasks(**keys: Any) -> Tasks:
@@ -35,7 +39,7 @@ def tasks(**keys: Any) -> Tasks:
 
 
 def setting(spec: Tasks) -> Setting:
-    return task_setting(spec, spec.side)
+    return task_setting(spec, spec.side, spec.classes)
 
 
 def sources_of(spec: Tasks) -> dict[str, Source]:
@@ -77,11 +81,12 @@ def readout_accuracy(x: np.ndarray, y: np.ndarray) -> float:
     return float(((x[1::2] @ weights).argmax(1) == y[1::2]).mean())
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", EVERY_SOURCE)
 @pytest.mark.parametrize("varied", [False, True])
 def test_every_source_shows_finite_inputs_whose_classes_can_be_told_apart(name: str, varied: bool):
     everything = dict.fromkeys(Variety._fields, 0.2)
-    spec = tasks(variety=everything, jitter={"elastic": 0.02, "least": 0.2}) if varied else tasks()
+    more = {"variety": everything, "jitter": {"elastic": 0.02, "least": 0.2}} if varied else {}
+    spec = tasks(sources=EVERY_SOURCE, **more)
     source = sources_of(spec)[name]
     classes = every_class(60, setting(spec))
     draw = jax.jit(jax.vmap(lambda key, task: show(key, task, source, classes, setting(spec))))
@@ -230,6 +235,48 @@ def test_counts_are_poisson():
     counts = np.asarray(poisson(jax.random.key(0), jnp.broadcast_to(rates, (20000, 3))))
     np.testing.assert_allclose(counts.mean(0), rates, rtol=0.05)
     np.testing.assert_allclose(counts.var(0), rates, rtol=0.06)
+
+
+def test_documents_are_binary_in_some_tasks_and_their_frequent_words_tell_no_class():
+    spec = tasks(side=12, sources={"words": {"kind": "words", "length": 300, "common": 1.0, "binary": 0.5}})
+    source, classes = sources_of(spec)["words"], every_class(400, setting(spec))
+    common, binary = [], []
+    for task in range(12):
+        counts = np.asarray(source.show(jax.random.key(0), jax.random.key(task), classes, setting(spec)).inputs)
+        of_class = counts.reshape(3, 400, -1).mean(1)
+        # Whatever a task's share is, words no class prefers come first.
+        ratio = of_class.max(0) / np.maximum(of_class.min(0), 1e-9)
+        common.append(int(np.argmax(ratio > 1.6)))
+        binary.append(counts.max() == 1)
+    assert 3 <= sum(binary) <= 9
+    assert max(common) > 30
+    assert min(common) < 15
+
+
+def test_tables_have_columns_of_four_kinds_that_are_correlated_and_standardised():
+    spec = tasks(side=12, sources={"tables": {"kind": "tables", "columns": 20}})
+    source, classes = sources_of(spec)["tables"], every_class(300, setting(spec))
+    columns = []
+    for task in range(8):
+        x = np.asarray(source.show(jax.random.key(0), jax.random.key(task), classes, setting(spec)).inputs)
+        used = x.std(0) > 0.5
+        columns.append(int(used.sum()))
+        assert not x[:, columns[-1] + 5 :].any()
+        np.testing.assert_allclose(x.mean(0), 0, atol=1e-4)
+        np.testing.assert_allclose(x[:, used].std(0), 1, atol=1e-2)
+        values = np.array([len(np.unique(column)) for column in x[:, used].T])
+        skewness = (x[:, used] ** 3).mean(0)
+        assert (values == 2).any()
+        assert ((values > 2) & (values < 100)).any()
+        assert ((values > 500) & (skewness > 1.5)).any()
+        assert ((values > 500) & (np.abs(skewness) < 1)).any()
+        assert np.abs(np.corrcoef(x[:, used].T) - np.eye(used.sum())).max() > 0.6
+    assert 18 <= min(columns) < 60 < max(columns)
+
+
+def test_levels_of_a_category_exclude_one_another():
+    levels = np.asarray(tables.one_hot(jax.random.normal(jax.random.key(0), (50, 8))))
+    assert [levels[:, at : at + 3].sum(1).tolist() for at in (0, 3, 6)] == [[1] * 50] * 3
 
 
 @pytest.mark.parametrize(

@@ -74,16 +74,17 @@ def hyperparameters(spec: MetaTrain) -> Hyperparameters:
 
 def group(spec: MetaTrain, shape: TaskShape) -> Group:
     """Describe the parallel tasks of one base model."""
-    setting, activations = task_setting(spec.tasks, spec.side_of(shape)), shape.activations or [shape.activation]
+    setting = task_setting(spec.tasks, spec.side_of(shape), spec.classes_of(shape))
+    activations = shape.activations or [shape.activation]
     weights = {name: source.weight for name, source in spec.trained_sources.items()}
     widths, each = layer_widths(shape, setting.side**2), shares(weights, spec.tasks_each)
     return Group(widths, activations, setting, spec.batch_of(shape), spec.labelled, each)
 
 
-def task_setting(tasks: config.Tasks, side: int) -> Setting:
+def task_setting(tasks: config.Tasks, side: int, classes: int) -> Setting:
     """Describe what all sources of tasks have in common."""
     jitter, variety = Jitter(**dict(tasks.jitter)), Variety(**dict(tasks.variety))
-    return Setting(side, tasks.classes, jitter, variety, tasks.coefficient_weight)
+    return Setting(side, classes, jitter, variety, tasks.coefficient_weight)
 
 
 class MetaTraining:

@@ -8,6 +8,7 @@ from metaplastic.config.base import (
     Count,
     Decay,
     Distinct,
+    Int,
     Kind,
     Name,
     PositiveFloat,
@@ -138,6 +139,8 @@ class TaskShape(BaseModel):
     """Height and width of the images that its tasks show; at most `tasks.side`, which is the default."""
     batch: PositiveInt | None = None
     """Unlabelled examples per inner step, in place of the run's `batch`."""
+    classes: Annotated[Int, Field(ge=2)] | None = None
+    """Classes per task; at most `tasks.classes`, which is the default."""
 
 
 class Draw(Section):
@@ -234,6 +237,10 @@ class MetaTrain(Section):
         """Return the unlabelled examples per inner step of a base model."""
         return shape.batch or self.batch
 
+    def classes_of(self, shape: TaskShape) -> int:
+        """Return the classes of each task of a base model."""
+        return shape.classes or self.tasks.classes
+
     @model_validator(mode="after")
     def _fits(self) -> "MetaTrain":
         if isinstance(self.rule, Polynomial) and self.precision != "float32":
@@ -261,6 +268,9 @@ class MetaTrain(Section):
                 raise ValueError(f"base_models.features: has to be rule.features, {self.rule.demanded_features}")
             if base_model.side and base_model.side > self.tasks.side:
                 raise ValueError(f"base_models.side: {base_model.side} is more than tasks.side, {self.tasks.side}")
+            if self.classes_of(base_model) > self.tasks.classes:
+                most = f"tasks.classes, {self.tasks.classes}"
+                raise ValueError(f"base_models.classes: {base_model.classes} is more than {most}")
         sources = self.tasks.sources
         for name in self.held_out.kinds:
             if name not in sources:

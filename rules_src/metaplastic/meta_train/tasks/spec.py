@@ -63,8 +63,26 @@ class Words(Generated):
     kind: Literal["words"]
     length: PositiveFloat = 20.0
     """Number of words in a text of median length."""
+    lengths: Exponent = 0.0
+    """Standard deviation between tasks of the logarithm of that number."""
     topicality: PositiveFloat = 1.0
     """Standard deviation of the logarithm of a word's frequency between classes."""
+    common: Probability = 0.0
+    """Largest share of the words, from the most frequent one down, that no class prefers; each task draws its own."""
+    binary: Probability = 0.0
+    """Probability that a task shows which words occur in place of how often."""
+
+
+class Tables(Generated):
+    """Rows of standardised columns, plain, skewed, counts or levels of categories, behind which lie a few factors."""
+
+    kind: Literal["tables"]
+    separation: PositiveFloat = 1.0
+    """Largest standard deviation of a factor between classes, in units of that within a class."""
+    factors: PositiveInt = 5
+    """Number of factors."""
+    columns: PositiveInt = 4
+    """Smallest number of columns; each task draws its own, and further inputs are zero."""
 
 
 class Strokes(Generated):

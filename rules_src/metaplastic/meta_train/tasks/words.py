@@ -17,16 +17,27 @@ class Words(eqx.Module):
 
     length: float = eqx.field(static=True)
     topicality: float = eqx.field(static=True)
+    lengths: float = eqx.field(static=True, default=0.0)
+    common: float = eqx.field(static=True, default=0.0)
+    binary: float = eqx.field(static=True, default=0.0)
 
     def show(self, key: PRNGKeyArray, task: PRNGKeyArray, classes: Int[Array, " example"], setting: Setting) -> Shown:
         """Count as many words as there are inputs, in texts of random length."""
         key_length, key_count = jax.random.split(key)
         words, count = setting.side**2, len(classes)
         preferences = self.topicality * jax.random.normal(task, (setting.classes, words))
+        task_common, task_length, task_binary = (jax.random.fold_in(task, index) for index in range(3))
+        if self.common:
+            first = self.common * jax.random.uniform(task_common) * words
+            preferences = jnp.where(jnp.arange(words) < first, 0, preferences)
         # Zipf's law: the word of rank r is about 1 / r as frequent as the first.
         frequencies = jax.nn.softmax(preferences - jnp.log(1.0 + jnp.arange(words)))
         lengths = self.length * jnp.exp(0.5 * jax.random.normal(key_length, (count, 1)))
+        if self.lengths:
+            lengths = lengths * jnp.exp(self.lengths * jax.random.normal(task_length))
         counts = poisson(key_count, lengths * frequencies[classes])
+        if self.binary:
+            counts = jnp.where(jax.random.bernoulli(task_binary, self.binary), jnp.minimum(counts, 1), counts)
         return Shown(counts, jnp.zeros((count, COEFFICIENTS)))
 
 
@@ -47,4 +58,4 @@ def poisson(key: PRNGKeyArray, rates: Float[Array, "*shape"]) -> Float[Array, "*
 
 def build(spec: config.Words, pool: None) -> Words:
     """Build the source that a section of the config describes; it needs no images."""
-    return Words(spec.length, spec.topicality)
+    return Words(spec.length, spec.topicality, spec.lengths, spec.common, spec.binary)
