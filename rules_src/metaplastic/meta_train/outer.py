@@ -56,6 +56,11 @@ class Hyperparameters(NamedTuple):
     """Meta-steps between measurements on probes, a multiple of `dispatch`."""
     seed: int
 
+    @property
+    def programs(self) -> int:
+        """Return how many programs there may be, which share the meta-steps."""
+        return len(self.truncations) * (len(self.groups) // self.at_once)
+
 
 class MetaState(NamedTuple):
     """Everything that the next meta-step depends on; the curriculum follows from `meta_step`."""
@@ -209,7 +214,7 @@ def meta_train(
     mesh = task_mesh(hyper.groups[0].tasks // hyper.microbatches)
     estimate = over_devices(hyper.estimator, hyper.microbatches, mesh)
 
-    @partial(jit, steps=hyper.meta_steps)
+    @partial(jit, steps=hyper.meta_steps // hyper.programs)
     def dispatch(sources: Any, state: MetaState, steps: int, program: Program) -> tuple[MetaState, Metrics]:
         step = partial(meta_step, sources=sources, hyper=hyper, estimate=estimate, program=program)
         return jax.lax.scan(lambda state, _: step(state), state, length=steps)
