@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 LEVEL = 0.95
 
@@ -56,7 +56,7 @@ def crossed_interval(values: Float[np.ndarray, "*rest_and_levels"], levels: int 
     # Satterthwaite's value is never truly below the smallest sample's; without any variance the width is zero anyway.
     freedom = np.divide(total**2, spread, out=np.zeros_like(total), where=spread > 0)
     freedom = np.maximum(freedom, min(counts) - 1)
-    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(total / prod(counts))
+    half = stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(total / prod(counts))
     mean = cells.mean(tuple(axis + 1 for axis in axes))
     return Interval(*(end.reshape(rest) for end in (mean, mean - half, mean + half)))
 
@@ -65,7 +65,7 @@ def normal_interval(values: Float[np.ndarray, "*rest episode"]) -> Interval:
     """Return the mean of many independent values and 1.96 standard errors on each side, as few-shot learning does."""
     values = values.astype(np.float64)
     mean, error = values.mean(-1, keepdims=True), values.std(-1, keepdims=True) / np.sqrt(values.shape[-1])
-    half = stats.norm.ppf((1 + LEVEL) / 2) * error
+    half = ndtri((1 + LEVEL) / 2) * error
     return Interval(mean[..., 0], (mean - half)[..., 0], (mean + half)[..., 0])
 
 
