@@ -184,4 +184,4 @@ def _accuracies(path: Path, protocol: FewShot) -> Float[np.ndarray, "shots step"
         scored = evaluate(store["features"].sel(inner_step=_steps(store)), inputs_of_features(store)[0], of_shots)
         curve = scored["accuracy_over_inner_steps"].sel(readout=TABLE_READOUT)
         found.append(curve.mean([name for name in curve.dims if name != "inner_step"]).values)
-    return np.array(found)
+    return np.array(found, np.float64)
