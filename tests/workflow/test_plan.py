@@ -122,9 +122,9 @@ def test_all_experiments_make_a_page(whole: Checkout):
             "run: 'over-meta-training' and 'unseen-modality' are both 'unseen-modality'; run one of them",
         ),
         (
-            "rules: {after-40: {meta_step: 60}}",
+            "rules: {after-20: {meta_step: 60}}",
             "figure_3",
-            "config: rules.after-40.meta_step: 60 is no snapshot of 'compact-quick'; the nearest that it keeps is 40",
+            "config: rules.after-20.meta_step: 60 is no snapshot of 'compact-quick'; the nearest that it keeps is 40",
         ),
     ],
 )
