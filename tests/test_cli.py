@@ -175,9 +175,8 @@ def test_labels_are_kept_as_they_are(theta: str, tmp_path: Path) -> None:
 
 
 def test_types_of_a_parquet_and_its_index_are_kept(theta: str, tmp_path: Path) -> None:
-    frame = pd.DataFrame(
-        {"a": range(9), "sample": [f"s{i}" for i in range(9)], "kind": pd.Categorical(list("uvw") * 3)}
-    )
+    kinds = pd.Categorical(list("uvw") * 3)
+    frame = pd.DataFrame({"a": range(9), "b": range(9), "sample": [f"s{i}" for i in range(9)], "kind": kinds})
     frame["digits"], labels = frame["a"].astype(str), ["sample", "kind", "digits"]
     frame.set_index("sample").to_parquet(tmp_path / "in.parquet")
     given = parquet.read_table(tmp_path / "in.parquet")
@@ -215,7 +214,7 @@ def test_a_link_to_write_to_stays_one(theta: str, tmp_path: Path) -> None:
     [
         ({"separator": "tab"}, "options: separator: has to be one character, such as ; or a tab"),
         ({"decimal": ";"}, "options: decimal: Input should be '.' or ','"),
-        ({"encoding": "utf"}, "options: encoding: no encoding that is known; give one such as latin-1 or utf-16-le"),
+        ({"encoding": "utf-9"}, "options: encoding: no encoding that is known; give one such as latin-1 or utf-16-le"),
     ],
 )
 def test_a_dialect_that_cannot_be_is_told(options: dict[str, str], message: str, theta: str, tmp_path: Path) -> None:
