@@ -106,14 +106,14 @@ def _read(path: Path, side: int | None, colour: bool) -> tuple[UInt8[np.ndarray,
                         f"{path}: {shape} pixels, more than the {PIXELS} that are read; give a smaller image"
                     )
                 # A JPEG with a preview behind it is one image.
-                if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-                    raise InputError(f"{path}: {image.n_frames} images in one file; save them one by one")
+                if image.format != "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:
+                    raise InputError(f"{path}: {frames} images in one file; save them one by one")
                 if image.mode not in MODES:
                     raise InputError(f"{path}: pixels of mode {image.mode}; save it with 8 bits a channel")
                 upright = ImageOps.exif_transpose(image)
                 if upright.has_transparency_data:
                     upright = upright.convert("RGBA")
-                    if upright.getchannel("A").getextrema()[0] < OPAQUE:
+                    if np.asarray(upright.getchannel("A")).min() < OPAQUE:
                         raise InputError(f"{path}: has transparent pixels; save it without")
                 pixels = np.asarray(upright.convert("RGB" if colour else "L"))
     except InputError:
