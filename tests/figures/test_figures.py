@@ -296,7 +296,10 @@ def test_equal_results_give_equal_files(
 def test_bars_of_permuted_inputs_stand_below_those_of_intact_ones(permuted, episodes):
     figure = permuted_inputs.draw([permuted])
     panel, *_ = figure.axes
-    assert [label.get_text() for label in panel.get_yticklabels()] == ["protonets", "nearest-neighbours on\nOja's rule"]
+    assert [label.get_text() for label in panel.get_yticklabels()] == [
+        "prototypical networks",
+        "nearest neighbours on\nOja's rule",
+    ]
     widths = {round(bar.get_y() + bar.get_height() / 2): bar.get_width() for bar in panel.patches}
     assert widths[0] > widths[1] + 0.3
     assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["as-is", "mixed, inputs permuted"]
@@ -448,6 +451,13 @@ def test_the_peak_of_accuracy_is_marked_beside_the_loss(recorded):
     assert below.lines[1].get_xdata() == [2, 2]
 
 
+def test_the_loss_begins_where_its_window_is_whole(recorded, monkeypatch):
+    monkeypatch.setattr(objective_mismatch, "WINDOW", 3)
+    inputs = {name: [Path(path)] for name, path in (text.split("=") for text in recorded)}
+    _, below = objective_mismatch.draw(**inputs).axes
+    np.testing.assert_allclose(below.lines[0].get_ydata(), [np.nan, np.nan, 3.5, 2.5])
+
+
 def test_a_peak_needs_the_history_of_a_training(recorded, features):
     inputs = {name: [Path(path)] for name, path in (text.split("=") for text in recorded)}
     with pytest.raises(InputError, match="holds no training_loss"):
@@ -505,10 +515,8 @@ def test_seconds_stand_beside_accuracies_and_none_where_there_are_none(summary):
     ]
 
 
-def test_running_mean_starts_where_its_window_is_whole():
-    values = np.array([1.0, 3, 5, 7])
-    np.testing.assert_allclose(running_mean(values, 2), [np.nan, 2, 4, 6])
-    np.testing.assert_allclose(running_mean(values, 5), [1, 2, 3, 4])
+def test_running_mean_starts_with_what_there_is():
+    np.testing.assert_allclose(running_mean(np.array([1.0, 3, 5, 7]), 2), [1, 2, 4, 6])
 
 
 def test_learners_are_called_by_their_kinds():

@@ -47,6 +47,9 @@ def draw(summary: list[Path], features: list[Path]) -> Figure:
         said = f"largest {peak} steps, {last}" if best < len(steps) - 1 else f"largest at the end, {peak} steps"
         above.set_title(f"{above.get_title()}\n{label}: {said}")
         losses = np.stack([style.running_mean(loss, WINDOW) for loss in store["training_loss"].values])
+        if losses.shape[1] > WINDOW:
+            # On a logarithmic axis means over fewer steps would bend the curve where the first whole window ends.
+            losses[:, : WINDOW - 1] = np.nan
         style.curve_of_seeds(below, losses.T, color=colour)
         for axes in (above, below):
             axes.axvline(float(steps[best]), color=colour, linestyle="--", linewidth=1.2)

@@ -324,13 +324,8 @@ def given(datasets: Sequence[Path], of: Mapping[Path, str]) -> dict[str, xr.Data
 
 
 def running_mean(values: Float[np.ndarray, " step"], window: int) -> Float[np.ndarray, " step"]:
-    """Return the mean of the last `window` values up to each step, NaN before there are as many.
-
-    Of fewer values in all, it is that of all up to each step.
-    """
+    """Return the mean of the last `window` values up to each step, or of fewer at the start."""
     sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(0, ends - window)
-    means = (sums[ends] - sums[starts]) / (ends - starts)
-    # Means over fewer and fewer steps would bend the curve where the first whole window ends.
-    return np.where((ends >= window) | (len(values) < window), means, np.nan)
+    return (sums[ends] - sums[starts]) / (ends - starts)
