@@ -16,13 +16,6 @@ from metaplastic.meta_train.spec import EXECUTION
 from workflow.closing import closing
 from workflow.folders import check_folders, own_files
 from workflow.plan_evaluations import asked, evaluated, evaluated_by, evaluations
-from workflow.plan_explore import explored, pages
-from workflow.plan_experiments import (
-    FIGURES,
-    compared_features,
-    experiments,
-    studies_of,
-)
 from workflow.plan_figures import declared, figures_of, files_of, names
 from workflow.fingerprint import Code, of_files
 from workflow.plan import Plan, dataset_stores, manifests, one_of

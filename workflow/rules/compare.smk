@@ -1,5 +1,12 @@
 """In: the summaries of all experiments. Out: comparison.md and .html, each claim of Metz et al. 2019 with a verdict."""
 
+from workflow.plan_experiments import (
+    FIGURES,
+    compared_features,
+    experiments,
+    studies_of,
+)
+
 
 rule compare:
     """Hold what Metz et al. 2019 found against what the studies that are run find."""

@@ -1,5 +1,7 @@
 """In: features of a study's images. Out: studies/<study>/explore.html, a page that needs no server, and a still of it."""
 
+from workflow.plan_explore import explored, pages
+
 
 rule explore_study:
     """Show what recorded networks made of images while they learned."""
