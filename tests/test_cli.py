@@ -192,7 +192,7 @@ def test_types_of_a_parquet_and_its_index_are_kept(theta: str, tmp_path: Path) -
 def test_what_an_output_cannot_hold_is_said_before_learning(
     theta: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LearnedRule, "fit_transform", lambda *_: pytest.fail("learned"))
+    monkeypatch.setattr(LearnedRule, "fit", lambda *_: pytest.fail("learned"))
     parquet.write_table(pa.table({"a": [1, 2], "y": [[1], [2]]}), tmp_path / "in.parquet")
     with pytest.raises(InputError, match=r"out\.csv: cannot be written \(Unsupported Type.*\); name a \.parquet$"):
         written(tmp_path, theta, table=tmp_path / "in.parquet")

@@ -150,10 +150,12 @@ class ParquetTable(Table):
         """Yield the named columns in batches of the rows of a row group, each of about `BLOCK` bytes of numbers."""
         schema = self._schema_of(names)
         with _blamed_on(self._path, "Parquet"), parquet.ParquetFile(self._source()) as file:
-            for batch in file.iter_batches(max(1, BLOCK // (8 * len(names))), columns=names):
-                table = pa.Table.from_batches([batch]).select(names).cast(schema)
-                table.validate(full=True)
-                yield table
+            # Read at once, Arrow would keep groups that it is through with.
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(max(1, BLOCK // (8 * len(names))), row_groups=[group], columns=names):
+                    table = pa.Table.from_batches([batch]).select(names).cast(schema)
+                    table.validate(full=True)
+                    yield table
 
     def read(self, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
         """See `Table`."""
