@@ -271,6 +271,8 @@ SECTIONS = [
             '{"hidden": "64"}': "hidden must be an instance of int, not str.",
             '{"scale": "no"}': "scale == 'no', must be True or False.",
             '{"activation": "cosine"}': "activation == 'cosine', must be one of relu, leaky_relu, elu, swish, tanh, sigmoid, softplus, sine, step.",
+            '{"missing": "median"}': "missing == 'median', must be 'mean' or None.",
+            '{"verbose": "no"}': "verbose == 'no', must be True, False or a number from 0 up.",
             '{"random_state": -1}': "Seed must be between 0 and 2**32 - 1",
             '{"rule": "none.safetensors"}': "none.safetensors: missing; meta-train or fetch it first",
         },

@@ -3,7 +3,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from metaplastic import apply
+from metaplastic import apply, perceptron
 from metaplastic.apply import Recording, apply_rule, input_permutations, seed_keys
 from metaplastic.config.base import parse_spec
 from metaplastic.features import Identity, identity_of, read_features
@@ -180,15 +180,28 @@ def test_of_several_thetas_each_trains_as_many_base_models_as_the_config_says(se
     assert (sizes["meta_seed"], sizes["seed"]) == (seeds, trained)
 
 
-def test_a_width_whose_activations_cannot_fit_is_refused_before_anything_is_made(monkeypatch):
+def test_a_width_whose_base_models_cannot_fit_is_refused_before_anything_is_made(monkeypatch):
     monkeypatch.setattr(memory, "device_memory", lambda: 2**33)
     with pytest.raises(InputError) as caught:
-        apply.check_size(1, 196, BaseModel(hidden=[10_000, 40_000]), batch=64, recorded=70_000)
-    parts = "6.0 for base models and their averages + 0.0 for a batch + 13.0 for two layers of all examples"
+        apply.check_size(1, 196, BaseModel(hidden=[20_000, 40_000]), batch=64)
+    parts = "12.0 for base models and their averages + 0.0 for a batch"
     assert (
-        str(caught.value) == f"hidden, features, batch: {parts} = 19.1 GiB at least, but there are 8.0 GiB; give less"
+        str(caught.value) == f"hidden, features, batch: {parts} = 12.0 GiB at least, but there are 8.0 GiB; give less"
     )
-    apply.check_size(1, 196, BaseModel(hidden=[10_000]), batch=64, recorded=70_000)
+    # Activations of all examples take no part.
+    apply.check_size(1, 196, BaseModel(hidden=[10_000, 40_000]), batch=64)
+
+
+@pytest.mark.parametrize("kind", ["identity", "hebb"])
+def test_layers_that_are_large_on_all_examples_are_recorded_in_parts(kind, monkeypatch):
+    together = _recordings(kind, [0, 5])
+    monkeypatch.setattr(apply, "LARGE", 5 * EXAMPLES - 1)
+    monkeypatch.setattr(perceptron, "CHUNK", 60)
+    for parts, at_once in zip(_recordings(kind, [0, 5]), together, strict=True):
+        np.testing.assert_allclose(parts.features, at_once.features, atol=1e-5)
+        np.testing.assert_array_equal(parts.first_layer_weights, at_once.first_layer_weights)
+        for found, expected in zip(parts.activations, at_once.activations, strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_untrained_rules_are_those_that_meta_training_starts_from(tmp_path):

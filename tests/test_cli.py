@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from metaplastic import cli
+from metaplastic.datasets.user import file, tables
 from metaplastic.estimator import LearnedRule
 from metaplastic.io.errors import InputError
 from metaplastic.update_rules.spec import Compact
@@ -190,7 +191,7 @@ def test_types_of_a_parquet_and_its_index_are_kept(theta: str, tmp_path: Path) -
 def test_what_an_output_cannot_hold_is_said_before_learning(
     theta: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LearnedRule, "fit_transform", lambda *_: pytest.fail("learned"))
+    monkeypatch.setattr(LearnedRule, "fit", lambda *_: pytest.fail("learned"))
     parquet.write_table(pa.table({"a": [1, 2], "y": [[1], [2]]}), tmp_path / "in.parquet")
     with pytest.raises(InputError, match=r"out\.csv: cannot be written \(Unsupported Type.*\); name a \.parquet$"):
         written(tmp_path, theta, table=tmp_path / "in.parquet")
@@ -244,9 +245,71 @@ def test_a_place_that_cannot_be_written_to_is_told_before_learning(
     assert str(error.value).replace(str(tmp_path), "FOLDER") == f"FOLDER/out.csv: {message}"
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"hidden": [10**6, 10**6]},
+            "hidden, features: weights between these layers take 7,451 GiB, more than the 64 GiB allowed; give "
+            "narrower ones",
+        ),
+        ({"save": Path("rule.txt")}, "rule.txt: no .safetensors; name one"),
+        ({"load": Path("rule.safetensors")}, "rule.safetensors: missing; save a fitted LearnedRule to it first"),
+    ],
+)
+def test_what_is_wrong_with_an_option_is_told_before_the_table_is_read(
+    options: dict[str, Any], message: str, theta: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in.csv").write_text("a,b\n1,2\n3,4\n")
+    monkeypatch.setattr(cli, "read_numbers", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(InputError) as error:
+        cli.features(tmp_path / "in.csv", tmp_path / "out.csv", rule=theta, **(SMALL | options))
+    assert str(error.value) == message
+
+
+def test_what_was_learned_is_saved_and_loaded_for_another_table_whose_columns_are_found_by_name(
+    theta: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    parquet.write_table(pa.table(dict(zip("abc", x.T, strict=True))), tmp_path / "in.parquet")
+    saved = tmp_path / "rule.safetensors"
+    cli.features(tmp_path / "in.parquet", tmp_path / "out.parquet", rule=theta, save=saved, **SMALL)
+    expected = parquet.read_table(tmp_path / "out.parquet")
+    capsys.readouterr()
+    other = pa.table({"c": x[:5, 2], "kind": ["x"] * 5, "more": x[:5, 0], "a": x[:5, 0], "b": x[:5, 1]})
+    parquet.write_table(other, tmp_path / "other.parquet")
+    cli.features(tmp_path / "other.parquet", tmp_path / "again.parquet", load=saved, label=["kind"])
+    assert capsys.readouterr().out == "", "nothing is learned"
+    found = parquet.read_table(tmp_path / "again.parquet")
+    assert found["kind"].to_pylist() == ["x"] * 5
+    for name in expected.column_names:
+        np.testing.assert_allclose(found[name], expected[name][:5], rtol=1e-5, atol=1e-6)
+    parquet.write_table(other.drop_columns("b"), tmp_path / "other.parquet")
+    with pytest.raises(InputError, match=r"other\.parquet: no column 'b'; it holds 'c', "):
+        cli.features(tmp_path / "other.parquet", tmp_path / "again.parquet", load=saved, label=["kind"])
+
+
+def test_a_table_larger_than_memory_gives_what_it_gives_in_memory(
+    theta: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = np.random.default_rng(0).normal(size=(1000, 3))
+    table = pa.table({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "kind": [f"{row}" for row in range(1000)]})
+    parquet.write_table(table, tmp_path / "in.parquet", row_group_size=300)
+    outputs = [tmp_path / "whole.parquet", tmp_path / "batches.parquet"]
+    cli.features(tmp_path / "in.parquet", outputs[0], rule=theta, label=["kind"], **SMALL)
+    monkeypatch.setattr(file, "VALUES", 999)
+    monkeypatch.setattr(tables, "BLOCK", 2000)
+    assert file.is_large(tmp_path / "in.parquet")
+    cli.features(tmp_path / "in.parquet", outputs[1], rule=theta, label=["kind"], **SMALL)
+    whole, batches = map(parquet.read_table, outputs)
+    assert batches["kind"].to_pylist() == table["kind"].to_pylist()
+    for name in whole.column_names[:3]:
+        np.testing.assert_allclose(batches[name], whole[name], rtol=1e-5, atol=1e-6)
+
+
 def test_values_that_no_csv_holds_leave_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"out\.csv: cannot be written \(.*\); name a \.parquet$"):
-        cli.write_table(pa.table({"a": [[1], [2]]}), tmp_path / "out.csv")
+        cli.write_tables([pa.table({"a": [[1], [2]]})], tmp_path / "out.csv")
     assert not list(tmp_path.iterdir())
 
 

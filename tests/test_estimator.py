@@ -6,21 +6,29 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from metaplastic import learning, perceptron, sample
 from metaplastic.apply import apply_rule
-from metaplastic.estimator import CHUNK, LearnedRule
+from metaplastic.estimator import LearnedRule
+from metaplastic.fitted import FittedRule
 from metaplastic.io import memory
 from metaplastic.io.errors import InputError
+from metaplastic.io.tensors import write_safetensors
+from metaplastic.learning import CHUNK
 from metaplastic.update_rules import pretrained
 from metaplastic.update_rules.spec import Apply, BaseModel, Compact, Published
 from metaplastic.update_rules.theta import initial_rule, save_theta, trained_rule
-from scipy.sparse import csr_array
+from safetensors import safe_open
+from scipy.sparse import coo_array, csr_array, csr_matrix
+from sklearn import config_context
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -136,7 +144,7 @@ def test_equal_shapes_are_compiled_once(caplog: pytest.LogCaptureFixture) -> Non
         assert compiled() == []
         # Other numbers of rows, as in folds, take up the compiled inner loop too.
         clone(model).fit(X[:-1]).transform(X[:7])
-        assert not [name for name in compiled() if "_advanced" in name or "features_given" in name]
+        assert not [name for name in compiled() if "_advanced" in name]
         clone(model).fit(_x(columns=17))
         assert [name for name in compiled() if "_advanced" in name]
 
@@ -187,6 +195,332 @@ def test_data_frames_in_and_out() -> None:
     assert features.index.equals(frame.index)
 
 
+STRICT = {
+    "JAX_ENABLE_X64": "1",
+    "JAX_DEFAULT_PRNG_IMPL": "rbg",
+    "JAX_RANDOM_SEED_OFFSET": "5",
+    "JAX_THREEFRY_PARTITIONABLE": "0",
+    "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
+    "JAX_NUMPY_RANK_PROMOTION": "raise",
+    "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    "JAX_TRANSFER_GUARD": "disallow",
+    "JAX_TRANSFER_GUARD_HOST_TO_DEVICE": "disallow_explicit",
+    "JAX_DEBUG_NANS": "1",
+    "JAX_DEBUG_KEY_REUSE": "1",
+    "JAX_EXPLICIT_X64_DTYPES": "allow",
+}
+"""Settings of JAX that change numbers or forbid what the package does."""
+
+
+def test_no_setting_of_jax_outside_changes_a_number(tmp_path: Path, tiny: Path) -> None:
+    program = f"""
+import numpy, sys
+from metaplastic.estimator import LearnedRule
+X = numpy.random.default_rng(0).random((40, 5))
+features = LearnedRule({str(tiny)!r}, hidden=(4,), features=3, inner_steps=2, batch=4, random_state=3).fit_transform(X)
+numpy.save(sys.argv[1], features)
+"""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    plain |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    for name, settings in (("plain", {}), ("strict", STRICT)):
+        command = [sys.executable, "-c", program, str(tmp_path / f"{name}.npy")]
+        subprocess.run(command, env=plain | settings, check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "strict.npy"), np.load(tmp_path / "plain.npy"))
+
+
+def test_strict_settings_of_a_thread_change_nothing_and_are_back_afterwards() -> None:
+    X = _x()
+    expected = _small().fit_transform(X)
+    with jax.numpy_rank_promotion("raise"), jax.transfer_guard("disallow"), jax.default_prng_impl("rbg"):
+        np.testing.assert_array_equal(_small().fit_transform(X), expected)
+        assert jax.config.jax_default_prng_impl == "rbg"
+        assert jax.config.jax_numpy_rank_promotion == "raise"
+
+
+def test_transform_needs_no_jax_and_starts_at_once_after_loading(tmp_path: Path) -> None:
+    X = _x()
+    model = _small().fit(X)
+    model.save(tmp_path / "rule.safetensors")
+    np.save(tmp_path / "x.npy", X)
+    program = """
+import sys, time
+start = time.perf_counter()
+sys.modules["jax"] = None
+import numpy
+import metaplastic
+features = metaplastic.FittedRule.load("rule.safetensors").transform(numpy.load("x.npy"))
+seconds = time.perf_counter() - start
+numpy.save("fitted.npy", features)
+start = time.perf_counter()
+rule = metaplastic.LearnedRule.load("rule.safetensors")
+start = time.perf_counter()
+numpy.save("learned.npy", rule.transform(numpy.load("x.npy")))
+assert "equinox" not in sys.modules
+print(seconds, time.perf_counter() - start)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in ("fitted", "learned"):
+        np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), model.transform(X))
+    # Half a second where nothing else runs.
+    assert max(map(float, done.stdout.split())) < 3
+
+
+def test_transform_works_in_a_forked_process_and_fit_says_what_to_do(tmp_path: Path) -> None:
+    program = """
+import os, sys, warnings, numpy
+from metaplastic.estimator import LearnedRule
+warnings.simplefilter("ignore")
+X = numpy.random.default_rng(0).random((300, 5))
+model = LearnedRule(sys.argv[1], hidden=(4,), features=3, inner_steps=1, batch=4).fit(X)
+expected = model.transform(X)
+if not (child := os.fork()):
+    same = numpy.array_equal(model.transform(X), expected)
+    try:
+        model.fit(X)
+    except RuntimeError as error:
+        os._exit(0 if same and "spawn" in str(error) else 2)
+    os._exit(1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+    theta = tmp_path / "theta.safetensors"
+    save_theta(initial_rule(SPEC), theta, spec=SPEC.model_dump())
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    subprocess.run([sys.executable, "-c", program, str(theta)], env=environment, check=True, timeout=300)
+
+
+@pytest.mark.parametrize("columns", [None, list("abcde")])
+def test_what_is_saved_is_loaded_with_everything(columns: list[str] | None, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    X = _x() if columns is None else pandas.DataFrame(_x(), columns=columns)
+    model = _small(random_state=3, missing="mean", hidden=np.array([4])).fit(X)
+    file = tmp_path / "rule.safetensors"
+    model.save(file)
+    first = file.read_bytes()
+    loaded = LearnedRule.load(file)
+    np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
+    assert loaded.get_params() == model.get_params() | {"hidden": [4]}
+    for found, expected in zip(loaded.layers_, model.layers_, strict=True):
+        for name in ("W", "b", "V"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    assert loaded.get_feature_names_out().tolist() == model.get_feature_names_out().tolist()
+    assert list(getattr(loaded, "feature_names_in_", [])) == (columns or [])
+    loaded.save(file)
+    assert file.read_bytes() == first
+    if columns:
+        with pytest.raises(ValueError, match="feature names should match"):
+            loaded.transform(X[columns[::-1]])
+
+
+def _resaved(file: Path, *, change: Any) -> None:
+    with safe_open(file, framework="numpy") as opened:
+        arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        header = {name: value for name, value in opened.metadata().items() if name != "sha256"}
+    change(arrays, header)
+    write_safetensors(file, arrays, header)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda arrays, header: header.update(format="other"), "its header has no format"),
+        (lambda arrays, header: header.pop("columns"), "'columns'"),
+        (lambda arrays, header: header.update(parameters="[]"), "list indices"),
+        (lambda arrays, header: header.update(columns='["a"]'), "it has not one name for each column"),
+        (lambda arrays, header: header.update(columns="[" * 10**5), "recursion"),
+        (lambda arrays, header: arrays.pop("layer_0.b"), "its arrays are not those of its parameters"),
+        (lambda arrays, header: arrays.update({"layer_0.b": np.ones(5, np.float32)}), "its arrays are not those"),
+        (lambda arrays, header: arrays.update({"layer_0.b": np.ones(4)}), "layer_0.b is not all finite numbers"),
+        (
+            lambda arrays, header: arrays.update({"layer_0.b": np.full(4, np.nan, np.float32)}),
+            "layer_0.b is not all finite numbers of type float32",
+        ),
+        (lambda arrays, header: arrays.update(column_range=np.zeros(5)), "column_range holds numbers that are too"),
+        (
+            lambda arrays, header: header.update(parameters=header["parameters"].replace("relu", "eval")),
+            "the activation 'eval' is unknown",
+        ),
+        (
+            lambda arrays, header: header.update(parameters=header["parameters"].replace('"batch"', '"bunch"')),
+            "unexpected keyword argument 'bunch'",
+        ),
+        (
+            lambda arrays, header: header.update(parameters=header["parameters"].replace('"batch": 4', '"batch": 0')),
+            "batch == 0, must be >= 1",
+        ),
+    ],
+)
+def test_a_saved_file_of_a_stranger_is_refused_in_one_line(change: Any, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "rule.safetensors"
+    _small(hidden=(4,), inner_steps=0).fit(_x()).save(file)
+    _resaved(file, change=change)
+    with pytest.raises(InputError, match=f"rule.safetensors: not a readable saved transformer .*{message}") as error:
+        LearnedRule.load(file)
+    assert "\n" not in str(error.value)
+
+
+def test_a_saved_file_that_has_changed_or_is_missing_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "rule.safetensors"
+    with pytest.raises(InputError, match=r"rule.safetensors: missing; save a fitted LearnedRule"):
+        LearnedRule.load(file)
+    with pytest.raises(NotFittedError):
+        _small().save(file)
+    _small().fit(_x()).save(file)
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="changed since it was written"):
+        LearnedRule.load(file)
+    file.write_bytes(content[:100])
+    with pytest.raises(InputError, match="not a readable saved transformer"):
+        LearnedRule.load(file)
+
+
+def _sparse(rows: int = 60, columns: int = 7) -> np.ndarray:
+    X = _x(rows, columns)
+    return np.where(np.random.default_rng(1).random(X.shape) < 0.7, 0, X)
+
+
+@pytest.mark.parametrize("layout", [csr_array, csr_matrix, coo_array])
+@pytest.mark.parametrize("shift", [0, 20], ids=["any sign", "never negative"])
+@pytest.mark.parametrize("scale", [True, False])
+def test_sparse_rows_get_the_features_of_dense_ones(layout: Any, shift: int, scale: bool) -> None:
+    X = _sparse()
+    X[X != 0] += shift
+    expected = _small(scale=scale).fit_transform(X)
+    model = _small(scale=scale).fit(layout(X))
+    for found in (model.transform(layout(X)), model.transform(X)):
+        assert type(found) is np.ndarray
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_sparse_rows_whose_zeros_stay_are_never_dense(monkeypatch: pytest.MonkeyPatch) -> None:
+    X = csr_array(np.abs(_sparse()))
+    model = _small().fit(X)
+    expected = model.transform(X.toarray())
+    monkeypatch.setattr(csr_array, "toarray", lambda *_: pytest.fail("dense"))
+    np.testing.assert_allclose(model.transform(X), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_rows_that_do_not_fit_on_the_device_at_once_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    X = _x(1000)
+    expected = _small(inner_steps=21).fit(X)
+    monkeypatch.setattr(learning, "MOST_ROWS", 30)
+    seen: list[int] = []
+    scaled = FittedRule.scaled
+    monkeypatch.setattr(FittedRule, "scaled", lambda self, X: (seen.append(X.shape[0]), scaled(self, X))[1])
+    monkeypatch.setattr(perceptron, "CHUNK", 50)
+    found = _small(inner_steps=21).fit(X)
+    assert max(seen) <= 256
+    for a, b in zip(found.layers_, expected.layers_, strict=True):
+        np.testing.assert_array_equal(a.W, b.W)
+    np.testing.assert_allclose(found.transform(X), expected.transform(X), atol=1e-5)
+
+
+def test_batches_give_what_all_rows_at_once_give() -> None:
+    X = _x(90)
+    expected = _small(missing="mean").fit_transform(X)
+    batches = [X[:50], X[50:51], X[51:]]
+    model = _small(missing="mean")
+    for batch in batches:
+        model.partial_fit(batch)
+    np.testing.assert_allclose(model.transform(X), expected, atol=1e-5)
+    np.testing.assert_allclose(_small(missing="mean").fit_batches(batches).transform(X), expected, atol=1e-5)
+    sparse = _small().fit_batches([csr_array(batch) for batch in batches])
+    np.testing.assert_allclose(sparse.transform(X), _small().fit_transform(X), atol=1e-5)
+    with pytest.raises(ValueError, match=r"^no batches; give one or more$"):
+        _small().fit_batches([])
+    with pytest.raises(ValueError, match="4 features, but LearnedRule is expecting 5"):
+        model.partial_fit(X[:, 1:])
+    # After `fit`, batches begin anew.
+    model.fit(X[:30]).partial_fit(X)
+    np.testing.assert_allclose(model.transform(X), expected, atol=1e-5)
+
+
+def test_of_more_rows_than_are_kept_the_sample_is_uniform_and_the_range_that_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sample, "NUMBERS", 500)
+    monkeypatch.setattr(sample, "LEAST_ROWS", 10)
+    X = np.arange(2000.0).reshape(1000, 2)
+    kept = []
+    for size in (1000, 7):
+        drawn = sample.Sample(0, 2)
+        for first in range(0, 1000, size):
+            drawn.add(X[first : first + size])
+        kept.append(drawn.rows)
+    np.testing.assert_array_equal(*kept)
+    assert len(kept[0]) == 250
+    assert abs(kept[0][:, 0].mean() - 999) < 3 * 577 / np.sqrt(250)
+    model = _small().fit_batches(X[first : first + 100] for first in range(0, 1000, 100))
+    assert model.column_min_.tolist() == [0, 1]
+    assert model.column_range_.tolist() == [1998, 1998]
+
+
+def test_missing_values_are_the_mean_of_their_column_where_that_is_asked_for() -> None:
+    X = _x()
+    holes = X.copy()
+    holes[3:6, 2] = np.nan
+    filled = holes.copy()
+    filled[3:6, 2] = np.nanmean(holes[:, 2])
+    model = _small(missing="mean").fit(holes)
+    np.testing.assert_allclose(model.transform(holes), _small().fit_transform(filled), atol=1e-5)
+    np.testing.assert_allclose(model.transform(holes), model.transform(filled), atol=1e-5)
+    holes[:, 2] = np.nan
+    with pytest.raises(ValueError, match=r"^column 2 of X has no value; drop it"):
+        _small(missing="mean").fit(holes)
+    with pytest.raises(ValueError, match="Input X contains infinity"):
+        _small(missing="mean").fit(np.where(np.isnan(holes), np.inf, holes))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (np.nan, "^X contains NaN"),
+        (np.inf, "^X contains infinity"),
+        (1e300, "^X holds numbers too large for single precision"),
+    ],
+)
+def test_what_is_not_checked_is_named_all_the_same_and_warns_of_nothing(bad: float, message: str) -> None:
+    X = _x()
+    model = _small().fit(X)
+    X[3, 1] = bad
+    with config_context(assume_finite=True):
+        for call in (model.transform, _small().fit, _small(scale=False).fit):
+            if call == model.transform or bad != 1e300 or call.__self__.scale is False:
+                with pytest.raises(ValueError, match=message):
+                    call(X)
+
+
+def test_a_curve_is_printed_where_it_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    X = _x()
+    expected = _small(inner_steps=20).fit_transform(X)
+    found = _small(inner_steps=20, verbose=2).fit_transform(X)
+    np.testing.assert_array_equal(found, expected)
+    compiling, *curve, steps = capsys.readouterr().out.splitlines()
+    assert compiling.startswith("[LearnedRule] compiling the rule for 5 columns ... ")
+    assert steps.startswith("[LearnedRule] 20 inner steps on batches of 4 of 40 rows ... ")
+    assert [int(line.split()[3].rstrip(":")) for line in curve] == list(range(2, 21, 2))
+    changes = [float(line.split()[-1]) for line in curve]
+    assert all(change > 0 for change in changes)
+
+
+def test_the_device_is_chosen_by_name() -> None:
+    X = _x()
+    np.testing.assert_array_equal(_small(device="cpu").fit_transform(X), _small().fit_transform(X))
+    with pytest.raises(ValueError, match=r"^device == 'abacus': ") as error:
+        _small(device="abacus").fit(X)
+    assert "\n" not in str(error.value)
+
+
+def test_threads_that_fit_at_once_get_what_each_gets_alone() -> None:
+    X = _x()
+    expected = [_small(random_state=seed).fit_transform(X) for seed in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda seed: _small(random_state=seed).fit_transform(X), range(4)))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_pickle_needs_no_theta_file(tmp_path: Path, tiny: Path) -> None:
     file = tmp_path / "elsewhere.safetensors"
     file.write_bytes(tiny.read_bytes())
@@ -213,11 +547,10 @@ def test_the_readme_s_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
         (np.ones((6, 1)), ValueError, r"1 feature\(s\) .* while a minimum of 2 is required"),
         (np.ones((1, 3)), ValueError, r"1 sample\(s\) .* while a minimum of 2 is required"),
         (np.ones(6), ValueError, "Expected 2D array, got 1D array"),
-        (csr_array(np.eye(3)), TypeError, "Sparse data was passed"),
         (np.array([["a", "b"], ["c", "d"]]), ValueError, "could not convert string to float"),
         (np.array([[-1.7e308, 1], [1.7e308, 2]]), ValueError, "too large for single precision"),
     ],
-    ids=["nan", "infinity", "one column", "one row", "no table", "sparse", "text", "huge"],
+    ids=["nan", "infinity", "one column", "one row", "no table", "text", "huge"],
 )
 def test_data_that_are_refused(X: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
@@ -252,6 +585,10 @@ def test_data_that_are_refused(X: Any, error: type[Exception], message: str) -> 
         ),
         ({"random_state": "x"}, ValueError, "'x' cannot be used to seed"),
         ({"random_state": -1}, ValueError, "Seed must be between"),
+        ({"missing": "median"}, ValueError, "^missing == 'median', must be 'mean' or None"),
+        ({"verbose": "no"}, TypeError, "^verbose == 'no', must be True, False or a number from 0 up"),
+        ({"verbose": -1}, TypeError, "^verbose == -1, must be True, False or a number from 0 up"),
+        ({"device": 0}, TypeError, "^device == 0, must be the name of a platform, such as 'cpu', or None"),
         ({"rule": "tinny"}, InputError, "^no pretrained rule 'tinny' in .*; take one of: .*tiny"),
         ({"rule": "gone.safetensors"}, InputError, "^gone.safetensors: missing; meta-train or fetch it first$"),
     ],

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from metaplastic import network as base_model
-from metaplastic.network import ACTIVATIONS, batch_statistics, features_given, initial_base_model
+from metaplastic.network import ACTIVATIONS, initial_base_model
 
 
 def test_forward_normalises_over_the_batch_and_adds_the_bias() -> None:
@@ -16,16 +16,6 @@ def test_forward_normalises_over_the_batch_and_adds_the_bias() -> None:
     np.testing.assert_allclose(zs[0], expected, atol=1e-5)
     np.testing.assert_array_equal(xs[1], np.maximum(zs[0], 0))
     np.testing.assert_array_equal(phi.features(x), xs[-1])
-
-
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_features_given_the_statistics_of_their_own_batch_are_those_of_a_forward_pass(activation: str) -> None:
-    phi = initial_base_model(jax.random.key(0), [6, 5, 3], activation)
-    x = jax.random.normal(jax.random.key(1), (40, 6))
-    statistics = batch_statistics(phi, x)
-    np.testing.assert_allclose(features_given(phi, statistics, x), phi.features(x), atol=1e-5)
-    # Those of other examples are the same whatever is beside them.
-    np.testing.assert_allclose(features_given(phi, statistics, x[:1]), phi.features(x)[:1], atol=1e-5)
 
 
 def test_initial_parameters_have_the_published_scales() -> None:
@@ -69,9 +59,14 @@ def test_a_base_model_draws_its_activation_from_those_given_and_nothing_else_wit
         np.testing.assert_allclose(found, alone.features(x), atol=1e-6)
 
 
-@pytest.mark.parametrize("large", [1, 2 * 40, 4 * 40, 5 * 40], ids=["a unit", "two units", "overlapping", "all units"])
-def test_post_activations_in_blocks_are_those_of_a_forward_pass(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base_model, "LARGE", large)
+@pytest.mark.parametrize("width", [0, 1, 2, 4, 5])
+def test_an_array_filled_in_blocks_of_columns_is_what_it_is_at_once(width: int) -> None:
+    a, b = jax.random.normal(jax.random.key(1), (4, 6)), jax.random.normal(jax.random.key(2), (6, 5))
+    found = base_model.in_blocks(lambda own: a @ own(b), (4, 5), width)
+    np.testing.assert_allclose(found, a @ b, atol=1e-6)
+
+
+def test_post_activations_are_those_of_a_forward_pass() -> None:
     phi = initial_base_model(jax.random.key(0), [6, 5, 3], "tanh")
     x = jax.random.normal(jax.random.key(1), (40, 6))
     for found, expected in zip(phi.post_activations(x), phi.forward(x).xs[1:], strict=True):

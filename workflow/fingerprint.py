@@ -24,7 +24,7 @@ NO_RESULT = (
 )
 """Modules that change no result. What a stage reads of the config is a parameter of its rule, and how far a run is, who
 else is at it and how much memory there is leave its numbers alone. Of a `spec.py` only methods count."""
-NO_STATE = (*NO_RESULT, "metaplastic.io.storage", "metaplastic.io.errors")
+NO_STATE = (*NO_RESULT, "metaplastic.io.storage", "metaplastic.io.tensors", "metaplastic.io.errors")
 """Modules that a saved state does not depend on besides: how results are written, and what is said."""
 READ, PAGE = 1 << 24, 1 << 12
 """Most bytes of a file or folder that planning reads, and bytes that each file counts at least."""

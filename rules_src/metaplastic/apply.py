@@ -12,8 +12,10 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from metaplastic.io.compilation import jit
+from metaplastic.io.jax_settings import own_numbers, platform, seed_key
 from metaplastic.io.memory import check_memory, numbers, size
 from metaplastic.network import BaseModel, initial_base_model, layer_widths
+from metaplastic.perceptron import Parameters, Perceptron, slices
 from metaplastic.update_rules import spec as config
 from metaplastic.update_rules.base import UpdateRule
 from metaplastic.update_rules.spec import Apply
@@ -21,6 +23,8 @@ from metaplastic.update_rules.spec import Apply
 SIDE_BY_SIDE = 2**27
 """Bytes of base models and their averages up to which accelerators train all seeds at once, and all that is recorded of
 them is kept."""
+LARGE = 2**26
+"""Number of activations of a layer on all examples beyond which they are computed for a few examples at a time."""
 
 BaseModels = tuple[BaseModel, BaseModel]
 
@@ -50,7 +54,7 @@ class InnerLoops(NamedTuple):
 
 def seed_keys(seeds: int) -> Key[Array, " seed"]:
     """Return one key per seed: seed s gives the same base model and order of examples in every study."""
-    return jax.vmap(jax.random.key)(jnp.arange(seeds))
+    return jax.vmap(seed_key)(jnp.arange(seeds))
 
 
 @jit
@@ -71,16 +75,14 @@ def _initial_base_models(keys: Key[Array, " seed"], widths: Sequence[int], activ
     return cast(BaseModel, drawn)
 
 
-def check_size(seeds: int, inputs: int, base_model: config.BaseModel, *, batch: int, recorded: int = 0) -> None:
+def check_size(seeds: int, inputs: int, base_model: config.BaseModel, *, batch: int) -> None:
     """Raise InputError if the least that `seeds` inner loops at once need does not fit in this device's memory.
 
-    Inner steps take `batch` examples each. One forward pass, two layers at a time, takes all `recorded` examples.
+    Inner steps take `batch` examples each.
     """
     widths = layer_widths(base_model, inputs)
     loops = _shapes(seeds, inputs, base_model)
     parts = {"base models and their averages": loops, "a batch": numbers(seeds, batch, sum(widths))}
-    if recorded:
-        parts["two layers of all examples"] = numbers(recorded, max(map(sum, pairwise(widths))))
     check_memory("hidden, features, batch", parts)
 
 
@@ -90,6 +92,7 @@ def _shapes(seeds: int, inputs: int, base_model: config.BaseModel) -> InnerLoops
     return shapes
 
 
+@own_numbers()
 def apply_rule(
     rule: UpdateRule,
     inputs: Float[np.ndarray, "example input"],
@@ -120,14 +123,17 @@ def apply_rule(
     """
     together = size(_shapes(spec.seeds, inputs.shape[1], base_model)) <= SIDE_BY_SIDE
     # On a CPU, where seeds are trained one after another in any case, one program serves any number of them.
-    at_once = spec.seeds if together and jax.default_backend() != "cpu" else 1
-    check_size(at_once, inputs.shape[1], base_model, batch=spec.batch, recorded=len(inputs))
+    at_once = spec.seeds if together and platform() != "cpu" else 1
+    check_size(at_once, inputs.shape[1], base_model, batch=spec.batch)
     x, examples, shown, keys = jnp.asarray(inputs), jnp.asarray(train), jnp.asarray(probe), seed_keys(spec.seeds)
 
     def recordings(keys: Key[Array, " seed"]) -> Iterator[Recording]:
         loops = initial_inner_loops(keys, layer_widths(base_model, x.shape[1]), base_model.activation)
         for steps in pairwise([0, *spec.inner_steps]):
             loops = advance(rule, loops, x, examples, steps=steps, batch=spec.batch, average=spec.average)
+            if len(x) * max(layer_widths(base_model, 0)) > LARGE:
+                yield _recorded_in_parts(loops, inputs, probe, base_model.activation)
+                continue
             features, weights, activations = _record(loops, x, shown)
             yield Recording(np.asarray(features), np.asarray(weights), [np.asarray(layer) for layer in activations])
 
@@ -173,8 +179,7 @@ def _advanced(
     def one_seed(phi: BaseModel, average: BaseModel, key: Array, permutation: Array) -> BaseModels:
         def inner_step(step: Int[Array, ""], both: BaseModels) -> BaseModels:
             phi, average = both
-            batch_key = jax.random.fold_in(jax.random.fold_in(key, 2), step)
-            examples = train[jax.random.randint(batch_key, (batch,), 0, drawable)]
+            examples = train[drawn(key, step, drawable, batch)]
             phi = rule.update(phi, x[examples[:, None], permutation])
             # This share keeps the initial base model out of the average, even after few steps.
             share = (1 - decay) / (1 - decay ** (step + 1))
@@ -183,8 +188,13 @@ def _advanced(
         return jax.lax.fori_loop(start, stop, inner_step, (phi, average))
 
     # On a CPU, products of several seeds at once are slower than one after another.
-    one_by_one = jax.default_backend() == "cpu"
+    one_by_one = platform() == "cpu"
     return jax.lax.map(lambda loop: one_seed(*loop), loops) if one_by_one else jax.vmap(one_seed)(*loops)
+
+
+def drawn(key: Array, step: Array, drawable: Array, batch: int) -> Int[Array, " batch"]:
+    """Return which of `drawable` examples an inner step takes."""
+    return jax.random.randint(jax.random.fold_in(jax.random.fold_in(key, 2), step), (batch,), 0, drawable)
 
 
 @jit
@@ -198,3 +208,26 @@ def _record(loops: InnerLoops, x: Array, probe: Array) -> tuple[Array, Array, li
         return activations, phi.layers[0].W, kept
 
     return jax.lax.map(one_seed, (loops.averages, loops.permutations))
+
+
+def _recorded_in_parts(loops: InnerLoops, inputs: np.ndarray, probe: np.ndarray, activation: str) -> Recording:
+    """Record as `_record` does, with memory for the features of all examples and for layers of a few."""
+    features, activations = [], []
+    for seed in range(len(loops.permutations)):
+        layers = trained_layers(loops, seed)
+        parts = slices(len(inputs), [inputs.shape[1], *(len(layer.b) for layer in layers)])
+        model = Perceptron(layers, (), activation).with_statistics(lambda: (inputs[rows] for rows in parts))  # noqa: B023
+        features.append(np.concatenate([model.features(inputs[rows]) for rows in parts]))
+        below = [Perceptron(layers[:depth], model.statistics, activation) for depth in range(1, len(layers) + 1)]
+        activations.append([each.features(inputs[probe]) for each in below])
+    kept = [np.stack(of_layer) for of_layer in zip(*activations, strict=True)]
+    return Recording(np.stack(features), np.asarray(loops.averages.layers[0].W), kept)
+
+
+def trained_layers(loops: InnerLoops, seed: int) -> tuple[Parameters, ...]:
+    """Return the averaged base model of a seed in NumPy, its inputs in the order of the dataset's."""
+    phi, permutation = jax.tree.map(lambda leaf: np.asarray(leaf[seed]), (loops.averages, loops.permutations))
+    # Its input j was column `permutation[j]`.
+    order = np.argsort(permutation)
+    first, *others = (Parameters(*layer) for layer in phi.layers)
+    return (first._replace(W=first.W[order], V=first.V[order]), *others)

@@ -3,12 +3,14 @@
 import json
 import re
 import shutil
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
-import jax
+import pandas as pd
 import pyarrow as pa
 import yaml
 from pyarrow import csv, parquet
@@ -17,11 +19,11 @@ from typer import Argument, Option
 from metaplastic.config.base import LARGEST, canonical_json, parse_spec
 from metaplastic.config.load import check_files, load_runs
 from metaplastic.datasets.spec import Dialect
-from metaplastic.datasets.user.file import read_numbers
+from metaplastic.datasets.user.file import Content, is_large, read_in_batches, read_numbers
 from metaplastic.datasets.user.tables import as_numbers, is_table
 from metaplastic.estimator import LearnedRule
 from metaplastic.io.errors import InputError, check_output
-from metaplastic.io.jax_settings import compilations_kept
+from metaplastic.io.jax_settings import compilations_kept, fix_numbers, own_numbers
 from metaplastic.io.storage import write_whole
 from metaplastic.meta_train.spec import EXECUTION
 from metaplastic.stages.command import command_line
@@ -36,9 +38,11 @@ from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
 
 LARGEST_SEED = 2**32 - 1
 WRITERS = {
-    ".csv": partial(csv.write_csv, write_options=csv.WriteOptions(quoting_style="needed")),
-    ".parquet": parquet.write_table,
+    ".csv": partial(csv.CSVWriter, write_options=csv.WriteOptions(quoting_style="needed")),
+    ".parquet": parquet.ParquetWriter,
 }
+INSTEAD = "keep it by --label"
+"""What to do about a column that holds no numbers."""
 
 
 def features(
@@ -58,6 +62,10 @@ def features(
     separator: Annotated[str | None, Option(help="Character between columns of a CSV.  [default: found]")] = None,
     decimal: Annotated[str | None, Option(help="Decimal mark of a CSV, a point or a comma.  [default: found]")] = None,
     encoding: Annotated[str | None, Option(help="Encoding of a CSV.  [default: UTF-8, or by its first bytes]")] = None,
+    save: Annotated[Path | None, Option(help="File to save what was learned to, .safetensors, for --load.")] = None,
+    load: Annotated[
+        Path | None, Option(help="File of --save: learn nothing, and take its columns of this table, by their names.")
+    ] = None,
 ) -> None:
     """Learn from the rows of a table without their labels, and write their features."""
     for path, known in ((table, is_table(table)), (output, output.suffix.lower() in WRITERS)):
@@ -69,33 +77,73 @@ def features(
     dialect = parse_spec(
         Dialect, json.dumps({"separator": separator, "decimal": decimal, "encoding": encoding}), "options"
     )
-    labels, named = list(dict.fromkeys(label or [])), re.compile(f"{LearnedRule.__name__.lower()}(0|[1-9][0-9]{{0,9}})")
-    if taken := [name for name in labels if (found := named.fullmatch(name)) and int(found[1]) < features]:
-        raise InputError(f"{table}: column {taken[0]!r} is named as a feature is; rename it")
-    read = read_numbers(table, [], labels, dialect=dialect, instead="keep it by --label")
-    # A CSV keeps texts as they are; a Parquet file also says that numbers are.
-    untyped = output.suffix.lower() == ".parquet" and not read.typed
-    copied = {name: as_numbers(read.others[name]) if untyped else read.others[name] for name in labels}
-    # Before learning: not every format holds every value.
-    _encode(pa.table(copied), output, pa.MockOutputStream())
+    if save:
+        if save.suffix != ".safetensors":
+            raise InputError(f"{save}: no .safetensors; name one")
+        check_output(save)
     sizes = {"hidden": hidden or [64], "features": features, "inner_steps": inner_steps, "batch": batch}
-    learner = LearnedRule(rule, **sizes, random_state=seed, verbose=True)
+    learner = LearnedRule.load(load) if load else LearnedRule(rule, **sizes, random_state=seed, verbose=True)
     try:
-        found = learner.fit_transform(read.values)
+        learner.check_parameters()
+    except (ValueError, TypeError) as error:
+        raise InputError(str(error)) from error
+    labels, named = list(dict.fromkeys(label or [])), re.compile(f"{LearnedRule.__name__.lower()}(0|[1-9][0-9]{{0,9}})")
+    if taken := [name for name in labels if (found := named.fullmatch(name)) and int(found[1]) < learner.features]:
+        raise InputError(f"{table}: column {taken[0]!r} is named as a feature is; rename it")
+    batches = _batches(table, list(getattr(learner, "feature_names_in_", [])), labels, dialect)
+    # Before learning: not every format holds every value.
+    _encode([_copied(next(batches()), labels, output)], output, pa.MockOutputStream())
+    try:
+        if not load:
+            frames = (pd.DataFrame(content.values, columns=content.columns) for content in batches())
+            learner = learner.fit_batches(frames) if is_large(table) else learner.fit(next(frames))
+        if save:
+            learner.save(save)
+        write_tables((_with_features(content, labels, output, learner) for content in batches()), output)
     except (ValueError, TypeError) as error:
         raise InputError(f"{table}: {error}") from error
+
+
+def _batches(table: Path, names: list[str], labels: list[str], dialect: Dialect) -> Callable[[], Iterator[Content]]:
+    """Return a function that reads the table, row group by row group if it is large, else from memory."""
+    if is_large(table):
+        return lambda: read_in_batches(table, names, labels, instead=INSTEAD)
+    content = read_numbers(table, names, labels, dialect=dialect, instead=INSTEAD)
+    return lambda: iter([content])
+
+
+def _copied(content: Content, labels: list[str], output: Path) -> pa.Table:
+    # A CSV keeps texts as they are; a Parquet file also says that numbers are.
+    untyped = output.suffix.lower() == ".parquet" and not content.typed
+    return pa.table(
+        {name: as_numbers(column) if untyped else column for name in labels for column in [content.others[name]]}
+    )
+
+
+def _with_features(content: Content, labels: list[str], output: Path, learner: LearnedRule) -> pa.Table:
+    named = hasattr(learner, "feature_names_in_")
+    found = learner.transform(pd.DataFrame(content.values, columns=content.columns) if named else content.values)
     columns = {name: pa.array(found[:, index]) for index, name in enumerate(learner.get_feature_names_out())}
-    write_table(pa.table(columns | copied), output)
+    copied = _copied(content, labels, output)
+    return pa.table(columns | {name: copied[name] for name in labels})
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write a table in the format of the path's suffix; raise InputError if it cannot hold the values of a column."""
-    write_whole(path, partial(_encode, table, path))
+def write_tables(tables: Iterable[pa.Table], path: Path) -> None:
+    """Write tables of equal columns, one below the other, in the format of the path's suffix.
+
+    Raises:
+        InputError: the format cannot hold the values of a column.
+    """
+    write_whole(path, partial(_encode, tables, path))
 
 
-def _encode(table: pa.Table, path: Path, sink: Any) -> None:
+def _encode(tables: Iterable[pa.Table], path: Path, sink: Any) -> None:
+    remaining = iter(tables)
+    first = next(remaining)
     try:
-        WRITERS[path.suffix.lower()](table, sink)
+        with WRITERS[path.suffix.lower()](sink, first.schema) as writer:
+            for table in chain([first], remaining):
+                writer.write_table(table)
     except pa.ArrowException as error:
         raise InputError(f"{path}: cannot be written ({' '.join(str(error).split())}); name a .parquet") from error
 
@@ -135,7 +183,7 @@ def train(
             described = canonical_json(settings.datasets[dataset])
             prepare_dataset(dataset, described, code, Path(cache), store, mirror=Path(mirror) if mirror else None)
     snapshots = folder / "snapshots"
-    with compilations_kept(), jax.default_matmul_precision("highest"):
+    with compilations_kept(), own_numbers():
         meta_train(
             name=name,
             spec=canonical_json(spec, without=EXECUTION),
@@ -155,4 +203,5 @@ def train(
 
 def main() -> None:
     """Run the command."""
+    fix_numbers()
     command_line(features, train, rules, results, doctor)

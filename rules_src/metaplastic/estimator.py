@@ -1,50 +1,28 @@
 """A learned rule as a scikit-learn transformer, from unlabelled rows to features."""
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Float
 from pydantic import ValidationError
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from metaplastic.apply import InnerLoops, advance, check_size, initial_inner_loops
+from metaplastic.columns import Columns, columns_of
 from metaplastic.config.base import LARGEST, LARGEST_DECAY
-from metaplastic.io.jax_settings import compilations_kept
-from metaplastic.network import ACTIVATIONS, BaseModel, BatchStatistics, batch_statistics, features_given, layer_widths
+from metaplastic.fitted import FittedRule
+from metaplastic.io.errors import InputError
+from metaplastic.perceptron import ACTIVATIONS, Perceptron
+from metaplastic.sample import Sample
 from metaplastic.update_rules import spec as config
-from metaplastic.update_rules.base import check_fit
 from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
-from metaplastic.update_rules.theta import trained_rule
 
-CHUNK = 256
-"""Rows that `transform` takes at once and `fit` pads to multiples of, so that other numbers of rows compile nothing."""
 DTYPES = (np.float64, np.float32)
 """Types of X that are scaled as they are; others are converted to the first."""
-
-# Compiled as a whole, because otherwise every operation would be compiled separately.
-_initial_inner_loops = eqx.filter_jit(initial_inner_loops)
-_features_given = eqx.filter_jit(features_given)
-
-
-@eqx.filter_jit
-def _finished(loops: InnerLoops, x: Float[Array, "row column"]) -> tuple[BaseModel, tuple[BatchStatistics, ...]]:
-    """Return the only seed's base model with its inputs in the order of columns, and its statistics over all rows."""
-    phi, permutation = jax.tree.map(lambda leaf: leaf[0], (loops.averages, loops.permutations))
-    # Its input j was column `permutation[j]`.
-    order = jnp.argsort(permutation)
-    first, *others = phi.layers
-    phi = BaseModel((first._replace(W=first.W[order], V=first.V[order]), *others), phi.activation)
-    return phi, batch_statistics(phi, x)
 
 
 class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -60,6 +38,9 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     `fit` first compiles the rule once for every number of columns, which may take longer than the steps. Later
     processes find the program in the user's cache folder (`~/.cache/metaplastic` on Linux), unless you tell JAX to keep
     it elsewhere (`JAX_COMPILATION_CACHE_DIR`) or not at all (`JAX_ENABLE_COMPILATION_CACHE=0`).
+
+    `fit` computes with JAX, under settings of its own: none of yours changes its numbers. `transform` takes NumPy
+    alone. A process that was forked after JAX had started can only do the latter.
 
     While the rule learns, batch norm takes its statistics from each batch. Afterwards they are fixed to those of all
     rows given to `fit`, so that the features of a row depend on that row only. The fitted rows get the features that
@@ -80,15 +61,24 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             meta-training. Unlike standardising it suits pixels as well as tables; without it, the units of columns
             matter. Later rows may leave the range; clip outliers first.
         random_state: seed of the base model and of the order of rows. An integer gives the result of the workflow for
-            that seed; NumPy's RandomState and None draw a seed.
-        verbose: whether `fit` prints each step and its duration.
+            that seed, also in threads; NumPy's RandomState and None draw a seed, so that threads which share one
+            RandomState get seeds in no certain order.
+        verbose: whether `fit` prints each step and its duration; with 2 also a curve: how much the features of some
+            rows have changed since the last point (root mean square).
+        missing: "mean" to put the mean of a column in place of its missing values, which are NaN, in `fit` and later;
+            with None they are refused.
+        device: what `fit` computes on, such as "cpu" or "gpu"; with None, JAX's default. `transform` needs neither.
 
     Attributes:
         layers_: parameters (W, b, V) of each layer of the base model; rows of the first W are columns of X.
         statistics_: mean and variance (unit) of every layer's pre-activation before batch norm, over the fitted rows.
         column_min_, column_range_: what `scale` subtracts from each column, then divides it by.
+        column_mean_: what stands for a missing value of each column, None unless values may be missing.
         n_features_in_, feature_names_in_: number of columns of X, and their names if it had any.
     """
+
+    # Of batches so far, if any.
+    _sample: Any = None
 
     # scikit-learn requires, and tests, a constructor that only stores its arguments; `fit` validates them.
     def __init__(
@@ -104,10 +94,12 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         scale: Any = True,
         random_state: Any = 0,
         verbose: Any = False,
+        missing: Any = None,
+        device: Any = None,
     ):
         self.rule, self.hidden, self.features, self.activation = rule, hidden, features, activation
         self.inner_steps, self.batch, self.average, self.scale = inner_steps, batch, average, scale
-        self.random_state, self.verbose = random_state, verbose
+        self.random_state, self.verbose, self.missing, self.device = random_state, verbose, missing, device
 
     @classmethod
     def from_pretrained(cls, name: str = DEFAULT, **params: Any) -> "LearnedRule":
@@ -122,19 +114,99 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Train the base model on unlabelled rows.
 
         Args:
-            X: numbers [row, column]: an array or similar, dense and finite, with at least 2 rows and 2 columns.
+            X: numbers [row, column]: an array or similar, or a sparse matrix, with at least 2 rows and 2 columns.
             y: ignored.
 
         Raises:
             ValueError: X or a parameter is invalid.
-            TypeError: X is sparse, or a parameter has another type.
+            TypeError: a parameter has another type.
             InputError: the rule's file is missing or not a theta file, the rule demands another number of features, or
                 there is too little memory for a base model of this width or batches of this size.
         """
-        section = self._base_model()
+        self.check_parameters()
+        X = self._checked(X, first=True)
+        self._sample = None
+        return self._fit(X, columns_of(X, means=self.missing is not None), self._drawn_seed())
+
+    def partial_fit(self, X: Any, y: object = None) -> "LearnedRule":
+        """Train the base model on all rows so far, of which `X` holds further ones; begin anew after `fit` or `load`.
+
+        It learns from a uniform sample of them, of at most 16 million numbers or 4,096 rows, and keeps that. So
+        batches that are fewer give what `fit` gives for all of them at once. Every call learns anew, which takes as
+        long as `inner_steps`; give large batches, or use `fit_batches`.
+
+        Args:
+            X: as for `fit`; later batches may have one row.
+            y: ignored.
+
+        Raises:
+            ValueError, TypeError, InputError: as for `fit`.
+        """
+        self.check_parameters()
+        self._take(X, first=self._sample is None)
+        return self._fit(self._sample.rows, self._columns, self._seed)
+
+    def fit_batches(self, batches: Iterable[Any]) -> "LearnedRule":
+        """Do what calls of `partial_fit` with each of `batches` do, but learn once, at the end, and keep no sample."""
+        self.check_parameters()
+        self._sample = None
+        for X in batches:
+            self._take(X, first=self._sample is None)
+        if self._sample is None:
+            raise ValueError("no batches; give one or more")
+        self._fit(self._sample.rows, self._columns, self._seed)
+        self._sample = None
+        return self
+
+    def transform(self, X: Any) -> Float[np.ndarray, "row feature"]:
+        """Return features in single precision, dense; those of a row do not depend on other rows.
+
+        This takes NumPy alone, so it works in forked processes too.
+
+        Raises:
+            NotFittedError: before `fit`.
+            ValueError: X is not finite, or has other columns than the rows given to `fit`.
+        """
+        check_is_fitted(self)
+        return self._fitted().transform(self._checked(X))
+
+    def save(self, path: str | Path) -> None:
+        """Write what was fitted to a file `.safetensors`, which holds only numbers, and texts about them.
+
+        Raises:
+            NotFittedError: before `fit`.
+            InputError: the file cannot be written.
+        """
+        check_is_fitted(self)
+        self._fitted().save(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "LearnedRule":
+        """Return a fitted transformer from a file that `save` has written; you can use such a file from anyone.
+
+        Another `fit` needs the rule's file again, `transform` does not.
+
+        Raises:
+            InputError: the file is missing or no such file, or it has changed since it was written.
+        """
+        fitted = FittedRule.load(path)
+        try:
+            model = cls(**fitted.parameters)
+            model.check_parameters()
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path}: not a readable saved transformer ({error}); save it again") from error
+        model.n_features_in_ = len(fitted.least)
+        if fitted.names is not None:
+            model.feature_names_in_ = np.array(fitted.names, object)
+        model._set(fitted)
+        return model
+
+    def check_parameters(self) -> None:
+        """Raise ValueError or TypeError if a parameter is invalid; `fit` begins with this."""
+        self._base_model()
         _check_no_bool(self.random_state, "random_state")
-        generator, is_seed = check_random_state(self.random_state), isinstance(self.random_state, Integral)
-        seed = int(self.random_state if is_seed else generator.randint(2**31 - 1))
+        if isinstance(self.random_state, Integral):
+            check_random_state(self.random_state)
         _check_integer(self.inner_steps, "inner_steps", least=0)
         _check_integer(self.batch, "batch")
         _check_no_bool(self.average, "average")
@@ -143,38 +215,22 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             raise ValueError(f"average == {self.average}, must be 0 to {LARGEST_DECAY}.")
         if not isinstance(self.scale, bool | np.bool_):
             raise TypeError(f"scale == {self.scale!r}, must be True or False.")
-        X = validate_data(self, X, dtype=DTYPES, ensure_min_samples=2, ensure_min_features=2)
-        scaled_by = X if self.scale else np.zeros_like(X[:1])
-        with np.errstate(over="ignore"):
-            spread = np.ptp(scaled_by, 0)
-        self.column_min_, self.column_range_ = scaled_by.min(0), np.where(spread > 0, spread, 1)
-        # Rules compute in single precision, even if the process otherwise uses double.
-        with jax.enable_x64(False), compilations_kept():
-            phi, statistics = self._trained(self._scaled(X), section, jax.random.key(seed))
-        self.layers_, self.statistics_, self.activation_ = phi.layers, statistics, section.activation
-        self._n_features_out = section.features
-        return self
-
-    def transform(self, X: Any) -> Float[np.ndarray, "row feature"]:
-        """Return features in single precision; those of a row do not depend on other rows.
-
-        Raises:
-            NotFittedError: before `fit`.
-            ValueError: X is not finite, or has other columns than the rows given to `fit`.
-        """
-        check_is_fitted(self)
-        x = self._scaled(validate_data(self, X, dtype=DTYPES, reset=False))
-        layers, statistics = jax.tree.map(jnp.asarray, (self.layers_, self.statistics_))
-        phi = BaseModel(layers, ACTIVATIONS[self.activation_])
-        chunks = _padded(x).reshape(-1, CHUNK, x.shape[1])
-        with compilations_kept():
-            features = [_features_given(phi, statistics, jnp.asarray(chunk)) for chunk in chunks]
-        return np.concatenate(features)[: len(x)]
+        if not isinstance(self.verbose, Integral | np.bool_) or self.verbose < 0:
+            raise TypeError(f"verbose == {self.verbose!r}, must be True, False or a number from 0 up.")
+        if self.missing not in (None, "mean"):
+            raise ValueError(f"missing == {self.missing!r}, must be 'mean' or None.")
+        if not isinstance(self.device, str | None):
+            raise TypeError(f"device == {self.device!r}, must be the name of a platform, such as 'cpu', or None.")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.sparse, tags.input_tags.allow_nan = True, self.missing is not None
         return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.layers_[-1][1])
 
     def _base_model(self) -> config.BaseModel:
         if not isinstance(self.hidden, Sequence | np.ndarray):
@@ -190,48 +246,65 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         except ValidationError as error:
             raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
-    def _scaled(self, X: np.ndarray) -> Float[np.ndarray, "row column"]:
-        with np.errstate(over="ignore", invalid="ignore"):
-            x = ((X - self.column_min_) / self.column_range_).astype(np.float32)
-        if not np.isfinite(x).all():
-            raise ValueError("X holds numbers too large for single precision; bring them to a common scale first.")
-        return x
+    def _drawn_seed(self) -> int:
+        is_seed = isinstance(self.random_state, Integral)
+        return int(self.random_state if is_seed else check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _trained(
-        self, x: Float[np.ndarray, "row column"], section: config.BaseModel, key: Key[Array, ""]
-    ) -> tuple[BaseModel, tuple[BatchStatistics, ...]]:
-        """Return the trained base model and its statistics as `_finished` does, in NumPy arrays."""
-        name, columns = str(self.rule), x.shape[1]
-        spec, rule = trained_rule(Path(name) if name.endswith(".safetensors") else pretrained_file(name))
-        check_fit(spec, section)
-        batch, average, steps = int(self.batch), float(self.average), int(self.inner_steps)
-        check_size(1, columns, section, batch=batch)
-        padded = jnp.asarray(_padded(x))
-        rows = jnp.arange(len(padded))
+    def _checked(self, X: Any, *, first: bool = False) -> Any:
+        finite: Any = True if self.missing is None else "allow-nan"
+        least = {"ensure_min_samples": 2, "ensure_min_features": 2} if first else {}
+        return validate_data(self, X, accept_sparse="csr", dtype=DTYPES, ensure_all_finite=finite, reset=first, **least)
 
-        def advanced(loops: InnerLoops, stop: int) -> InnerLoops:
-            span = 0, stop
-            loops = advance(rule, loops, padded, rows, steps=span, batch=batch, average=average, drawable=len(x))
-            return jax.block_until_ready(loops)  # type: ignore[no-untyped-call]
+    def _take(self, X: Any, *, first: bool) -> None:
+        X = self._checked(X, first=first)
+        columns = columns_of(X, means=self.missing is not None)
+        if first:
+            self._seed = self._drawn_seed()
+            self._sample, self._columns = Sample(self._seed, X.shape[1]), columns
+        else:
+            self._columns = self._columns.joined(columns)
+        self._sample.add(X)
 
-        with self._told(f"compiling the rule for {columns} columns"):
-            widths = tuple(layer_widths(section, columns))
-            loops = advanced(_initial_inner_loops(key[None], widths, section.activation), 0)
-        with self._told(f"{steps} inner steps on batches of {batch} of {len(x)} rows"):
-            loops = advanced(loops, steps)
-            trained = jax.tree.map(np.asarray, _finished(loops, jnp.asarray(x)))
-        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(trained)):
-            raise ValueError(f"rule {name!r} left weights that are not finite; scale X, or take fewer inner_steps.")
-        return trained
+    def _fit(self, X: Any, columns: Columns, seed: int) -> "LearnedRule":
+        if not columns.counts.all():
+            raise ValueError(f"column {int(columns.counts.argmin())} of X has no value; drop it.")
+        for name, found in {"NaN": np.isnan, "infinity": np.isinf}.items():
+            if (found(columns.low) | found(columns.high)).any():
+                raise ValueError(f"X contains {name}.")
+        with np.errstate(over="ignore"):
+            spread = columns.high - columns.low
+        least, spread = columns.low, np.where(spread > 0, spread, 1)
+        if not self.scale:
+            least, spread = np.zeros_like(least), np.ones_like(spread)
+        missing = None if self.missing is None else columns.mean
+        untrained = FittedRule(
+            least, spread, missing, Perceptron((), (), self.activation), None, self._plain_parameters()
+        )
+        # JAX takes a second to import, and `transform` does without.
+        from metaplastic.learning import learned
 
-    @contextmanager
-    def _told(self, doing: str) -> Iterator[None]:
-        start = time.perf_counter()
-        if self.verbose:
-            print(f"[{type(self).__name__}] {doing} ...", end="", flush=True)
-        yield
-        if self.verbose:
-            print(f" {time.perf_counter() - start:.1f} s")
+        perceptron = learned(untrained, X, self._base_model(), seed=seed)
+        self._set(untrained._replace(perceptron=perceptron))
+        return self
+
+    def _set(self, fitted: FittedRule) -> None:
+        self.column_min_, self.column_range_, self.column_mean_ = fitted.least, fitted.spread, fitted.missing
+        self.layers_, self.statistics_, self.activation_ = fitted.perceptron
+        self._parameters = fitted.parameters
+
+    def _fitted(self) -> FittedRule:
+        names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
+        perceptron = Perceptron(self.layers_, self.statistics_, self.activation_)
+        columns = self.column_min_, self.column_range_, self.column_mean_
+        return FittedRule(*columns, perceptron, names, self._parameters)
+
+    def _plain_parameters(self) -> dict[str, Any]:
+        """Return the parameters as JSON can hold them."""
+        seed = int(self.random_state) if isinstance(self.random_state, Integral) else None
+        plain = {"rule": str(self.rule), "hidden": list(map(int, self.hidden)), "features": int(self.features)}
+        plain |= {"inner_steps": int(self.inner_steps), "batch": int(self.batch), "average": float(self.average)}
+        plain |= {"scale": bool(self.scale), "random_state": seed, "verbose": int(self.verbose)}
+        return {**self.get_params(), **plain}
 
 
 def _check_integer(value: Any, name: str, *, least: int = 1) -> None:
@@ -243,7 +316,3 @@ def _check_no_bool(value: Any, name: str) -> None:
     # Python counts True and False as integers.
     if isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} == {value}, must be a number.")
-
-
-def _padded(x: Float[np.ndarray, "row column"]) -> Float[np.ndarray, "padded_row column"]:
-    return np.pad(x, ((0, -len(x) % CHUNK), (0, 0)))

@@ -1,7 +1,6 @@
 """The network that an update rule trains: a multilayer perceptron with batch norm (Metz et al. 2019, 3.2)."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from metaplastic.perceptron import EPSILON
 from metaplastic.update_rules import spec as config
 
 Activation = Callable[[Array], Array]
@@ -24,12 +24,6 @@ ACTIVATIONS: dict[str, Activation] = {
     name: Partial(function)  # type: ignore[no-untyped-call]
     for name, function in FUNCTIONS.items()
 }
-
-EPSILON = 1e-6
-"""Number added to the variance in batch norm."""
-
-LARGE = 2**26
-"""Number of activations beyond which a layer is computed for a block of units at a time, of about this many."""
 
 
 class Layer(NamedTuple):
@@ -50,13 +44,6 @@ class Activity(NamedTuple):
     """The input and every layer's post-activation."""
     zs: list[Float[Array, "batch _units"]]
     """Every layer's pre-activation, after batch norm and bias."""
-
-
-class BatchStatistics(NamedTuple):
-    """Statistics of one layer's pre-activations before batch norm, over a batch."""
-
-    mean: Float[Array, " above"]
-    variance: Float[Array, " above"]
 
 
 Own = Callable[[Array], Array]
@@ -113,18 +100,12 @@ class BaseModel(eqx.Module):
         return Activity(xs, zs)
 
     def post_activations(self, x: Float[Array, "example input"]) -> Iterator[Float[Array, "example _units"]]:
-        """Yield the post-activations of every layer, from the first up, as in `forward`.
-
-        This is for many examples: only two layers are in memory at a time, and a `LARGE` layer is computed in blocks.
-        """
+        """Yield the post-activations of every layer, from the first up, as in `forward`; only two are in memory."""
         for layer in self.layers:
-            x = in_blocks(partial(self._of_units, layer, x), (len(x), len(layer.b)), LARGE // len(x))
+            z = x @ layer.W
+            z = z - z.mean(0)
+            x = self.activation(z * jax.lax.rsqrt((z**2).mean(0) + EPSILON) + layer.b)
             yield x
-
-    def _of_units(self, layer: Layer, x: Float[Array, "example below"], own: Own) -> Float[Array, "example own"]:
-        z = x @ own(layer.W)
-        z = z - z.mean(0)
-        return self.activation(z * jax.lax.rsqrt((z**2).mean(0) + EPSILON) + own(layer.b))
 
     def features(self, x: Float[Array, "batch input"]) -> Float[Array, "batch features"]:
         """Return the activations of the last layer: the learned representation."""
@@ -138,25 +119,6 @@ class BaseModel(eqx.Module):
         weights = map(changed, [layer.W for layer in self.layers], xs[:-1], xs[1:])
         layers = tuple(layer._replace(W=W) for layer, W in zip(self.layers, weights, strict=True))
         return BaseModel(layers, self.activation)
-
-
-def batch_statistics(phi: BaseModel, x: Float[Array, "batch input"]) -> tuple[BatchStatistics, ...]:
-    """Return the statistics of every layer's batch norm on the batch `x`, from the first layer up."""
-    inputs_of_layers = phi.forward(x).xs[:-1]
-    products = (below @ layer.W for below, layer in zip(inputs_of_layers, phi.layers, strict=True))
-    return tuple(BatchStatistics(z.mean(0), z.var(0)) for z in products)
-
-
-def features_given(
-    phi: BaseModel, statistics: tuple[BatchStatistics, ...], x: Float[Array, "example input"]
-) -> Float[Array, "example features"]:
-    """Return features by the batch norm statistics of another batch, so that each example counts by itself.
-
-    By the statistics of `x` itself, they equal `phi.features(x)`.
-    """
-    for layer, (mean, variance) in zip(phi.layers, statistics, strict=True):
-        x = phi.activation((x @ layer.W - mean) * jax.lax.rsqrt(variance + EPSILON) + layer.b)
-    return x
 
 
 def layer_widths(shape: config.BaseModel, inputs: int) -> list[int]:

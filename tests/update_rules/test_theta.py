@@ -43,6 +43,16 @@ def test_a_round_trip_keeps_every_number_and_the_config(path: Path, spec: Learne
         np.testing.assert_array_equal(a, b)
 
 
+def test_double_precision_elsewhere_changes_no_byte_and_reads_every_file(path: Path) -> None:
+    save_theta(built_rule(SPEC, jax.random.key(7)), path, spec=SPEC.model_dump())
+    content = path.read_bytes()
+    with jax.enable_x64(True):
+        save_theta(built_rule(SPEC, jax.random.key(7)), path, spec=SPEC.model_dump())
+        _, loaded = trained_rule(path)
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(loaded)} == {"float32"}
+    assert path.read_bytes() == content
+
+
 def test_names_are_those_of_the_rule_s_parts(path: Path) -> None:
     assert {"forward.mix.coefficients", "blocks.0.own", "rate_logit"} <= set(load_file(path))
 

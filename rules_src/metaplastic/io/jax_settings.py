@@ -1,6 +1,7 @@
-"""How JAX computes in every stage: in float32 throughout, keeping what it compiled for the next start.
+"""How JAX computes, whatever the environment says: in float32 throughout, the seed alone deciding what is drawn.
 
-Stages keep it in their working directory; the library, which has none, in the user's cache folder.
+What is compiled is kept for the next start: by stages in their working directory; by the library, which has none, in
+the user's cache folder.
 """
 
 import fcntl
@@ -18,25 +19,111 @@ SETTINGS = {
     FOLDER: Path(".cache/jax"),
     # A stage may compile hundreds of programs, so that even the quickest is worth keeping.
     LEAST_SECONDS: 0,
+}
+"""Settings of stages that apply unless the environment has others."""
+NUMBERS = {
+    "jax_enable_x64": False,
+    "jax_explicit_x64_dtypes": "warn",
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_random_seed_offset": 0,
+    "jax_threefry_partitionable": True,
+    "jax_high_dynamic_range_gumbel": False,
     # Otherwise a GPU computes products of float32 in a coarser format.
     "jax_default_matmul_precision": "highest",
+    "jax_softmax_custom_jvp": False,
+    "jax_use_direct_linearize": True,
+    "jax_allow_f16_reductions": True,
+    "jax_numpy_dtype_promotion": "standard",
+    "jax_numpy_rank_promotion": "allow",
+    "jax_transfer_guard": "allow",
+    "jax_transfer_guard_host_to_device": "allow",
+    "jax_transfer_guard_device_to_device": "allow",
+    "jax_transfer_guard_device_to_host": "allow",
+    # Numbers that are not finite are expected: what gives them is masked or refused.
+    "jax_debug_nans": False,
+    "jax_debug_infs": False,
+    "jax_debug_key_reuse": False,
+    "jax_check_tracer_leaks": False,
+    "jax_disable_jit": False,
 }
-"""Settings that apply unless the environment has others."""
+"""Settings that the package computes under, whatever others say, since they change numbers or forbid what it does. How
+hard XLA optimises stays open: that changes the last bits alone, as another machine does."""
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """Variables that a process needs at its start, unless the environment has others: memory in large pages where Linux
 offers them. Without these a meta-gradient spends nearly half of its time on page faults (`docs/notes/speed.md`)."""
 
+_process: int | None = None
+"""The process in which `own_numbers` has started JAX."""
+
+
+def fix_numbers() -> None:
+    """Make this process, and those that it starts, compute under `NUMBERS`."""
+    jax = sys.modules.get("jax")
+    for name, value in NUMBERS.items():
+        # JAX reads them when it is imported, without which a stage starts sooner.
+        os.environ[name.upper()] = str(value)
+        if jax:
+            jax.config.update(name, value)
+
 
 def configure_jax() -> None:
-    """Make a stage compute in float32 and find what earlier runs in the same working directory compiled.
+    """Make a stage compute under `NUMBERS` and find what earlier runs in the same working directory compiled.
 
-    JAX's own variables, which are the settings' names in capitals, take precedence.
+    Where that is kept, JAX's own variables decide first, which are the settings' names in capitals.
     """
+    fix_numbers()
     jax = sys.modules.get("jax")
     for name, value in SETTINGS.items():
-        # A stage that has not imported JAX starts sooner without it.
         if jax and name.upper() not in os.environ:
             jax.config.update(name, str(value.absolute()) if isinstance(value, Path) else value)
+
+
+@contextmanager
+def own_numbers(device: str | None = None) -> Iterator[None]:
+    """Compute meanwhile, in this thread alone, on `device` and under those of `NUMBERS` that JAX lets a thread have.
+
+    The others concern keys that JAX makes of a seed, where there is `seed_key`, and what the library does not call.
+
+    Raises:
+        ValueError: JAX finds no such device.
+        RuntimeError: this process was forked from one in which JAX had started, so that it would wait for ever.
+    """
+    import jax
+
+    global _process
+    if _process not in (None, os.getpid()):
+        raise RuntimeError("JAX does not survive a fork; start processes by `spawn` or `forkserver` instead")
+    _process = os.getpid()
+    with ExitStack() as held:
+        for name, value in NUMBERS.items():
+            if (setting := getattr(jax, name.removeprefix("jax_"), None)) is not None:
+                held.enter_context(setting(value))
+        if device:
+            try:
+                held.enter_context(jax.default_device(jax.local_devices(backend=device)[0]))
+            except RuntimeError as error:
+                raise ValueError(f"device == {device!r}: {' '.join(str(error).split())}.") from error
+        yield
+
+
+def platform() -> str:
+    """Return the kind of device that computes now, such as cpu; it is known while a program is traced too."""
+    import jax
+
+    device: Any = jax.config.jax_default_device  # type: ignore[attr-defined]
+    return str(getattr(device, "platform", device) or jax.default_backend())
+
+
+def seed_key(seed: Any) -> Any:
+    """Return the key of a seed, an integer or a traced one below 2^32, that no setting of JAX decides.
+
+    By default `jax.random.key` gives the same.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    low = jnp.asarray(seed, jnp.uint32)
+    return jax.random.wrap_key_data(jnp.stack([jnp.zeros_like(low), low]), impl="threefry2x32")
 
 
 @contextmanager

@@ -46,7 +46,9 @@ def device_memory() -> int:
     """Return the bytes of the accelerator if there is one, else of the machine or the container."""
     import jax
 
-    if stats := jax.local_devices()[0].memory_stats():
+    # The one that computes now, which `jax.default_device` may have chosen.
+    (device,) = jax.numpy.zeros(()).devices()
+    if stats := device.memory_stats():
         return int(stats["bytes_limit"])
     limits = [Path(file).read_text().strip() for file in CONTAINERS if Path(file).is_file()]
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

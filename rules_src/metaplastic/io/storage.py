@@ -13,16 +13,13 @@ import re
 import shutil
 import socket
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from metaplastic.io.errors import InputError
 
@@ -87,41 +84,6 @@ def remove(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink(missing_ok=True)
-
-
-def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Write arrays, metadata and a `checksum` of both, the metadata sorted, so that equal content gives equal bytes."""
-    metadata = {**metadata, "sha256": checksum(arrays, metadata)}
-    content = save(dict(arrays), metadata)
-    data = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:data])
-    header["__metadata__"] = dict(sorted(metadata.items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    whole = len(text).to_bytes(8, "little") + text + content[data:]
-    write_whole(path, lambda temporary: temporary.write_bytes(whole))
-
-
-def checksum(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
-    """Return the SHA-256 of names, types, shapes and numbers of arrays, and of the metadata that go with them."""
-    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-    for name, array in sorted(arrays.items()):
-        digest.update(f"{name} {array.dtype.name}{list(array.shape)}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-@contextmanager
-def opened_safetensors(path: Path, *, refused: Callable[[object], InputError]) -> Iterator[Any]:
-    """Open a safetensors file; the library compares what it claims with its size before it reads.
-
-    Whatever is wrong with it, here or in what is done with it, becomes the error that `refused` makes of the reason.
-    """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            yield file
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise refused(error) from error
 
 
 def content_hash(path: Path) -> str:

@@ -19,7 +19,7 @@ import xarray as xr
 import zarr
 
 from metaplastic.io.errors import InputError
-from metaplastic.io.storage import checksum, opened_safetensors, write_safetensors
+from metaplastic.io.tensors import checksum, opened_safetensors, write_safetensors
 from metaplastic.training.spec import Keep
 
 FORMAT = "metaplastic-state-1"

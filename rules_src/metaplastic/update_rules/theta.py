@@ -22,7 +22,8 @@ from jaxtyping import PRNGKeyArray
 
 from metaplastic.config.base import parse_spec
 from metaplastic.io.errors import InputError
-from metaplastic.io.storage import checksum, opened_safetensors, write_safetensors
+from metaplastic.io.jax_settings import own_numbers, seed_key
+from metaplastic.io.tensors import checksum, opened_safetensors, write_safetensors
 from metaplastic.update_rules.base import UpdateRule
 from metaplastic.update_rules.spec import Initial, Learned, Untrained
 
@@ -38,11 +39,12 @@ log = logging.getLogger(__name__)
 
 
 def save_theta(rule: UpdateRule, path: Path, *, spec: dict[str, Any]) -> None:
-    """Write the array leaves of `rule` and its config `spec`."""
-    arrays = {name: np.array(leaf, order="C") for name, leaf in _named_leaves(rule).items()}
+    """Write the array leaves of `rule`, in single precision, and its config `spec`."""
+    arrays = {name: np.array(leaf, np.float32, order="C") for name, leaf in _named_leaves(rule).items()}
     write_safetensors(path, arrays, {"format": FORMAT, "rule": json.dumps(spec, sort_keys=True)})
 
 
+@own_numbers()
 def built_rule(spec: Initial, key: PRNGKeyArray) -> Any:
     """Build the rule that `spec` describes; draw a learned rule's initial theta from `key`."""
     # The workflow's fingerprints cannot see this import, so they name the module as a root of its own.
@@ -51,12 +53,12 @@ def built_rule(spec: Initial, key: PRNGKeyArray) -> Any:
 
 def initial_rule(spec: Initial) -> Any:
     """Build the rule that `spec` describes; draw a learned rule's initial theta from key 0."""
-    return built_rule(spec, jax.random.key(0))
+    return built_rule(spec, seed_key(0))
 
 
 def first_keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
     """Return the keys from which a meta-training run of this seed draws its initial theta and its held-out probe."""
-    return tuple(jax.random.split(jax.random.fold_in(jax.random.key(seed), 1)))
+    return tuple(jax.random.split(jax.random.fold_in(seed_key(seed), 1)))
 
 
 def untrained_rules(spec: Untrained) -> list[UpdateRule]:
@@ -64,6 +66,7 @@ def untrained_rules(spec: Untrained) -> list[UpdateRule]:
     return [built_rule(spec.rule, first_keys(seed)[0]) for seed in range(spec.seeds)]
 
 
+@own_numbers()
 def trained_rule(path: Path) -> tuple[Learned, Any]:
     """Return the config and the rule of a theta file, which may come from anyone; the file is opened once for both.
 

@@ -2,7 +2,7 @@
 
 import reprlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from metaplastic.datasets.spec import Dialect, File
 from metaplastic.datasets.splits import standardised
 from metaplastic.datasets.user.labels import NUMBER, check_names, draw_split, read_classes, read_split
 from metaplastic.datasets.user.npz import listed, read_npz
-from metaplastic.datasets.user.tables import check_count, is_text, open_table, value_type
+from metaplastic.datasets.user.tables import ParquetTable, Table, check_count, exceeds, is_text, open_table, value_type
 from metaplastic.io.errors import InputError
 
 LIMIT = 1 << 29
@@ -192,6 +192,37 @@ def read_numbers(
         InputError: a column is missing or not what it should be, or the file is too large or broken.
     """
     source = open_table(path, read_content(path), dialect, limit=LIMIT)
+    features = _picked(path, source, features, others, instead)
+    table = source.read([*features, *others], others, limit=LIMIT, examples=EXAMPLES)
+    if not table.num_rows:
+        raise InputError(f"{path}: a header, but no rows; give examples")
+    check_count(path, "numbers", table.num_rows * len(features), VALUES)
+    return _content(path, table, features, others, instead, typed=source.typed)
+
+
+def is_large(path: Path) -> bool:
+    """Return whether a `.parquet` has more than `read_numbers` reads, so that it has to be read in batches."""
+    if path.suffix.lower() != ".parquet" or not path.is_file():
+        return False
+    return exceeds(path, size=LIMIT, rows=EXAMPLES, numbers=VALUES)
+
+
+def read_in_batches(
+    path: Path, features: Sequence[str], others: Sequence[str], *, instead: str = ""
+) -> Iterator[Content]:
+    """Yield what `read_numbers` reads of a `.parquet`, however large, in batches of its row groups.
+
+    Raises:
+        InputError: as for `read_numbers`.
+    """
+    source = ParquetTable(path)
+    features = _picked(path, source, features, others, instead)
+    for table in source.batches([*features, *others]):
+        yield _content(path, table, features, others, instead, typed=True)
+
+
+def _picked(path: Path, source: Table, features: Sequence[str], others: Sequence[str], instead: str) -> list[str]:
+    """Return the columns of features, by default all but `others`; refuse what is not there."""
     for name in [*others, *features]:
         if name not in source.names:
             raise InputError(f"{path}: no column {name!r}; it holds {listed(source.names)}")
@@ -203,14 +234,16 @@ def read_numbers(
             f"{path}: column {source.names.index('') + 1} has no name; name it, or "
             f"{instead or 'list the others in features'}"
         )
-    table = source.read([*features, *others], others, limit=LIMIT, examples=EXAMPLES)
-    if not table.num_rows:
-        raise InputError(f"{path}: a header, but no rows; give examples")
-    check_count(path, "numbers", table.num_rows * len(features), VALUES)
+    return list(features)
+
+
+def _content(
+    path: Path, table: pa.Table, features: Sequence[str], others: Sequence[str], instead: str, *, typed: bool
+) -> Content:
     values = np.empty((table.num_rows, len(features)))
     for index, name in enumerate(features):
         values[:, index] = _column(table[name], f"{path}: column {name!r}", instead)
-    return Content(values, list(features), table.select(list(others)), source.typed)
+    return Content(values, list(features), table.select(list(others)), typed)
 
 
 def _column(column: pa.ChunkedArray, place: str, instead: str) -> Float64[np.ndarray, " example"]:

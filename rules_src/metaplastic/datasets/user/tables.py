@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from textwrap import shorten
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -60,11 +61,22 @@ def open_table(path: Path, content: bytes, dialect: Dialect, *, limit: int) -> T
     is_parquet = _suffix(path) == ".parquet" or (not _suffix(path) and content.startswith(b"PAR1"))
     if _suffix(path) == ".tsv" and not dialect.separator:
         dialect = dialect.model_copy(update={"separator": "\t"})
-    table = ParquetTable(path, content) if is_parquet else CsvTable(path, content, dialect)
-    name, uses = Counter(table.names).most_common(1)[0] if table.names else ("", 0)
+    return ParquetTable(path, content) if is_parquet else CsvTable(path, content, dialect)
+
+
+def exceeds(path: Path, *, size: int, rows: int, numbers: int) -> bool:
+    """Return whether a Parquet file takes more bytes, or has more rows or numbers than these; refuse a broken one."""
+    with _blamed_on(path, "Parquet"):
+        found = parquet.read_metadata(path)
+        unpacked = sum(found.row_group(index).total_byte_size for index in range(found.num_row_groups))
+        count = found.num_rows * found.num_columns
+        return max(unpacked, path.stat().st_size) > size or found.num_rows > rows or count > numbers
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    name, uses = Counter(names).most_common(1)[0] if names else ("", 0)
     if uses > 1:
         raise InputError(f"{path}: {uses} columns are named {name!r}; rename them")
-    return table
 
 
 def _suffix(path: PurePath) -> str:
@@ -85,6 +97,7 @@ class CsvTable(Table):
             parse = csv.ParseOptions(delimiter=self._separator, newlines_in_values=True)
             with csv.open_csv(pa.BufferReader(self._text), READ, parse) as reader:
                 self.names = reader.schema.names
+        _check_names(path, self.names)
 
     def read(self, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
         """See `Table`."""
@@ -110,31 +123,49 @@ class CsvTable(Table):
 
 
 class ParquetTable(Table):
-    """A Parquet file."""
+    """A Parquet file, of whose content little is in memory at a time if that is not given."""
 
     typed = True
 
-    def __init__(self, path: Path, content: bytes) -> None:
-        self._path, self._content = path, pa.py_buffer(content)
+    def __init__(self, path: Path, content: bytes | None = None) -> None:
+        self._path, self._content = path, content
         with _blamed_on(path, "Parquet"):
-            self._schema = parquet.read_schema(pa.BufferReader(self._content))
+            self._schema = parquet.read_schema(self._source())
             check_count(path, "columns", len(self._schema), COLUMNS)
         stored, self.names = self._schema.pandas_metadata, self._schema.names
         index = stored.get("index_columns", []) if isinstance(stored, dict) else []
         self.index = [name for name in self.names if name in index]
+        _check_names(path, self.names)
 
-    def read(self, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
-        """See `Table`."""
+    def _source(self) -> Any:
+        return self._path if self._content is None else pa.BufferReader(self._content)
+
+    def _schema_of(self, names: Sequence[str]) -> pa.Schema:
         fields = [self._schema.field(name) for name in names]
         # Arrow neither decodes dictionaries to views of texts nor writes these to a CSV.
         views = [pa.types.is_string_view(field.type) for field in fields]
-        schema = pa.schema([f.with_type(pa.string()) if view else f for f, view in zip(fields, views, strict=True)])
+        return pa.schema([f.with_type(pa.string()) if view else f for f, view in zip(fields, views, strict=True)])
+
+    def batches(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Yield the named columns in batches of the rows of a row group, each of about `BLOCK` bytes of numbers."""
+        schema = self._schema_of(names)
+        with _blamed_on(self._path, "Parquet"), parquet.ParquetFile(self._source()) as file:
+            # Read at once, Arrow would keep groups that it is through with.
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(max(1, BLOCK // (8 * len(names))), row_groups=[group], columns=names):
+                    table = pa.Table.from_batches([batch]).select(names).cast(schema)
+                    table.validate(full=True)
+                    yield table
+
+    def read(self, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
+        """See `Table`."""
+        schema = self._schema_of(names)
         # A repeated text is stored once, so a small file could unpack to a huge one.
         repeated = [field.name for field in schema if _is_long(field.type)]
         batches, size = [], 0
         with (
             _blamed_on(self._path, "Parquet"),
-            parquet.ParquetFile(pa.BufferReader(self._content), read_dictionary=repeated) as file,
+            parquet.ParquetFile(self._source(), read_dictionary=repeated) as file,
         ):
             check_count(self._path, "examples", file.metadata.num_rows, examples)
             groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
