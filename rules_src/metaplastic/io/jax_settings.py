@@ -72,6 +72,9 @@ def configure_jax() -> None:
     Where that is kept, JAX's own variables decide first, which are the settings' names in capitals.
     """
     fix_numbers()
+    # XLA takes as many threads as Snakemake gives the job, instead of one a core of the machine.
+    if threads := os.environ.get("OMP_NUM_THREADS"):
+        os.environ.setdefault("NPROC", threads)
     jax = sys.modules.get("jax")
     for name, value in SETTINGS.items():
         if jax and name.upper() not in os.environ:
