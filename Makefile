@@ -102,6 +102,7 @@ readme: run dag ## Run the study, publish what it found, and make all tables and
 	cp results/comparison.md results/published/comparison-default.md
 	python -m workflow.readme results/dag.mmd
 	python -m workflow.pictures docs/images
+	python -m workflow.notebooks
 
 check-results: setup ## Compare every result with the checksum it was written with (RESULTS=results)
 	python -m metaplastic.tools.check_results $(RESULTS)

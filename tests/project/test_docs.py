@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ import yaml
 from guides import BLOCK, GUIDES, blocks
 from metaplastic.config.load import load
 
+from workflow.notebooks import NOTEBOOKS, notebook
 from workflow.plan_experiments import FIGURES
 from workflow.readme import PARTS, filled
 
@@ -56,16 +58,16 @@ def test_code_is_code(page: Path) -> None:
             subprocess.run(["bash", "-n"], input=text, text=True, check=True)
 
 
-def _followed(page: str, folder: Path) -> str:
-    """What a guide's blocks print, run in their order, each language going on where it was."""
+def _followed(notebook: str, folder: Path) -> str:
+    """What the cells of a notebook print, run in their order, each language going on where it was."""
     script = []
-    for language, title, text in blocks(GUIDES / page):
-        if title:
-            continue
-        if language == "python":
-            script.append(text)
-        elif language == "bash":
-            script.append(f"import subprocess\nsubprocess.run({text!r}, shell=True, check=True)\n")
+    for cell in json.loads((ROOT / notebook).read_text())["cells"]:
+        code = "".join(cell["source"])
+        if cell["cell_type"] == "code" and code.startswith("%%bash\n"):
+            commands = code.removeprefix("%%bash\n")
+            script.append(f"import subprocess\nsubprocess.run({commands!r}, shell=True, check=True)\n")
+        elif cell["cell_type"] == "code":
+            script.append(code)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     command = [sys.executable, "-c", "\n".join(script)]
     done = subprocess.run(
@@ -77,7 +79,7 @@ def _followed(page: str, folder: Path) -> str:
 
 @pytest.mark.slow
 def test_features_of_a_table(tmp_path: Path) -> None:
-    printed = _followed("features.md", tmp_path)
+    printed = _followed("docs/notebooks/features.ipynb", tmp_path)
     shares = {name: int(share) for name, share in re.findall(r"^(.*): (\d+)% right", printed, re.MULTILINE)}
     # With few labels and pixels the rule helps, on a small table it does not, as the guide says.
     assert shares["features"] > shares["pixels"] + 3
@@ -95,7 +97,7 @@ def test_examples_of_the_reference_are_true(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_episodes_of_cactus(tmp_path: Path) -> None:
-    printed = _followed("few-shot.md", tmp_path)
+    printed = _followed("docs/notebooks/few-shot.ipynb", tmp_path)
     assert "of their cluster's commonest digit" in printed
     assert "of the queries" in printed
 
@@ -116,6 +118,12 @@ def test_every_figure_of_the_paper_is_listed_with_what_draws_it() -> None:
 
 def _figures() -> str:
     return (ROOT / "docs/guides/reproduce.md").read_text()
+
+
+@pytest.mark.parametrize(("guide", "made"), NOTEBOOKS.items())
+def test_notebooks_are_those_of_the_guides(guide: str, made: str) -> None:
+    assert (ROOT / made).read_text() == notebook((ROOT / guide).read_text()), "run: python -m workflow.notebooks"
+    assert {language for language, title, _ in blocks(ROOT / guide) if not title} <= {"python", "bash", "text", ""}
 
 
 @pytest.mark.parametrize("page", PARTS)
