@@ -91,7 +91,7 @@ def bars(axes: Axes, results: xr.Dataset, methods: list[str], most: int = 10, fe
         )
     axes.set_yticks(range(len(methods)), [METHODS[method] for method in methods])
     for label, method in zip(axes.get_yticklabels(), methods, strict=True):
-        label.set_weight("bold" if method == "shipped" else "normal")
+        label.set_fontweight("bold" if method == "shipped" else "normal")
     axes.grid(visible=False, axis="y")
     style.accuracy_across(axes, 0.1)
     axes.set_xlabel(f"test accuracy (%): {most} labels a class, diamonds {fewest}")

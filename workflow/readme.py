@@ -190,5 +190,5 @@ if __name__ == "__main__":
     for page in PARTS:
         Path(page).write_text(filled(page), encoding="utf-8")
     for graph in sys.argv[1:]:
-        page = Path("docs/guides/workflow.md")
-        page.write_text(fill(page.read_text(), "dag", dag_block(Path(graph).read_text())))
+        guide = Path("docs/guides/workflow.md")
+        guide.write_text(fill(guide.read_text(encoding="utf-8"), "dag", dag_block(Path(graph).read_text())))
