@@ -27,7 +27,7 @@ INSTALL = $(if $(HAS_UV),$(UV) pip install --python .venv --compile-bytecode,.ve
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-slurm bench bench-compare report explore dag readme check-results schema docs lock clean
+.PHONY: help setup run test test-changed test-slow test-slurm bench bench-compare report explore dag readme check-results schema docs release lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +66,11 @@ test: $(TESTS_INSTALLED) ## Run every fast check: formatting, lint, types, impor
 	lint-imports
 	python -m pytest
 
+test-changed: $(TESTS_INSTALLED) ## Check formatting and lint, and run the tests that edits since BASE=main concern
+	ruff format --check .
+	ruff check .
+	@tests=$$(python .ci/changed.py $(BASE)) && { [ -z "$$tests" ] || python -m pytest $$tests; }
+
 test-slow: $(TESTS_INSTALLED) ## Run the slow tests too
 	python -m pytest -m "slow or not slow"
 
@@ -92,19 +97,26 @@ explore: setup ## Make the page on which networks learn, docs/explore/index.html
 	cp results/studies/explored/explore.html docs/explore/index.html
 	cp results/studies/explored/explore.png docs/images/explore.png
 
-readme: run dag ## Run the study and put its tables and its graph into README.md, the table into the card of the default rule
-	python workflow/readme.py results/dag.mmd results/studies/default/table.md results/comparison.md
+readme: run dag ## Run the study, publish what it found, and make all tables and pictures of README.md and docs/ anew
+	cp results/studies/default/summary.nc results/published/default.nc
+	cp results/comparison.md results/published/comparison-default.md
+	python -m workflow.readme results/dag.mmd
+	python -m workflow.pictures docs/images
+	python -m workflow.notebooks
 
 check-results: setup ## Compare every result with the checksum it was written with (RESULTS=results)
 	python -m metaplastic.tools.check_results $(RESULTS)
 
-schema: $(TESTS_INSTALLED) ## Regenerate config/schema.json, the tables of config/README.md and docs/bad-input.md
+schema: $(TESTS_INSTALLED) ## Regenerate config/schema.json, the reference in docs/config and docs/bad-input.md
 	python -m metaplastic.config.schema config
 	PYTHONPATH=. python tests/bad_inputs.py docs/bad-input.md
 
 docs: setup ## Build the site of the documentation into site/, with no warning left
 	$(INSTALL) --quiet --require-hashes -r requirements-docs.lock
 	mkdocs build --strict
+
+release: test docs ## Check that a release is whole, build it into dist/ and tag it
+	python .ci/release.py
 
 lock: ## Resolve requirements.lock anew (needs uv), then those of tests, the container with CUDA and the site beside it
 	$(COMPILE) --extra workflow -o requirements.lock
@@ -113,5 +125,5 @@ lock: ## Resolve requirements.lock anew (needs uv), then those of tests, the con
 	$(COMPILE) --extra docs --constraints requirements.lock -o requirements-docs.lock
 
 clean: ## Remove results, caches and .venv, but no raw downloads and not what is published
-	rm -rf .venv site .cache .snakemake .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv site dist .cache .snakemake .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find results -mindepth 1 -maxdepth 1 ! -name .gitkeep ! -name published -exec rm -rf {} +

@@ -531,12 +531,17 @@ def test_a_pickle_needs_no_theta_file(tmp_path: Path, tiny: Path) -> None:
 
 
 def test_the_readme_s_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
-    (example,) = [block.split("```")[0] for block in blocks if "from_pretrained" in block]
+    readme = (ROOT / "README.md").read_text()
+    example, printed = (readme.split(f"```{language}\n")[1].split("```")[0] for language in ("python", "text"))
     names: dict[str, Any] = {}
     exec(example, names)  # noqa: S102
     assert names["features"].shape == (1797, 32)
-    assert capsys.readouterr().out.endswith("% right with 100 labels\n")
+    # Another processor rounds otherwise, which takes the features elsewhere by less than a point.
+    said, found = (
+        re.findall(r"^(\w+): (\d+)% (.*)$", text, re.MULTILINE) for text in (printed, capsys.readouterr().out)
+    )
+    assert [(name, rest) for name, _, rest in found] == [(name, rest) for name, _, rest in said]
+    assert [int(share) for _, share, _ in found] == pytest.approx([int(share) for _, share, _ in said], abs=2)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 def test_every_public_name_is_what_its_module_defines_and_is_documented(name: str) -> None:
     found = getattr(metaplastic, name)
     path = found.__name__ if isinstance(found, type(sys)) else f"{found.__module__}.{found.__name__}"
-    assert path == metaplastic._PATHS[name]
+    assert path == f"metaplastic.{metaplastic._HOME_OF[name]}.{name}"
     assert f"::: {path}\n" in (ROOT / "docs/api.md").read_text() + "\n"
 
 

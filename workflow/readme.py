@@ -1,18 +1,24 @@
-"""Puts what the workflow made into README.md and the card of the rule that it applies, for `make readme`.
+"""Fills the generated parts of README.md, of the pages of results and of the default rule's card, for `make readme`.
 
-`python workflow/readme.py DAG TABLE COMPARISON` does it.
-
-Results in `results/published`, which are not of this run, are put there too. Each part stands between the lines
-`<!-- name -->` and `<!-- end of name -->`.
+`python -m workflow.readme [DAG]` does it, from `results/published` alone and, where it is given, a graph of rules. Each
+part stands between the lines `<!-- name -->` and `<!-- end of name -->`.
 """
 
 import re
 import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from itertools import product
 from pathlib import Path
 
+import pandas as pd
+import xarray as xr
 from metaplastic.io.storage import read_netcdf
-from metaplastic.results.tables import architectures_table, few_shot_table, markdown_table
-from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
+from metaplastic.results.tables import architectures_table, few_shot_table, markdown, markdown_table, percent
+
+from workflow.names import DATASETS, METHODS, displayed
+
+PUBLISHED = Path("results/published")
 
 
 def fill(text: str, name: str, content: str) -> str:
@@ -34,18 +40,155 @@ def dag_block(mermaid: str) -> str:
     return "```mermaid\n" + "\n".join(lines).strip() + "\n```"
 
 
+def _published(name: str) -> xr.Dataset:
+    return read_netcdf(PUBLISHED / f"{name}.nc")
+
+
+WORTH = ["shipped", "umap", "denoising-autoencoder", "k-means", "raw", "polynomial", "random-init"]
+
+
+def worth() -> str:
+    """Return what the learned rule and its rivals are worth on MNIST: seven rows, two columns, from `few_shot.nc`."""
+    return few_shot_table(displayed(_published("few_shot").sel(dataset=["mnist"], shots=[1, 10], representation=WORTH)))
+
+
+def datasets(published: str, *names: str) -> Callable[[], str]:
+    """Return a function that makes the table of some datasets of a file of few-shot accuracies."""
+
+    def table() -> str:
+        few_shot = _published(published).sel(dataset=list(names))
+        return few_shot_table(displayed(few_shot.dropna("representation", subset=["accuracy"], how="all")))
+
+    return table
+
+
+def _default() -> str:
+    return markdown_table(displayed(_published("default")))
+
+
+def _cactus() -> str:
+    return markdown_table(displayed(_published("cactus")))
+
+
+def _architectures() -> str:
+    return architectures_table(displayed(_published("architectures")))
+
+
+KEEPING = ["umap", "isomap"]
+"""Embeddings that keep the training examples."""
+
+
+def choices() -> str:
+    """Return which method is best on each dataset with so many labels, with its accuracy: of all, and of some."""
+    table = [["Data", "Labels a class", "Best of all", "Best that keeps no training data", METHODS["shipped"]]]
+    for name in ("few_shot", "tables"):
+        published = _published(name)
+        for dataset, shots in product(published["dataset"].values.tolist(), published["shots"].values.tolist()):
+            cells = published.sel(dataset=dataset, shots=shots).dropna("representation", subset=["accuracy"])
+            if cells.sizes["representation"]:
+                compact = cells.drop_sel(representation=KEEPING, errors="ignore")
+                quill = percent(*(float(cells[of].sel(representation="shipped")) for of in ("accuracy", "interval")))
+                table.append([DATASETS[dataset], str(shots), _best(cells), _best(compact), quill])
+    return markdown(table)
+
+
+def _best(cells: xr.Dataset) -> str:
+    best = cells.isel(representation=int(cells["accuracy"].values.argmax()))
+    return f"{METHODS[best['representation'].item()]} {percent(float(best['accuracy']), float(best['interval']))}"
+
+
+COMPARISONS = {
+    "default run, 5,000 images": "comparison-default",
+    "whole datasets": "comparison",
+}
+"""Comparisons with Metz et al. 2019 by what they were measured on."""
+FIGURES = {
+    "2": "other objectives mismatch; permuted inputs",
+    "3": "accuracy over meta-training",
+    "4": "unseen images and text",
+    "5": "unseen depths, widths, activations",
+    "6": "how a network learns",
+}
+"""What each figure of Metz et al. 2019 shows."""
+
+
+def _comparison(name: str) -> str:
+    return (PUBLISHED / f"{name}.md").read_text(encoding="utf-8")
+
+
+def verdicts() -> str:
+    """Return how many findings of each figure were reproduced, of those that were tested."""
+    head = ["Figure of Metz et al. 2019", *COMPARISONS]
+    found = [_counted(_comparison(name)) for name in COMPARISONS.values()]
+    rows = [[f"{number}: {what}", *(counts[number] for counts in found)] for number, what in FIGURES.items()]
+    return markdown([head, *rows])
+
+
+def _counted(comparison: str) -> dict[str, str]:
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in comparison.splitlines() if row.startswith("| ")]
+    counts = Counter((row[0][0], row[3]) for row in cells[1:])
+
+    def text(number: str) -> str:
+        judged = {verdict: count for (figure, verdict), count in counts.items() if figure == number}
+        # Some findings are reproduced early or late in learning alone.
+        reproduced = sum(count for verdict, count in judged.items() if verdict.startswith("reproduced"))
+        failed = judged.get("not reproduced", 0)
+        return f"{reproduced} of {reproduced + failed}" if reproduced + failed else "not tested"
+
+    return {number: text(number) for number in FIGURES}
+
+
+def _seconds() -> pd.DataFrame:
+    return pd.read_csv(PUBLISHED / "seconds.csv", dtype=str)
+
+
+def seconds() -> str:
+    """Return the table of what the default run takes."""
+    table = _seconds()
+    return markdown([list(table.columns), *table.values.tolist()])
+
+
+def minutes() -> str:
+    """Return the sentence that says how long the first commands take."""
+    took = _seconds().set_index("what")["seconds"]
+    setup, run = (float(took.filter(like=command).iloc[0]) for command in ("`make setup`", "`make run`"))
+    return f"On two CPU cores `make setup` takes {setup:.0f} seconds and `make run` {run / 60:.0f} minutes."
+
+
+PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "README.md": {"worth": worth, "minutes": minutes, "verdicts": verdicts},
+    "docs/results/update-rules.md": {
+        "mnist": datasets("few_shot", "mnist", "fashion-mnist"),
+        "large": datasets("few_shot", "mnist-28", "fashion-mnist-28"),
+        "imdb": datasets("few_shot", "imdb"),
+        "tables": datasets("tables", "iris", "wine", "breast-cancer"),
+        "architectures": _architectures,
+        "default": _default,
+    },
+    "docs/guides/choosing.md": {"choices": choices},
+    "docs/results/few-shot.md": {"cactus": _cactus},
+    "docs/results/papers.md": {
+        "verdicts": verdicts,
+        "default": lambda: _comparison("comparison-default"),
+        "whole": lambda: _comparison("comparison"),
+    },
+    "docs/results/speed.md": {"seconds": seconds},
+    "data/pretrained/quill.md": {"results": worth},
+}
+"""The generated parts of pages, each with the function that makes it."""
+
+
+def filled(page: str) -> str:
+    """Return the text of a page with its generated parts as `results/published` has them."""
+    text = Path(page).read_text(encoding="utf-8")
+    for name, make in PARTS[page].items():
+        text = fill(text, name, make())
+    return text
+
+
 if __name__ == "__main__":
-    dag, table, comparison = (Path(argument).read_text() for argument in sys.argv[1:4])
-    for page in (Path("README.md"), pretrained_file(DEFAULT).with_suffix(".md")):
-        page.write_text(fill(page.read_text(), "results", table))
-    readme = Path("README.md")
-    readme.write_text(fill(fill(readme.read_text(), "dag", dag_block(dag)), "comparison", comparison))
-    tables = {
-        "architectures": architectures_table,
-        "few_shot": few_shot_table,
-        "tables": few_shot_table,
-        "cactus": markdown_table,
-    }
-    for name, published_table in tables.items():
-        text = published_table(read_netcdf(Path(f"results/published/{name}.nc")))
-        readme.write_text(fill(readme.read_text(), f"published {name}", text))
+    for page in PARTS:
+        Path(page).write_text(filled(page), encoding="utf-8")
+    for graph in sys.argv[1:]:
+        guide = Path("docs/guides/workflow.md")
+        guide.write_text(fill(guide.read_text(encoding="utf-8"), "dag", dag_block(Path(graph).read_text())))

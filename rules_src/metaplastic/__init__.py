@@ -3,7 +3,7 @@
 The names below are imported when they are first used, so that `import metaplastic` is quick and imports no JAX.
 """
 
-from pkgutil import resolve_name
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,23 +45,35 @@ _HOMES = {
     "meta_train.objective": ["meta_objective"],
     "training.loop": ["Folder", "resumed"],
     "embeddings.base": ["Unlabelled"],
-    "few_shot": ["episode_accuracy", "episodes", "partitions", "readout_accuracy"],
     "few_shot.learners.base": ["Learner"],
-    "results": ["intervals"],
     "features": ["read_features"],
     "io.storage": ["read_netcdf", "read_zarr"],
 }
-"""The public names of each module; some are modules themselves."""
+"""The public names of each module."""
+_MODULES = {"few_shot": ["episode_accuracy", "episodes", "partitions", "readout_accuracy"], "results": ["intervals"]}
+"""Public names that are modules themselves, by their package."""
+_READS = {"read_features": "zarr", "read_netcdf": "h5netcdf", "read_zarr": "zarr"}
+"""Packages that xarray reads files by, which it would not name."""
 
-_PATHS = {name: f"metaplastic.{home}.{name}" for home, names in _HOMES.items() for name in names}
+_HOME_OF = {name: home for homes in (_HOMES, _MODULES) for home, names in homes.items() for name in names}
 
-__all__ = list(_PATHS)
+__all__ = list(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PATHS:
+    if name not in _HOME_OF:
         raise AttributeError(f"module 'metaplastic' has no attribute {name!r}")
-    return resolve_name(_PATHS[name])
+    path = f"{__name__}.{_HOME_OF[name]}"
+    try:
+        if name in _READS:
+            import_module(_READS[name])
+        return import_module(f"{path}.{name}") if _HOME_OF[name] in _MODULES else getattr(import_module(path), name)
+    except ModuleNotFoundError as error:
+        from metaplastic.io.errors import what_brings
+
+        if line := what_brings(error):
+            raise ModuleNotFoundError(f"metaplastic.{name}: {line}", name=error.name) from error
+        raise
 
 
 def __dir__() -> list[str]:

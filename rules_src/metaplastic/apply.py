@@ -8,7 +8,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, Int, Key
 
 from metaplastic.io.compilation import jit
@@ -183,7 +182,7 @@ def _advanced(
             phi = rule.update(phi, x[examples[:, None], permutation])
             # This share keeps the initial base model out of the average, even after few steps.
             share = (1 - decay) / (1 - decay ** (step + 1))
-            return phi, optax.incremental_update(phi, average, share)
+            return phi, jax.tree.map(lambda new, old: share * new + (1 - share) * old, phi, average)
 
         return jax.lax.fori_loop(start, stop, inner_step, (phi, average))
 

@@ -12,12 +12,10 @@ from typing import Annotated, Any
 
 import pandas as pd
 import pyarrow as pa
-import yaml
 from pyarrow import csv, parquet
 from typer import Argument, Option
 
-from metaplastic.config.base import LARGEST, canonical_json, parse_spec
-from metaplastic.config.load import check_files, load_runs
+from metaplastic.config.base import LARGEST, parse_spec
 from metaplastic.datasets.spec import Dialect
 from metaplastic.datasets.user.file import Content, is_large, read_in_batches, read_numbers
 from metaplastic.datasets.user.tables import as_numbers, is_table
@@ -25,15 +23,10 @@ from metaplastic.estimator import LearnedRule
 from metaplastic.io.errors import InputError, check_output
 from metaplastic.io.jax_settings import compilations_kept, fix_numbers, own_numbers
 from metaplastic.io.storage import write_whole
-from metaplastic.meta_train.spec import EXECUTION
 from metaplastic.stages.command import command_line
-from metaplastic.stages.meta_train import train as meta_train
-from metaplastic.stages.prepare_dataset import prepare_dataset
 from metaplastic.tools.doctor import doctor
 from metaplastic.tools.results import results
 from metaplastic.tools.rules import rules
-from metaplastic.training.checkpoint import state_path
-from metaplastic.training.launch import is_launched
 from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
 
 LARGEST_SEED = 2**32 - 1
@@ -157,6 +150,17 @@ def train(
     ] = None,
 ) -> None:
     """Meta-train the rule of a config; if a run was stopped, continue from its last saved state."""
+    # Features of a table need none of the packages of the extra `workflow`, which these do.
+    import yaml
+
+    from metaplastic.config.base import canonical_json
+    from metaplastic.config.load import check_files, load_runs
+    from metaplastic.meta_train.spec import EXECUTION
+    from metaplastic.stages.meta_train import train as meta_train
+    from metaplastic.stages.prepare_dataset import prepare_dataset
+    from metaplastic.training.checkpoint import state_path
+    from metaplastic.training.launch import is_launched
+
     if output.suffix.lower() != ".safetensors":
         raise InputError(f"{output}: no .safetensors; name one")
     check_output(output)

@@ -10,7 +10,7 @@ import yaml
 from known import known
 from metaplastic.config.base import canonical_json, same_section, short_hash
 from metaplastic.config.load import load
-from metaplastic.config.schema import MARKER, json_schema, reference
+from metaplastic.config.schema import MARKER, PAGES_FROM_README, json_schema, reference
 from metaplastic.config.study import Config, meta_train_folders
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.spec import MetaTrain
@@ -325,16 +325,37 @@ def test_the_schema_file_is_what_the_models_say():
     assert json.loads((FOLDER / "schema.json").read_text()) == json_schema(), "run: make schema"
 
 
-def test_the_readme_is_what_the_models_say():
-    _, marker, tables = (FOLDER / "README.md").read_text().partition(MARKER)
+def test_the_reference_is_what_the_models_say():
+    pages = reference()
+    _, marker, table = (FOLDER / "README.md").read_text().partition(MARKER)
     assert marker
-    assert tables.strip() == reference().strip(), "run: make schema"
+    assert table.strip() == pages.pop("").strip(), "run: make schema"
+    written = {page.stem: page.read_text() for page in (FOLDER / PAGES_FROM_README).glob("*.md")}
+    assert written == pages, "run: make schema"
 
 
-def test_every_link_of_the_readme_has_its_section():
-    text = (FOLDER / "README.md").read_text()
-    sections = {heading.lower() for heading in re.findall(r"^### (\w+)$", text, re.MULTILINE)}
-    assert set(re.findall(r"\]\(#(\w+)\)", text)) == sections - {"config"}
+def test_every_section_of_the_reference_is_linked_to():
+    pages = reference()
+    sections = {
+        f"{page}.md#{heading.lower()}"
+        for page, text in pages.items()
+        for heading in re.findall(r"^## (\w+)$", text, re.MULTILINE)
+    }
+    links = (
+        f"{file or f'{page}.md'}#{anchor}"
+        for page, text in pages.items()
+        for file, anchor in re.findall(r"\]\(([\w./]*)#(\w+)\)", text)
+    )
+    # The table at the top links to pages of kinds, each of which is a section of its page.
+    of_kinds = ("datasets", "rules", "embeddings", "partitions", "learners")
+    kinds = {section for section in sections if section.startswith(of_kinds)}
+    assert {link.removeprefix(f"{PAGES_FROM_README}/") for link in links} | kinds == sections
+
+
+def test_the_default_config_names_the_page_of_each_of_its_sections():
+    named = re.findall(r"^(\w+):.*# docs/config/(\w+)\.md$", (FOLDER / "config.yaml").read_text(), re.MULTILINE)
+    assert all(key == page for key, page in named)
+    assert {key for key, _ in named} == set(yaml.safe_load((FOLDER / "config.yaml").read_text())) & set(reference())
 
 
 def test_the_schema_agrees_with_the_models():

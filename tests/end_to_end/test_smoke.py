@@ -163,9 +163,9 @@ def test_a_run_leaves_nothing_outside_of_results(finished: Study):
         ("curves.png", "assert {line.get_xdata().size for line in plt.gca().lines} == {2}"),
     ],
 )
-def test_the_readme_s_examples_read_the_results_of_a_finished_run(finished: Study, about: str, check: str):
-    readme = (ROOT / "README.md").read_text()
-    blocks = [block.split("```")[0] for block in readme.split("```python\n")[1:]]
+def test_the_guides_examples_read_the_results_of_a_finished_run(finished: Study, about: str, check: str):
+    guides = "".join((ROOT / f"docs/guides/{name}.md").read_text() for name in ("compare", "workflow"))
+    blocks = [block.split("```")[0] for block in guides.split("```python\n")[1:]]
     (example,) = [block.replace("results/", "results/smoke/") for block in blocks if about in block]
     command = [sys.executable, "-c", f"{example}\n{check}\n"]
     done = subprocess.run(

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from metaplastic.datasets.schema import make_dataset
@@ -89,15 +90,15 @@ def test_the_card_shows_the_run_and_what_is_measured_after_the_choice(state: Pat
     images = make_dataset(image.astype(np.uint8)[..., None], label, np.arange(210) % 3 == 0, ABOUT, class_names=names)
     write_zarr(images.assign_attrs(name="shapes"), state.parent / "shapes.zarr", spec={}, code="")
     monkeypatch.setattr(ship_rule, "ROWS", 2)
-    card = (shipped(state, ["words"], measure=[f"shapes={state.parent / 'shapes.zarr'}"]) / "pen.md").read_text()
-    table = card[card.index("| meta-steps |") :].split("\n\n")[0].splitlines()
-    assert table[0] == "| meta-steps | TFLOP | strokes | words | mail | shapes |"
-    cells = [row.strip("| ").split(" | ") for row in table[2:]]
-    assert [row[0] for row in cells] == ["100", "400"]
-    work = [float(row[1]) for row in cells]
-    np.testing.assert_allclose(work[1] / work[0], 4, rtol=0.2)
-    assert [row[3] for row in cells] == ["60.0 ± 0.6", "10.0 ± 0.1"]
-    assert all(float(row[5].split(" ± ")[0]) > 60 for row in cells)
+    output = shipped(state, ["words"], measure=[f"shapes={state.parent / 'shapes.zarr'}"])
+    card, table = (output / "pen.md").read_text(), pd.read_csv(output / "pen.csv")
+    names = [name for name in table if not name.endswith(" error")]
+    assert names == ["meta-steps", "TFLOP", "strokes", "words", "mail", "shapes"]
+    assert table["meta-steps"].tolist() == [100, 400]
+    np.testing.assert_allclose(table["TFLOP"][1] / table["TFLOP"][0], 4, rtol=0.2)
+    assert table[["words", "words error"]].values.tolist() == [[60.0, 0.6], [10.0, 0.1]]
+    assert (table["shapes"] > 60).all()
+    assert "docs/images/pen.svg" in card
     assert "On shapes it was measured after the choice." in card
 
 

@@ -1,6 +1,7 @@
-"""The README's example of a dataset of one's own, taken from its text and run at a small size."""
+"""Examples of a dataset of one's own, taken from the README and from the guide; the latter's run at a small size."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from checkout import ROOT, Checkout
 from metaplastic.io.storage import read_netcdf, read_zarr
 from PIL import Image
 
-SECTION = (ROOT / "README.md").read_text().split("## Compare on your own dataset\n")[1].split("\n## ")[0]
+SECTION = (ROOT / "docs/guides/compare.md").read_text()
 CONFIG = "flowers.yaml"
 STUDY = Path("results/smoke/studies/flowers")
 SMALL = (f"{STUDY}/summary.nc", "--configfile", "config/smoke.yaml", CONFIG, "small.yaml")
@@ -44,6 +45,17 @@ def test_the_command_plans_every_method_on_both_datasets(example: Checkout):
     assert (jobs["prepare_dataset"], jobs["apply_rule"], jobs["apply_hand_made_rule"]) == (2, 2, 4)
     assert (jobs["embed"], jobs["evaluate_few_shot"]) == (8, 1)
     assert "meta_train_rule" not in jobs
+
+
+def test_the_readme_s_example_is_planned_by_its_command(example: Checkout):
+    section = (ROOT / "README.md").read_text().split("## Your own data\n")[1].split("\n## ")[0]
+    (config,) = re.findall(r"`make run CONFIG=(\S+)`", section)
+    (example.folder / "mine.yaml").write_text(section.split("```yaml\n")[1].split("```")[0])
+    assert f"Save this as `{config}`" in section
+    jobs = example.jobs("--configfile", "mine.yaml")
+    assert (jobs["prepare_dataset"], jobs["apply_rule"], jobs["apply_hand_made_rule"]) == (1, 1, 2)
+    assert (jobs["embed"], jobs["evaluate_few_shot"]) == (3, 1)
+    assert Path("studies/flowers/table.md") in example.outputs("--configfile", "mine.yaml")
 
 
 def test_its_table_and_figures_are_not_those_of_the_default_study(example: Checkout):

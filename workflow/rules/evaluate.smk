@@ -16,8 +16,8 @@ rule evaluate_few_shot:
         page=report(
             "<results>/studies/{study}/table.html",
             caption="../report/table.rst",
-            category="Table",
-            labels={"study": "{study}"},
+            category="Study {study}",
+            labels={"shows": "table"},
         ),
     log:
         "<logs>/evaluate/{study}.log",
@@ -60,8 +60,8 @@ use rule evaluate_few_shot as evaluate_episodes with:
         page=report(
             "<results>/studies/{study}/table.html",
             caption="../report/table.rst",
-            category="Table",
-            labels={"study": "{study}"},
+            category="Study {study}",
+            labels={"shows": "table"},
         ),
     wildcard_constraints:
         study=one_of(plan.studies(of_learners=True)),

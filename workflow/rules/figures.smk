@@ -15,8 +15,8 @@ rule draw_figure:
         svg=report(
             "<results>/studies/{study}/figures/{figure}.svg",
             caption="../report/figure.rst",
-            category="Figures",
-            labels={"study": "{study}", "figure": "{figure}"},
+            category="Study {study}",
+            labels={"shows": "{figure}"},
         ),
         png="<results>/studies/{study}/figures/{figure}.png",
     log:

@@ -7,8 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pooch  # type: ignore[import-untyped]
-
 from metaplastic.io.errors import InputError
 
 
@@ -69,6 +67,9 @@ class Fetch:
             raw = read_raw(mirrored)
             verify(raw.content, file.checksum, mirrored)
             return raw
+        # Users' files, which are read here too, need no downloads.
+        import pooch  # type: ignore[import-untyped]
+
         registry, urls = {file.name: file.checksum}, {file.name: file.url}
         # A failed download is tried again after a pause of one second, and then of two.
         download = pooch.create(self.cache / source, base_url="", registry=registry, urls=urls, retry_if_failed=2)

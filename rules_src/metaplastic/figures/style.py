@@ -23,6 +23,7 @@ from metaplastic.features import read_features
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf, read_zarr, write_whole
 from metaplastic.results.intervals import crossed_interval
+from metaplastic.results.names import names
 from metaplastic.results.selections import NONE, ORACLE, TABLE_READOUT
 
 _BLUE, _ORANGE, _GREEN, _RED, _PINK, _BROWN, _ROSE, _GREY, _YELLOW, _SKY = sns.color_palette("colorblind", 10).as_hex()
@@ -35,29 +36,29 @@ class Look(NamedTuple):
     colour: str
 
 
-_LOOKS = {
-    "pretrained": Look("pretrained rule", "#7f6fd0"),
-    "meta-trained": Look("rule meta-trained here", _RED),
-    "compact": Look("compact rule before meta-training", _ORANGE),
-    "published": Look("published rule before meta-training", "#b8860b"),
-    "polynomial": Look("polynomial rule before meta-training", "#cc6677"),
-    "identity": Look("random initialisation", _GREY),
-    "oja": Look("Oja's rule", _GREEN),
-    "hebb": Look("Hebb's rule", _PINK),
-    "raw": Look("raw input", "#303030"),
-    "pca": Look("PCA", _BLUE),
-    "k-means": Look("k-means features", _SKY),
-    "isomap": Look("Isomap", _BROWN),
-    "umap": Look("UMAP", _YELLOW),
-    "vae": Look("variational autoencoder", _ROSE),
-    "denoising-autoencoder": Look("denoising autoencoder", "#6b8e23"),
-    "zca": Look("whitened pixels", "#5a5a5a"),
-    "acai": Look("ACAI", "#2f6f8f"),
-    "bigan": Look("BiGAN", "#b5651d"),
-    "infogan": Look("InfoGAN", "#8f5f7f"),
-    "contrastive": Look("contrastive", "#3a9a8a"),
+_COLOURS = {
+    "pretrained": "#7f6fd0",
+    "meta-trained": _RED,
+    "compact": _ORANGE,
+    "published": "#b8860b",
+    "polynomial": "#cc6677",
+    "identity": _GREY,
+    "oja": _GREEN,
+    "hebb": _PINK,
+    "raw": "#303030",
+    "pca": _BLUE,
+    "k-means": _SKY,
+    "isomap": _BROWN,
+    "umap": _YELLOW,
+    "vae": _ROSE,
+    "denoising-autoencoder": "#6b8e23",
+    "zca": "#5a5a5a",
+    "acai": "#2f6f8f",
+    "bigan": "#b5651d",
+    "infogan": "#8f5f7f",
+    "contrastive": "#3a9a8a",
 }
-"""Looks by kind, so that a method looks the same whatever a user calls it."""
+"""Colours by kind, so that a method looks the same whatever a user calls it."""
 _LEARNERS = {
     "protonets": "prototypical networks",
     "maml": "MAML",
@@ -113,13 +114,11 @@ def save(figure: Figure, path: Path) -> None:
 
 def looks(kinds: Mapping[str, str]) -> dict[str, Look]:
     """Return the look of each method from its kind. Further methods of a kind are paler, and labels then name them."""
-    found, alike, seen = {}, Counter(kinds.values()), Counter[str]()
+    found, named, seen = {}, names(kinds), Counter[str]()
     for method, kind in kinds.items():
-        label, colour = _LOOKS.get(kind, Look(method, _OTHER))
         paler = 1 - (1 - PALER) ** seen[kind]
-        red, green, blue = (part + paler * (1 - part) for part in to_rgb(colour))
-        named = label if alike[kind] == 1 or kind not in _LOOKS else f"{label}: {method}"
-        found[method] = Look(named, to_hex((red, green, blue)))
+        red, green, blue = (part + paler * (1 - part) for part in to_rgb(_COLOURS.get(kind, _OTHER)))
+        found[method] = Look(named[method], to_hex((red, green, blue)))
         seen[kind] += 1
     return found
 

@@ -1,4 +1,4 @@
-"""The one kind of error that a user can cause and mend, and checks of where its results are to go."""
+"""The one kind of error that a user can cause and mend, what brings a missing package, checks of where results go."""
 
 import os
 from pathlib import Path
@@ -9,6 +9,24 @@ class InputError(Exception):
 
     The message is one line that names it and says what to do; commands print it without a traceback.
     """
+
+
+_OF_WORKFLOW = (
+    "PIL altair fontTools h5netcdf jinja2 mlxtend optax pooch rendercv_fonts snakemake tqdm vl_convert yaml zarr"
+)
+EXTRAS = {
+    **dict.fromkeys(_OF_WORKFLOW.split(), "workflow"),
+    **dict.fromkeys(("matplotlib", "seaborn"), "figures"),
+    "umap": "embeddings",
+}
+"""The extra of the project that brings a package, by the name that it is imported by."""
+
+
+def what_brings(missing: ModuleNotFoundError) -> str | None:
+    """Return one line that names the package that is missing and the extra that brings it; None if no extra does."""
+    package = str(missing.name).partition(".")[0]
+    extra = EXTRAS.get(package)
+    return f"{package} is not installed; run: pip install 'metaplastic[{extra}]'" if extra else None
 
 
 def check_writable(folder: Path, place: str) -> None:

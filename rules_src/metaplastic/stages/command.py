@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from metaplastic.io.errors import InputError
+from metaplastic.io.errors import InputError, what_brings
 from metaplastic.io.jax_settings import configure_jax
 from metaplastic.io.memory import OUT_OF_MEMORY
 
@@ -32,7 +32,7 @@ def command_line(*commands: Callable[..., None]) -> None:
     """Run the command line that the signature of a function, or of several, describes.
 
     What a user can mend ends it with one line and exit code 1: an `InputError`, a file that cannot be read or written,
-    or too little memory.
+    a package that is not installed, or too little memory.
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=len(commands) > 1)
     for command in commands:
@@ -41,6 +41,10 @@ def command_line(*commands: Callable[..., None]) -> None:
         app()
     except InputError as error:
         sys.exit(f"error: {error}")
+    except ModuleNotFoundError as error:
+        if not (line := what_brings(error)):
+            raise
+        sys.exit(f"error: {line}")
     except OSError as error:
         if error.filename is None:
             raise

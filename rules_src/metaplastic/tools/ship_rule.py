@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import jax
 import numpy as np
+import pandas as pd
 import xarray as xr
 import yaml
 from typer import Option
@@ -18,7 +20,6 @@ from metaplastic.io.storage import read_zarr, write_whole
 from metaplastic.meta_train.held_out import held_out_accuracy
 from metaplastic.meta_train.run import inner_step_flops, mean_and_standard_error, watched
 from metaplastic.meta_train.spec import MetaTrain
-from metaplastic.results.tables import percent
 from metaplastic.stages.command import named_stores, run
 from metaplastic.training.checkpoint import read_history, state_path
 from metaplastic.training.loop import HISTORY, SNAPSHOTS
@@ -61,7 +62,9 @@ Accuracy in percent of a ridge regression on {run.labelled} labels per class of 
 inputs, {run.held_out.inner_steps} inner steps from a fresh base model; mean and standard error over
 {run.held_out.tasks} base models. TFLOP counts the forward passes of the inner steps.{measured}
 
-{curve}
+![Accuracy on what was held out over meta-training](../../docs/images/{name}.svg)
+
+The numbers are in `{name}.csv`.
 
 ## Limits
 
@@ -71,10 +74,7 @@ inputs, {run.held_out.inner_steps} inner steps from a fresh base model; mean and
 
 ## Config
 
-A section of `meta_train`, run at revision {revision} of the project:
-
-```yaml
-{config}```
+A section of `meta_train`, run at revision {revision} of the project: `{name}.yaml` beside this card.
 """
 
 
@@ -109,14 +109,14 @@ def ship(
         chosen=meta_step,
         validation=", ".join(f"{held_out} ({float(best.sel(dataset=held_out)):.1%})" for held_out in by),
         measured=f" On {', '.join(stores)} it was measured after the choice." if stores else "",
-        curve=_curve(history.isel(evaluation=spread(history.sizes["evaluation"], chosen)), section, state, stores),
         cost=cost,
         revision=revision,
-        config=yaml.safe_dump(json.loads(spec), sort_keys=False),
     )
+    curve = _curve(history.isel(evaluation=spread(history.sizes["evaluation"], chosen)), section, state, stores)
     output.mkdir(parents=True, exist_ok=True)
     save_theta(rule, output / f"{name}.safetensors", spec=rule_spec.model_dump(mode="json"))
-    write_whole(output / f"{name}.md", lambda temporary: temporary.write_text(card))
+    for ending, text in {"csv": curve, "yaml": yaml.safe_dump(json.loads(spec), sort_keys=False), "md": card}.items():
+        write_whole(output / f"{name}.{ending}", partial(Path.write_text, data=text, encoding="utf-8"))
 
 
 def _history_of_snapshots(state: Path) -> xr.Dataset:
@@ -131,7 +131,7 @@ def _history_of_snapshots(state: Path) -> xr.Dataset:
 
 
 def _curve(history: xr.Dataset, section: MetaTrain, state: Path, stores: Mapping[str, Path]) -> str:
-    """Return a Markdown table with one row per measurement: meta-steps, work until then, and accuracies."""
+    """Return a CSV table with one row per measurement: meta-steps, work until then, accuracies and their errors."""
     steps = history["evaluation_step"].values.tolist()
     rules = [trained_rule(state_path(state / SNAPSHOTS, step))[1] for step in steps]
     spent = teraflop(history, inner_step_flops(rules[0], section) / 1e9)
@@ -141,11 +141,10 @@ def _curve(history: xr.Dataset, section: MetaTrain, state: Path, stores: Mapping
         probe, classes = watched(jax.random.key(section.seed), read_zarr(store), section)
         accuracy = [held_out_accuracy(rule, probe, classes=classes, ridge=section.ridge) for rule in rules]
         columns[name] = [*mean_and_standard_error(np.stack(accuracy))]
-    lines = [["meta-steps", "TFLOP", *columns], ["---:"] * (2 + len(columns))]
-    for row, (step, work) in enumerate(zip(steps, spent, strict=True)):
-        cells = [percent(float(mean[row]), float(error[row])) for mean, error in columns.values()]
-        lines.append([f"{step:,}", f"{work:.3g}", *cells])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = pd.DataFrame({"meta-steps": steps, "TFLOP": [f"{work:.3g}" for work in spent]})
+    for name, (mean, error) in columns.items():
+        table[name], table[f"{name} error"] = (100 * mean).round(1), (100 * error).round(1)
+    return str(table.to_csv(index=False, lineterminator="\n"))
 
 
 def best_of_neighbours(accuracy: np.ndarray) -> int:

@@ -1,9 +1,9 @@
-"""What tests read of the tutorials."""
+"""What tests read of the guides."""
 
 import re
 from pathlib import Path
 
-TUTORIALS = Path(__file__).parents[1] / "docs/tutorials"
+GUIDES = Path(__file__).parents[1] / "docs/guides"
 BLOCK = re.compile(r"^```(\w+)?(?: title=\"([^\"\n]*)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

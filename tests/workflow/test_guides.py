@@ -1,4 +1,4 @@
-"""The tutorials that take the workflow, followed in a checkout."""
+"""The guides that take the workflow, followed in a checkout."""
 
 import re
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT, Checkout
-from tutorials import TUTORIALS, blocks
+from guides import GUIDES, blocks
 
 
 @pytest.fixture
@@ -27,12 +27,12 @@ def _snakemake(checkout: Checkout, *arguments: str) -> str:
 
 
 def _files(page: str) -> dict[str, str]:
-    """What a tutorial says is to stand in files."""
-    return {title: text for _, title, text in blocks(TUTORIALS / page) if title}
+    """What a guide says is to stand in files."""
+    return {title: text for _, title, text in blocks(GUIDES / page) if title}
 
 
 def _new_rule(checkout: Checkout) -> None:
-    """Do to a checkout what the tutorial says."""
+    """Do to a checkout what the guide says."""
     files = _files("new-rule.md")
     config = checkout.folder / "rules_src/metaplastic/update_rules/spec.py"
     section = files.pop("rules_src/metaplastic/update_rules/spec.py")
@@ -45,7 +45,7 @@ def _new_rule(checkout: Checkout) -> None:
 
 
 def _cactus(checkout: Checkout) -> None:
-    for name, content in _files("cactus.md").items():
+    for name, content in _files("few-shot.md").items():
         (checkout.folder / name).write_text(content)
 
 

@@ -1,0 +1,319 @@
+"""Draws the pictures of README.md and of the site from `results/published`.
+
+`python -m workflow.pictures docs/images` does it, as a part of `make readme`. Pictures have a ground of their own, so
+that they are legible on light and dark pages.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from metaplastic.figures import style
+from metaplastic.io.storage import read_netcdf
+from metaplastic.results.selections import TABLE_READOUT
+from metaplastic.update_rules.pretrained import pretrained_file
+
+from workflow.names import DATASETS, METHODS
+
+PUBLISHED = Path("results/published")
+RULES = ["shipped", "pinion", "polynomial"]
+"""The rules that come with the project; a later one is paler."""
+
+
+def published(name: str) -> xr.Dataset:
+    """Read results that come with the project."""
+    return read_netcdf(PUBLISHED / f"{name}.nc")
+
+
+def coloured(methods: Sequence[str]) -> dict[str, str]:
+    """Return the colour of each method, the same in every picture."""
+    kinds = dict.fromkeys(RULES, "pretrained") | {"random-init": "identity", "learned": "meta-trained"}
+    looks = style.looks({method: kinds.get(method, method) for method in dict.fromkeys([*RULES, *methods])})
+    return {method: looks[method].colour for method in methods}
+
+
+def learning() -> Figure:
+    """Return the picture that says what the project is: a network that learns without labels, beside its rivals."""
+    default = published("default").sel(readout=TABLE_READOUT).isel(dataset=0, base_model=0)
+    figure, ((left, right),) = style.grid(1, 2, (11, 3.9), width_ratios=[1, 1.05])
+    steps = default["inner_step"].values
+    shown = steps[steps <= 200]
+    looks = coloured([str(name) for name in default["representation"].values])
+    for method in ("shipped", "oja", "random-init"):
+        mean, low, high = (
+            values[: len(shown)]
+            for values in style.ends(default.sel(representation=method), "accuracy_over_inner_steps")
+        )
+        style.curve(left, shown, mean, low, high, color=looks[method], marker="o", label=METHODS[method])
+    for method in ("isomap", "raw"):
+        level = float(default["accuracy"].sel(representation=method, shots=10))
+        left.axhline(level, color=looks[method], linestyle="--", linewidth=1.5, label=METHODS[method])
+    style.steps_axis(left, shown)
+    left.set(xlabel="inner steps, each on 64 images without labels", ylabel="test accuracy (%)", ylim=(0.2, 0.9))
+    left.set_xlim(left=-1, right=230)
+    left.legend(frameon=False, fontsize="small", loc="lower center", ncols=2)
+    left.set_title("While it learns: 5,000 images of MNIST", loc="left")
+    style.percent_axis(left)
+    whole = published("few_shot").sel(dataset="mnist")
+    bars(right, whole, ["random-init", "raw", "k-means", "vae", "shipped", "denoising-autoencoder", "isomap", "umap"])
+    right.set_title("Beside its rivals: all of MNIST", loc="left")
+    return figure
+
+
+def bars(axes: Axes, results: xr.Dataset, methods: list[str], most: int = 10, fewest: int = 1) -> None:
+    """Draw a bar a method for the most labels a class and a mark for the fewest, both with their intervals."""
+    colours = coloured(methods)
+    for place, method in enumerate(methods):
+        cell, colour = results.sel(representation=method), colours[method]
+        many, few = (cell.sel(shots=shots) for shots in (most, fewest))
+        how: dict[str, Any] = {"error_kw": {"elinewidth": 1.0, "ecolor": "#202020"}, "zorder": 2}
+        emphasis = 0.95 if method == "shipped" else 0.5
+        axes.barh(
+            place, float(many["accuracy"]), 0.72, xerr=float(many["interval"]), color=colour, alpha=emphasis, **how
+        )
+        axes.errorbar(
+            float(few["accuracy"]),
+            place,
+            xerr=float(few["interval"]),
+            color="#202020",
+            marker="D",
+            markersize=5,
+            markerfacecolor="white",
+            elinewidth=1.0,
+            zorder=3,
+        )
+    axes.set_yticks(range(len(methods)), [METHODS[method] for method in methods])
+    for label, method in zip(axes.get_yticklabels(), methods, strict=True):
+        label.set_fontweight("bold" if method == "shipped" else "normal")
+    axes.grid(visible=False, axis="y")
+    style.accuracy_across(axes, 0.1)
+    axes.set_xlabel(f"test accuracy (%): {most} labels a class, diamonds {fewest}")
+
+
+ARMS = {
+    "from a few labels alone": ("from-scratch", "none"),
+    "ProtoNets on random tasks": ("protonets-random", "none"),
+    "ProtoNets on clusters of BiGAN's features": ("protonets", "bigan"),
+    "ProtoNets on clusters of quill's features": ("protonets", "shipped"),
+    "MAML on clusters of ACAI's features": ("maml", "acai"),
+    "ProtoNets on clusters of ACAI's features": ("protonets", "acai"),
+    "ProtoNets, jittered images, ACAI's": ("protonets-jittered", "acai"),
+    "ProtoNets, jittered images, contrastive": ("protonets-jittered", "contrastive"),
+    "ProtoNets on true labels: the oracle": ("oracle-protonets", "none"),
+}
+"""Learners that the picture of few-shot learning shows, each with what was clustered."""
+
+
+def of_arm(results: xr.Dataset, learner: str, embedding: str) -> xr.Dataset:
+    """Return the results of a learner, on any embedding where it takes none."""
+    if embedding == "none":
+        embedding = str(results["embedding"].values[0])
+    return results.sel(learner=learner, embedding=embedding)
+
+
+def few_shot() -> Figure:
+    """Return the picture of few-shot learners that never saw a label: Omniglot, beside the paper and the oracle."""
+    results = published("cactus").sel(dataset="omniglot")
+    settings = ((5, 1), (20, 1))
+    figure, (panels,) = style.grid(1, 2, (11, 3.6), sharey=True)
+    for axes, (way, shots) in zip(panels, settings, strict=True):
+        for place, (learner, embedding) in enumerate(ARMS.values()):
+            cell = of_arm(results, learner, embedding).sel(way=way, shots=shots)
+            colour = "#8a8a8a" if embedding == "none" else coloured([embedding])[embedding]
+            axes.barh(
+                place,
+                float(cell["accuracy"]),
+                0.72,
+                xerr=float(cell["interval"]),
+                color=colour,
+                alpha=0.75,
+                error_kw={"elinewidth": 1.0, "ecolor": "#202020"},
+                zorder=2,
+            )
+            if np.isfinite(cell["reported"]):
+                axes.plot(
+                    float(cell["reported"]),
+                    place,
+                    "D",
+                    color="#202020",
+                    markerfacecolor="white",
+                    markersize=6,
+                    zorder=3,
+                )
+        axes.set_yticks(range(len(ARMS)), list(ARMS))
+        axes.grid(visible=False, axis="y")
+        style.accuracy_across(axes, 1 / way)
+        axes.set_title(f"Omniglot: {way} new characters, one label each", loc="left")
+        axes.set_xlabel("accuracy (%); diamonds: Hsu et al. 2019")
+    return figure
+
+
+def architectures() -> Figure:
+    """Return accuracy on MNIST over depth, over width and by activation, for learned rules and the drawn network."""
+    results = published("architectures")
+    colours = coloured(["shipped", "pinion", "random-init"])
+    figure, (panels,) = style.grid(1, 3, (11, 3.8), sharey=True)
+    lines: Mapping[str, tuple[str, xr.Dataset]] = {
+        "hidden layers of 128 ReLU units": ("depth", results.sel(width=128, activation="relu")),
+        "ReLU units of one hidden layer": ("width", results.sel(depth=1, activation="relu")),
+        "two hidden layers of 128 such units": ("activation", results.sel(depth=2, width=128)),
+    }
+    for axes, (across, (dim, line)) in zip(panels, lines.items(), strict=True):
+        line = line[["accuracy", "interval"]].dropna(dim, how="all")
+        if dim == "activation":
+            line = line.sortby(line["accuracy"].sel(representation="shipped"), ascending=False)
+        values = line[dim].values.tolist()
+        for place, (method, colour) in enumerate(colours.items()):
+            cell = line.sel(representation=method)
+            at = np.arange(len(values)) + (place - 1) * 0.12
+            axes.errorbar(
+                at,
+                cell["accuracy"],
+                yerr=cell["interval"],
+                color=colour,
+                marker="o",
+                elinewidth=1.0,
+                linestyle="none" if dim == "activation" else "-",
+                linewidth=2,
+                label=METHODS[method],
+            )
+        texts = [value.replace("_", " ") if isinstance(value, str) else f"{value:,}" for value in values]
+        axes.set_xticks(
+            range(len(values)),
+            texts,
+            rotation=40 if dim == "activation" else 0,
+            ha="right" if dim == "activation" else "center",
+        )
+        axes.set_xlabel(across)
+        style.percent_axis(axes)
+    panels[0].set_ylabel("test accuracy (%)")
+    style.chance_line(panels[0], 0.1)
+    for axes in panels[1:]:
+        axes.axhline(0.1, zorder=2.5, **style.CHANCE)
+    style.legend_above(figure, panels[0])
+    return figure
+
+
+def datasets() -> Figure:
+    """Return the accuracy of methods on each published dataset, with the most labels that all have in common."""
+    images, tables = published("few_shot"), published("tables")
+    shown = {
+        **dict.fromkeys(("mnist", "fashion-mnist", "imdb"), images),
+        **dict.fromkeys(("wine", "iris", "breast-cancer"), tables),
+    }
+    methods = ["random-init", "polynomial", "pinion", "shipped", "raw", "k-means", "umap"]
+    figure, grid = style.grid(2, 3, (11, 5.6), sharey=True)
+    for axes, (dataset, results) in zip(grid.flat, shown.items(), strict=True):
+        cells = results.sel(dataset=dataset)
+        colours = coloured(methods)
+        for place, method in enumerate(methods):
+            cell = cells.sel(representation=method, shots=10)
+            axes.errorbar(
+                float(cell["accuracy"]),
+                place,
+                xerr=float(cell["interval"]),
+                color=colours[method],
+                marker="o",
+                markersize=7,
+            )
+        axes.set_yticks(range(len(methods)), [METHODS[method] for method in methods])
+        axes.axvline(
+            float(cells["accuracy"].sel(representation="raw", shots=10)), color="#303030", linestyle="--", linewidth=1
+        )
+        axes.set_title(DATASETS[dataset], loc="left")
+        low, high = axes.get_xlim()
+        spare = max(0.0, style.NARROWEST - (high - low)) / 2
+        axes.set_xlim(low - spare, high + spare)
+        style._in_percent(axes.xaxis, 6)
+    for axes in grid[-1]:
+        axes.set_xlabel("test accuracy, 10 labels a class (%)")
+    return figure
+
+
+def papers() -> Figure:
+    """Return what Hsu et al. 2019 report against what came out here, a mark for every published arm and setting."""
+    results = published("cactus").sel(dataset="omniglot")
+    figure, ((axes,),) = style.grid(1, 1, (6.4, 5.6))
+    axes.plot([0, 1], [0, 1], color="#8a8a8a", linewidth=1, label="as in the paper")
+    for learner, look in style.of_learners(results["learner_key"].values.tolist()).items():
+        cell = results.sel(learner=results["learner_key"] == learner)
+        known = np.isfinite(cell["reported"].values) & np.isfinite(cell["accuracy"].values)
+        if known.any():
+            axes.plot(
+                cell["reported"].values[known],
+                cell["accuracy"].values[known],
+                linestyle="none",
+                marker=look["marker"],
+                label=learner,
+                markersize=7,
+                alpha=0.8,
+            )
+    axes.set(xlabel="Hsu et al. 2019: accuracy on Omniglot (%)", ylabel="here (%)", xlim=(0.15, 1), ylim=(0.15, 1))
+    style._in_percent(axes.xaxis, 8)
+    style._in_percent(axes.yaxis, 8)
+    axes.legend(frameon=False)
+    return figure
+
+
+def speed() -> Figure:
+    """Return accuracy against the seconds that a method took to learn and to embed, in the default study."""
+    results = published("default").sel(readout=TABLE_READOUT, shots=10).isel(dataset=0, base_model=0)
+    unlike = ["raw", "pca", "pinion", "learned", "after-0"]
+    colours = coloured([str(name) for name in results["representation"].values if name not in unlike])
+    figure, ((axes,),) = style.grid(1, 1, (8.4, 4.4))
+    for method, colour in colours.items():
+        mean, low, high = (float(end) for end in style.ends(results.sel(representation=method)))
+        seconds = float(results["seconds"].sel(representation=method))
+        axes.errorbar(seconds, mean, yerr=[[mean - low], [high - mean]], color=colour, marker="o", markersize=7)
+        below = {"vae": -13, "denoising-autoencoder": -4}.get(method, 4)
+        axes.annotate(METHODS[method], (seconds, mean), (8, below), textcoords="offset points", fontsize="small")
+    axes.set(xscale="log", xlabel="seconds to learn without labels and to embed, five seeds", ylim=(0.4, 0.9))
+    axes.set_ylabel("test accuracy, 10 labels a class (%)")
+    axes.set_xlim(0.1, 100)
+    style.ticks(axes, (0.1, 1, 10, 100))
+    style.percent_axis(axes)
+    return figure
+
+
+def meta_training(rule: str) -> Figure:
+    """Return the accuracy on what was held out while a rule that comes with the project was meta-trained."""
+    table = pd.read_csv(pretrained_file(rule).with_suffix(".csv"))
+    figure, ((axes,),) = style.grid(1, 1, (8.4, 3.8))
+    names = [name for name in table.columns[2:] if not name.endswith(" error")]
+    for name, look in style.of_data(names).items():
+        mean, error = table[name].values / 100, table[f"{name} error"].values / 100
+        style.curve(axes, table["meta-steps"].values, mean, mean - error, mean + error, label=name, **look)
+    axes.set(xlabel="meta-steps", ylabel="accuracy, 10 labels a class (%)")
+    style.percent_axis(axes)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small")
+    return figure
+
+
+PICTURES: Mapping[str, Callable[[], Figure]] = {
+    "learning": learning,
+    "few-shot": few_shot,
+    "architectures": architectures,
+    "datasets": datasets,
+    "papers": papers,
+    "speed": speed,
+    **{rule: partial(meta_training, rule) for rule in ("quill", "pinion", "barb")},
+}
+
+
+def draw(folder: Path, ending: str = ".svg") -> None:
+    """Draw all pictures into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with style.theme():
+        for name, picture in PICTURES.items():
+            style.save(picture(), folder / f"{name}{ending}")
+
+
+if __name__ == "__main__":
+    draw(Path(sys.argv[1]))
