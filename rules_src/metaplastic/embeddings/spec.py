@@ -114,6 +114,11 @@ class FullyConnected(Neural):
     """Widths of the encoder's hidden layers, from the input up; the decoder has them in reverse order."""
     activation: Activation = "relu"
 
+    @property
+    def cores(self) -> int:
+        """Return one: products of such layers are too small to share."""
+        return 1
+
 
 class Vae(FullyConnected):
     """Variational autoencoder (Kingma and Welling 2014): the mean of its latent code."""
