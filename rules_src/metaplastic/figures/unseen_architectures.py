@@ -59,6 +59,9 @@ def draw(summary: list[Path]) -> Figure:
     if len(columns["width"]) > 1:
         drawn = {_layers([group["depth"].iloc[0]]): line for group, line in zip(columns["width"], LINES, strict=False)}
         entries += [style.entry(name, color=style.DARK, linestyle=line, linewidth=2) for name, line in drawn.items()]
+    for step, fill in ((int(results["inner_step"].max()), "full"), (early, "none")):
+        after = {"color": style.DARK, "marker": "o", "linestyle": "none", "fillstyle": fill}
+        entries.append(style.entry(f"after {step} inner steps", **after))
     style.legend_above(figure, entries, length=2.0)
     return figure
 
