@@ -267,7 +267,7 @@ def test_config_holds_data_and_checks_alone():
     """What computes results belongs where fingerprints see it; the workflow's own side may plan."""
     planning = {f"{name}.py" for name in ("base", "study", "schema", "load", "messages", "checks", "needs")}
     # What a section declares about itself, asked before any job.
-    declarations = {"side_of", "batch_of", "_known_suffix", "_mark", "_encoding"}
+    declarations = {"side_of", "batch_of", "_known_suffix", "classes_of", "_mark", "_encoding"}
     package = FOLDER.parent / "rules_src/metaplastic"
     for file in sorted([*package.rglob("spec.py"), *(package / "config").glob("*.py")]):
         for node in ast.walk(ast.parse(file.read_text())):

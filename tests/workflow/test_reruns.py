@@ -91,7 +91,7 @@ TRAINED = ["meta_train/.*", of_methods("learned", "early")]
         ("meta_train.tasks.images", [*TRAINED, SUMMARIES, FIGURES]),
         ("training.progress", []),
         ("training.launch", []),
-        ("training.sharding", [*TRAINED, SUMMARIES, FIGURES]),
+        ("training.sharding", [*TRAINED, of_methods("vae"), SUMMARIES, FIGURES]),
         # Preparing a dataset only checks that episodes can be drawn from it.
         ("few_shot.episodes", []),
         ("few_shot.attributes", []),
@@ -201,7 +201,7 @@ def test_states_of_a_run_are_kept_by_edits_that_change_no_result(finished: Check
 
 
 def test_what_a_section_computes_counts_and_its_fields_do_not(finished: Checkout, stems: set[str]):
-    spec, computed = "rules_src/metaplastic/meta_train/spec.py", "return self.parallel_tasks // len(self.base_models)"
+    spec, computed = "rules_src/metaplastic/meta_train/spec.py", "return self.parallel_tasks // self.at_once"
     with finished.edited(spec, replace=(computed, f"{computed} + 0")):
         assert matching(stems, TRAINED) <= finished.pending()
     with finished.edited(spec, replace=("parallel_tasks: PositiveInt = 8", "parallel_tasks: Count = 8")):
