@@ -3,32 +3,19 @@
 from collections.abc import Mapping
 
 import xarray as xr
+from metaplastic.results.names import NAMES
 
-METHODS = {
+METHODS = NAMES | {
     "shipped": "quill, the learned rule",
     "pinion": "pinion, learned on deeper networks",
     "polynomial": "barb, learned, 28 numbers",
     "learned": "learned in this run",
     "after-0": "the same before it learned",
     "random-init": "the untrained network",
-    "oja": "Oja's rule",
-    "hebb": "Hebb's rule",
-    "raw": "raw input",
-    "pca": "PCA",
-    "k-means": "k-means features",
-    "isomap": "Isomap",
-    "umap": "UMAP",
-    "vae": "variational autoencoder",
     "vae-64": "variational autoencoder, 64 units",
-    "denoising-autoencoder": "denoising autoencoder",
     "denoising-autoencoder-64": "denoising autoencoder, 64 units",
-    "acai": "ACAI",
-    "bigan": "BiGAN",
-    "contrastive": "contrastive",
-    "zca": "whitened pixels",
-    "none": "none",
 }
-"""Display names by the keys of the config."""
+"""Display names by the keys of the config, which for most methods are their kinds."""
 
 DATASETS = {
     "mnist": "MNIST",

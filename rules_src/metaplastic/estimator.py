@@ -32,8 +32,9 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     batches of rows. It never looks at labels. `transform` returns the activations of the last layer.
 
     The packaged rules were meta-trained on images and similar tasks, `quill` on networks with one hidden layer and
-    `pinion` with up to four. For tables with few columns, standardise instead, or compare: the README has the numbers.
-    There `barb` loses least, with 10 inner steps and columns that you standardise (`scale=False`).
+    `pinion` with up to four. For tables with few columns, standardise instead, or compare: the guide
+    `docs/guides/choosing.md` has the numbers. There `barb` loses least, with 10 inner steps and columns that you
+    standardise (`scale=False`).
 
     `fit` first compiles the rule once for every number of columns, which may take longer than the steps. Later
     processes find the program in the user's cache folder (`~/.cache/metaplastic` on Linux), unless you tell JAX to keep

@@ -92,19 +92,14 @@ class BaseModel(eqx.Module):
         """Propagate a batch; batch norm uses the statistics of `x` itself, in training and in use alike."""
         xs, zs = [x], []
         for layer in self.layers:
-            z = xs[-1] @ layer.W
-            z = z - z.mean(0)
-            z = z * jax.lax.rsqrt((z**2).mean(0) + EPSILON) + layer.b
-            zs.append(z)
-            xs.append(self.activation(z))
+            zs.append(_pre_activation(layer, xs[-1]))
+            xs.append(self.activation(zs[-1]))
         return Activity(xs, zs)
 
     def post_activations(self, x: Float[Array, "example input"]) -> Iterator[Float[Array, "example _units"]]:
         """Yield the post-activations of every layer, from the first up, as in `forward`; only two are in memory."""
         for layer in self.layers:
-            z = x @ layer.W
-            z = z - z.mean(0)
-            x = self.activation(z * jax.lax.rsqrt((z**2).mean(0) + EPSILON) + layer.b)
+            x = self.activation(_pre_activation(layer, x))
             yield x
 
     def features(self, x: Float[Array, "batch input"]) -> Float[Array, "batch features"]:
@@ -119,6 +114,12 @@ class BaseModel(eqx.Module):
         weights = map(changed, [layer.W for layer in self.layers], xs[:-1], xs[1:])
         layers = tuple(layer._replace(W=W) for layer, W in zip(self.layers, weights, strict=True))
         return BaseModel(layers, self.activation)
+
+
+def _pre_activation(layer: Layer, x: Float[Array, "batch below"]) -> Float[Array, "batch above"]:
+    z = x @ layer.W
+    z = z - z.mean(0)
+    return z * jax.lax.rsqrt((z**2).mean(0) + EPSILON) + layer.b
 
 
 def layer_widths(shape: config.BaseModel, inputs: int) -> list[int]:

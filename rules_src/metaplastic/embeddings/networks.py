@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metaplastic.embeddings.spec import FullyConnected
 from metaplastic.network import ACTIVATIONS
-from metaplastic.training.sharding import in_parts
+from metaplastic.training.sharding import on_each_device
 
 
 class Perceptron(eqx.Module):
@@ -67,7 +67,7 @@ def convolved(
     convolutions, which made MAML's gradients five times slower. Without a stride XLA's own is nearly twice as fast, but
     runs on one thread.
     """
-    return in_parts(_correlated)(x, kernel) if stride == 1 else _product_of_patches(x, kernel, stride)
+    return on_each_device(_correlated)(x, kernel) if stride == 1 else _product_of_patches(x, kernel, stride)
 
 
 def _product_of_patches(x: Array, kernel: Array, stride: int) -> Array:

@@ -17,7 +17,7 @@ from scipy.linalg import orthogonal_procrustes
 from metaplastic.features import Identity, identity_of, inputs_of_features, read_features
 from metaplastic.few_shot.readout_accuracy import evaluate
 from metaplastic.few_shot.spec import FewShot
-from metaplastic.figures.first_layer_filters import PERCENTILE, ROW, UNITS, filter_images
+from metaplastic.figures.first_layer_filters import UNITS, filter_images, laid_out
 from metaplastic.io.errors import InputError
 from metaplastic.results.components import components
 from metaplastic.results.selections import TABLE_READOUT
@@ -164,10 +164,8 @@ def _filters(store: xr.Dataset, path: Path) -> list[str]:
 
 
 def _picture(images: Float[np.ndarray, "unit side side"]) -> str:
-    limit = float(np.percentile(np.abs(images), PERCENTILE)) or 1.0
-    # NaN leaves gaps between the images, which are transparent.
-    tiles = np.pad(images, ((0, -len(images) % ROW), (0, 1), (0, 1)), constant_values=np.nan)
-    sheet = np.block([list(tiles[first : first + ROW]) for first in range(0, len(tiles), ROW)])[:-1, :-1]
+    sheet, limit = laid_out(images)
+    # The gaps between the images are transparent.
     colours = mpl.colormaps["RdBu_r"](np.ma.masked_invalid(sheet / limit / 2 + 0.5), bytes=True)
     kept = BytesIO()
     Image.fromarray(colours).quantize(24).save(kept, "PNG", optimize=True)

@@ -61,16 +61,20 @@ def _show(axes: Axes, store: xr.Dataset, step: int, place: str, path: Path) -> N
     permutation = store["input_permutation"].isel(seed=SEED).values
     at = int(weights["inner_step"])
     images = filter_images(weights.values[:, :UNITS], permutation, path)
-    limit = float(np.percentile(np.abs(images), PERCENTILE)) or 1.0
+    sheet, limit = laid_out(images)
     axes.set_title(f"{place}, {f'after {at} inner steps' if at else 'before learning'}")
-    # NaN leaves gaps of one pixel between the images.
-    tiles = np.pad(images.astype(np.float64), ((0, -len(images) % ROW), (0, 1), (0, 1)), constant_values=np.nan)
-    sheet = np.block([list(tiles[first : first + ROW]) for first in range(0, len(tiles), ROW)])[:-1, :-1]
-    shown = axes.imshow(sheet, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    shown = axes.imshow(sheet.astype(np.float64), cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
     how: dict[str, Any] = {"location": "bottom", "shrink": 0.6, "aspect": 40, "extend": "both"}
     bar = axes.figure.colorbar(shown, ax=axes, ticks=[-limit, 0, limit], **how)
     bar.ax.set_xticklabels([f"{-limit:.2g}", "0", f"{limit:.2g}"])
     bar.set_label(f"weight; {PERCENTILE}% lie between the ends")
+
+
+def laid_out(images: Float[np.ndarray, "unit side side"]) -> tuple[Float[np.ndarray, "row column"], float]:
+    """Return images in rows on one sheet, with gaps of NaN, and the size that `PERCENTILE` of weights are below."""
+    tiles = np.pad(images, ((0, -len(images) % ROW), (0, 1), (0, 1)), constant_values=np.nan)
+    sheet = np.block([list(tiles[first : first + ROW]) for first in range(0, len(tiles), ROW)])[:-1, :-1]
+    return sheet, float(np.percentile(np.abs(images), PERCENTILE)) or 1.0
 
 
 def filter_images(

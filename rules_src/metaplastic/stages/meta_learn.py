@@ -20,6 +20,7 @@ from metaplastic.io.storage import read_with_manifest
 from metaplastic.stages.command import Code, DatasetStore, Key, Output, Spec, TrainedBy, run
 from metaplastic.stages.trainings import folder_of, write_training
 from metaplastic.training.loop import spent
+from metaplastic.training.sharding import divide_cpu
 
 
 def learn(
@@ -37,8 +38,7 @@ def learn(
 
     A stopped training leaves a folder `state` beside the snapshots.
     """
-    if devices > 1:
-        jax.config.update("jax_num_cpu_devices", devices)  # type: ignore[no-untyped-call]
+    divide_cpu(devices)
     section = parse_spec(Learner, spec)
     # Imported by name, and declared to the rule's fingerprint as a root of its own: editing MAML trains MAML.
     module: Any = import_module(section.module)

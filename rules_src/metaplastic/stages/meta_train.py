@@ -19,6 +19,7 @@ from metaplastic.stages.trainings import folder_of, write_training
 from metaplastic.training.launch import check_equal, is_first, is_launched, join, launch, locked, together
 from metaplastic.training.loop import resumed
 from metaplastic.training.progress import shown
+from metaplastic.training.sharding import divide_cpu
 from metaplastic.training.spec import Keep
 
 
@@ -39,8 +40,7 @@ def train(
 
     A stopped run leaves a folder `state` beside the snapshots.
     """
-    if devices > 1:
-        jax.config.update("jax_num_cpu_devices", devices)  # type: ignore[no-untyped-call]
+    divide_cpu(devices)
     if not join() and processes > 1:
         launch(processes, cores=devices)
         return

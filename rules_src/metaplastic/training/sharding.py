@@ -37,7 +37,13 @@ def whole(tree: T, mesh: Mesh) -> T:
     return gathered
 
 
-def in_parts(function: Callable[..., T]) -> Callable[..., T]:
+def divide_cpu(devices: int) -> None:
+    """Divide a CPU into devices, before JAX starts; other devices stay as they are."""
+    if devices > 1:
+        jax.config.update("jax_num_cpu_devices", devices)  # type: ignore[no-untyped-call]
+
+
+def on_each_device(function: Callable[..., T]) -> Callable[..., T]:
     """Let each of the devices that a CPU is divided into work on an equal part of the first argument's leading axis.
 
     Results are joined along that axis; other arguments are the same for all parts. There is one part only where parts

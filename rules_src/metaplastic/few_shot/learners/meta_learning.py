@@ -18,7 +18,7 @@ from metaplastic.meta_train.tasks.source import Jitter
 from metaplastic.training.checkpoint import load_state, state_path
 from metaplastic.training.descent import Descent, Metrics
 from metaplastic.training.loop import Folder
-from metaplastic.training.sharding import in_parts
+from metaplastic.training.sharding import on_each_device
 
 Initial = Callable[[Any, PRNGKeyArray, tuple[int, int, int]], Trainable]
 
@@ -73,7 +73,7 @@ class MetaLearning(Descent):
             return jax.lax.map(of_task, keys)
 
         keys = jax.random.split(key, self.spec.task_batch)
-        gradients, outcomes = in_parts(of_tasks)(keys, state.learner, *data)
+        gradients, outcomes = on_each_device(of_tasks)(keys, state.learner, *data)
         gradient, outcome = jax.tree.map(lambda values: values.mean(0), (gradients, outcomes))
         updates, optimiser = self.adam.update(gradient, state.optimiser)
         learner = optax.apply_updates(state.learner, updates).settled(outcome.seen)

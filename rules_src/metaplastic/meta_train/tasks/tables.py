@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from metaplastic.meta_train.tasks import spec as config
 from metaplastic.meta_train.tasks.source import COEFFICIENTS, Setting, Shown
+from metaplastic.update_rules.terms import standardise
 
 LEVELS = 3
 """Columns of one category, and as many neighbours as any columns of one kind."""
@@ -28,21 +29,15 @@ class Tables(eqx.Module):
         means = separation * jax.random.normal(task_means, (setting.classes, self.factors))
         factors = means[classes] + jax.random.normal(key_factors, (count, self.factors))
         noise = jax.random.uniform(task_noise, (inputs,))
-        x = standardised(factors @ jax.random.normal(task_loadings, (self.factors, inputs)))
-        x = standardised(x + noise * jax.random.normal(key_noise, x.shape))
+        x = standardise(factors @ jax.random.normal(task_loadings, (self.factors, inputs)))
+        x = standardise(x + noise * jax.random.normal(key_noise, x.shape))
         # A quarter each: as they are, skewed, counts, and categories in place of which their levels are shown.
         kind = jax.random.randint(task_kinds, (-(-inputs // LEVELS),), 0, 4).repeat(LEVELS)[:inputs]
         skewed = jnp.exp(x)
-        x = standardised(jnp.select([kind == 0, kind == 1, kind == 2], [x, skewed, jnp.round(skewed)], one_hot(x)))
+        x = standardise(jnp.select([kind == 0, kind == 1, kind == 2], [x, skewed, jnp.round(skewed)], one_hot(x)))
         fewest = min(self.columns, inputs) / inputs
         kept = inputs * fewest ** jax.random.uniform(task_columns)
         return Shown(x * (jnp.arange(inputs) < kept), jnp.zeros((count, COEFFICIENTS)))
-
-
-def standardised(x: Float[Array, "row column"]) -> Float[Array, "row column"]:
-    """Give every column zero mean and unit variance; a constant one becomes zero."""
-    x = x - x.mean(0)
-    return x * jax.lax.rsqrt((x**2).mean(0) + 1e-6)
 
 
 def one_hot(x: Float[Array, "row column"]) -> Bool[Array, "row column"]:
