@@ -62,6 +62,8 @@ class Examples(NamedTuple):
     dataset: str
     permuted: bool
     """Whether the dataset's inputs are in a random order."""
+    benchmark: str
+    """The published dataset that it is, if it is one."""
     embedding: dict[str, str]
     """Attributes that name the features in everything made from them; empty for a dataset."""
 
@@ -83,7 +85,7 @@ def features_dataset(
     for name in made.variables:
         long_name = LONG_NAMES.get(str(name)) or LONG_NAMES.get(str(name).rsplit("_", 1)[0])
         made[name].attrs = {"units": "1", **({"long_name": long_name} if long_name else {})}
-    attributes = {name: dataset.attrs[name] for name in ("modality", "permuted") if name in dataset.attrs}
+    attributes = {name: dataset.attrs[name] for name in ("modality", "permuted", "benchmark") if name in dataset.attrs}
     copied = [name for name in ("label", "split", "attribute", "attribute_split") if name in dataset]
     return made.assign({n: dataset[n].variable.drop_encoding() for n in copied}).assign_attrs(attributes)
 
@@ -119,12 +121,12 @@ def read_features(path: Path) -> xr.Dataset:
 def read_examples(path: Path) -> Examples:
     """Read the store of a dataset, or of features of one; raise InputError as `storage.read_zarr` does."""
     store = read_features(path)
-    permuted = "permuted" in store.attrs
+    permuted, benchmark = "permuted" in store.attrs, store.attrs.get("benchmark", "")
     if "features" not in store:
-        return Examples([load_inputs(store)], store.attrs["name"], permuted, {})
+        return Examples([load_inputs(store)], store.attrs["name"], permuted, benchmark, {})
     names = {"embedding": "method", "embedding_kind": "kind", "base_model": "base_model"}
     embedding = {name: store.attrs[key] for name, key in names.items() if key in store.attrs}
-    return Examples(inputs_of_features(store), store.attrs["dataset"], permuted, embedding)
+    return Examples(inputs_of_features(store), store.attrs["dataset"], permuted, benchmark, embedding)
 
 
 def inputs_of_features(store: xr.Dataset) -> list[Inputs]:

@@ -5,6 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 from metaplastic.datasets.fetch import RemoteFile, members_digest
+from metaplastic.datasets.schema import OMNIGLOT, permuted
 from metaplastic.datasets.sources import omniglot
 from metaplastic.datasets.spec import Omniglot
 from metaplastic.io.errors import InputError
@@ -59,6 +60,17 @@ def test_characters_are_classes_and_ink_is_white(mirror, official, kind):
     expected = np.zeros((21, 21), np.uint8)
     expected[3] = 255
     np.testing.assert_array_equal(dataset.image.values[3, ..., 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("classes", "side", "benchmark"), [("characters", 28, OMNIGLOT), ("alphabets", 28, None), ("characters", 21, None)]
+)
+def test_the_split_and_size_of_the_paper_are_its_benchmark_unless_permuted(mirror, classes, side, benchmark):
+    fetch = mirror("omniglot", **{"train.zip": packed(BACKGROUND), "test.zip": packed(EVALUATION)})
+    archives = part("train.zip", BACKGROUND, official=True), part("test.zip", EVALUATION, official=True)
+    dataset = omniglot.prepare(Omniglot(source="omniglot", classes=classes, side=side), fetch, *archives)
+    assert dataset.attrs.get("benchmark") == benchmark
+    assert "benchmark" not in permuted(dataset, 1).attrs
 
 
 def test_other_drawings_are_refused(mirror):

@@ -26,7 +26,7 @@ MODULES = {
     "deep-cluster": deep_cluster,
 }
 TINY = {"features": 3, "filters": [4], "batch": 8, "steps": [20, 60], "every": 20, "learning_rate": 0.01}
-OWN = {"deep-cluster": {"width": 8, "clusters": 6, "clustered_every": 40}}
+OWN = {"deep-cluster": {"width": 8, "clusters": 6, "clustered_every": 40}, "infogan": {"categories": 2}}
 
 
 def spec(kind: str, **changes):
@@ -67,16 +67,30 @@ def test_convolutions_and_their_derivatives_are_those_of_the_library(stride, cou
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), ours, slopes(library)(x, kernel))
 
 
-@pytest.mark.parametrize("normalised", [True, False])
-def test_a_decoder_gives_images_back_at_their_size_and_codes_are_each_example_s_own(normalised):
+@pytest.mark.parametrize(("normalised", "pooled"), [(True, False), (False, False), (False, True)])
+def test_a_decoder_gives_images_back_at_their_size_and_codes_are_each_example_s_own(normalised, pooled):
     images, shape = jax.random.uniform(jax.random.key(0), (3, 42)), (7, 6, 1)
-    encoder = ConvolutionalEncoder(jax.random.key(1), shape, [4, 16], 5, normalised=normalised)
+    encoder = ConvolutionalEncoder(jax.random.key(1), shape, [4, 16], 5, pooled=pooled, normalised=normalised)
     decoder = ConvolutionalDecoder(jax.random.key(2), shape, [4, 16], 5, normalised=normalised)
     there_and_back = jax.jit(lambda images: (encoder(images), decoder(encoder(images))))
     code, restored = there_and_back(images)
     assert (code.shape, restored.shape) == ((3, 5), images.shape)
     for alone, together in zip(there_and_back(images[:1]), (code, restored), strict=True):
         np.testing.assert_allclose(alone, together[:1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_pooled_scale_is_two_convolutions_and_means_of_squares_whose_last_odd_row_counts_twice():
+    encoder = ConvolutionalEncoder(jax.random.key(0), (3, 4, 1), [2], 5, pooled=True)
+    images = jax.random.normal(jax.random.key(1), (2, 12))
+    x = images.reshape(2, 3, 4, 1)
+    for kernel in (block.kernel for block in encoder.scales[0]):
+        x = jax.lax.conv_general_dilated(x, kernel, [1, 1], "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        x = jnp.where(x > 0, x, 0.2 * x)
+    means = [
+        [x[:, rows, columns].mean((1, 2)) for columns in (slice(2), slice(2, 4))] for rows in (slice(2), slice(2, 3))
+    ]
+    flat = jnp.concatenate([mean for row in means for mean in row], 1)
+    np.testing.assert_allclose(encoder(images), flat @ encoder.last.weight.T + encoder.last.bias, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", MODULES)
@@ -131,6 +145,26 @@ def test_acai_s_parts_are_what_their_formulas_say():
     judged = ((guess(mixed) - share[:, 0]) ** 2).mean() + (guess(0.3 * batch + 0.7 * restored) ** 2).mean()
     np.testing.assert_allclose(parts["critic"], judged, rtol=1e-4)
     np.testing.assert_allclose(loss, parts["reconstruction"] + 0.7 * parts["fooled"] + judged, rtol=1e-5)
+
+
+def test_infogan_recognises_a_category_and_numbers_that_it_has_drawn():
+    section = spec("infogan", features=5, categories=3, noise=2)
+    family = infogan.family(section, IMAGE)
+    model, key = family.initial(jax.random.key(0), 36), jax.random.key(1)
+    _, parts = jax.jit(family.loss)(model, key, jnp.asarray(strokes(8)[0].inputs))
+    key_category, key_rest = jax.random.split(key)
+    category = np.asarray(jax.random.randint(key_category, (8,), 0, 3))
+    rest = np.asarray(jax.random.uniform(key_rest, (8, 4), minval=-1.0))
+    drawn = np.concatenate([np.eye(3)[category], rest], 1).astype(np.float32)
+    read = np.asarray(eqx.filter_jit(model.recognised)(jax.nn.sigmoid(eqx.filter_jit(model.generator)(drawn))))
+    likelihood = np.exp(read[:, :3]) / np.exp(read[:, :3]).sum(1, keepdims=True)
+    expected = -np.log(likelihood[np.arange(8), category]).mean() + ((read[:, 3:] - rest[:, :2]) ** 2).mean()
+    np.testing.assert_allclose(parts["code"], expected, rtol=1e-4)
+
+
+def test_a_category_of_infogan_leaves_room_for_numbers():
+    with pytest.raises(InputError, match=r"categories: 5 leave no numbers among 5 features; give fewer"):
+        spec("infogan", features=5, categories=5)
 
 
 def test_the_contrast_is_a_cross_entropy_of_cosines():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from metaplastic.config.base import parse_spec
 from metaplastic.datasets.arrays import Inputs
-from metaplastic.embeddings import denoising_autoencoder, isomap, k_means, pca, raw, umap, vae, zca
+from metaplastic.embeddings import blurred, denoising_autoencoder, isomap, k_means, pca, raw, umap, vae, zca
 from metaplastic.embeddings.base import Unlabelled, unlabelled
 from metaplastic.embeddings.spec import Embedding
 from metaplastic.io.errors import InputError
@@ -25,6 +25,7 @@ HERE = Path(__file__).parents[1]
 NEURAL = {"features": 2, "hidden": [8], "steps": [0, 60, 240], "every": 60, "batch": 16, "learning_rate": 0.01}
 SPECS = {
     "raw": (raw, {}),
+    "blurred": (blurred, {}),
     "zca": (zca, {}),
     "pca": (pca, {"features": 3}),
     "k-means": (k_means, {"features": 4}),
@@ -59,6 +60,17 @@ def test_labels_are_no_part_of_what_an_embedding_sees():
 
 def test_raw_is_the_input(data, tmp_path):
     np.testing.assert_array_equal(embed("raw", data, tmp_path, seeds=5).features, data.inputs[None, None])
+
+
+def test_blurring_spreads_a_pixel_as_a_gaussian_over_its_own_image_and_channel(tmp_path):
+    images = np.zeros((2, 9, 9, 2), np.float32)
+    images[0, 4, 4, 1] = 1
+    data = Unlabelled(images.reshape(2, -1), np.ones(2, bool), (9, 9, 2))
+    found = embed("blurred", data, tmp_path, deviation=0.8).features.reshape(images.shape)
+    assert found[1].max() == found[..., 0].max() == 0
+    np.testing.assert_allclose(found[0, ..., 1].sum(), 1, rtol=1e-5)
+    np.testing.assert_allclose(found[0, 4, 5, 1] / found[0, 4, 4, 1], np.exp(-0.5 / 0.8**2), rtol=1e-3)
+    np.testing.assert_allclose(found[0, 5, 5, 1] / found[0, 4, 4, 1], np.exp(-1 / 0.8**2), rtol=1e-3)
 
 
 def test_zca_leaves_no_correlation_and_what_is_nearest_to_the_normalised_input(data, tmp_path):

@@ -74,9 +74,18 @@ def test_hyperplanes_leave_out_what_is_near_them_and_zones_that_are_small():
     assert len({zones.tobytes() for zones in found}) > 1
 
 
+def test_planes_are_drawn_until_as_many_as_candidates_have_enough_examples_on_either_side():
+    features = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
+    few = Hyperplanes(kind="hyperplanes", way=2, partitions=60, members=8, margin=1.0, side=5, candidates=6)
+    found = np.stack(list(partitions(few, np.ones(400, bool), features=features)))
+    assert all(min((zones == 0).sum(), (zones == 1).sum()) >= 40 for zones in found)
+    # Of six planes that are drawn once, fewer would be left to choose from.
+    assert len({zones.tobytes() for zones in found}) == 6
+
+
 def test_planes_beyond_the_data_are_one_line():
-    spec = Hyperplanes(kind="hyperplanes", way=4, members=8, margin=99.0)
-    with pytest.raises(InputError, match=r"^margin: only 0 of 1000 planes have 80 examples beyond a margin of 99\.0"):
+    spec = Hyperplanes(kind="hyperplanes", way=4, members=8, margin=99.0, attempts=3)
+    with pytest.raises(InputError, match=r"^margin: only 0 of 3000 planes have 80 examples beyond a margin of 99\.0"):
         list(partitions(spec, TRAIN, features=blobs()[0]))
 
 

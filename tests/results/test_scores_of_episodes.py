@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from metaplastic.datasets.schema import OMNIGLOT
 from metaplastic.io.errors import InputError
 from metaplastic.results.scores import summarise
 from metaplastic.results.tables import markdown_table
@@ -23,6 +24,7 @@ def evaluation(
             "learner_kind": kind or learner,
             "queries": 5,
             "split": "test",
+            "benchmark": OMNIGLOT,
             **attributes,
         },
     )
@@ -116,6 +118,11 @@ def test_the_paper_s_numbers_stand_beside_ours_by_kind_of_embedding(summary):
     assert found.sel(embedding="raw", learner="oracle-maml") == pytest.approx(0.9446)
     assert np.isnan(found.sel(embedding="codes", learner=["mine", "maml-one"])).all()
     assert "(68.8)" in markdown_table(summary)
+
+
+@pytest.mark.parametrize("other", [{"benchmark": ""}, {"split": "validation"}])
+def test_they_stand_beside_the_paper_s_own_data_and_split_alone(other):
+    assert summarise([evaluation("maml", 0.6, **of("codes", "acai"), **other)])["reported"].isnull().all()
 
 
 def test_what_does_not_belong_together_is_refused():

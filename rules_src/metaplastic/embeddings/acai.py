@@ -23,8 +23,8 @@ def family(spec: Acai, image: Image) -> Family:
     def initial(key: PRNGKeyArray, inputs: int) -> Interpolating:
         keys = jax.random.split(key, 3)
         sizes = image, spec.filters, spec.features
-        encoder, decoder = ConvolutionalEncoder(keys[0], *sizes), ConvolutionalDecoder(keys[1], *sizes)
-        return Interpolating(encoder, decoder, ConvolutionalEncoder(keys[2], *sizes))
+        encoder, critic = (ConvolutionalEncoder(key, *sizes, pooled=spec.pooled) for key in (keys[0], keys[2]))
+        return Interpolating(encoder, ConvolutionalDecoder(keys[1], *sizes), critic)
 
     def loss(model: Interpolating, key: PRNGKeyArray, batch: Float[Array, "batch input"]) -> Objective:
         share = jax.random.uniform(key, (len(batch), 1), maxval=0.5)

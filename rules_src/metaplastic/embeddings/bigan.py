@@ -33,20 +33,23 @@ class Bidirectional(eqx.Module):
 
 
 def family(spec: Bigan, image: Image) -> Family:
-    """Return the family of these networks, whose codes are uniform in [-1, 1]."""
+    """Return the family of these networks, whose codes are uniform in [-1, 1].
+
+    The discriminator sees what the encoder's code becomes when it is squashed to that range; features are the code.
+    """
 
     def initial(key: PRNGKeyArray, inputs: int) -> Bidirectional:
         keys = jax.random.split(key, 4)
-        seen = ConvolutionalEncoder(keys[2], image, spec.filters, JOINT, normalised=True)
+        seen = ConvolutionalEncoder(keys[2], image, spec.filters, JOINT, pooled=spec.pooled, normalised=True)
         joint = Perceptron(keys[3], [JOINT + spec.features, JOINT, 1], "leaky_relu")
-        encoder = ConvolutionalEncoder(keys[0], image, spec.filters, spec.features, normalised=True)
+        encoder = ConvolutionalEncoder(keys[0], image, spec.filters, spec.features, pooled=spec.pooled, normalised=True)
         generator = ConvolutionalDecoder(keys[1], image, spec.filters, spec.features, normalised=True)
         return Bidirectional(encoder, generator, Discriminator(seen, joint))
 
     def loss(model: Bidirectional, key: PRNGKeyArray, batch: Float[Array, "batch input"]) -> Objective:
         """Return the discriminator's objective plus that of encoder and generator: the same with the pairs swapped."""
         drawn = jax.random.uniform(key, (len(batch), spec.features), minval=-1.0)
-        code, generated = model.encoder(batch), jax.nn.sigmoid(model.generator(drawn))
+        code, generated = jnp.tanh(model.encoder(batch)), jax.nn.sigmoid(model.generator(drawn))
         fixed = jax.lax.stop_gradient
         real = model.discriminator(batch, fixed(code))
         discriminator = told_apart(real, model.discriminator(fixed(generated), drawn))

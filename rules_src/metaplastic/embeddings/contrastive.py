@@ -24,7 +24,9 @@ def family(spec: Contrastive, image: Image) -> Family:
 
     def initial(key: PRNGKeyArray, inputs: int) -> Projecting:
         key_encoder, key_projection = jax.random.split(key)
-        encoder = ConvolutionalEncoder(key_encoder, image, spec.filters, spec.features, normalised=True)
+        encoder = ConvolutionalEncoder(
+            key_encoder, image, spec.filters, spec.features, pooled=spec.pooled, normalised=True
+        )
         return Projecting(encoder, Perceptron(key_projection, [spec.features, spec.features, spec.projected], "relu"))
 
     def loss(model: Projecting, key: PRNGKeyArray, batch: Float[Array, "batch input"]) -> Objective:

@@ -50,7 +50,7 @@ def family(spec: DeepCluster, image: Image) -> Family:
     """Return codes whose clusters are the classes to learn until they are clustered again."""
 
     def initial(key: PRNGKeyArray, inputs: int) -> Classifying:
-        encoder = ConvolutionalEncoder(key, image, spec.filters, spec.width, normalised=True)
+        encoder = ConvolutionalEncoder(key, image, spec.filters, spec.width, pooled=spec.pooled, normalised=True)
         return Classifying(encoder, jnp.zeros((spec.width, spec.clusters)), jnp.zeros(spec.clusters))
 
     def loss(model: Classifying, key: PRNGKeyArray, batch: tuple[Array, Array]) -> Objective:

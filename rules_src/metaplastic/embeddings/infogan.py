@@ -1,7 +1,9 @@
-"""InfoGAN (Chen et al. 2016), an embedding of Hsu et al. 2019 on MNIST; here with continuous codes only."""
+"""InfoGAN (Chen et al. 2016), an embedding of Hsu et al. 2019 on MNIST."""
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metaplastic.embeddings.networks import ConvolutionalDecoder, ConvolutionalEncoder, Image, Perceptron, told_apart
@@ -25,29 +27,39 @@ class Informed(eqx.Module):
         return self.discriminator(jax.nn.leaky_relu(self.seen(x)))[:, 0]
 
     def recognised(self, x: Float[Array, "batch input"]) -> Float[Array, "batch code"]:
-        """Return the code from which an image would be generated."""
+        """Return the code from which an image would be generated: logits of its category, then its numbers."""
         return self.recognition(jax.nn.leaky_relu(self.seen(x)))
 
 
 def family(spec: Infogan, image: Image) -> Family:
-    """Return networks with codes and noise uniform in [-1, 1]; recognised codes are means of Gaussians."""
+    """Return networks whose code is a category and numbers uniform in [-1, 1], as is the noise.
+
+    Recognised codes are the category's logits and the means of Gaussians.
+    """
+    continuous = spec.features - spec.categories
 
     def initial(key: PRNGKeyArray, inputs: int) -> Informed:
         keys = jax.random.split(key, 4)
         return Informed(
             ConvolutionalDecoder(keys[0], image, spec.filters, spec.features + spec.noise, normalised=True),
-            ConvolutionalEncoder(keys[1], image, spec.filters, SEEN, normalised=True),
+            ConvolutionalEncoder(keys[1], image, spec.filters, SEEN, pooled=spec.pooled, normalised=True),
             Perceptron(keys[2], [SEEN, 1], "leaky_relu"),
             Perceptron(keys[3], [SEEN, spec.features, spec.features], "leaky_relu"),
         )
 
     def loss(model: Informed, key: PRNGKeyArray, batch: Float[Array, "batch input"]) -> Objective:
-        drawn = jax.random.uniform(key, (len(batch), spec.features + spec.noise), minval=-1.0)
+        key_category, key_rest = jax.random.split(key)
+        category = jax.random.randint(key_category, (len(batch),), 0, spec.categories)
+        rest = jax.random.uniform(key_rest, (len(batch), continuous + spec.noise), minval=-1.0)
+        drawn = jnp.concatenate([jax.nn.one_hot(category, spec.categories), rest], 1)
         generated = jax.nn.sigmoid(model.generator(drawn))
         fixed = jax.lax.stop_gradient
         discriminator = told_apart(model.judged(batch), model.judged(fixed(generated)))
         adversary = jax.nn.softplus(-fixed(model).judged(generated)).mean()
-        code = ((model.recognised(generated) - drawn[:, : spec.features]) ** 2).mean()
+        recognised = model.recognised(generated)
+        logits, means = recognised[:, : spec.categories], recognised[:, spec.categories :]
+        told = optax.softmax_cross_entropy_with_integer_labels(logits, category).mean()
+        code = told + ((means - rest[:, :continuous]) ** 2).mean()
         parts = {"discriminator": discriminator, "adversary": adversary, "code": code}
         return discriminator + adversary + spec.information * code, parts
 

@@ -126,25 +126,41 @@ class Convolution(eqx.Module):
 
 
 class ConvolutionalEncoder(eqx.Module):
-    """Convolutions that halve the side, then a linear layer to a code of width `code`."""
+    """Scales that halve the side, then a linear layer to a code of width `code`.
 
-    blocks: tuple[Convolution, ...]
+    A scale is one convolution with a stride of 2 or, if it is `pooled`, two convolutions and means of 2x2 positions, as
+    in the autoencoder of Berthelot et al. 2019.
+    """
+
+    scales: tuple[tuple[Convolution, ...], ...]
     last: eqx.nn.Linear
     image: Image = eqx.field(static=True)
+    pooled: bool = eqx.field(static=True)
 
-    def __init__(self, key: PRNGKeyArray, image: Image, filters: list[int], code: int, *, normalised: bool = False):
+    def __init__(
+        self, key: PRNGKeyArray, image: Image, filters: list[int], code: int, *, pooled: bool, normalised: bool = False
+    ) -> None:
         keys = jax.random.split(key, len(filters) + 1)
+
+        def scale(key: PRNGKeyArray, below: int, above: int) -> tuple[Convolution, ...]:
+            if not pooled:
+                return (Convolution(key, below, above, stride=2, normalised=normalised),)
+            sizes = zip(jax.random.split(key), [(below, above), (above, above)], strict=True)
+            return tuple(Convolution(of, *size, normalised=normalised) for of, size in sizes)
+
         layers = zip(keys[1:], pairwise([image[2], *filters]), strict=True)
-        self.blocks = tuple(Convolution(of, *sizes, stride=2, normalised=normalised) for of, sizes in layers)
+        self.scales = tuple(scale(of, *sizes) for of, sizes in layers)
         rows, columns = sides(image, len(filters))[-1]
         self.last = eqx.nn.Linear(rows * columns * filters[-1], code, key=keys[0])
-        self.image = image
+        self.image, self.pooled = image, pooled
 
     def __call__(self, x: Float[Array, "batch input"]) -> Float[Array, "batch code"]:
         """Return the codes of flattened images."""
         x = x.reshape(-1, *self.image)
-        for block in self.blocks:
-            x = jax.nn.leaky_relu(block(x), SLOPE)
+        for scale in self.scales:
+            for block in scale:
+                x = jax.nn.leaky_relu(block(x), SLOPE)
+            x = _halved(x) if self.pooled else x
         return jax.vmap(self.last)(x.reshape(len(x), -1))
 
 
@@ -177,6 +193,13 @@ class ConvolutionalDecoder(eqx.Module):
 def sides(image: Image, halvings: int) -> list[tuple[int, int]]:
     """Return rows and columns of an image, then those after each halving."""
     return [(-(-image[0] // 2**times), -(-image[1] // 2**times)) for times in range(halvings + 1)]
+
+
+def _halved(x: Float[Array, "batch row column filter"]) -> Float[Array, "batch _row _column filter"]:
+    """Return means of 2x2 positions; a last odd row or column counts twice."""
+    odd = [(0, side % 2) for side in x.shape[1:3]]
+    x = jnp.pad(x, ((0, 0), *odd, (0, 0)), mode="edge")
+    return x.reshape(len(x), x.shape[1] // 2, 2, x.shape[2] // 2, 2, -1).mean((2, 4))
 
 
 def _normalised(x: Float[Array, "batch row column filter"]) -> Float[Array, "batch row column filter"]:

@@ -39,6 +39,15 @@ class Raw(Embedding):
     kind: Literal["raw"]
 
 
+class Blurred(Embedding):
+    """Images blurred by a Gaussian, which forgives small shifts: an embedding without learning, to be beaten."""
+
+    takes_images: ClassVar[bool] = True
+    kind: Literal["blurred"]
+    deviation: PositiveFloat = 2.0
+    """Standard deviation of the Gaussian in pixels."""
+
+
 class Zca(Embedding):
     """The input with each example's contrast normalised and correlations removed (Coates et al. 2011)."""
 
@@ -147,17 +156,29 @@ class Convolutional(Neural):
     features: PositiveInt = 256
     """Width of the features."""
     filters: Annotated[list[PositiveInt], Field(min_length=1)] = [32, 64, 128]
-    """Filters of the encoder's convolutions, each of which halves the side; decoders have them in reverse order."""
+    """Filters of the encoder's scales, each of which halves the side; decoders have them in reverse order."""
+    downsample: Literal["stride", "pool"] = "stride"
+    """How the encoder halves the side: one convolution with a stride of 2, or two and means of 2x2 positions."""
     batch: PositiveInt = 64
     """Examples per gradient step."""
+
+    @property
+    def pooled(self) -> bool:
+        """Whether means halve the side."""
+        return self.downsample == "pool"
 
 
 class Acai(Convolutional):
     """Adversarially constrained autoencoder interpolation (Berthelot et al. 2019): the code."""
 
     kind: Literal["acai"]
-    adversarial: PositiveFloat = 0.5
-    """Weight of the critic's verdict on interpolated codes, relative to the mean squared error of reconstructions."""
+    filters: Annotated[list[PositiveInt], Field(min_length=1)] = [16, 32, 64]
+    """Filters of the encoder's scales, each of which halves the side; decoders have them in reverse order."""
+    downsample: Literal["stride", "pool"] = "pool"
+    """How the encoder halves the side: one convolution with a stride of 2, or two and means of 2x2 positions."""
+    adversarial: PositiveFloat = 0.16
+    """Weight of the critic's verdict on interpolated codes, relative to the mean squared error of pixels in [0, 1]. The
+    original's 0.5 is relative to padded images in [-1, 1], whose errors are three times larger."""
     blended: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of the image in a reconstruction for which the critic should report no interpolation."""
 
@@ -183,12 +204,22 @@ class Infogan(Adversarial):
     """InfoGAN (Chen et al. 2016): the code that is recognised in an image."""
 
     kind: Literal["infogan"]
-    features: PositiveInt = 50
-    """Width of the code, uniform in [-1, 1]."""
+    features: Annotated[Int, Field(ge=3)] = 50
+    """Width of the code: a category and numbers uniform in [-1, 1]."""
+    categories: Annotated[Int, Field(ge=2)] = 10
+    """Values of the category, which count as many features."""
     noise: PositiveInt = 62
     """Width of the noise in addition to the code."""
     information: PositiveFloat = 1.0
     """Weight of the error of codes recognised in generated images."""
+
+    @model_validator(mode="after")
+    def _continuous_too(self) -> "Infogan":
+        if self.categories >= self.features:
+            raise ValueError(
+                f"categories: {self.categories} leave no numbers among {self.features} features; give fewer"
+            )
+        return self
 
 
 class Contrastive(Convolutional):

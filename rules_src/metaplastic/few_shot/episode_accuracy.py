@@ -60,7 +60,7 @@ def evaluation(
         learners = [module.fit(kind, unlabelled(inputs)) for inputs in seeds]
     of_seeds = [evaluate(fitted, x.inputs, x, episodes) for fitted, x in zip(learners, seeds, strict=True)]
     accuracy = xr.concat(of_seeds, "seed") if len(of_seeds) > 1 else of_seeds[0]
-    data_of = {"dataset": examples.dataset, "permuted": int(examples.permuted)}
+    data_of = {"dataset": examples.dataset, "permuted": int(examples.permuted), "benchmark": examples.benchmark}
     made_by = {"learner": learner, "learner_kind": kind.kind, "code": code}
     return accuracy.assign_attrs(attributes | data_of | made_by)
 

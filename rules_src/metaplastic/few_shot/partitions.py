@@ -115,17 +115,16 @@ def _k_means(x: Features, spec: Clusters, seed: int) -> Assignment:
 
 def _zones(x: Features, spec: Hyperplanes) -> Iterator[Assignment]:
     """Generate zones: the sides of some planes that an example is on, as the digits of a binary number."""
-    rng, enough = np.random.default_rng(spec.seed), spec.side * spec.members
-    normals = rng.uniform(-1, 1, (spec.candidates, x.shape[1]))
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    through = rng.uniform(-spec.offset, spec.offset, normals.shape)
-    distances = (normals @ x.T - (normals * through).sum(1, keepdims=True)).astype(np.float32)
-    both = ((distances >= spec.margin).sum(1) >= enough) & ((distances <= -spec.margin).sum(1) >= enough)
-    distances, planes = distances[both], ceil(log2(spec.way))
+    rng, planes = np.random.default_rng(spec.seed), ceil(log2(spec.way))
+    drawn = (_distances(rng, x, spec) for _ in range(spec.attempts))
+    distances = np.zeros((0, len(x)), np.float32)
+    while len(distances) < spec.candidates and (more := next(drawn, None)) is not None:
+        distances = np.concatenate([distances, more])[: spec.candidates]
     if len(distances) < planes:
+        tried, enough = spec.attempts * spec.candidates, spec.side * spec.members
         raise InputError(
-            f"margin: only {len(distances)} of {spec.candidates} planes have {enough} examples "
-            f"beyond a margin of {spec.margin} on either side, {planes} are needed for {spec.way} zones; give less"
+            f"margin: only {len(distances)} of {tried} planes have {enough} examples beyond a margin of {spec.margin} "
+            f"on either side, {planes} are needed for {spec.way} zones; give less"
         )
     for _ in range(spec.partitions):
         for _ in range(spec.attempts):
@@ -141,3 +140,13 @@ def _zones(x: Features, spec: Hyperplanes) -> Iterator[Assignment]:
                 "give less"
             )
         yield kept
+
+
+def _distances(rng: np.random.Generator, x: Features, spec: Hyperplanes) -> Float32[np.ndarray, "plane example"]:
+    """Draw planes, and return the signed distances to those with enough examples on either side."""
+    normals = rng.uniform(-1, 1, (spec.candidates, x.shape[1]))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    through = rng.uniform(-spec.offset, spec.offset, normals.shape)
+    distances = (normals @ x.T - (normals * through).sum(1, keepdims=True)).astype(np.float32)
+    sides = (distances >= spec.margin).sum(1), (distances <= -spec.margin).sum(1)
+    return distances[np.minimum(*sides) >= spec.side * spec.members]

@@ -1,5 +1,7 @@
 """Accuracies that Hsu et al. 2019 report on Omniglot, for comparison with ours: tables 8 and 9 and the poster."""
 
+from metaplastic.datasets.schema import OMNIGLOT
+
 SETTINGS = ((5, 1), (5, 5), (20, 1), (20, 5))
 """Way and shots of the columns below."""
 
@@ -23,9 +25,9 @@ REPORTED = {
 """Percent, by kind of embedding, if it takes one, and kind of learner."""
 
 
-def reported(dataset: str, embedding: str, learner: str, way: int, shots: int) -> float | None:
-    """Return the accuracy in the paper, in [0, 1], or None if it reports none."""
+def reported(benchmark: str, embedding: str, learner: str, way: int, shots: int) -> float | None:
+    """Return the accuracy in the paper, in [0, 1], or None if it reports none on the test split of this `benchmark`."""
     row = REPORTED.get(("", learner)) or REPORTED.get((embedding, learner))
-    if dataset != "omniglot" or row is None or (way, shots) not in SETTINGS:
+    if benchmark != OMNIGLOT or row is None or (way, shots) not in SETTINGS:
         return None
     return row[SETTINGS.index((way, shots))] / 100

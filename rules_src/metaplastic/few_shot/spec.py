@@ -110,15 +110,15 @@ class Hyperplanes(Partition):
     """Classes per task; there are as many planes as this number of zones takes."""
     partitions: PositiveInt = 2400
     candidates: PositiveInt = 1000
-    """Planes to choose from."""
+    """Planes to choose from, each with enough examples on either side."""
     offset: NonNegative = 0.8
     """Each plane goes through a random point whose features lie between minus this and plus this."""
     margin: NonNegative = 0.0
-    """Examples nearer to a plane are on neither side of it."""
+    """Examples nearer to a plane are on neither side of it. The original's 1.2 is in the units of its own codes."""
     side: PositiveInt = 10
     """Examples on either side of a plane, in multiples of `members`."""
     attempts: PositiveInt = 100
-    """Draws of planes with too few zones before that becomes an error."""
+    """Draws of as many planes as candidates, and draws of zones from them, before too few become an error."""
 
 
 class Random(Partition):

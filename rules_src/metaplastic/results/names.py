@@ -19,6 +19,7 @@ NAMES = {
     "umap": "UMAP",
     "vae": "variational autoencoder",
     "denoising-autoencoder": "denoising autoencoder",
+    "blurred": "blurred pixels",
     "zca": "whitened pixels",
     "acai": "ACAI",
     "bigan": "BiGAN",

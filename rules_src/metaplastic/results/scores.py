@@ -221,7 +221,11 @@ def _learners(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         variables[prefix.rstrip("_") or "accuracy"] = cube["mean"]
         variables[f"{prefix}interval"] = (cube["high"] - cube["low"]) / 2
     places = product(*(values.tolist() for values in coords.values()))
-    papers = [reported(d, kinds[e], *rest) if Arm(d, e, rest[0]) in cells else None for d, e, *rest in places]
+    tested = first.attrs["split"] == "test"
+    benchmarks = {name: e.attrs.get("benchmark", "") if tested else "" for name, e in datasets.items()}
+    papers = [
+        reported(benchmarks[d], kinds[e], *rest) if Arm(d, e, rest[0]) in cells else None for d, e, *rest in places
+    ]
     summary = xr.Dataset(
         {
             **variables,

@@ -13,7 +13,7 @@ from PIL import Image
 from metaplastic.datasets.archives import read_zip
 from metaplastic.datasets.fetch import Fetch, RemoteFile, members_digest, read_raw
 from metaplastic.datasets.images import BATCH, resize
-from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, About, make_dataset
+from metaplastic.datasets.schema import OMNIGLOT, TEST, TRAIN, VALIDATION, About, make_dataset
 from metaplastic.datasets.spec import Omniglot
 from metaplastic.io.errors import InputError
 
@@ -25,6 +25,8 @@ ABOUT = About(
 )
 
 SIDE = 105
+PUBLISHED_SIDE = 28
+"""Side of the images in Hsu et al. 2019."""
 DRAWING = re.compile(r"images_(?:background|evaluation)/([^/]+/character\d+)/\d+_\d+\.png")
 TOTAL_LIMIT = 1 << 26
 """Most bytes of all drawings of an archive together; those of the larger archive have 5 million."""
@@ -49,6 +51,8 @@ EVALUATION = RemoteFile(
 def prepare(spec: Omniglot, fetch: Fetch, train: RemoteFile = BACKGROUND, test: RemoteFile = EVALUATION) -> xr.Dataset:
     """Return Omniglot in the schema, `image (32460, side, side, 1)`, ink white on black as in the other sources.
 
+    Where it is what Hsu et al. 2019 use, the attribute `benchmark` says so.
+
     The label is the character, and no class is in two splits. By alphabets the background characters are the training
     split and the evaluation characters the test split; by characters all 1,623 are drawn into three (Hsu et al. 2019).
 
@@ -66,7 +70,11 @@ def prepare(spec: Omniglot, fetch: Fetch, train: RemoteFile = BACKGROUND, test: 
         order = np.random.default_rng(spec.split_seed).permutation(len(characters))
         split[order[:DRAWN_TRAIN]] = TRAIN
         split[order[DRAWN_TRAIN : DRAWN_TRAIN + DRAWN_VALIDATION]] = VALIDATION
-    return make_dataset(np.concatenate(images), label, split[label], ABOUT, class_names=characters.tolist(), **origin)
+    dataset = make_dataset(
+        np.concatenate(images), label, split[label], ABOUT, class_names=characters.tolist(), **origin
+    )
+    published = spec.classes == "characters" and spec.side == PUBLISHED_SIDE
+    return dataset.assign_attrs(benchmark=OMNIGLOT) if published else dataset
 
 
 def _part(
