@@ -3,10 +3,12 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from metaplastic.config.base import parse_spec
 from metaplastic.network import initial_base_model
 from metaplastic.update_rules.base import UpdateRule
 from metaplastic.update_rules.spec import Initial
+from metaplastic.update_rules.terms import unit_examples
 from metaplastic.update_rules.theta import built_rule
 
 
@@ -33,6 +35,39 @@ def test_oja_finds_the_principal_subspace_with_orthonormal_weights() -> None:
     principal = np.linalg.eigh(np.cov(x.T))[1][:, -2:]
     np.testing.assert_allclose(W.T @ W, np.eye(2), atol=1e-2)
     np.testing.assert_allclose(np.linalg.svd(W.T @ principal)[1], 1.0, atol=1e-3)
+
+
+def test_sanger_finds_the_principal_components_in_order() -> None:
+    W, x = np.asarray(_trained(_rule("sanger"), 5000)), np.asarray(_data())
+    principal = np.linalg.eigh(np.cov(x.T))[1][:, :-3:-1]
+    np.testing.assert_allclose(np.abs(principal.T @ W), np.eye(2), atol=2e-2)
+
+
+def _clusters() -> tuple[jax.Array, np.ndarray]:
+    """Three tight clusters, and the cluster of each example."""
+    which = np.arange(300) % 3
+    return jnp.asarray(np.eye(6)[which] + np.random.default_rng(0).normal(0, 0.05, (300, 6)), jnp.float32), which
+
+
+@pytest.mark.parametrize("kind", ["competing", "soft-hebb", "bcm"])
+def test_competing_and_selective_units_come_to_answer_to_one_cluster_each(kind: str) -> None:
+    (x, which), rule = _clusters(), _rule(kind)
+    phi = initial_base_model(jax.random.key(3), [6, 12])
+    W = jax.jit(lambda phi: jax.lax.fori_loop(0, 2000, lambda _, p: rule.update(p, x), phi))(phi).layers[0].W
+    np.testing.assert_allclose(jnp.linalg.norm(W, axis=0), 1, rtol=1e-5)
+    means = np.stack([np.asarray(unit_examples(x) @ W)[which == cluster].mean(0) for cluster in range(3)])
+    preferred = means.argmax(0)
+    others = np.sort(means, 0)[-2]
+    assert set(preferred) == {0, 1, 2}
+    assert np.median(means.max(0) - others) > 0.5
+
+
+@pytest.mark.parametrize("kind", ["sanger", "competing", "soft-hebb", "bcm"])
+def test_the_order_of_examples_changes_no_update(kind: str) -> None:
+    x, phi, rule = _data(64), initial_base_model(jax.random.key(3), [6, 8, 4]), _rule(kind)
+    forward, backward = rule.update(phi, x), rule.update(phi, x[::-1])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), forward.layers, backward.layers)
+    assert all(not np.allclose(a.W, b.W) for a, b in zip(forward.layers, phi.layers, strict=True))
 
 
 def test_hebb_keeps_weights_normalised_and_follows_the_strongest_correlation() -> None:
