@@ -72,7 +72,7 @@ def written_out(network, images, known=None):
     pooled = network.blocks == "pooled"
     for block, kernel in enumerate(np.asarray(k, np.float64) for k in network.kernels):
         x = batch_norm(convolution(x, kernel, 1 if pooled else 2), known[block] if known else None)
-        x = np.maximum(x * (network.scales[block] if pooled else 1) + network.shifts[block], 0)
+        x = np.maximum(x * (1 if network.scales is None else network.scales[block]) + network.shifts[block], 0)
         if pooled:
             r, c = x.shape[1] // 2, x.shape[2] // 2
             x = np.max([x[:, i : 2 * r : 2, j : 2 * c : 2] for i in (0, 1) for j in (0, 1)], 0)
@@ -85,13 +85,17 @@ def shifted(network: Network) -> Network:
     return jax.tree.map(lambda leaf: leaf + 0.3 * rng.normal(size=leaf.shape).astype(np.float32), network)
 
 
-@pytest.mark.parametrize(("blocks", "image"), [("strided", (7, 6, 2)), ("pooled", (17, 16, 2))])
-def test_features_are_what_numpy_makes_of_four_blocks(blocks, image):
-    network = shifted(Network(jax.random.key(0), image, 3, blocks))
+@pytest.mark.parametrize(
+    ("blocks", "image", "scaled"),
+    [("strided", (7, 6, 2), False), ("pooled", (17, 16, 2), True), ("pooled", (16, 33, 1), False)],
+)
+def test_features_are_what_numpy_makes_of_four_blocks(blocks, image, scaled):
+    network = shifted(Network(jax.random.key(0), image, 3, blocks, scaled=scaled))
     images = np.random.default_rng(0).normal(size=(5, int(np.prod(image)))).astype(np.float32)
     of = jax.jit(lambda images, known: network.features(images, known))
     features, seen = of(jnp.asarray(images), None)
     np.testing.assert_allclose(features, written_out(network, images), rtol=1e-4, atol=1e-4)
+    assert features.shape == (5, network.width)
     # Known statistics make an example's features its own.
     alone, _ = of(jnp.asarray(images[:1]), seen)
     np.testing.assert_allclose(alone, features[:1], rtol=1e-4, atol=1e-4)
@@ -125,7 +129,7 @@ def test_prototypical_networks_are_what_numpy_makes_of_them():
 
 
 def test_blocks_are_pooled_before_they_are_normalised_whatever_the_sign_of_their_scales():
-    network = Network(jax.random.key(0), (9, 8, 1), 4, "pooled")
+    network = Network(jax.random.key(0), (9, 8, 1), 4, "pooled", scaled=True)
     network = eqx.tree_at(lambda n: n.scales, network, (jnp.array([1.0, -0.5, 0.0, 2.0]),) * 4)
     network = eqx.tree_at(lambda n: n.shifts, network, (jnp.array([0.1, 0.2, 0.3, -0.1]),) * 4)
     one_block = eqx.tree_at(lambda n: n.kernels, network, network.kernels[:1])
@@ -221,6 +225,21 @@ def test_second_order_gradients_agree_with_finite_differences_and_first_order_on
         inner = learner.inner._replace(first_order=True)
         first_order = maml.AdaptedNetwork(learner.network, learner.weights, learner.bias, inner)
         assert abs(slope(first_order) - expected) > 1e-2 * abs(expected)
+
+
+def test_maml_with_pooling_has_the_published_features_and_adapts():
+    spec = SMALL.model_copy(update={"downsample": "pool", "filters": 32})
+    published = jax.eval_shape(lambda: maml.initial(spec, jax.random.key(0), (84, 84, 3)))
+    assert published.weights.shape == (800, 3)
+    learner = maml.initial(spec.model_copy(update={"filters": 4}), jax.random.key(0), (16, 16, 1))
+    support, query = task(width=256)
+    # A random network tells strangers apart badly, but the examples it adapts to well.
+    logits = eqx.filter_jit(lambda shown: learner.adapted(shown, 10).logits(shown))(support)
+    assert (logits.argmax(2) == jnp.arange(3)[:, None]).all()
+    assert not (eqx.filter_jit(learner.logits)(support).argmax(2) == jnp.arange(3)[:, None]).all()
+    assert np.isfinite(eqx.filter_jit(learner.outcome)(support, query).loss)
+    with pytest.raises(InputError, match=r"^images of 15 x 20 pixels: pooling halves them 4 times; give at least 16 x"):
+        maml.initial(spec, jax.random.key(0), (15, 20, 1))
 
 
 def test_an_inner_step_is_that_of_a_mean_loss_times_the_way_and_spares_the_shifts():
@@ -332,7 +351,5 @@ def test_a_learner_killed_at_two_moments_ends_with_the_same_bytes_and_has_learne
 
 def test_prototypes_need_images_that_pooling_leaves_something_of():
     spec = ProtoNets(kind="protonets", filters=2)
-    with pytest.raises(
-        InputError, match=r"^images of 20 x 15 pixels: ProtoNets halve them 4 times; give at least 16 x"
-    ):
+    with pytest.raises(InputError, match=r"^images of 20 x 15 pixels: pooling halves them 4 times; give at least 16 x"):
         protonets.initial(spec, jax.random.key(0), (20, 15, 1))

@@ -201,11 +201,19 @@ class Maml(MetaLearned):
     """Inner steps while training."""
     test_inner_steps: PositiveInt = 50
     """Inner steps at evaluation."""
+    downsample: Literal["stride", "pool"] = "stride"
+    """How blocks halve the side: strides as on Omniglot, or maxima of 2x2 as on miniImageNet, with all positions as
+    features, 800 of them on 84 x 84 pixels."""
     head: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     """Standard deviation of the last layer's initial weights, 1 as published. Trainings of a few thousand steps are far
     better from 0: all classes begin alike and no random weights have to be unlearned."""
     first_order: bool = False
     """Whether gradients ignore how the inner gradients change."""
+
+    @property
+    def smallest(self) -> int:  # type: ignore[override]
+        """Return the smallest side that pooling leaves something of."""
+        return 16 if self.downsample == "pool" else 1
 
     @property
     def most_ways(self) -> int:

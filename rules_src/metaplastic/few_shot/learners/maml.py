@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metaplastic.few_shot.learners.base import Outcome, Query, Scores, Support, Trainable, accuracy, cross_entropy
-from metaplastic.few_shot.learners.networks import Network
+from metaplastic.few_shot.learners.networks import Blocks, Network, check_poolable
 from metaplastic.few_shot.spec import Maml
 
 Fast = tuple[tuple[Array, ...], Array, Array]
@@ -31,7 +31,7 @@ class AdaptedNetwork(Trainable):
     """
 
     network: Network
-    weights: Float[Array, "filter way"]
+    weights: Float[Array, "feature way"]
     bias: Float[Array, " way"]
     inner: Inner = eqx.field(static=True)
 
@@ -74,15 +74,26 @@ class AdaptedNetwork(Trainable):
 
 
 def initial(spec: Maml, key: PRNGKeyArray, image: tuple[int, int, int]) -> AdaptedNetwork:
-    """Return the learner before the first step."""
+    """Return the learner before the first step; raise InputError if pooling leaves nothing of images this small."""
+    if spec.downsample == "pool":
+        check_poolable(image)
     inner = Inner(spec.inner_rate, spec.inner_steps, spec.test_inner_steps, spec.first_order)
-    return random_network(key, image, spec.filters, spec.tasks.way, inner, head=spec.head)
+    blocks: Blocks = "pooled" if spec.downsample == "pool" else "strided"
+    return random_network(key, image, spec.filters, spec.tasks.way, inner, head=spec.head, blocks=blocks)
 
 
 def random_network(
-    key: PRNGKeyArray, image: tuple[int, int, int], filters: int, way: int, inner: Inner, *, head: float = 1.0
+    key: PRNGKeyArray,
+    image: tuple[int, int, int],
+    filters: int,
+    way: int,
+    inner: Inner,
+    *,
+    head: float = 1.0,
+    blocks: Blocks = "strided",
 ) -> AdaptedNetwork:
     """Return a network at random weights; those of the last layer are normal with standard deviation `head`."""
     key_network, key_weights = jax.random.split(key)
-    weights = head * jax.random.normal(key_weights, (filters, way))
-    return AdaptedNetwork(Network(key_network, image, filters, "strided"), weights, jnp.zeros(way), inner)
+    network = Network(key_network, image, filters, blocks, scaled=False)
+    weights = head * jax.random.normal(key_weights, (network.width, way))
+    return AdaptedNetwork(network, weights, jnp.zeros(way), inner)

@@ -1,5 +1,6 @@
 """The network of few-shot learners: four blocks of convolution, batch norm and ReLU (Vinyals et al. 2016)."""
 
+from math import prod
 from typing import Literal, NamedTuple
 
 import equinox as eqx
@@ -8,7 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from metaplastic.embeddings.networks import Image, convolved
+from metaplastic.io.errors import InputError
 
+Blocks = Literal["strided", "pooled"]
 BLOCKS = 4
 EPSILON = 1e-5
 """Added to the variance in batch norm."""
@@ -24,23 +27,29 @@ class Statistics(NamedTuple):
 class Network(eqx.Module):
     """A network from images to features.
 
-    MAML takes `strided` blocks without scales of the batch norm, and means over positions as features. ProtoNets take
-    `pooled` blocks and the features of all positions.
+    Of `strided` blocks features are means over positions, of `pooled` ones they are those of all positions. ProtoNets
+    take pooled blocks whose batch norm has scales, MAML takes either without.
     """
 
     kernels: tuple[Float[Array, "3 3 below above"], ...]
     scales: tuple[Float[Array, " above"], ...] | None
     shifts: tuple[Float[Array, " above"], ...]
     image: Image = eqx.field(static=True)
-    blocks: Literal["strided", "pooled"] = eqx.field(static=True)
+    blocks: Blocks = eqx.field(static=True)
 
-    def __init__(self, key: PRNGKeyArray, image: Image, filters: int, blocks: Literal["strided", "pooled"]) -> None:
+    def __init__(self, key: PRNGKeyArray, image: Image, filters: int, blocks: Blocks, *, scaled: bool) -> None:
         glorot, keys = jax.nn.initializers.glorot_uniform(), jax.random.split(key, BLOCKS)
         sizes = [(3, 3, below, filters) for below in (image[2], *[filters] * (BLOCKS - 1))]
         self.kernels = tuple(glorot(of, size) for of, size in zip(keys, sizes, strict=True))
-        self.scales = (jnp.ones(filters),) * BLOCKS if blocks == "pooled" else None
+        self.scales = (jnp.ones(filters),) * BLOCKS if scaled else None
         self.shifts = (jnp.zeros(filters),) * BLOCKS
         self.image, self.blocks = image, blocks
+
+    @property
+    def width(self) -> int:
+        """Return the number of features."""
+        positions = 1 if self.blocks == "strided" else prod(side // 2**BLOCKS for side in self.image[:2])
+        return len(self.shifts[0]) * positions
 
     def features(
         self, inputs: Float[Array, "batch input"], known: tuple[Statistics, ...] | None = None
@@ -87,3 +96,13 @@ def _extreme(a: Array, b: Array, rising: Bool[Array, " filter"]) -> Array:
     # A maximum's derivative searches the operands, which XLA may compute anew, and divides by the number of matches:
     # zero if rounding has changed them. The result of a comparison is kept.
     return jnp.where((a > b) == rising, a, b)
+
+
+def check_poolable(image: Image) -> None:
+    """Raise InputError if pooling in every block leaves nothing of an image this small."""
+    smallest = 2**BLOCKS
+    if min(image[:2]) < smallest:
+        raise InputError(
+            f"images of {image[0]} x {image[1]} pixels: pooling halves them {BLOCKS} times; give at least "
+            f"{smallest} x {smallest}"
+        )

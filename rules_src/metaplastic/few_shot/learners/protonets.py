@@ -5,9 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metaplastic.few_shot.learners.base import Outcome, Query, Scores, Support, Trainable, accuracy, cross_entropy
-from metaplastic.few_shot.learners.networks import BLOCKS, Network, Statistics
+from metaplastic.few_shot.learners.networks import BLOCKS, Network, Statistics, check_poolable
 from metaplastic.few_shot.spec import ProtoNets
-from metaplastic.io.errors import InputError
 
 MOMENTUM = 0.1
 """Weight of a step's statistics in the running ones."""
@@ -49,11 +48,7 @@ def _scores(support: Float[Array, "way shots feature"], query: Float[Array, "que
 
 def initial(spec: ProtoNets, key: PRNGKeyArray, image: tuple[int, int, int]) -> PrototypicalNetwork:
     """Return the learner before the first step; raise InputError if pooling leaves nothing of images this small."""
-    if min(image[:2]) < spec.smallest:
-        raise InputError(
-            f"images of {image[0]} x {image[1]} pixels: ProtoNets halve them {BLOCKS} times; give at least "
-            f"{spec.smallest} x {spec.smallest}"
-        )
-    network = Network(key, image, spec.filters, "pooled")
+    check_poolable(image)
+    network = Network(key, image, spec.filters, "pooled", scaled=True)
     nothing = Statistics(jnp.zeros(spec.filters), jnp.ones(spec.filters))
     return PrototypicalNetwork(network, (nothing,) * BLOCKS)
