@@ -8,7 +8,7 @@ from metaplastic.io.errors import InputError
 PACKAGE = Path(metaplastic.__file__).parent
 FOLDERS = (PACKAGE / "pretrained", PACKAGE.parents[1] / "data/pretrained")
 """Their places in an installed wheel and in a checkout."""
-DEFAULT = "quill"
+DEFAULT = "generalist"
 """The default rule."""
 
 
