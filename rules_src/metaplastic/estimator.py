@@ -31,10 +31,10 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     `fit` draws a base model, a perceptron with batch norm, and lets the rule change its weights for `inner_steps`
     batches of rows. It never looks at labels. `transform` returns the activations of the last layer.
 
-    The packaged rules were meta-trained on images and similar tasks, `quill` on networks with one hidden layer and
-    `pinion` with up to four. For tables with few columns, standardise instead, or compare: the guide
-    `docs/guides/choosing.md` has the numbers. There `barb` loses least, with 10 inner steps and columns that you
-    standardise (`scale=False`).
+    The packaged rules were meta-trained on images and similar tasks: `generalist` on networks of many activations,
+    depths and widths, `quill` with one hidden layer of ReLU, `pinion` with up to four. For tables with few columns,
+    standardise instead, or compare: the guide `docs/guides/choosing.md` has the numbers. There `barb` loses least, with
+    10 inner steps and columns that you standardise (`scale=False`).
 
     `fit` first compiles the rule once for every number of columns, which may take longer than the steps. Later
     processes find the program in the user's cache folder (`~/.cache/metaplastic` on Linux), unless you tell JAX to keep
@@ -52,8 +52,8 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             because it holds only numbers.
         hidden: widths of the base model's hidden layers, from the input up.
         features: width of its last layer, the number of features. A published rule demands a fixed number.
-        activation: activation of every layer: relu, leaky_relu, elu, swish, tanh, sigmoid, softplus, sine or step. The
-            best is the one used in meta-training, relu by default.
+        activation: activation of every layer: relu, leaky_relu, elu, swish, tanh, sigmoid, softplus, sine or step. Of
+            those that `generalist` has learned with, all but step, relu is the best.
         inner_steps: batches that the rule learns from; with 0 the base model keeps its initial weights.
         batch: rows per step, drawn with replacement.
         average: decay per step of the moving average of the base model, which `transform` uses; 0 averages nothing.
