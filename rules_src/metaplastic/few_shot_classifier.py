@@ -1,7 +1,5 @@
 """Classes of images from a handful of labels, after learning from images without any: a scikit-learn classifier."""
 
-import json
-from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,31 +10,19 @@ from jaxtyping import Float32, Float64, Shaped
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import assert_all_finite, check_array, check_random_state, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from metaplastic.config.base import parse_spec
-from metaplastic.embeddings.spec import Embedding
 from metaplastic.estimator import check_integer, check_no_bool, seed_of
 from metaplastic.few_shot import labelling
-from metaplastic.few_shot.labelling_files import Support, described, packaged_learner, read, write
-from metaplastic.few_shot.spec import Clusters, Learner
+from metaplastic.few_shot.given import UNLABELLED, alike, given_images, given_labels, sections
+from metaplastic.few_shot.labelling import described
+from metaplastic.few_shot.labelling_files import Support, packaged_learner, read, write
+from metaplastic.few_shot.spec import Clusters
 from metaplastic.io.errors import InputError, what_brings
-from metaplastic.meta_train.tasks.spec import Jitter
 
-UNLABELLED = -1
-"""The label of what has none, as in `sklearn.semi_supervised`."""
-METHODS = ("protonets", "maml", "nearest-neighbours")
 MOST_CLUSTERS, IMAGES_A_CLUSTER = 500, 20
 """Most clusters of a partition, and the images that make one cluster more."""
-TASKS = {"way": 20, "shots": 1, "queries": 5}
-SHORT = {"maml": {"task_batch": 4, "learning_rate": 0.003, "head": 0.0}}
-"""What suits trainings of a few thousand steps, by method."""
-JITTER = {"rotation": 15.0, "scale": 0.2, "shift": 0.15, "shear": 0.2, "elastic": 0.04}
-"""How far a drawn character may change and stay itself."""
-SAVED_EVERY = 100
-"""Steps between saved states."""
 
 
 class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -107,8 +93,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             InputError: images of this shape or number cannot be taken, or there is too little memory.
         """
         self.check_parameters()
-        images, shape = _images(self._rows(X))
-        labels = None if y is None else _labels(y, len(images))
+        images, shape = given_images(X)
+        labels = None if y is None else given_labels(y, len(images))
         seed = seed_of(self.random_state)
         embedding, method = self._sections(seed)
         if shape[0] != shape[1] and getattr(method, "jitter", None) is not None:
@@ -165,7 +151,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tell how much nearer the nearest class is than others.
         """
         self._check_adapted()
-        images, _ = _images(self._rows(X), self.image_shape_)
+        images, _ = given_images(X, self.image_shape_)
         scores = labelling.scores(self.learner_, self._adapted, images)
         return np.asarray(softmax(scores.astype(np.float64), axis=1))
 
@@ -174,7 +160,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             NotFittedError: before `fit`.
-            InputError: the file cannot be written, or labels are neither texts nor numbers.
+            InputError: the file cannot be written.
         """
         check_is_fitted(self, "learner_")
         write(Path(path), self.learner_, getattr(self, "_support", None), self._plain_parameters())
@@ -220,28 +206,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.target_tags.required = False
         return tags
 
-    def _rows(self, X: Any) -> Any:
-        """Return images as they were given; tests let scikit-learn's tables be images here."""
-        return X
-
     def _sections(self, seed: int) -> tuple[Any, Any]:
         """Return the sections of embedding and method that the parameters describe."""
-        every = min(int(self.steps), SAVED_EVERY)
-        given: dict[str, Any] = {"steps": [-(-int(self.steps) // every) * every], "every": every, "seed": seed}
-        jitter = JITTER if self.jitter is True else None
-        if isinstance(self.jitter, Mapping):
-            still = dict.fromkeys(Jitter.model_fields.keys() - {"least"}, 0.0)
-            given["jitter"] = jitter = {**still, **self.jitter}
-        elif not isinstance(self.jitter, bool | np.bool_):
-            raise TypeError(f"jitter == {self.jitter!r}, must be True, False or a mapping.")
-        embedding = _section(Embedding, self.embedding, "embedding", Embedding.kinds(), given)
-        method = _section(Learner, self.method, "method", METHODS, {**given, "tasks": TASKS, "jitter": jitter})
-        if not method.meta_learned and embedding.kind not in labelling.ENCODERS:
-            raise ValueError(
-                f"embedding == {embedding.kind!r}, must be one of {', '.join(labelling.ENCODERS)} for nearest "
-                "neighbours, which embed later images too."
-            )
-        return embedding, method
+        return sections(self.embedding, self.method, jitter=self.jitter, steps=int(self.steps), seed=seed)
 
     def _learned(self, images: Any, shape: Any, embedding: Any, method: Any, seed: int) -> Any:
         try:
@@ -268,15 +235,15 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _labelled(self, images: Any, labels: Any) -> tuple[Float32[np.ndarray, "image feature"], np.ndarray]:
         """Return features and labels of labelled images; refuse images without a label."""
         check_is_fitted(self, "learner_")
-        checked, _ = _images(self._rows(images), self.image_shape_)
-        given = _labels(labels, len(checked))
+        checked, _ = given_images(images, self.image_shape_)
+        given = given_labels(labels, len(checked))
         if (given == UNLABELLED).any():
             raise ValueError("labels: -1 says that an image has none; leave such images out.")
         return labelling.features(self.learner_, checked), given
 
     def _learn(self, features: Float32[np.ndarray, "image feature"], labels: Any) -> "FewShotClassifier":
         """Adapt to labelled images by their features; what cannot be learned leaves all as it was."""
-        found, classes = np.unique(_alike(labels), return_inverse=True)
+        found, classes = np.unique(alike(labels), return_inverse=True)
         most = self.learner_.most_classes
         if most is not None and len(found) > most:
             raise ValueError(
@@ -309,7 +276,6 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         seed = int(self.random_state) if isinstance(self.random_state, Integral) else None
         return {
             **self.get_params(deep=False),
-            "jitter": bool(self.jitter) if isinstance(self.jitter, np.bool_) else self.jitter,
             "steps": int(self.steps),
             "clusters": None if self.clusters is None else int(self.clusters),
             "partitions": int(self.partitions),
@@ -317,66 +283,3 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "verbose": bool(self.verbose),
             "folder": None if self.folder is None else str(self.folder),
         }
-
-
-def _section(family: Any, given: Any, name: str, kinds: Collection[str], filled: Mapping[str, Any]) -> Any:
-    """Return the section of a kind or of a mapping, `filled` where that kind has the key; raise ValueError if wrong."""
-    section = {"kind": given} if isinstance(given, str) else given
-    if not isinstance(section, Mapping):
-        raise TypeError(f"{name} == {given!r}, must be a name or a mapping with `kind`.")
-    if (kind := section.get("kind")) not in [*kinds]:
-        raise ValueError(f"{name} == {kind!r}, must be one of {', '.join(kinds)}.")
-    known = {key: value for key, value in filled.items() if key in family.kinds()[kind].model_fields}
-    try:
-        return parse_spec(family, json.dumps({**known, **SHORT.get(kind, {}), **section}), name)
-    except InputError as error:
-        raise ValueError(f"{error}.") from error
-
-
-def _images(X: Any, shape: tuple[int, int, int] | None = None) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """Return images flattened, and rows, columns and channels; refuse others than those of `shape` if it is given."""
-    sizes = list(dict.fromkeys(np.shape(image) for image in X)) if isinstance(X, Sequence) else []
-    if len(sizes) > 1:
-        raise ValueError(f"X has images of the shapes {sizes[0]} and {sizes[1]}; bring all to one size.")
-    X = check_array(X, ensure_2d=False, allow_nd=True, input_name="X")
-    if X.ndim not in (3, 4) or not X.size:
-        raise ValueError(
-            f"X has the shape {X.shape}; give images [image, row, column] or [image, row, column, channel], one image "
-            "as X[None]."
-        )
-    if X.ndim == 4 and X.shape[1] in (1, 3) and X.shape[3] > 4:
-        raise ValueError(f"X has the shape {X.shape}; give the channels last: X.transpose(0, 2, 3, 1).")
-    rows, columns, channels = (*X.shape[1:], 1)[:3]
-    found = int(rows), int(columns), int(channels)
-    if shape is not None and found != shape:
-        raise ValueError(f"X has images of {described(found)}; this learner takes those of {described(shape)}.")
-    if X.dtype not in (np.uint8, np.bool_):
-        if X.dtype.kind != "f":
-            raise ValueError(f"X holds {X.dtype}; give uint8, or floats in 0 to 1.")
-        if (least := X.min()) < 0 or X.max() > 1:
-            raise ValueError(f"X holds pixels of {least:.4g} to {X.max():.4g}; give floats in 0 to 1, or uint8.")
-    return X.reshape(len(X), -1), found
-
-
-def _labels(y: Any, count: int) -> np.ndarray:
-    """Return labels of so many images as objects, -1 for those that have none; refuse what labels nothing."""
-    y = column_or_1d(y, warn=True)
-    if len(y) != count:
-        raise ValueError(f"labels: {len(y)} for {count} images; give one for each.")
-    assert_all_finite(y, input_name="y")
-    # An array of texts has -1 as a text too.
-    labels = [UNLABELLED if label == str(UNLABELLED) else label for label in y.tolist()]
-    if None in labels:
-        raise ValueError("labels: None among them; -1 says that an image has no label.")
-    if known := [label for label in labels if label != UNLABELLED]:
-        check_classification_targets(_alike(known))
-    found = np.empty(count, object)
-    found[:] = labels
-    return found
-
-
-def _alike(labels: Sequence[Any] | np.ndarray) -> np.ndarray:
-    """Return labels in an array of their own type; refuse texts and numbers together."""
-    if len({isinstance(label, str) for label in labels}) > 1:
-        raise ValueError("labels: texts and numbers together; give either.")
-    return np.array(list(labels))

@@ -26,6 +26,8 @@ from metaplastic.io.compilation import jit
 from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import compilations_kept, own_numbers
 
+METHODS = ("protonets", "maml", "nearest-neighbours")
+"""Learners that label single images."""
 ENCODERS = ("raw", "acai", "bigan", "contrastive", "infogan")
 """Embeddings that embed later images too: pixels as they are, and networks whose code is the feature."""
 TEMPERATURE = 0.2
@@ -37,7 +39,9 @@ Pixels = Shaped[np.ndarray, "image input"]
 """Flattened images: uint8, or floats in 0 to 1, or black and white."""
 Images = Float[Array, "image input"]
 Features = Float[Array, "image feature"]
-Classes = Int[Array, " image"]
+Known = Float[Array, "known feature"]
+"""Features of labelled images."""
+Classes = Int[Array, " known"]
 Scores = Float[Array, "image way"]
 
 
@@ -66,7 +70,7 @@ class Labelling(eqx.Module):
         """Return what classes are told apart by."""
         raise NotImplementedError
 
-    def adapted(self, features: Features, classes: Classes, way: int) -> Any:
+    def adapted(self, known: Known, classes: Classes, way: int) -> Any:
         """Return arrays that stand for the classes 0 to `way` - 1, each of which has a labelled image."""
         raise NotImplementedError
 
@@ -84,9 +88,9 @@ class Prototypical(Labelling):
         """Return features by the running statistics of the batch norm."""
         return self.learner.network.features(images, self.learner.running)[0]
 
-    def adapted(self, features: Features, classes: Classes, way: int) -> Float[Array, "way feature"]:
+    def adapted(self, known: Known, classes: Classes, way: int) -> Float[Array, "way feature"]:
         """Return the prototypes."""
-        return jax.ops.segment_sum(features * _shares(classes, way)[:, None], classes, way)
+        return jax.ops.segment_sum(known * _shares(classes, way)[:, None], classes, way)
 
     def scores(self, adapted: Float[Array, "way feature"], features: Features) -> Scores:
         """Return minus squared distances; the image's own norm is the same for each class."""
@@ -105,11 +109,11 @@ class Neighbours(Labelling):
         """Return the embedding."""
         return images if self.network is None else family_of(self.recipe).encode(self.network, images)
 
-    def adapted(self, features: Features, classes: Classes, way: int) -> tuple[Features, Classes, Array]:
+    def adapted(self, known: Known, classes: Classes, way: int) -> tuple[Known, Classes, Array]:
         """Return the labelled images, and the numbers of all classes."""
-        return features, classes, jnp.arange(way)
+        return known, classes, jnp.arange(way)
 
-    def scores(self, adapted: tuple[Features, Classes, Array], features: Features) -> Scores:
+    def scores(self, adapted: tuple[Known, Classes, Array], features: Features) -> Scores:
         """Return minus the squared distance to the nearest image of each class, in units of the variance."""
         known, classes, way = adapted
         # Up to the image's own norm, which is the same for each class.
@@ -136,7 +140,7 @@ class Adapting(Labelling):
         """Return the images: there is no network before the classes are known."""
         return images
 
-    def adapted(self, features: Images, classes: Classes, way: int) -> tuple[AdaptedNetwork, tuple[Statistics, ...]]:
+    def adapted(self, known: Known, classes: Classes, way: int) -> tuple[AdaptedNetwork, tuple[Statistics, ...]]:
         """Return the network after the steps of an evaluation, each class counting the same, and its statistics."""
         shares, inner = _shares(classes, way), self.learner.inner
 
@@ -144,7 +148,7 @@ class Adapting(Labelling):
             return eqx.tree_at(lambda model: (model.network.kernels, model.weights, model.bias), self.learner, fast)
 
         def loss(fast: Any) -> Float[Array, ""]:
-            likelihoods = jax.nn.log_softmax(after(fast).logits(features[None])[0])
+            likelihoods = jax.nn.log_softmax(after(fast).logits(known[None])[0])
             return -(shares * jnp.take_along_axis(likelihoods, classes[:, None], 1)[:, 0]).sum()
 
         def step(fast: Any, _: None) -> tuple[Any, None]:
@@ -152,7 +156,7 @@ class Adapting(Labelling):
 
         first = (self.learner.network.kernels, self.learner.weights[:, :way], self.learner.bias[:way])
         learner = after(jax.lax.scan(step, first, length=inner.test_steps)[0])
-        return learner, learner.network.features(features)[1]
+        return learner, learner.network.features(known)[1]
 
     def scores(self, adapted: tuple[AdaptedNetwork, tuple[Statistics, ...]], features: Images) -> Scores:
         """Return the logits."""
@@ -169,17 +173,12 @@ def untrained(recipe: Recipe) -> Labelling:
     if method.kind in _OF_LEARNERS:
         learner = import_module(method.module).initial(method, jax.random.key(0), recipe.image)
         return with_learner(recipe, learner)
-    if method.kind != "nearest-neighbours" or method.neighbours != 1:
-        raise InputError(f"method: {recipe.method} labels no single images; take one of {', '.join(methods())}")
+    if method.kind not in METHODS or method.neighbours != 1:
+        raise InputError(f"method: {recipe.method} labels no single images; take one of {', '.join(METHODS)}")
     network = None
     if parse_spec(Embedding, recipe.embedding, "embedding").kind != "raw":
         network = family_of(recipe).initial(jax.random.key(0), int(np.prod(recipe.image)))
     return Neighbours(recipe, network, jnp.ones(()))
-
-
-def methods() -> list[str]:
-    """Return the kinds of learners that label single images."""
-    return [*_OF_LEARNERS, "nearest-neighbours"]
 
 
 def with_learner(recipe: Recipe, learner: Any) -> Labelling:
@@ -210,7 +209,7 @@ def features(labelling: Labelling, images: Pixels) -> Float32[np.ndarray, "image
 @own_numbers()
 @compilations_kept()
 def adapted(
-    labelling: Labelling, known: Float32[np.ndarray, "image feature"], classes: Int32[np.ndarray, " image"], way: int
+    labelling: Labelling, known: Float32[np.ndarray, "known feature"], classes: Int32[np.ndarray, " known"], way: int
 ) -> Any:
     """Return `Labelling.adapted` as NumPy arrays."""
     return jax.tree.map(np.asarray, _adapted(labelling, jnp.asarray(known), jnp.asarray(classes), way))
@@ -228,14 +227,19 @@ def in_unit_range(pixels: Pixels) -> Float32[np.ndarray, "image input"]:
     return unit_range(pixels) if pixels.dtype == np.uint8 else pixels.astype(np.float32)
 
 
+def described(image: tuple[int, int, int]) -> str:
+    """Return rows, columns and channels in words."""
+    return f"{image[0]} x {image[1]} pixels and {image[2]} channel{'s' * (image[2] > 1)}"
+
+
 @jit
 def _features(labelling: Labelling, images: Images) -> Features:
     return labelling.features(images)
 
 
 @jit
-def _adapted(labelling: Labelling, features: Features, classes: Classes, way: int) -> Any:
-    return labelling.adapted(features, classes, way)
+def _adapted(labelling: Labelling, known: Known, classes: Classes, way: int) -> Any:
+    return labelling.adapted(known, classes, way)
 
 
 @jit
@@ -255,6 +259,6 @@ def _in_parts(function: Callable[[Array], Array], images: Pixels) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _shares(classes: Classes, way: int) -> Float[Array, " image"]:
+def _shares(classes: Classes, way: int) -> Float[Array, " known"]:
     """Return the share that each image has in its class."""
     return 1 / jnp.zeros(way).at[classes].add(1.0)[classes]

@@ -6,6 +6,7 @@ describe, which is not allocated, before any array is read.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32, Int32, Shaped
 
 from metaplastic.config.base import LARGEST, parse_spec
-from metaplastic.few_shot.labelling import Labelling, Recipe, untrained, with_learner
+from metaplastic.few_shot.labelling import Labelling, Recipe, described, untrained, with_learner
 from metaplastic.few_shot.spec import Learner
 from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import own_numbers
@@ -46,12 +47,9 @@ class Support(NamedTuple):
 def write(path: Path, labelling: Labelling, support: Support | None, parameters: dict[str, Any]) -> None:
     """Write a labelling, what it has adapted to, and the parameters of its classifier; raise InputError if it fails."""
     arrays = {f"model.{name}": np.array(leaf, order="C") for name, leaf in _named_leaves(labelling).items()}
-    labels: list[Any] = []
     if support is not None:
-        labels = support.labels.tolist()
-        if not all(isinstance(label, str | int | float) for label in labels):
-            raise InputError(f"{path}: labels of type {type(labels[0]).__name__} cannot be saved; use texts or numbers")
         arrays |= {"features": np.ascontiguousarray(support.features), "classes": support.classes}
+    labels = [] if support is None else support.labels.tolist()
     header = {"recipe": labelling.recipe, "labels": labels, "parameters": parameters}
     write_safetensors(
         path, arrays, {"format": FORMAT} | {key: json.dumps(value, sort_keys=True) for key, value in header.items()}
@@ -90,13 +88,14 @@ def read(path: Path, image: tuple[int, int, int] | None = None) -> tuple[Labelli
         recipe = Recipe(str(method), str(embedding), _image(shape))
         template = _template(recipe)
         labels, leaves = json.loads(header["labels"]), _named_leaves(template)
-        expected = {f"model.{name}": (leaf.dtype.name, leaf.shape) for name, leaf in leaves.items()}
+        expected = {f"model.{name}": _described(leaf.dtype.name, leaf.shape) for name, leaf in leaves.items()}
         if labels:
             (count,) = file.get_slice("classes").get_shape()
             shown = jax.ShapeDtypeStruct((count, int(np.prod(recipe.image))), np.float32)  # type: ignore[no-untyped-call]
             kept = eqx.filter_eval_shape(lambda model, images: model.features(images), template, shown)
-            expected |= {"features": ("float32", kept.shape), "classes": ("int32", (count,))}
-        found = {name: _described(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118
+            expected |= {"features": _described("float32", kept.shape), "classes": _described("int32", (count,))}
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        found = {name: _described(array.get_dtype(), array.get_shape()) for name, array in slices.items()}
         for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):
                 raise ValueError(f"{name} is {found.get(name)}, its learner has {expected.get(name)}")
@@ -124,11 +123,6 @@ def packaged_learner(name: str) -> Path:
         shipped = f"take one of: {', '.join(sorted(found))}" if found else "none comes with this version; fit your own"
         raise InputError(f"no packaged few-shot learner {name!r}; {shipped}")
     return found[name]
-
-
-def described(image: tuple[int, int, int]) -> str:
-    """Return rows, columns and channels in words."""
-    return f"{image[0]} x {image[1]} pixels and {image[2]} channel{'s' * (image[2] > 1)}"
 
 
 def _of_snapshot(path: Path, section: str, image: tuple[int, int, int] | None) -> Labelling:
@@ -170,10 +164,9 @@ def _support(labels: Any, features: np.ndarray, classes: np.ndarray, most: int |
     return Support(array, features, classes)
 
 
-def _described(array: Any) -> tuple[str, tuple[int, ...]]:
-    """Return type and shape of an array of a file, by NumPy's names."""
-    kind = {"F32": "float32", "I32": "int32"}.get(array.get_dtype(), array.get_dtype())
-    return kind, tuple(array.get_shape())
+def _described(dtype: str, shape: Sequence[int]) -> str:
+    """Describe an array, such as float32[3, 2]; `dtype` is a name of NumPy or of the file format."""
+    return f"{ {'F32': 'float32', 'I32': 'int32'}.get(dtype, dtype) }{list(shape)}"
 
 
 def _named_leaves(model: Any) -> dict[str, Any]:

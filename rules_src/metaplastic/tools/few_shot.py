@@ -11,7 +11,8 @@ from pyarrow import csv
 from typer import Argument, Option
 
 from metaplastic.config.base import LARGEST
-from metaplastic.few_shot_classifier import METHODS, FewShotClassifier
+from metaplastic.few_shot.labelling import METHODS
+from metaplastic.few_shot_classifier import FewShotClassifier
 from metaplastic.io.errors import InputError, check_output
 from metaplastic.io.storage import write_whole
 
