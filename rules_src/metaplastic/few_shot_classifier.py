@@ -179,7 +179,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         learner, support, parameters = read(Path(path), image)
         try:
-            model = cls(**parameters)
+            # A stranger's file names no place to write to.
+            model = cls(**{**parameters, "folder": None})
             model.check_parameters()
         except (TypeError, ValueError) as error:
             raise InputError(f"{path}: not a readable few-shot learner ({error}); save it again") from error
@@ -281,5 +282,5 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "partitions": int(self.partitions),
             "random_state": seed,
             "verbose": bool(self.verbose),
-            "folder": None if self.folder is None else str(self.folder),
+            "folder": None,
         }

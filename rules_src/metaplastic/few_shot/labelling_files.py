@@ -26,7 +26,7 @@ from metaplastic.update_rules.pretrained import FOLDERS
 FORMAT = "metaplastic-few-shot-1"
 SNAPSHOT = "metaplastic-state-1"
 """Format of `training.checkpoint`, which needs packages that this does without."""
-LARGEST_FILE, LARGEST_HEADER, LARGEST_RECIPE = 2**30, 2**18, 2**13
+LARGEST_FILE, LARGEST_HEADER, LARGEST_RECIPE = 2**30, 2**22, 2**13
 """Largest size in bytes of a file, of its header's JSON and of the recipe there; 28 x 28 pixels take 0.5 MB."""
 MOST_STEPS = 10_000
 """Most steps by which a learner of a file may adapt."""
