@@ -16,7 +16,6 @@ from sklearn.utils.validation import check_is_fitted
 from metaplastic.estimator import check_integer, check_no_bool, seed_of
 from metaplastic.few_shot import labelling
 from metaplastic.few_shot.given import UNLABELLED, alike, given_images, given_labels, sections
-from metaplastic.few_shot.labelling import described
 from metaplastic.few_shot.labelling_files import Support, packaged_learner, read, write
 from metaplastic.few_shot.spec import Clusters
 from metaplastic.io.errors import InputError, what_brings
@@ -98,7 +97,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         seed = seed_of(self.random_state)
         embedding, method = self._sections(seed)
         if shape[0] != shape[1] and getattr(method, "jitter", None) is not None:
-            raise ValueError(f"X has images of {described(shape)}; only square ones are jittered, give jitter=False.")
+            size = labelling.described(shape)
+            raise ValueError(f"X has images of {size}; only square ones are jittered, give jitter=False.")
         learner = self._learned(images, shape, embedding, method, seed)
         self._reset(learner)
         if labels is not None and (labelled := labels != UNLABELLED).any():
@@ -219,7 +219,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 raise ModuleNotFoundError(f"FewShotClassifier.fit: {line}", name=error.name) from error
             raise
         clusters = self.clusters or max(2, min(MOST_CLUSTERS, len(images) // IMAGES_A_CLUSTER))
-        # Small clusters are left out, however many they are: few images have many of them.
+        # Small clusters are left out, however many there are: of few images there may be many.
         of_images = Clusters(
             kind="k-means",
             clusters=int(clusters),
