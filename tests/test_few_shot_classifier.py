@@ -28,6 +28,7 @@ from metaplastic.training.checkpoint import save_state
 from metaplastic.training.loop import Folder
 from metaplastic.update_rules.pretrained import pretrained_file
 from safetensors import safe_open
+from scipy.ndimage import gaussian_filter
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -251,6 +252,18 @@ def test_nearest_neighbours_embed_later_images_as_the_training_did(tmp_path: Pat
     np.testing.assert_array_equal(loaded.predict_proba(UNSEEN), model.predict_proba(UNSEEN))
 
 
+def test_blurred_pixels_need_no_training_either(pixels: FewShotClassifier, tmp_path: Path) -> None:
+    model = FewShotClassifier({"kind": "blurred", "deviation": 1.5}, "nearest-neighbours").fit(UNSEEN)
+    blurred = gaussian_filter(UNSEEN, 1.5, axes=(1, 2)).reshape(100, -1)
+    np.testing.assert_allclose(labelling.features(model.learner_, UNSEEN.reshape(100, -1)), blurred, atol=1e-6)
+    one = np.arange(100) % 20 == 0
+    scores = [each.adapt(UNSEEN[one], CLASSES[one]).score(UNSEEN[REST], CLASSES[REST]) for each in (model, pixels)]
+    assert scores[0] > scores[1]
+    model.save(tmp_path / "mine.safetensors")
+    found = FewShotClassifier.load(tmp_path / "mine.safetensors").predict_proba(UNSEEN)
+    np.testing.assert_array_equal(found, model.predict_proba(UNSEEN))
+
+
 def test_what_is_saved_is_the_same_in_another_process_and_in_a_pickle(model: FewShotClassifier, tmp_path: Path) -> None:
     file = tmp_path / "mine.safetensors"
     expected = model.adapt(UNSEEN[FEW], CLASSES[FEW]).predict_proba(UNSEEN)
@@ -439,11 +452,11 @@ def test_labels_that_are_refused(pixels: FewShotClassifier, labels: Any, message
         ({"method": 3}, TypeError, "method == 3, must be a name or a mapping with `kind`."),
         ({"method": {"filters": 3}}, ValueError, "method == None, must be one of protonets"),
         ({"method": {"kind": "maml", "filter": 3}}, ValueError, "method: maml.filter: Extra inputs are not permitted."),
-        ({"embedding": "simclr"}, ValueError, "embedding == 'simclr', must be one of raw, zca, pca"),
+        ({"embedding": "simclr"}, ValueError, "embedding == 'simclr', must be one of raw, blurred, zca, pca"),
         (
             {"embedding": "pca", "method": "nearest-neighbours"},
             ValueError,
-            "embedding == 'pca', must be one of raw, acai, bigan, contrastive, infogan for nearest neighbours, which ",
+            "embedding == 'pca', must be one of raw, blurred, acai, bigan, contrastive, infogan for nearest ",
         ),
         ({"jitter": "much"}, TypeError, "jitter == 'much', must be True, False or a mapping."),
         ({"jitter": {"turn": 3}}, ValueError, "embedding: contrastive.jitter.turn: Extra inputs are not permitted."),
@@ -466,7 +479,7 @@ def test_parameters_that_are_refused(params: dict[str, Any], error: type[Excepti
     ("images", "params", "message"),
     [
         (UNSEEN[:, 1:], {}, "X has images of 15 x 16 pixels and 1 channel; only square ones are jittered, give jitter"),
-        (UNSEEN[:, 1:], {"jitter": False}, "images of 15 x 16 pixels: ProtoNets halve them 4 times; give at least 16"),
+        (UNSEEN[:, 1:], {"jitter": False}, "images of 15 x 16 pixels: pooling halves them 4 times; give at least 16"),
         (UNSEEN[:, 1:], {"jitter": False, "method": "maml"}, "contrastive: images of 15x16 are not square; choose"),
         (UNSEEN[:8], {"embedding": "raw", "clusters": 9}, "clusters: 9 are more than the 8 training examples; give"),
         (UNSEEN[:8], {"embedding": "raw"}, "clusters: a partition of these images has "),

@@ -37,7 +37,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         embedding: what is clustered or, by nearest neighbours, compared: the name of a kind such as "contrastive",
-            "acai", "bigan" or "pca", or a mapping with `kind` and other keys of the config's section `embeddings`.
+            "acai", "blurred" or "pca", or a mapping with `kind` and other keys of the config's section `embeddings`.
         method: "protonets" compares an image with the mean features of each class; "maml" trains its network on the
             labelled images, and knows at most as many classes as its tasks have, 20 by default; "nearest-neighbours"
             takes the class of the nearest labelled image in the embedding, and trains no learner. Or a mapping with

@@ -114,7 +114,7 @@ def test_arrays_are_read_too_and_rows_numbered(tmp_path: Path) -> None:
             "side: 99 is larger than the 12 of FOLDER/labelled/crosses/0-crosses.png; gi",
         ),
         ({"method": "svm"}, "method == 'svm', must be one of protonets, maml, nearest-neighbours."),
-        ({"embedding": "pca"}, "embedding == 'pca', must be one of raw, acai"),
+        ({"embedding": "pca"}, "embedding == 'pca', must be one of raw, blurred, acai"),
         ({"unlabelled": None, "learner": "FOLDER/none.safetensors"}, "FOLDER/none.safetensors: missing; save a fitted"),
     ],
 )

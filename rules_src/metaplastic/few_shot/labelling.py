@@ -7,6 +7,7 @@ label depends on the others that are asked about.
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -28,8 +29,10 @@ from metaplastic.io.jax_settings import compilations_kept, own_numbers
 
 METHODS = ("protonets", "maml", "nearest-neighbours")
 """Learners that label single images."""
-ENCODERS = ("raw", "acai", "bigan", "contrastive", "infogan")
-"""Embeddings that embed later images too: pixels as they are, and networks whose code is the feature."""
+FIXED = ("raw", "blurred")
+"""Embeddings that learn nothing, so that they embed every image on its own."""
+ENCODERS = (*FIXED, "acai", "bigan", "contrastive", "infogan")
+"""Embeddings that embed later images too: these, and networks whose code is the feature."""
 TEMPERATURE = 0.2
 """Divisor of similarities between neighbours, in units of the variance of features; that of contrastive learning."""
 AT_ONCE, PIXELS = 64, 2**18
@@ -66,6 +69,10 @@ class Labelling(eqx.Module):
         """Most classes that it can tell apart, if there is a limit."""
         return None
 
+    def prepared(self, images: Float32[np.ndarray, "image input"]) -> Float32[np.ndarray, "image input"]:
+        """Return images as `features` takes them, in NumPy."""
+        return images
+
     def features(self, images: Images) -> Features:
         """Return what classes are told apart by."""
         raise NotImplementedError
@@ -101,9 +108,21 @@ class Neighbours(Labelling):
     """The class of the nearest labelled image in an embedding."""
 
     network: Any
-    """The model of the embedding; None for pixels."""
+    """The model of the embedding; None if it learns nothing."""
     variance: Float[Array, ""]
     """Mean squared distance of the features of unlabelled images from their mean."""
+
+    def prepared(self, images: Float32[np.ndarray, "image input"]) -> Float32[np.ndarray, "image input"]:
+        """Return the features of an embedding that learns nothing."""
+        if self.network is not None:
+            return images
+        # Of an extra, which other learners do without.
+        from metaplastic.embeddings.base import Folder, Unlabelled
+
+        spec = parse_spec(Embedding, self.recipe.embedding, "embedding")
+        data = Unlabelled(images, np.ones(len(images), bool), self.recipe.image)
+        embedded = import_module(spec.module).embed(data, spec, seeds=1, folder=Folder(Path(), {}))
+        return np.asarray(embedded.features[0, -1])
 
     def features(self, images: Images) -> Features:
         """Return the embedding."""
@@ -176,7 +195,7 @@ def untrained(recipe: Recipe) -> Labelling:
     if method.kind not in METHODS or method.neighbours != 1:
         raise InputError(f"method: {recipe.method} labels no single images; take one of {', '.join(METHODS)}")
     network = None
-    if parse_spec(Embedding, recipe.embedding, "embedding").kind != "raw":
+    if parse_spec(Embedding, recipe.embedding, "embedding").kind not in FIXED:
         network = family_of(recipe).initial(jax.random.key(0), int(np.prod(recipe.image)))
     return Neighbours(recipe, network, jnp.ones(()))
 
@@ -203,7 +222,7 @@ def family_of(recipe: Recipe) -> Any:
 @compilations_kept()
 def features(labelling: Labelling, images: Pixels) -> Float32[np.ndarray, "image feature"]:
     """Return the features of flattened images, some at a time."""
-    return _in_parts(lambda some: _features(labelling, some), images)
+    return _in_parts(labelling, lambda some: _features(labelling, some), images)
 
 
 @own_numbers()
@@ -219,7 +238,7 @@ def adapted(
 @compilations_kept()
 def scores(labelling: Labelling, adapted: Any, images: Pixels) -> Float32[np.ndarray, "image way"]:
     """Return the scores of flattened images, some at a time."""
-    return _in_parts(lambda some: _scores(labelling, adapted, _features(labelling, some)), images)
+    return _in_parts(labelling, lambda some: _scores(labelling, adapted, _features(labelling, some)), images)
 
 
 def in_unit_range(pixels: Pixels) -> Float32[np.ndarray, "image input"]:
@@ -247,14 +266,14 @@ def _scores(labelling: Labelling, adapted: Any, features: Features) -> Scores:
     return labelling.scores(adapted, features)
 
 
-def _in_parts(function: Callable[[Array], Array], images: Pixels) -> np.ndarray:
+def _in_parts(labelling: Labelling, function: Callable[[Array], Array], images: Pixels) -> np.ndarray:
     """Apply a function to parts of one size, the last filled up, so that it is compiled once."""
     size = max(1, min(AT_ONCE, PIXELS // images.shape[1]))
     parts = []
     for start in range(0, len(images), size):
         part = images[start : start + size]
         filled = np.zeros((size, images.shape[1]), np.float32)
-        filled[: len(part)] = in_unit_range(part)
+        filled[: len(part)] = labelling.prepared(in_unit_range(part))
         parts.append(np.asarray(function(jnp.asarray(filled)))[: len(part)])
     return np.concatenate(parts)
 
