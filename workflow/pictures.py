@@ -237,6 +237,37 @@ def datasets() -> Figure:
     return figure
 
 
+def terms() -> Figure:
+    """Return what a rule loses without each term, and how far an inner step moves the weights over inner time."""
+    results = published("terms")
+    figure, (panels,) = style.grid(1, 2, (11, 4.4))
+    losses, changes = panels
+    activations = results["activation"].values.tolist()
+    for place, (activation, look) in enumerate(style.of_data(activations).items()):
+        cell = results.sel(activation=activation)
+        at = np.arange(cell.sizes["term"])[::-1] + 0.15 - 0.3 * place
+        values, half = 100 * cell["difference"].values, 100 * cell["interval"].values
+        losses.errorbar(
+            values, at, xerr=half, linestyle="none", marker=look["marker"], color=look["color"], label=activation
+        )
+        for layer, dashes in zip(cell["layer"].values.tolist(), ("-", "--"), strict=False):
+            changes.plot(
+                cell["inner_step"],
+                100 * cell["change"].sel(layer=layer),
+                color=look["color"],
+                linestyle=dashes,
+                label=f"{activation}, layer {layer}",
+            )
+    losses.set_yticks(range(results.sizes["term"]), results["term"].values.tolist()[::-1])
+    losses.axvline(0, color="#8a8a8a", linewidth=1)
+    losses.set_xlabel("points of accuracy that dropping it costs")
+    changes.set(xlabel="inner steps", ylabel="change of W in one step (% of its norm)", xscale="log", ylim=(0, None))
+    style.ticks(changes, results["inner_step"].values.tolist())
+    losses.legend(frameon=False)
+    changes.legend(frameon=False)
+    return figure
+
+
 def papers() -> Figure:
     """Return what Hsu et al. 2019 report against what came out here, a mark for every published arm and setting."""
     results = published("cactus").sel(dataset="omniglot")
@@ -302,6 +333,7 @@ PICTURES: Mapping[str, Callable[[], Figure]] = {
     "architectures": architectures,
     "datasets": datasets,
     "papers": papers,
+    "terms": terms,
     "speed": speed,
     **{rule: partial(meta_training, rule) for rule in ("generalist", "quill", "pinion", "barb")},
 }

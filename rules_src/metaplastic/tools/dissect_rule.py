@@ -1,5 +1,6 @@
 """Measure what each term of a learned rule's weight change is worth, and how far weights move; run by hand."""
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from metaplastic.apply import advance, apply_rule, initial_inner_loops, seed_key
 from metaplastic.datasets.arrays import Inputs, load_inputs
 from metaplastic.few_shot.readout_accuracy import evaluate
 from metaplastic.few_shot.spec import FewShot
+from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_zarr, write_netcdf
 from metaplastic.network import layer_widths
 from metaplastic.results.intervals import paired, score
@@ -37,26 +39,43 @@ def dissect(
     output: Annotated[Path, Option(help="netCDF file to write.")],
     activations: Annotated[list[str], Option(help="Activation of the base model; repeatable.")],
     seeds: Annotated[int, Option(help="Base models of each activation.")] = 5,
+    alone: Annotated[list[str] | None, Option(help="Term to keep while all others are dropped; repeatable.")] = None,
     inner_steps: Annotated[int, Option(help="Inner steps before accuracy is measured.")] = 200,
 ) -> None:
-    """Write the accuracy with 10 labels a class without each term in turn, and relative changes of the weights."""
+    """Write the accuracy with 10 labels a class without each term in turn, and relative changes of the weights.
+
+    The last of these, if terms are kept `alone`, is without all the others.
+    """
+    if unknown := set(alone or ()) - set(TERMS):
+        raise InputError(f"--alone: no term {', '.join(sorted(unknown))}; valid: {', '.join(TERMS)}")
+    dropped: dict[str, Collection[str]] = {term: [term] for term in TERMS}
+    if alone:
+        dropped[f"all but {', '.join(alone)}"] = set(TERMS) - set(alone)
     theta, inputs = trained_rule(pretrained_file(rule))[1], load_inputs(read_zarr(data))
-    parts = [_of_activation(theta, inputs, activation, seeds, inner_steps) for activation in activations]
+    parts = [_of_activation(theta, dropped, inputs, activation, seeds, inner_steps) for activation in activations]
     found = xr.concat(parts, "activation").assign_coords(activation=np.array(activations, dtype=object))
     write_netcdf(found.assign_attrs(rule=rule, seeds=seeds, inner_steps=inner_steps), output)
 
 
-def without(rule: NeuronLocalRule, term: str) -> NeuronLocalRule:
-    """Return the rule without one of `TERMS` in the changes of weights."""
-    coefficients = rule.forward.mix.coefficients.at[TERMS.index(term)].set(0.0)
+def without(rule: NeuronLocalRule, terms: Collection[str]) -> NeuronLocalRule:
+    """Return the rule without some of `TERMS` in the changes of weights."""
+    kept = jnp.array([term not in terms for term in TERMS])
+    coefficients = jnp.where(kept, rule.forward.mix.coefficients, 0.0)
     return eqx.tree_at(lambda of: of.forward.mix.coefficients, rule, coefficients)
 
 
-def _of_activation(rule: NeuronLocalRule, data: Inputs, activation: str, seeds: int, inner_steps: int) -> xr.Dataset:
+def _of_activation(
+    rule: NeuronLocalRule,
+    dropped: Mapping[str, Collection[str]],
+    data: Inputs,
+    activation: str,
+    seeds: int,
+    inner_steps: int,
+) -> xr.Dataset:
     shape = BaseModel.model_validate(SHAPE | {"activation": activation})
     whole = _accuracies(rule, data, shape, seeds, inner_steps)
-    dropped = [_accuracies(without(rule, term), data, shape, seeds, inner_steps) for term in TERMS]
-    differences = [paired(accuracies, whole) for accuracies in dropped]
+    less = [_accuracies(without(rule, terms), data, shape, seeds, inner_steps) for terms in dropped.values()]
+    differences = [paired(accuracies, whole) for accuracies in less]
     change = relative_changes(rule, data, shape, seeds)
     units = {"units": "1"}
     return xr.Dataset(
@@ -66,7 +85,11 @@ def _of_activation(rule: NeuronLocalRule, data: Inputs, activation: str, seeds: 
             "interval": ("term", np.array([(each.high - each.low) / 2 for each in differences]), units),
             "change": (("inner_step", "layer"), change, units | {"long_name": "norm of one change over that of W"}),
         },
-        coords={"term": np.array(TERMS, dtype=object), "inner_step": STEPS, "layer": np.arange(change.shape[1]) + 1},
+        coords={
+            "term": np.array(list(dropped), dtype=object),
+            "inner_step": STEPS,
+            "layer": np.arange(change.shape[1]) + 1,
+        },
     )
 
 
