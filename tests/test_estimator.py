@@ -13,14 +13,15 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from metaplastic import learning, perceptron, sample
+from metaplastic import perceptron
 from metaplastic.apply import apply_rule
 from metaplastic.estimator import LearnedRule
-from metaplastic.fitted import FittedRule
 from metaplastic.io import memory
 from metaplastic.io.errors import InputError
 from metaplastic.io.tensors import write_safetensors
-from metaplastic.learning import CHUNK
+from metaplastic.learned_rule import learning, sample
+from metaplastic.learned_rule.fitted import FittedRule
+from metaplastic.learned_rule.learning import CHUNK
 from metaplastic.update_rules import pretrained
 from metaplastic.update_rules.spec import Apply, BaseModel, Compact, Published
 from metaplastic.update_rules.theta import initial_rule, save_theta, trained_rule
