@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import xarray as xr
-from metaplastic.results.names import NAMES
+from metaplastic.results.names import NAMES, learners
 
 METHODS = NAMES | {
     "shipped": "quill, the learned rule",
@@ -33,11 +33,10 @@ DATASETS = {
 
 def displayed(results: xr.Dataset) -> xr.Dataset:
     """Return results under the names that a reader knows; what has none keeps its key."""
-    named = {"representation": METHODS, "embedding": METHODS, "dataset": DATASETS}
+    called: dict[str, Mapping[str, str]] = {"representation": METHODS, "embedding": METHODS, "dataset": DATASETS}
+    if "learner" in results.dims:
+        called["learner"] = learners(results)
+    shown = {dim: names for dim, names in called.items() if dim in results.dims}
     return results.assign_coords(
-        {dim: _named(results[dim].values.tolist(), names) for dim, names in named.items() if dim in results.dims}
+        {dim: [names.get(key, key) for key in results[dim].values] for dim, names in shown.items()}
     )
-
-
-def _named(keys: list[str], names: Mapping[str, str]) -> list[str]:
-    return [names.get(key, key) for key in keys]

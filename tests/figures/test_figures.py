@@ -297,7 +297,7 @@ def test_bars_of_permuted_inputs_stand_below_those_of_intact_ones(permuted, epis
     figure = permuted_inputs.draw([permuted])
     panel, *_ = figure.axes
     assert [label.get_text() for label in panel.get_yticklabels()] == [
-        "prototypical networks",
+        "ProtoNets",
         "nearest neighbours on\nOja's rule",
     ]
     widths = {round(bar.get_y() + bar.get_height() / 2): bar.get_width() for bar in panel.patches}
@@ -470,6 +470,7 @@ def test_snapshots_are_drawn_in_the_order_of_meta_training(snapshots, summary):
     np.testing.assert_allclose(curve.get_xydata(), [[0, 0.5], [10, 0.7], [20, 0.8]], rtol=1e-6)
     np.testing.assert_allclose([*drawn.get_ydata(), *chance.get_ydata()], [0.4, 0.4, 0.1, 0.1], rtol=1e-6)
     assert (axes.get_title(), axes.get_ylabel()) == ("run mine, 2 seeds", "test accuracy with 10 labels per class (%)")
+    assert axes.get_xticks().tolist() == [0, 10, 20]
     with pytest.raises(InputError, match=r"summary\.nc: no rule in it is a snapshot of a run"):
         accuracy_over_meta_training.draw([summary])
 
@@ -517,23 +518,6 @@ def test_seconds_stand_beside_accuracies_and_none_where_there_are_none(summary):
 
 def test_running_mean_starts_with_what_there_is():
     np.testing.assert_allclose(running_mean(np.array([1.0, 3, 5, 7]), 2), [1, 2, 4, 6])
-
-
-def test_learners_are_called_by_their_kinds():
-    names = ["mine", "oracle-mine", "mine-hyperplanes", "maml", "fast", "new"]
-    keys, kinds = ["mine"] * 3 + names[3:], ["protonets"] * 3 + ["maml", "maml", "unheard-of"]
-    coords = {"learner": names, "learner_key": ("learner", keys), "learner_kind": ("learner", kinds)}
-    assert list(style.learners(xr.Dataset(coords=coords)).values()) == [
-        "prototypical networks",
-        "prototypical networks, true labels",
-        "prototypical networks, hyperplanes",
-        "MAML: maml",
-        "MAML: fast",
-        "new",
-    ]
-    # As published, before summaries said the kind.
-    old = xr.Dataset(coords={"learner": ["protonets", "oracle-maml"]})
-    assert list(style.learners(old).values()) == ["prototypical networks", "MAML, true labels"]
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.513, 0.514), (0.5, 0.54), (0.1, 0.9)])

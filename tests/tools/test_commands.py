@@ -10,6 +10,7 @@ import xarray as xr
 from metaplastic import cli
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf, write_netcdf
+from metaplastic.results.names import named
 from metaplastic.results.scores import summarise
 from metaplastic.results.tables import markdown_table
 from metaplastic.tools.doctor import compared
@@ -52,7 +53,7 @@ def test_results_are_the_tables_of_the_study(
     summary: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of_study = read_netcdf(summary)
-    assert said(capsys, monkeypatch, "results", str(summary)) == markdown_table(of_study)
+    assert said(capsys, monkeypatch, "results", str(summary)) == markdown_table(named(of_study))
     records = json.loads(said(capsys, monkeypatch, "results", str(summary), "--json"))
     assert len(records) == of_study["accuracy"].size
     for record in records:
