@@ -24,6 +24,8 @@ COLUMNS = 1 << 17
 """Most columns of a file; Arrow takes about a kilobyte for each."""
 READ = csv.ReadOptions(block_size=BLOCK, use_threads=False)
 """With one thread, errors name the row."""
+MISSING = {"", "?", "-", ".", "<na>", "n/a", "na", "#n/a", "#n/a n/a", "#na", "nan", "-nan", "null", "none", "nat"}
+"""What stands for a missing value among numbers, in lower case; among texts only an empty one does."""
 END = "\0the end"
 """What the row that is put after the last of a CSV ends with."""
 
@@ -112,7 +114,11 @@ class CsvTable(Table):
 
         parse = csv.ParseOptions(delimiter=self._separator, newlines_in_values=True, invalid_row_handler=judge)
         types = dict.fromkeys(texts, pa.string())
-        convert = csv.ConvertOptions(include_columns=names, column_types=types, decimal_point=self._decimal)
+        missing = [word for lower in MISSING for word in {lower, lower.upper(), lower.title(), lower.capitalize()}]
+        missing += csv.ConvertOptions().null_values
+        convert = csv.ConvertOptions(
+            include_columns=names, column_types=types, decimal_point=self._decimal, null_values=missing
+        )
         with _blamed_on(self._path, "CSV"):
             table = csv.read_csv(pa.BufferReader(text), READ, parse, convert)
             if not closed:
