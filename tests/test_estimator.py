@@ -252,19 +252,16 @@ import metaplastic
 features = metaplastic.FittedRule.load("rule.safetensors").transform(numpy.load("x.npy"))
 seconds = time.perf_counter() - start
 numpy.save("fitted.npy", features)
-start = time.perf_counter()
-rule = metaplastic.LearnedRule.load("rule.safetensors")
-start = time.perf_counter()
-numpy.save("learned.npy", rule.transform(numpy.load("x.npy")))
+numpy.save("learned.npy", metaplastic.LearnedRule.load("rule.safetensors").transform(numpy.load("x.npy")))
 assert "equinox" not in sys.modules
-print(seconds, time.perf_counter() - start)
+print(seconds)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for name in ("fitted", "learned"):
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), model.transform(X))
-    # Half a second where nothing else runs.
-    assert max(map(float, done.stdout.split())) < 3
+    # A quarter of a second where nothing else runs; scikit-learn alone takes longer to import than `FittedRule` all in all.
+    assert float(done.stdout) < 2
 
 
 def test_transform_works_in_a_forked_process_and_fit_says_what_to_do(tmp_path: Path) -> None:
