@@ -260,7 +260,7 @@ print(seconds)
     assert done.returncode == 0, done.stderr
     for name in ("fitted", "learned"):
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), model.transform(X))
-    # A quarter of a second where nothing else runs; scikit-learn alone takes longer to import than `FittedRule` all in all.
+    # A quarter of a second where nothing else runs.
     assert float(done.stdout) < 2
 
 
