@@ -35,9 +35,12 @@ def fill(text: str, name: str, content: str) -> str:
 
 
 def dag_block(mermaid: str) -> str:
-    """A rule graph as a fenced block, without colours, which would fight the reader's theme."""
+    """A rule graph as a fenced block, its arrows in order and without colours, which would fight the reader's theme."""
     lines = [line for line in mermaid.splitlines() if not line.strip().startswith("style")]
-    return "```mermaid\n" + "\n".join(lines).strip() + "\n```"
+    arrows = sorted(
+        (line for line in lines if "-->" in line), key=lambda line: [int(n) for n in re.findall(r"\d+", line)]
+    )
+    return "\n".join(["```mermaid", *(line for line in lines if line not in arrows), *arrows, "```"])
 
 
 def _published(name: str) -> xr.Dataset:
