@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import xarray as xr
-from markdown_it import MarkdownIt
 
 from metaplastic.io.storage import write_whole
 from metaplastic.results.selections import INITIAL, SHAPE, TABLE_READOUT, of_embeddings
@@ -57,6 +56,9 @@ def markdown(table: Table, *below: str) -> str:
 
 def table_page(title: str, text: str) -> str:
     """Return a self-contained HTML page of a Markdown text, which may hold tables; HTML in it is shown as text."""
+    # Who prints tables needs no pages, and the core of the package no packages for them.
+    from markdown_it import MarkdownIt
+
     renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
     return PAGE.format(title=title, body=renderer.render(text))
 
