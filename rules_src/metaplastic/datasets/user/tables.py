@@ -26,6 +26,9 @@ READ = csv.ReadOptions(block_size=BLOCK, use_threads=False)
 """With one thread, errors name the row."""
 MISSING = {"", "?", "-", ".", "<na>", "n/a", "na", "#n/a", "#n/a n/a", "#na", "nan", "-nan", "null", "none", "nat"}
 """What stands for a missing value among numbers, in lower case; among texts only an empty one does."""
+NULLS = [word for lower in MISSING for word in {lower, lower.upper(), lower.title(), lower.capitalize()}]
+NULLS += csv.ConvertOptions().null_values
+"""The same as Arrow compares it."""
 END = "\0the end"
 """What the row that is put after the last of a CSV ends with."""
 
@@ -103,6 +106,18 @@ class CsvTable(Table):
 
     def read(self, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
         """See `Table`."""
+        types = dict.fromkeys(texts, pa.string())
+        with _blamed_on(self._path, "CSV"):
+            try:
+                table = self._parsed(names, dict.fromkeys(names, pa.float64()) | types)
+            except pa.ArrowInvalid:
+                # To infer types Arrow keeps the text of all values, so it does so only where they are not all numbers.
+                table = self._parsed(names, types)
+            check_count(self._path, "examples", table.num_rows, examples)
+            table.validate(full=True)
+        return table
+
+    def _parsed(self, names: Sequence[str], types: dict[str, pa.DataType]) -> pa.Table:
         # Of a quotation mark that is never closed Arrow makes one value up to the end, and with it of a row put there.
         end, closed = self._separator * len(self.names) + END, b'"' not in self._text
         text = self._text if closed else self._text + f"\n{end}".encode()
@@ -113,18 +128,12 @@ class CsvTable(Table):
             return "skip" if row.text.endswith(END) else "error"
 
         parse = csv.ParseOptions(delimiter=self._separator, newlines_in_values=True, invalid_row_handler=judge)
-        types = dict.fromkeys(texts, pa.string())
-        missing = [word for lower in MISSING for word in {lower, lower.upper(), lower.title(), lower.capitalize()}]
-        missing += csv.ConvertOptions().null_values
         convert = csv.ConvertOptions(
-            include_columns=names, column_types=types, decimal_point=self._decimal, null_values=missing
+            include_columns=names, column_types=types, decimal_point=self._decimal, null_values=NULLS
         )
-        with _blamed_on(self._path, "CSV"):
-            table = csv.read_csv(pa.BufferReader(text), READ, parse, convert)
-            if not closed:
-                raise ValueError("a quotation mark is never closed")
-            check_count(self._path, "examples", table.num_rows, examples)
-            table.validate(full=True)
+        table = csv.read_csv(pa.BufferReader(text), READ, parse, convert)
+        if not closed:
+            raise ValueError("a quotation mark is never closed")
         return table
 
 
