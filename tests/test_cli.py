@@ -371,11 +371,7 @@ def test_training_in_two_processes_ends_with_the_bytes_of_one_of_two_devices(tmp
         ("meta_train: {}", {}, "FOLDER/mine.yaml: no `datasets` or no `meta_train`; give both"),
         (RUN, {"run": "other"}, "FOLDER/mine.yaml: no run 'other' in meta_train; take one of: toy"),
         (RUN + "  more: {}\n", {}, "config: missing key 'meta_train.more.rule' (and 2 more)"),
-        (
-            RUN + "    averag: 1\n",
-            {},
-            "config: unknown key 'meta_train.toy.averag'; did you mean 'average'?",
-        ),
+        (RUN + "    averag: 1\n", {}, "config: unknown key 'meta_train.toy.averag'; did you mean 'average'?"),
     ],
 )
 def test_a_config_that_cannot_be_taken_is_told_in_one_line(

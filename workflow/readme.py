@@ -100,10 +100,7 @@ def _best(cells: xr.Dataset) -> str:
     return f"{METHODS[best['representation'].item()]} {percent(float(best['accuracy']), float(best['interval']))}"
 
 
-COMPARISONS = {
-    "default run, 5,000 images": "comparison-default",
-    "whole datasets": "comparison",
-}
+COMPARISONS = {"default run, 5,000 images": "comparison-default", "whole datasets": "comparison"}
 """Comparisons with Metz et al. 2019 by what they were measured on."""
 FIGURES = {
     "2": "other objectives mismatch; permuted inputs",

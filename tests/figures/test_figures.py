@@ -296,10 +296,7 @@ def test_equal_results_give_equal_files(
 def test_bars_of_permuted_inputs_stand_below_those_of_intact_ones(permuted, episodes):
     figure = permuted_inputs.draw([permuted])
     panel, *_ = figure.axes
-    assert [label.get_text() for label in panel.get_yticklabels()] == [
-        "ProtoNets",
-        "nearest neighbours on\nOja's rule",
-    ]
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["ProtoNets", "nearest neighbours on\nOja's rule"]
     widths = {round(bar.get_y() + bar.get_height() / 2): bar.get_width() for bar in panel.patches}
     assert widths[0] > widths[1] + 0.3
     assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["as-is", "mixed, inputs permuted"]

@@ -178,10 +178,7 @@ class ParquetTable(Table):
         # A repeated text is stored once, so a small file could unpack to a huge one.
         repeated = [field.name for field in schema if _is_long(field.type)]
         batches, size = [], 0
-        with (
-            _blamed_on(self._path, "Parquet"),
-            parquet.ParquetFile(self._source(), read_dictionary=repeated) as file,
-        ):
+        with _blamed_on(self._path, "Parquet"), parquet.ParquetFile(self._source(), read_dictionary=repeated) as file:
             check_count(self._path, "examples", file.metadata.num_rows, examples)
             groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
             self._check_size(sum(group.total_byte_size for group in groups), limit)
