@@ -30,6 +30,7 @@ from metaplastic.tools.rules import rules
 from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
 
 LARGEST_SEED = 2**32 - 1
+FOUND = "found"
 WRITERS = {
     ".csv": partial(csv.CSVWriter, write_options=csv.WriteOptions(quoting_style="needed")),
     ".parquet": parquet.ParquetWriter,
@@ -43,7 +44,7 @@ def features(
     output: Annotated[Path, Argument(help="Table to write, .csv or .parquet, with one row per row.")],
     rule: Annotated[str, Option(help="Name of a packaged rule, or path of a theta file, .safetensors.")] = DEFAULT,
     hidden: Annotated[
-        list[int] | None, Option(help="Width of a hidden layer; repeatable.  [default: 64]", min=1, max=LARGEST)
+        list[int] | None, Option(help="Width of a hidden layer; repeatable.", show_default="64", min=1, max=LARGEST)
     ] = None,
     features: Annotated[int, Option(help="Number of features.", min=1, max=LARGEST)] = 32,
     inner_steps: Annotated[int, Option(help="Batches of rows that the rule learns from.", min=0, max=LARGEST)] = 200,
@@ -51,11 +52,15 @@ def features(
     seed: Annotated[int, Option(help="Seed of the network and of the order of rows.", min=0, max=LARGEST_SEED)] = 0,
     label: Annotated[list[str] | None, Option(help="Column to copy and not to learn from; repeatable.")] = None,
     missing: Annotated[
-        Literal["mean"] | None, Option(help="What to put in place of missing numbers.  [default: refuse them]")
+        Literal["mean"] | None, Option(help="What to put in place of missing numbers.", show_default="refuse them")
     ] = None,
-    separator: Annotated[str | None, Option(help="Character between columns of a CSV.  [default: found]")] = None,
-    decimal: Annotated[str | None, Option(help="Decimal mark of a CSV, a point or a comma.  [default: found]")] = None,
-    encoding: Annotated[str | None, Option(help="Encoding of a CSV.  [default: UTF-8, or by its first bytes]")] = None,
+    separator: Annotated[str | None, Option(help="Character between columns of a CSV.", show_default=FOUND)] = None,
+    decimal: Annotated[
+        str | None, Option(help="Decimal mark of a CSV, a point or a comma.", show_default=FOUND)
+    ] = None,
+    encoding: Annotated[
+        str | None, Option(help="Encoding of a CSV.", show_default="UTF-8, or by its first bytes")
+    ] = None,
     save: Annotated[Path | None, Option(help="File to save what was learned to, .safetensors, for --load.")] = None,
     load: Annotated[
         Path | None, Option(help="File of --save: learn nothing, and take its columns of this table, by their names.")
@@ -213,4 +218,4 @@ def train(
 def main() -> None:
     """Run the command."""
     fix_numbers()
-    command_line(features, train, rules, results, doctor)
+    command_line(features, train, rules, results, doctor, version=version("metaplastic"))
