@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from metaplastic.figures import style
 from metaplastic.io.storage import read_netcdf
+from metaplastic.results.names import learner_keys
 from metaplastic.results.selections import TABLE_READOUT
 from metaplastic.update_rules.pretrained import pretrained_file
 
@@ -196,12 +197,15 @@ def papers() -> Figure:
     results = published("cactus").sel(dataset="omniglot")
     figure, ((axes,),) = style.grid(1, 1, (6.4, 5.6))
     axes.plot([0, 1], [0, 1], color="#8a8a8a", linewidth=1, label="as in the paper")
+    called = learner_keys(results)
     for learner, look in style.of_learners(results["learner_key"].values.tolist()).items():
         cell = results.sel(learner=results["learner_key"] == learner)
         known = np.isfinite(cell["reported"].values) & np.isfinite(cell["accuracy"].values)
         if known.any():
             paper, here = (cell[name].values[known] for name in ("reported", "accuracy"))
-            axes.plot(paper, here, linestyle="none", marker=look["marker"], label=learner, markersize=7, alpha=0.8)
+            axes.plot(
+                paper, here, linestyle="none", marker=look["marker"], label=called[learner], markersize=7, alpha=0.8
+            )
     axes.set(xlabel="Hsu et al. 2019: accuracy on Omniglot (%)", ylabel="here (%)", xlim=(0.15, 1), ylim=(0.15, 1))
     style._in_percent(axes.xaxis, 8)
     style._in_percent(axes.yaxis, 8)
