@@ -1,10 +1,13 @@
-"""What the pages of the project call the methods and datasets of published results."""
+"""Published results, and what the pages of the project call their methods and datasets."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import xarray as xr
+from metaplastic.io.storage import read_netcdf
 from metaplastic.results.names import NAMES, learners
 
+PUBLISHED = Path("results/published")
 METHODS = NAMES | {
     "shipped": "quill, the learned rule",
     "pinion": "pinion, learned on deeper networks",
@@ -29,6 +32,11 @@ DATASETS = {
     "breast-cancer": "breast cancer",
     "omniglot": "Omniglot",
 }
+
+
+def published(name: str) -> xr.Dataset:
+    """Read results that come with the project."""
+    return read_netcdf(PUBLISHED / f"{name}.nc")
 
 
 def displayed(results: xr.Dataset) -> xr.Dataset:

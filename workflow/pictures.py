@@ -16,22 +16,15 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from metaplastic.figures import style
-from metaplastic.io.storage import read_netcdf
 from metaplastic.results.names import learner_keys
 from metaplastic.results.selections import TABLE_READOUT
 from metaplastic.update_rules.pretrained import pretrained_file
 
-from workflow.names import DATASETS, METHODS
+from workflow.names import DATASETS, METHODS, published
 
-PUBLISHED = Path("results/published")
 DIAMOND: dict[str, Any] = {"marker": "D", "color": "#202020", "markerfacecolor": "white", "zorder": 3}
 RULES = ["shipped", "pinion", "polynomial"]
 """The rules that come with the project; a later one is paler."""
-
-
-def published(name: str) -> xr.Dataset:
-    """Read results that come with the project."""
-    return read_netcdf(PUBLISHED / f"{name}.nc")
 
 
 def coloured(methods: Sequence[str]) -> dict[str, str]:
