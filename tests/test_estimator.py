@@ -298,48 +298,42 @@ def test_what_is_saved_is_loaded_with_everything(columns: list[str] | None, tmp_
             loaded.transform(X[columns[::-1]])
 
 
-def _resaved(file: Path, *, change: Any) -> None:
+def _resaved(file: Path, name: str, change: Any) -> None:
+    """Write a file anew with a changed array or text; without it if it is changed to nothing."""
     with safe_open(file, framework="numpy") as opened:
         arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
         header = {name: value for name, value in opened.metadata().items() if name != "sha256"}
-    change(arrays, header)
+    content: dict[str, Any] = header if name in header else arrays
+    content[name] = change(content[name]) if callable(change) else change
+    if change is None:
+        del content[name]
     write_safetensors(file, arrays, header)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("name", "change", "message"),
     [
-        (lambda arrays, header: header.update(format="other"), "its header has no format"),
-        (lambda arrays, header: header.pop("columns"), "'columns'"),
-        (lambda arrays, header: header.update(parameters="[]"), "list indices"),
-        (lambda arrays, header: header.update(columns='["a"]'), "it has not one name for each column"),
-        (lambda arrays, header: header.update(columns="[" * 10**5), "recursion"),
-        (lambda arrays, header: arrays.pop("layer_0.b"), "its arrays are not those of its parameters"),
-        (lambda arrays, header: arrays.update({"layer_0.b": np.ones(5, np.float32)}), "its arrays are not those"),
-        (lambda arrays, header: arrays.update({"layer_0.b": np.ones(4)}), "layer_0.b is not all finite numbers"),
-        (
-            lambda arrays, header: arrays.update({"layer_0.b": np.full(4, np.nan, np.float32)}),
-            "layer_0.b is not all finite numbers of type float32",
-        ),
-        (lambda arrays, header: arrays.update(column_range=np.zeros(5)), "column_range holds numbers that are too"),
-        (
-            lambda arrays, header: header.update(parameters=header["parameters"].replace("relu", "eval")),
-            "the activation 'eval' is unknown",
-        ),
-        (
-            lambda arrays, header: header.update(parameters=header["parameters"].replace('"batch"', '"bunch"')),
-            "unexpected keyword argument 'bunch'",
-        ),
-        (
-            lambda arrays, header: header.update(parameters=header["parameters"].replace('"batch": 4', '"batch": 0')),
-            "batch == 0, must be >= 1",
-        ),
+        ("format", "other", "its header has no format"),
+        ("columns", None, "'columns'"),
+        ("parameters", "[]", "list indices"),
+        ("columns", '["a"]', "it has not one name for each column"),
+        ("columns", "[" * 10**5, "recursion"),
+        ("layer_0.b", None, "its arrays are not those of its parameters"),
+        ("layer_0.b", np.ones(5, np.float32), "its arrays are not those"),
+        ("layer_0.b", np.ones(4), "layer_0.b is not all finite numbers"),
+        ("layer_0.b", np.full(4, np.nan, np.float32), "layer_0.b is not all finite numbers of type float32"),
+        ("column_range", np.zeros(5), "column_range holds numbers that are too"),
+        ("parameters", lambda text: text.replace("relu", "eval"), "the activation 'eval' is unknown"),
+        ("parameters", lambda text: text.replace('"batch"', '"bunch"'), "unexpected keyword argument 'bunch'"),
+        ("parameters", lambda text: text.replace('"batch": 4', '"batch": 0'), "batch == 0, must be >= 1"),
     ],
 )
-def test_a_saved_file_of_a_stranger_is_refused_in_one_line(change: Any, message: str, tmp_path: Path) -> None:
+def test_a_saved_file_of_a_stranger_is_refused_in_one_line(
+    name: str, change: Any, message: str, tmp_path: Path
+) -> None:
     file = tmp_path / "rule.safetensors"
     _small(hidden=(4,), inner_steps=0).fit(_x()).save(file)
-    _resaved(file, change=change)
+    _resaved(file, name, change)
     with pytest.raises(InputError, match=f"rule.safetensors: not a readable saved transformer .*{message}") as error:
         LearnedRule.load(file)
     assert "\n" not in str(error.value)
@@ -516,20 +510,6 @@ def test_a_pickle_needs_no_theta_file(tmp_path: Path, tiny: Path) -> None:
     np.testing.assert_array_equal(pickle.loads(text).transform(_x()), model.transform(_x()))  # noqa: S301
 
 
-def test_the_readme_s_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    readme = (ROOT / "README.md").read_text()
-    example, printed = (readme.split(f"```{language}\n")[1].split("```")[0] for language in ("python", "text"))
-    names: dict[str, Any] = {}
-    exec(example, names)  # noqa: S102
-    assert names["features"].shape == (1797, 32)
-    # Another processor rounds otherwise, which takes the features elsewhere by less than a point.
-    said, found = (
-        re.findall(r"^(\w+): (\d+)% (.*)$", text, re.MULTILINE) for text in (printed, capsys.readouterr().out)
-    )
-    assert [(name, rest) for name, _, rest in found] == [(name, rest) for name, _, rest in said]
-    assert [int(share) for _, share, _ in found] == pytest.approx([int(share) for _, share, _ in said], abs=2)
-
-
 @pytest.mark.parametrize(
     ("X", "error", "message"),
     [
@@ -572,7 +552,7 @@ def test_data_that_are_refused(X: Any, error: type[Exception], message: str) -> 
         (
             {"hidden": (10**6, 10**6)},
             ValueError,
-            "^hidden, features: weights between these layers take 7,451 GiB, more than the 64 GiB",
+            "^hidden, features: weights between these layers take 7,451 GiB, more",
         ),
         ({"random_state": "x"}, ValueError, "'x' cannot be used to seed"),
         ({"random_state": -1}, ValueError, "Seed must be between"),
