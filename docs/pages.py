@@ -16,7 +16,7 @@ PAGES = {
     "architecture.md": "ARCHITECTURE.md",
     "contributing.md": "CONTRIBUTING.md",
     "changelog.md": "CHANGELOG.md",
-    **{f"rules/{name}.md": f"data/pretrained/{name}.md" for name in ("quill", "pinion", "barb")},
+    **{f"rules/{name}.md": f"data/pretrained/{name}.md" for name in ("generalist", "quill", "pinion", "barb")},
 }
 """Files of the repository by their names in the site."""
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")

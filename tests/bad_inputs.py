@@ -20,6 +20,7 @@ from metaplastic.datasets.spec import File, ImageFolder
 from metaplastic.datasets.user import file
 from metaplastic.datasets.user import folder as image_folder
 from metaplastic.estimator import LearnedRule
+from metaplastic.few_shot_classifier import FewShotClassifier
 from metaplastic.io.errors import InputError
 from metaplastic.stages.prepare_dataset import prepare_dataset
 from PIL import Image
@@ -102,6 +103,12 @@ def _refuse_images(text: str, folder: Path) -> None:
 def _refuse_asked(text: str, folder: Path) -> None:
     arguments = {"name": "digits", "spec": '{"source": "digits"}', "code": "", "cache": folder}
     prepare_dataset(**arguments, output=folder / "x.zarr", **ast.literal_eval(text))
+
+
+def _refuse_classifier(text: str, folder: Path) -> None:
+    parameters = ast.literal_eval(text)
+    images = np.zeros(parameters.pop("images", (10, 16, 16)))
+    FewShotClassifier(**parameters).fit(images)
 
 
 def _refuse_parameters(text: str, folder: Path) -> None:
@@ -275,6 +282,24 @@ SECTIONS = [
             '{"verbose": "no"}': "verbose == 'no', must be True, False or a number from 0 up.",
             '{"random_state": -1}': "Seed must be between 0 and 2**32 - 1",
             '{"rule": "none.safetensors"}': "none.safetensors: missing; meta-train or fetch it first",
+        },
+    ),
+    Section(
+        "`FewShotClassifier`",
+        "parameters, fitted on black images; ten of 16 x 16 unless there are others",
+        _refuse_classifier,
+        {
+            '{"method": "linear"}': "method == 'linear', must be one of protonets, maml, nearest-neighbours.",
+            '{"method": {"kind": "maml", "filter": 3}}': "method: maml.filter: Extra inputs are not permitted.",
+            '{"embedding": "pca", "method": "nearest-neighbours"}': "embedding == 'pca', must be one of raw, blurred, acai, bigan, contrastive, infogan for nearest neighbours, which embed later images too.",
+            '{"jitter": "much"}': "jitter == 'much', must be True, False or a mapping.",
+            '{"steps": 0}': "steps == 0, must be >= 1.",
+            '{"clusters": 1}': "clusters == 1, must be >= 2.",
+            '{"images": (16, 16)}': "X has the shape (16, 16). Reshape your data to images [image, row, column] or [image, row, column, channel]; one image is X[None].",
+            '{"images": (9, 3, 16, 16)}': "X has the shape (9, 3, 16, 16); give the channels last: X.transpose(0, 2, 3, 1).",
+            '{"images": (9, 8, 8)}': "images of 8 x 8 pixels: pooling halves them 4 times; give at least 16 x 16",
+            '{"images": (9, 16, 20)}': "X has images of 16 x 20 pixels and 1 channel; only square ones are jittered, give jitter=False.",
+            '{"embedding": "raw", "clusters": 11}': "clusters: 11 are more than the 10 training examples; give fewer",
         },
     ),
 ]

@@ -9,8 +9,8 @@ from metaplastic.results.names import NAMES, learners
 
 PUBLISHED = Path("results/published")
 METHODS = NAMES | {
-    "shipped": "quill, the learned rule",
-    "pinion": "pinion, learned on deeper networks",
+    "shipped": "generalist, the learned rule",
+    "quill": "quill, a learned rule",
     "polynomial": "barb, learned, 28 numbers",
     "learned": "learned in this run",
     "after-0": "the same before it learned",

@@ -23,7 +23,7 @@ from metaplastic.update_rules.pretrained import pretrained_file
 from workflow.names import DATASETS, METHODS, published
 
 DIAMOND: dict[str, Any] = {"marker": "D", "color": "#202020", "markerfacecolor": "white", "zorder": 3}
-RULES = ["shipped", "pinion", "polynomial"]
+RULES = ["shipped", "quill", "polynomial"]
 """The rules that come with the project; a later one is paler."""
 
 
@@ -85,7 +85,7 @@ ARMS = {
     "from a few labels alone": ("from-scratch", "none"),
     "ProtoNets on random tasks": ("protonets-random", "none"),
     "ProtoNets on clusters of BiGAN's features": ("protonets", "bigan"),
-    "ProtoNets on clusters of quill's features": ("protonets", "shipped"),
+    "ProtoNets on clusters of quill's features": ("protonets", "quill"),
     "MAML on clusters of ACAI's features": ("maml", "acai"),
     "ProtoNets on clusters of ACAI's features": ("protonets", "acai"),
     "ProtoNets, jittered images, ACAI's": ("protonets-jittered", "acai"),
@@ -125,7 +125,7 @@ def few_shot() -> Figure:
 def architectures() -> Figure:
     """Return accuracy on MNIST over depth, over width and by activation, for learned rules and the drawn network."""
     results = published("architectures")
-    colours = coloured(["shipped", "pinion", "random-init"])
+    colours = coloured(["shipped", "quill", "random-init"])
     figure, (panels,) = style.grid(1, 3, (11, 3.8), sharey=True)
     lines: Mapping[str, tuple[str, xr.Dataset]] = {
         "hidden layers of 128 ReLU units": ("depth", results.sel(width=128, activation="relu")),
@@ -163,7 +163,7 @@ def datasets() -> Figure:
         **dict.fromkeys(("mnist", "fashion-mnist", "imdb"), images),
         **dict.fromkeys(("wine", "iris", "breast-cancer"), tables),
     }
-    methods = ["random-init", "polynomial", "pinion", "shipped", "raw", "k-means", "umap"]
+    methods = ["random-init", "polynomial", "shipped", "raw", "k-means", "umap"]
     figure, grid = style.grid(2, 3, (11, 5.6), sharey=True)
     for axes, (dataset, results) in zip(grid.flat, shown.items(), strict=True):
         cells = results.sel(dataset=dataset)
@@ -209,7 +209,7 @@ def papers() -> Figure:
 def speed() -> Figure:
     """Return accuracy against the seconds that a method took to learn and to embed, in the default study."""
     results = published("default").sel(readout=TABLE_READOUT, shots=10).isel(dataset=0, base_model=0)
-    unlike = ["raw", "pca", "pinion", "learned", "after-0"]
+    unlike = ["raw", "pca", "learned", "after-0"]
     colours = coloured([str(name) for name in results["representation"].values if name not in unlike])
     figure, ((axes,),) = style.grid(1, 1, (8.4, 4.4))
     for method, colour in colours.items():
@@ -249,7 +249,7 @@ PICTURES: Mapping[str, Callable[[], Figure]] = {
     "datasets": datasets,
     "papers": papers,
     "speed": speed,
-    **{rule: partial(meta_training, rule) for rule in ("quill", "pinion", "barb")},
+    **{rule: partial(meta_training, rule) for rule in ("generalist", "quill", "pinion", "barb")},
 }
 
 

@@ -71,8 +71,8 @@ def choices() -> str:
             cells = results.sel(dataset=dataset, shots=shots).dropna("representation", subset=["accuracy"])
             if cells.sizes["representation"]:
                 compact = cells.drop_sel(representation=KEEPING, errors="ignore")
-                quill = percent(*(float(cells[of].sel(representation="shipped")) for of in ("accuracy", "interval")))
-                table.append([DATASETS[dataset], str(shots), _best(cells), _best(compact), quill])
+                learned = percent(*(float(cells[of].sel(representation="shipped")) for of in ("accuracy", "interval")))
+                table.append([DATASETS[dataset], str(shots), _best(cells), _best(compact), learned])
     return markdown(table)
 
 
@@ -154,7 +154,7 @@ PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "whole": lambda: _comparison("comparison"),
     },
     "docs/results/speed.md": {"seconds": seconds},
-    "data/pretrained/quill.md": {"results": worth},
+    "data/pretrained/generalist.md": {"results": worth},
 }
 """The generated parts of pages, each with the function that makes it."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from metaplastic.few_shot import partitions as partitions
     from metaplastic.few_shot import readout_accuracy as readout_accuracy
     from metaplastic.few_shot.learners.base import Learner as Learner
+    from metaplastic.few_shot_classifier import FewShotClassifier as FewShotClassifier
     from metaplastic.io.storage import read_netcdf as read_netcdf
     from metaplastic.io.storage import read_zarr as read_zarr
     from metaplastic.learned_rule.fitted import FittedRule as FittedRule
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "estimator": ["LearnedRule"],
     "learned_rule.fitted": ["FittedRule"],
+    "few_shot_classifier": ["FewShotClassifier"],
     "update_rules.base": ["UpdateRule"],
     "update_rules.theta": ["save_theta", "trained_rule"],
     "update_rules.pretrained": ["pretrained_file"],

@@ -1,4 +1,4 @@
-"""The command `metaplastic`: features of a table, meta-training without the workflow, and looks at what is there."""
+"""The command `metaplastic`: features of tables, classes of images, meta-training, and looks at what is there."""
 
 import json
 import re
@@ -25,6 +25,7 @@ from metaplastic.io.jax_settings import compilations_kept, fix_numbers, own_numb
 from metaplastic.io.storage import write_whole
 from metaplastic.stages.command import command_line
 from metaplastic.tools.doctor import doctor
+from metaplastic.tools.few_shot import few_shot
 from metaplastic.tools.results import results
 from metaplastic.tools.rules import rules
 from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
@@ -218,4 +219,4 @@ def train(
 def main() -> None:
     """Run the command."""
     fix_numbers()
-    command_line(features, train, rules, results, doctor, version=version("metaplastic"))
+    command_line(features, few_shot, train, rules, results, doctor, version=version("metaplastic"))

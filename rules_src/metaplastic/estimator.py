@@ -31,10 +31,10 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     `fit` draws a base model, a perceptron with batch norm, and lets the rule change its weights for `inner_steps`
     batches of rows. It never looks at labels. `transform` returns the activations of the last layer.
 
-    The packaged rules were meta-trained on images and similar tasks, `quill` on networks with one hidden layer and
-    `pinion` with up to four. For tables with few columns, standardise instead, or compare: the guide
-    `docs/guides/choosing.md` has the numbers. There `barb` loses least, with 10 inner steps and columns that you
-    standardise (`scale=False`).
+    The packaged rules were meta-trained on images and similar tasks: `generalist` on networks of many activations,
+    depths and widths, `quill` with one hidden layer of ReLU, `pinion` with up to four. For tables with few columns,
+    standardise instead, or compare: the guide `docs/guides/choosing.md` has the numbers. There `barb` loses least, with
+    10 inner steps and columns that you standardise (`scale=False`).
 
     `fit` first compiles the rule once for every number of columns, which may take longer than the steps. Later
     processes find the program in the user's cache folder (`~/.cache/metaplastic` on Linux), unless you tell JAX to keep
@@ -52,8 +52,8 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             because it holds only numbers.
         hidden: widths of the base model's hidden layers, from the input up.
         features: width of its last layer, the number of features. A published rule demands a fixed number.
-        activation: activation of every layer: relu, leaky_relu, elu, swish, tanh, sigmoid, softplus, sine or step. The
-            best is the one used in meta-training, relu by default.
+        activation: activation of every layer: relu, leaky_relu, elu, swish, tanh, sigmoid, softplus, sine or step. Of
+            those that `generalist` has learned with, all but step, relu is the best.
         inner_steps: batches that the rule learns from; with 0 the base model keeps its initial weights.
         batch: rows per step, drawn with replacement.
         average: decay per step of the moving average of the base model, which `transform` uses; 0 averages nothing.
@@ -127,7 +127,7 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.check_parameters()
         X = self._checked(X, first=True)
         self._sample = None
-        return self._fit(X, columns_of(X, means=self.missing is not None), self._drawn_seed())
+        return self._fit(X, columns_of(X, means=self.missing is not None), seed_of(self.random_state))
 
     def partial_fit(self, X: Any, y: object = None) -> "LearnedRule":
         """Train the base model on all rows so far, of which `X` holds further ones; begin anew after `fit` or `load`.
@@ -205,12 +205,12 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def check_parameters(self) -> None:
         """Raise ValueError or TypeError if a parameter is invalid; `fit` begins with this."""
         self._base_model()
-        _check_no_bool(self.random_state, "random_state")
+        check_no_bool(self.random_state, "random_state")
         if isinstance(self.random_state, Integral):
             check_random_state(self.random_state)
-        _check_integer(self.inner_steps, "inner_steps", least=0)
-        _check_integer(self.batch, "batch")
-        _check_no_bool(self.average, "average")
+        check_integer(self.inner_steps, "inner_steps", least=0)
+        check_integer(self.batch, "batch")
+        check_no_bool(self.average, "average")
         check_scalar(self.average, "average", Real, min_val=0, max_val=1, include_boundaries="left")
         if not self.average <= LARGEST_DECAY:
             raise ValueError(f"average == {self.average}, must be 0 to {LARGEST_DECAY}.")
@@ -237,8 +237,8 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if not isinstance(self.hidden, Sequence | np.ndarray):
             raise ValueError(f"hidden == {self.hidden!r}, must be a sequence of widths.")
         for width in self.hidden:
-            _check_integer(width, "hidden")
-        _check_integer(self.features, "features")
+            check_integer(width, "hidden")
+        check_integer(self.features, "features")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation == {self.activation!r}, must be one of {', '.join(ACTIVATIONS)}.")
         hidden = [int(width) for width in self.hidden]
@@ -246,10 +246,6 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             return config.BaseModel(hidden=hidden, features=int(self.features), activation=self.activation)
         except ValidationError as error:
             raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
-
-    def _drawn_seed(self) -> int:
-        is_seed = isinstance(self.random_state, Integral)
-        return int(self.random_state if is_seed else check_random_state(self.random_state).randint(2**31 - 1))
 
     def _checked(self, X: Any, *, first: bool = False) -> Any:
         finite: Any = True if self.missing is None else "allow-nan"
@@ -260,7 +256,7 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         X = self._checked(X, first=first)
         columns = columns_of(X, means=self.missing is not None)
         if first:
-            self._seed = self._drawn_seed()
+            self._seed = seed_of(self.random_state)
             self._sample, self._columns = Sample(self._seed, X.shape[1]), columns
         else:
             self._columns = self._columns.joined(columns)
@@ -308,12 +304,20 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return {**self.get_params(), **plain}
 
 
-def _check_integer(value: Any, name: str, *, least: int = 1) -> None:
-    _check_no_bool(value, name)
+def seed_of(random_state: Any) -> int:
+    """Return an integer as it is, and otherwise draw a seed by scikit-learn's rules."""
+    is_seed = isinstance(random_state, Integral)
+    return int(random_state if is_seed else check_random_state(random_state).randint(2**31 - 1))
+
+
+def check_integer(value: Any, name: str, *, least: int = 1) -> None:
+    """Raise TypeError or ValueError unless a parameter is an integer from `least` up that 32 bits hold."""
+    check_no_bool(value, name)
     check_scalar(value, name, Integral, min_val=least, max_val=LARGEST)
 
 
-def _check_no_bool(value: Any, name: str) -> None:
+def check_no_bool(value: Any, name: str) -> None:
+    """Raise TypeError if a parameter is True or False."""
     # Python counts True and False as integers.
     if isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} == {value}, must be a number.")

@@ -36,7 +36,8 @@ import sys
 for name in {sorted(EXTRAS)}:
     sys.modules[name] = None
 import metaplastic, metaplastic.cli
-for name in ("LearnedRule", "UpdateRule", "apply_rule", "meta_objective", "readout_accuracy", "intervals"):
+core = "FewShotClassifier LearnedRule UpdateRule apply_rule meta_objective readout_accuracy intervals"
+for name in core.split():
     getattr(metaplastic, name)
 for name in ("meta_training", "read_zarr", "read_netcdf"):
     try:

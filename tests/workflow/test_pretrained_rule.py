@@ -78,5 +78,5 @@ def test_a_name_without_a_file_is_one_line(study: Checkout, overlay: str, key: s
     done = study.snakemake("--dry-run", "--configfile", overlay, fails=True)
     error = done.stderr.splitlines()[-1]
     assert error.startswith(f"error: {key}: no pretrained rule 'some-lettres' in ")
-    assert error.endswith("take one of: barb, pinion, quill, some-letters")
+    assert error.endswith("take one of: barb, generalist, pinion, quill, some-letters")
     assert "Traceback" not in done.stdout + done.stderr

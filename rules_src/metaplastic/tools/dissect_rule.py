@@ -6,9 +6,8 @@ from typing import Annotated
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 import xarray as xr
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from typer import Argument, Option
 
 from metaplastic.apply import advance, apply_rule, initial_inner_loops, seed_keys
@@ -43,17 +42,14 @@ def dissect(
     """Write the accuracy with 10 labels a class without each term in turn, and relative changes of the weights."""
     theta, inputs = trained_rule(pretrained_file(rule))[1], load_inputs(read_zarr(data))
     parts = [_of_activation(theta, inputs, activation, seeds, inner_steps) for activation in activations]
-    found = xr.concat(parts, pd.Index(activations, name="activation"))
+    found = xr.concat(parts, "activation").assign_coords(activation=np.array(activations, dtype=object))
     write_netcdf(found.assign_attrs(rule=rule, seeds=seeds, inner_steps=inner_steps), output)
 
 
 def without(rule: NeuronLocalRule, term: str) -> NeuronLocalRule:
     """Return the rule without one of `TERMS` in the changes of weights."""
-
-    def coefficients(of: NeuronLocalRule) -> Float[Array, "12"]:
-        return of.forward.mix.coefficients
-
-    return eqx.tree_at(coefficients, rule, coefficients(rule).at[TERMS.index(term)].set(0.0))
+    coefficients = rule.forward.mix.coefficients.at[TERMS.index(term)].set(0.0)
+    return eqx.tree_at(lambda of: of.forward.mix.coefficients, rule, coefficients)
 
 
 def _of_activation(rule: NeuronLocalRule, data: Inputs, activation: str, seeds: int, inner_steps: int) -> xr.Dataset:

@@ -3,6 +3,8 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 
 from tqdm import tqdm
@@ -14,10 +16,22 @@ PAUSE = 10.0
 """Fewest seconds between two plain lines."""
 PLAIN = "{n_fmt} of {total_fmt} UNIT, {rate_noinv_fmt}, {remaining} left{postfix}"
 
+_shows = ContextVar("shows", default=True)
+
+
+@contextmanager
+def hidden() -> Iterator[None]:
+    """Let `shown` print nothing meanwhile, in this thread."""
+    before = _shows.set(False)
+    try:
+        yield
+    finally:
+        _shows.reset(before)
+
 
 def shown(items: Iterable[I], run: Run[I]) -> Iterator[I]:
     """Pass on the items of a run, and print to stderr how far it is, how fast it goes and how well it does."""
-    if not is_first():
+    if not is_first() or not _shows.get():
         yield from items
         return
     watched, start, said, first = sys.stderr.isatty(), time.monotonic(), -PAUSE, None

@@ -1,0 +1,114 @@
+"""What a user gives a few-shot classifier: names or sections of methods, images, labels; checked, in plain arrays."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils import assert_all_finite, check_array, column_or_1d
+
+from metaplastic.config.base import parse_spec
+from metaplastic.embeddings.spec import Embedding
+from metaplastic.few_shot.labelling import ENCODERS, METHODS, described
+from metaplastic.few_shot.spec import Learner
+from metaplastic.io.errors import InputError
+from metaplastic.meta_train.tasks.spec import Jitter
+
+UNLABELLED = -1
+"""The label of what has none, as in `sklearn.semi_supervised`."""
+TASKS = {"way": 20, "shots": 1, "queries": 5}
+SHORT = {"maml": {"task_batch": 4, "learning_rate": 0.003, "head": 0.0}}
+"""What suits trainings of a few thousand steps, by method."""
+JITTER = {"rotation": 15.0, "scale": 0.2, "shift": 0.15, "shear": 0.2, "elastic": 0.04}
+"""How far a drawn character may change and stay itself."""
+SAVED_EVERY = 100
+"""Steps between saved states."""
+
+
+def sections(embedding: Any, method: Any, *, jitter: Any, steps: int, seed: int) -> tuple[Any, Any]:
+    """Return the sections of config of embedding and method, each a name or a mapping; see `FewShotClassifier`.
+
+    Raises:
+        ValueError, TypeError: one of them is invalid, or they do not go together.
+    """
+    every = min(steps, SAVED_EVERY)
+    given: dict[str, Any] = {"steps": [-(-steps // every) * every], "every": every, "seed": seed}
+    of_tasks = JITTER if jitter is True else None
+    if isinstance(jitter, Mapping):
+        still = dict.fromkeys(Jitter.model_fields.keys() - {"least"}, 0.0)
+        given["jitter"] = of_tasks = {**still, **jitter}
+    elif not isinstance(jitter, bool):
+        raise TypeError(f"jitter == {jitter!r}, must be True, False or a mapping.")
+    found = _section(Embedding, embedding, "embedding", Embedding.kinds(), given)
+    learner = _section(Learner, method, "method", METHODS, {**given, "tasks": TASKS, "jitter": of_tasks})
+    if not learner.meta_learned and found.kind not in ENCODERS:
+        raise ValueError(
+            f"embedding == {found.kind!r}, must be one of {', '.join(ENCODERS)} for nearest neighbours, which embed "
+            "later images too."
+        )
+    return found, learner
+
+
+def _section(family: Any, given: Any, name: str, kinds: Collection[str], filled: Mapping[str, Any]) -> Any:
+    """Return the section of a kind or of a mapping, `filled` where that kind has the key; raise ValueError if wrong."""
+    section = {"kind": given} if isinstance(given, str) else given
+    if not isinstance(section, Mapping):
+        raise TypeError(f"{name} == {given!r}, must be a name or a mapping with `kind`.")
+    if (kind := section.get("kind")) not in [*kinds]:
+        raise ValueError(f"{name} == {kind!r}, must be one of {', '.join(kinds)}.")
+    known = {key: value for key, value in filled.items() if key in family.kinds()[kind].model_fields}
+    try:
+        return parse_spec(family, json.dumps({**known, **SHORT.get(kind, {}), **section}), name)
+    except InputError as error:
+        raise ValueError(f"{error}.") from error
+
+
+def given_images(X: Any, shape: tuple[int, int, int] | None = None) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """Return images flattened, and rows, columns and channels; refuse others than those of `shape` if it is given."""
+    sizes = list(dict.fromkeys(np.shape(image) for image in X)) if isinstance(X, Sequence) else []
+    if len(sizes) > 1:
+        raise ValueError(f"X has images of the shapes {sizes[0]} and {sizes[1]}; bring all to one size.")
+    X = check_array(X, ensure_2d=False, allow_nd=True, input_name="X")
+    if X.ndim not in (3, 4) or not X.size:
+        raise ValueError(
+            f"X has the shape {X.shape}. Reshape your data to images [image, row, column] or [image, row, column, "
+            "channel]; one image is X[None]."
+        )
+    if X.ndim == 4 and X.shape[1] in (1, 3) and X.shape[3] > 4:
+        raise ValueError(f"X has the shape {X.shape}; give the channels last: X.transpose(0, 2, 3, 1).")
+    rows, columns, channels = (*X.shape[1:], 1)[:3]
+    found = int(rows), int(columns), int(channels)
+    if shape is not None and found != shape:
+        raise ValueError(f"X has images of {described(found)}; this learner takes those of {described(shape)}.")
+    if X.dtype not in (np.uint8, np.bool_):
+        if X.dtype.kind != "f":
+            raise ValueError(f"X holds {X.dtype}; give uint8, or floats in 0 to 1.")
+        if (least := X.min()) < 0 or X.max() > 1:
+            raise ValueError(f"X holds pixels of {least:.4g} to {X.max():.4g}; give floats in 0 to 1, or uint8.")
+    return X.reshape(len(X), -1), found
+
+
+def given_labels(y: Any, count: int) -> np.ndarray:
+    """Return labels of so many images as objects, -1 for those that have none; refuse what labels nothing."""
+    y = column_or_1d(y, warn=True)
+    if len(y) != count:
+        raise ValueError(f"labels: {len(y)} for {count} images; give one for each.")
+    assert_all_finite(y, input_name="y")
+    # An array of texts has -1 as a text too.
+    labels = [UNLABELLED if label == str(UNLABELLED) else label for label in y.tolist()]
+    if odd := [label for label in labels if not isinstance(label, str | Real | np.bool_)]:
+        raise ValueError(f"labels: {odd[0]!r} among them; give texts or numbers, and -1 to what has no label.")
+    known = alike([label for label in labels if label != UNLABELLED])
+    if known.dtype.kind == "f" and (broken := known[known % 1 != 0]).size:
+        raise ValueError(f"Unknown label type: continuous, such as {broken[0]}; give texts or whole numbers.")
+    found = np.empty(count, object)
+    found[:] = labels
+    return found
+
+
+def alike(labels: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """Return labels in an array of their own type; refuse texts and numbers together."""
+    if len({isinstance(label, str) for label in labels}) > 1:
+        raise ValueError("labels: texts and numbers together; give either.")
+    return np.array(list(labels))

@@ -1,0 +1,283 @@
+"""How a trained learner labels images of one's own: by any number of labelled ones a class, each image on its own.
+
+Episodes (`learners/base.py`) have equally many shots of every class. Here classes come, grow and go, and no image's
+label depends on the others that are asked about.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Int, Int32, Shaped
+
+from metaplastic.config.base import parse_spec
+from metaplastic.datasets.arrays import unit_range
+from metaplastic.embeddings.spec import Embedding
+from metaplastic.few_shot.learners.maml import AdaptedNetwork
+from metaplastic.few_shot.learners.networks import Statistics
+from metaplastic.few_shot.learners.protonets import PrototypicalNetwork
+from metaplastic.few_shot.spec import Learner
+from metaplastic.io.compilation import jit
+from metaplastic.io.errors import InputError
+from metaplastic.io.jax_settings import compilations_kept, own_numbers
+
+METHODS = ("protonets", "maml", "nearest-neighbours")
+"""Learners that label single images."""
+FIXED = ("raw", "blurred")
+"""Embeddings that learn nothing, so that they embed every image on its own."""
+ENCODERS = (*FIXED, "acai", "bigan", "contrastive", "infogan")
+"""Embeddings that embed later images too: these, and networks whose code is the feature."""
+TEMPERATURE = 0.2
+"""Divisor of similarities between neighbours, in units of the variance of features; that of contrastive learning."""
+AT_ONCE, PIXELS = 64, 2**18
+"""Most images, and numbers in them, that go through a network at once."""
+
+Pixels = Shaped[np.ndarray, "image input"]
+"""Flattened images: uint8, or floats in 0 to 1, or black and white."""
+Images = Float[Array, "image input"]
+Features = Float[Array, "image feature"]
+Known = Float[Array, "known feature"]
+"""Features of labelled images."""
+Classes = Int[Array, " known"]
+Scores = Float[Array, "image way"]
+
+
+class Recipe(NamedTuple):
+    """What decides the shape of everything in a labelling, and how it was trained."""
+
+    method: str
+    """Section of a learner, as JSON."""
+    embedding: str
+    """Section of the embedding, as JSON; empty where a learner from elsewhere does not say."""
+    image: tuple[int, int, int]
+    """Rows, columns and channels."""
+
+
+class Labelling(eqx.Module):
+    """A trained learner. `features` are kept of labelled images; `scores` of others are up to a constant of each."""
+
+    recipe: Recipe = eqx.field(static=True)
+
+    @property
+    def most_classes(self) -> int | None:
+        """Most classes that it can tell apart, if there is a limit."""
+        return None
+
+    def prepared(self, images: Float32[np.ndarray, "image input"]) -> Float32[np.ndarray, "image input"]:
+        """Return images as `features` takes them, in NumPy."""
+        return images
+
+    def features(self, images: Images) -> Features:
+        """Return what classes are told apart by."""
+        raise NotImplementedError
+
+    def adapted(self, known: Known, classes: Classes, way: int) -> Any:
+        """Return arrays that stand for the classes 0 to `way` - 1, each of which has a labelled image."""
+        raise NotImplementedError
+
+    def scores(self, adapted: Any, features: Features) -> Scores:
+        """Return logarithms of the probabilities of every class, up to a constant of each image."""
+        raise NotImplementedError
+
+
+class Prototypical(Labelling):
+    """ProtoNets: a class is the mean of its features, and probabilities fall with squared distances to it."""
+
+    learner: PrototypicalNetwork
+
+    def features(self, images: Images) -> Features:
+        """Return features by the running statistics of the batch norm."""
+        return self.learner.network.features(images, self.learner.running)[0]
+
+    def adapted(self, known: Known, classes: Classes, way: int) -> Float[Array, "way feature"]:
+        """Return the prototypes."""
+        return jax.ops.segment_sum(known * _shares(classes, way)[:, None], classes, way)
+
+    def scores(self, adapted: Float[Array, "way feature"], features: Features) -> Scores:
+        """Return minus squared distances; the image's own norm is the same for each class."""
+        return 2 * features @ adapted.T - (adapted**2).sum(1)
+
+
+class Neighbours(Labelling):
+    """The class of the nearest labelled image in an embedding."""
+
+    network: Any
+    """The model of the embedding; None if it learns nothing."""
+    variance: Float[Array, ""]
+    """Mean squared distance of the features of unlabelled images from their mean."""
+
+    def prepared(self, images: Float32[np.ndarray, "image input"]) -> Float32[np.ndarray, "image input"]:
+        """Return the features of an embedding that learns nothing."""
+        if self.network is not None:
+            return images
+        # Of an extra, which other learners do without.
+        from metaplastic.embeddings.base import Folder, Unlabelled
+
+        spec = parse_spec(Embedding, self.recipe.embedding, "embedding")
+        data = Unlabelled(images, np.ones(len(images), bool), self.recipe.image)
+        embedded = import_module(spec.module).embed(data, spec, seeds=1, folder=Folder(Path(), {}))
+        return np.asarray(embedded.features[0, -1])
+
+    def features(self, images: Images) -> Features:
+        """Return the embedding."""
+        return images if self.network is None else family_of(self.recipe).encode(self.network, images)
+
+    def adapted(self, known: Known, classes: Classes, way: int) -> tuple[Known, Classes, Array]:
+        """Return the labelled images, and the numbers of all classes."""
+        return known, classes, jnp.arange(way)
+
+    def scores(self, adapted: tuple[Known, Classes, Array], features: Features) -> Scores:
+        """Return minus the squared distance to the nearest image of each class, in units of the variance."""
+        known, classes, way = adapted
+        # Up to the image's own norm, which is the same for each class.
+        distances = (known**2).sum(1) - 2 * features @ known.T
+        nearest = jax.ops.segment_min(distances.T, classes, len(way)).T
+        return -nearest / (2 * TEMPERATURE * self.variance)
+
+
+class Adapting(Labelling):
+    """MAML: the network learns from the labelled images, whose statistics its batch norm keeps.
+
+    As published, MAML normalises by the images that it is asked about, all at once; then no image has a label of its
+    own.
+    """
+
+    learner: AdaptedNetwork
+
+    @property
+    def most_classes(self) -> int:
+        """The network has one output for each class of its training tasks."""
+        return len(self.learner.bias)
+
+    def features(self, images: Images) -> Features:
+        """Return the images: there is no network before the classes are known."""
+        return images
+
+    def adapted(self, known: Known, classes: Classes, way: int) -> tuple[AdaptedNetwork, tuple[Statistics, ...]]:
+        """Return the network after the steps of an evaluation, each class counting the same, and its statistics."""
+        shares, inner = _shares(classes, way), self.learner.inner
+
+        def after(fast: Any) -> AdaptedNetwork:
+            return eqx.tree_at(lambda model: (model.network.kernels, model.weights, model.bias), self.learner, fast)
+
+        def loss(fast: Any) -> Float[Array, ""]:
+            likelihoods = jax.nn.log_softmax(after(fast).logits(known[None])[0])
+            return -(shares * jnp.take_along_axis(likelihoods, classes[:, None], 1)[:, 0]).sum()
+
+        def step(fast: Any, _: None) -> tuple[Any, None]:
+            return jax.tree.map(lambda value, slope: value - inner.rate * slope, fast, jax.grad(loss)(fast)), None
+
+        first = (self.learner.network.kernels, self.learner.weights[:, :way], self.learner.bias[:way])
+        learner = after(jax.lax.scan(step, first, length=inner.test_steps)[0])
+        return learner, learner.network.features(known)[1]
+
+    def scores(self, adapted: tuple[AdaptedNetwork, tuple[Statistics, ...]], features: Images) -> Scores:
+        """Return the logits."""
+        learner, statistics = adapted
+        return learner.network.features(features, statistics)[0] @ learner.weights + learner.bias
+
+
+_OF_LEARNERS: dict[str, type[Any]] = {"protonets": Prototypical, "maml": Adapting}
+
+
+def untrained(recipe: Recipe) -> Labelling:
+    """Return a labelling at random weights; raise InputError if images of this shape cannot be taken."""
+    method = parse_spec(Learner, recipe.method, "method")
+    if method.kind in _OF_LEARNERS:
+        learner = import_module(method.module).initial(method, jax.random.key(0), recipe.image)
+        return with_learner(recipe, learner)
+    if method.kind not in METHODS or method.neighbours != 1:
+        raise InputError(f"method: {recipe.method} labels no single images; take one of {', '.join(METHODS)}")
+    network = None
+    if parse_spec(Embedding, recipe.embedding, "embedding").kind not in FIXED:
+        network = family_of(recipe).initial(jax.random.key(0), int(np.prod(recipe.image)))
+    return Neighbours(recipe, network, jnp.ones(()))
+
+
+def with_learner(recipe: Recipe, learner: Any) -> Labelling:
+    """Return the labelling by a learner that tasks have trained."""
+    labelling: Labelling = _OF_LEARNERS[parse_spec(Learner, recipe.method, "method").kind](recipe, learner)
+    return labelling
+
+
+@cache
+def family_of(recipe: Recipe) -> Any:
+    """Return the family of the networks that embed; raise InputError if later images cannot be embedded alone."""
+    spec = parse_spec(Embedding, recipe.embedding, "embedding")
+    if spec.kind not in ENCODERS:
+        raise InputError(
+            f"embedding: {spec.kind!r} embeds no later images, which nearest neighbours need; take one of: "
+            f"{', '.join(ENCODERS)}"
+        )
+    return import_module(spec.module).family(spec, recipe.image)
+
+
+@own_numbers()
+@compilations_kept()
+def features(labelling: Labelling, images: Pixels) -> Float32[np.ndarray, "image feature"]:
+    """Return the features of flattened images, some at a time."""
+    return _in_parts(labelling, lambda some: _features(labelling, some), images)
+
+
+@own_numbers()
+@compilations_kept()
+def adapted(
+    labelling: Labelling, known: Float32[np.ndarray, "known feature"], classes: Int32[np.ndarray, " known"], way: int
+) -> Any:
+    """Return `Labelling.adapted` as NumPy arrays."""
+    return jax.tree.map(np.asarray, _adapted(labelling, jnp.asarray(known), jnp.asarray(classes), way))
+
+
+@own_numbers()
+@compilations_kept()
+def scores(labelling: Labelling, adapted: Any, images: Pixels) -> Float32[np.ndarray, "image way"]:
+    """Return the scores of flattened images, some at a time."""
+    return _in_parts(labelling, lambda some: _scores(labelling, adapted, _features(labelling, some)), images)
+
+
+def in_unit_range(pixels: Pixels) -> Float32[np.ndarray, "image input"]:
+    """Return numbers in 0 to 1, in single precision."""
+    return unit_range(pixels) if pixels.dtype == np.uint8 else pixels.astype(np.float32)
+
+
+def described(image: tuple[int, int, int]) -> str:
+    """Return rows, columns and channels in words."""
+    return f"{image[0]} x {image[1]} pixels and {image[2]} channel{'s' * (image[2] > 1)}"
+
+
+@jit
+def _features(labelling: Labelling, images: Images) -> Features:
+    return labelling.features(images)
+
+
+@jit
+def _adapted(labelling: Labelling, known: Known, classes: Classes, way: int) -> Any:
+    return labelling.adapted(known, classes, way)
+
+
+@jit
+def _scores(labelling: Labelling, adapted: Any, features: Features) -> Scores:
+    return labelling.scores(adapted, features)
+
+
+def _in_parts(labelling: Labelling, function: Callable[[Array], Array], images: Pixels) -> np.ndarray:
+    """Apply a function to parts of one size, the last filled up, so that it is compiled once."""
+    size = max(1, min(AT_ONCE, PIXELS // images.shape[1]))
+    parts = []
+    for start in range(0, len(images), size):
+        part = images[start : start + size]
+        filled = np.zeros((size, images.shape[1]), np.float32)
+        filled[: len(part)] = labelling.prepared(in_unit_range(part))
+        parts.append(np.asarray(function(jnp.asarray(filled)))[: len(part)])
+    return np.concatenate(parts)
+
+
+def _shares(classes: Classes, way: int) -> Float[Array, " known"]:
+    """Return the share that each image has in its class."""
+    return 1 / jnp.zeros(way).at[classes].add(1.0)[classes]

@@ -1,0 +1,174 @@
+"""A labelling on disk: one safetensors file with its arrays, the labelled images that it has adapted to, and texts.
+
+Files may come from strangers. They hold only numbers, and texts as JSON, with a checksum of both. Sizes are bounded;
+the sections of config are validated; names, shapes and types are compared with those of the labelling that they
+describe, which is not allocated, before any array is read.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Float32, Int32, Shaped
+
+from metaplastic.config.base import LARGEST, parse_spec
+from metaplastic.few_shot.labelling import Labelling, Recipe, described, untrained, with_learner
+from metaplastic.few_shot.spec import Learner
+from metaplastic.io.errors import InputError
+from metaplastic.io.jax_settings import own_numbers
+from metaplastic.io.tensors import checksum, opened_safetensors, write_safetensors
+from metaplastic.update_rules.pretrained import FOLDERS
+
+FORMAT = "metaplastic-few-shot-1"
+SNAPSHOT = "metaplastic-state-1"
+"""Format of `training.checkpoint`, which needs packages that this does without."""
+LARGEST_FILE, LARGEST_HEADER, LARGEST_RECIPE = 2**30, 2**22, 2**13
+"""Largest size in bytes of a file, of its header's JSON and of the recipe there; 28 x 28 pixels take 0.5 MB."""
+MOST_STEPS = 10_000
+"""Most steps by which a learner of a file may adapt."""
+WEIGHTS = "weights"
+"""Folder beside the packaged rules that has packaged learners."""
+
+
+class Support(NamedTuple):
+    """The labelled images that a labelling has adapted to."""
+
+    labels: Shaped[np.ndarray, " way"]
+    """The label of every class: numbers or texts, sorted."""
+    features: Float32[np.ndarray, "image feature"]
+    classes: Int32[np.ndarray, " image"]
+    """The class of each image, a place in `labels`."""
+
+
+def write(path: Path, labelling: Labelling, support: Support | None, parameters: dict[str, Any]) -> None:
+    """Write a labelling, what it has adapted to, and the parameters of its classifier; raise InputError if it fails."""
+    arrays = {f"model.{name}": np.array(leaf, order="C") for name, leaf in _named_leaves(labelling).items()}
+    if support is not None:
+        arrays |= {"features": np.ascontiguousarray(support.features), "classes": support.classes}
+    labels = [] if support is None else support.labels.tolist()
+    header = {"recipe": labelling.recipe, "labels": labels, "parameters": parameters}
+    write_safetensors(
+        path, arrays, {"format": FORMAT} | {key: json.dumps(value, sort_keys=True) for key, value in header.items()}
+    )
+
+
+@own_numbers()
+def read(path: Path, image: tuple[int, int, int] | None = None) -> tuple[Labelling, Support | None, dict[str, Any]]:
+    """Read a file of `write`, or a snapshot of a learner that the workflow has trained, which may come from anyone.
+
+    A snapshot does not tell rows, columns and channels of an `image`, which have to be given then.
+
+    Raises:
+        InputError: the file is missing or no such file, or has changed since it was written, or `image` is another.
+    """
+
+    def refused(reason: object) -> InputError:
+        return InputError(f"{path}: not a readable few-shot learner ({reason}); save or fetch it again")
+
+    if not path.is_file():
+        raise InputError(f"{path}: missing; save a fitted FewShotClassifier to it first")
+    if (size := path.stat().st_size) > LARGEST_FILE:
+        raise InputError(f"{path}: {size} bytes; files of few-shot learners have at most {LARGEST_FILE}")
+    with path.open("rb") as raw:
+        if (length := int.from_bytes(raw.read(8), "little")) > LARGEST_HEADER:
+            raise refused(f"a header of {length} bytes")
+    with opened_safetensors(path, refused=refused) as file:
+        header = dict(file.metadata() or {})
+        if header.get("format") == SNAPSHOT:
+            return _of_snapshot(path, header["config"], image), None, {}
+        if header.get("format") != FORMAT:
+            raise ValueError(f"its header has no format {FORMAT!r}")
+        if len(header["recipe"]) > LARGEST_RECIPE:
+            raise ValueError(f"a recipe of {len(header['recipe'])} bytes")
+        method, embedding, shape = json.loads(header["recipe"])
+        recipe = Recipe(str(method), str(embedding), _image(shape))
+        template = _template(recipe)
+        labels, leaves = json.loads(header["labels"]), _named_leaves(template)
+        expected = {f"model.{name}": _described(leaf.dtype.name, leaf.shape) for name, leaf in leaves.items()}
+        if labels:
+            (count,) = file.get_slice("classes").get_shape()
+            shown = jax.ShapeDtypeStruct((count, int(np.prod(recipe.image))), np.float32)  # type: ignore[no-untyped-call]
+            kept = eqx.filter_eval_shape(lambda model, images: model.features(images), template, shown)
+            expected |= {"features": _described("float32", kept.shape), "classes": _described("int32", (count,))}
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        found = {name: _described(array.get_dtype(), array.get_shape()) for name, array in slices.items()}
+        for name in sorted(expected.keys() | found.keys()):
+            if expected.get(name) != found.get(name):
+                raise ValueError(f"{name} is {found.get(name)}, its learner has {expected.get(name)}")
+        arrays = {name: file.get_tensor(name) for name in found}
+        if header.pop("sha256") != checksum(arrays, header):
+            raise ValueError("changed since it was written")
+        if unfit := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
+            raise ValueError(f"{unfit[0]} holds numbers that are not finite")
+        parameters = dict(json.loads(header["parameters"]))
+        support = _support(labels, arrays["features"], arrays["classes"], template.most_classes) if labels else None
+    if image not in (None, recipe.image):
+        raise InputError(f"{path}: of images of {described(recipe.image)}, not {described(image)}; give such images")
+    model = jax.tree.unflatten(jax.tree.structure(template), [arrays[f"model.{name}"] for name in leaves])
+    return model, support, parameters
+
+
+def packaged_learner(name: str) -> Path:
+    """Return the file of a learner that comes with the package; raise InputError, with those that do, if there is none.
+
+    Each is `weights/<name>.safetensors` beside the packaged rules.
+    """
+    folders = [folder / WEIGHTS for folder in FOLDERS]
+    found = {file.stem: file for folder in reversed(folders) for file in sorted(folder.glob("*.safetensors"))}
+    if name not in found:
+        shipped = f"take one of: {', '.join(sorted(found))}" if found else "none comes with this version; fit your own"
+        raise InputError(f"no packaged few-shot learner {name!r}; {shipped}")
+    return found[name]
+
+
+def _of_snapshot(path: Path, section: str, image: tuple[int, int, int] | None) -> Labelling:
+    parse_spec(Learner, section, str(path))
+    if image is None:
+        raise InputError(f"{path}: a snapshot of the workflow, which has no size of images; give it")
+    template = _template(Recipe(section, "", _image(image)))
+    from metaplastic.training.checkpoint import load_state
+
+    return with_learner(template.recipe, jax.tree.map(np.asarray, load_state(path, template.learner)))
+
+
+def _template(recipe: Recipe) -> Any:
+    """Return the labelling of a recipe with shapes in place of arrays; raise ValueError if there is none."""
+    try:
+        if getattr(parse_spec(Learner, recipe.method, "method"), "test_inner_steps", 0) > MOST_STEPS:
+            raise ValueError(f"test_inner_steps: more than {MOST_STEPS}")
+        return eqx.filter_eval_shape(lambda: untrained(recipe))
+    except (InputError, OverflowError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _image(shape: Any) -> tuple[int, int, int]:
+    rows, columns, channels = shape
+    if not all(isinstance(size, int) and 0 < size <= LARGEST for size in shape):
+        raise ValueError(f"images of {shape}")
+    return rows, columns, channels
+
+
+def _support(labels: Any, features: np.ndarray, classes: np.ndarray, most: int | None) -> Support:
+    array = np.array(labels)
+    mixed = len({isinstance(label, str) for label in labels}) > 1
+    if mixed or array.ndim != 1 or array.dtype.kind not in "biufU" or not np.array_equal(array, np.sort(array)):
+        raise ValueError("its labels are not sorted texts or numbers")
+    if (array[1:] == array[:-1]).any() or not np.array_equal(np.unique(classes), np.arange(len(labels))):
+        raise ValueError("a label is there twice, or a class has no image")
+    if most is not None and len(labels) > most:
+        raise ValueError(f"{len(labels)} classes, more than the {most} of its learner")
+    return Support(array, features, classes)
+
+
+def _described(dtype: str, shape: Sequence[int]) -> str:
+    """Describe an array, such as float32[3, 2]; `dtype` is a name of NumPy or of the file format."""
+    return f"{ {'F32': 'float32', 'I32': 'int32'}.get(dtype, dtype) }{list(shape)}"
+
+
+def _named_leaves(model: Any) -> dict[str, Any]:
+    leaves = jax.tree.leaves_with_path(model)
+    return {jax.tree_util.keystr(place, simple=True, separator="."): leaf for place, leaf in leaves}

@@ -1,0 +1,148 @@
+"""From images without labels to a learner: an embedding, its clusters, tasks of these, a learner (Hsu et al. 2019)."""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int32
+
+from metaplastic.config.base import Section, canonical_json, short_hash
+from metaplastic.embeddings.base import Unlabelled
+from metaplastic.embeddings.spec import Embedding
+from metaplastic.few_shot.episodes import pool
+from metaplastic.few_shot.labelling import (
+    FIXED,
+    Labelling,
+    Neighbours,
+    Pixels,
+    Recipe,
+    family_of,
+    in_unit_range,
+    untrained,
+    with_learner,
+)
+from metaplastic.few_shot.learners.meta_learning import MetaLearning, recorded
+from metaplastic.few_shot.partitions import partitions
+from metaplastic.few_shot.spec import Clusters, Learner, MetaLearned
+from metaplastic.io.errors import InputError
+from metaplastic.io.jax_settings import compilations_kept, own_numbers
+from metaplastic.training.checkpoint import load_state, state_path, versions
+from metaplastic.training.loop import SNAPSHOTS, Folder
+from metaplastic.training.progress import hidden
+
+
+@own_numbers()
+@compilations_kept()
+def learned(
+    images: Pixels,
+    shape: tuple[int, int, int],
+    embedding: Embedding,
+    method: Learner,
+    clusters: Clusters,
+    *,
+    seed: int,
+    folder: Path,
+    verbose: bool,
+) -> Labelling:
+    """Return a learner that has learned from all images.
+
+    Args:
+        images: flattened.
+        shape: rows, columns and channels of each.
+        embedding: what is clustered or, by nearest neighbours, compared.
+        method: `protonets` or `maml` with tasks of as many ways as there can be, or `nearest-neighbours`. There are
+            fewer ways where a partition has fewer clusters.
+        clusters: the partitions, whose clusters are the classes of tasks.
+        seed: of the order of the images, which decides the batches of the embedding.
+        folder: where trainings go on if they were stopped.
+        verbose: whether to print what is done, and how long it will take.
+
+    Raises:
+        InputError: as the embedding, partitions and the training of the learner do.
+    """
+    told = _Told(verbose)
+    ordered = in_unit_range(images[np.random.default_rng(seed).permutation(len(images))])
+    data = Unlabelled(ordered, np.ones(len(ordered), bool), shape)
+    digest = hashlib.sha256(ordered.tobytes()).hexdigest()
+    recipe = Recipe(canonical_json(method), canonical_json(embedding), shape)
+    # Before hours of training: images that the learner cannot take.
+    eqx.filter_eval_shape(lambda: untrained(recipe))
+    of_embedding = _folder(folder, embedding, digest)
+    with told.step(f"embedding {len(images)} images: {embedding.kind}"):
+        embedded = import_module(embedding.module).embed(data, embedding, seeds=1, folder=of_embedding)
+        code = np.asarray(embedded.features[0, -1], np.float32)
+    if not isinstance(method, MetaLearned):
+        network = None if embedding.kind in FIXED else _network(recipe, of_embedding, embedded.steps[-1])
+        variance = code.var(0, dtype=np.float64).sum() or 1.0
+        return Neighbours(recipe, network, jnp.float32(variance))
+    with told.step(f"{clusters.partitions} partitions into {clusters.clusters} clusters"):
+        found = np.stack(list(partitions(clusters, data.train, features=code)))
+    method = _with_ways(method, found)
+    recipe = recipe._replace(method=canonical_json(method))
+    tasks = pool(found, data.train, method.tasks, place="tasks")
+    initial = import_module(method.module).initial
+    of_learner = _folder(folder, method, digest, canonical_json(embedding), canonical_json(clusters))
+    with told.step(f"learning from tasks of {method.tasks.way} clusters: {method.kind}"):
+        MetaLearning(initial, method, ordered, shape, tasks, of_learner).finish()
+        learner = recorded(initial, method, shape, of_learner.path / SNAPSHOTS, method.steps[-1])
+    return with_learner(recipe, jax.tree.map(np.asarray, learner))
+
+
+def _folder(folder: Path, section: Section, *data: str) -> Folder:
+    """Return the folder of a training, which goes on only from what this version has made of the same data."""
+    code, config = version("metaplastic"), canonical_json(section)
+    record = {"config": config, "code": code, "data": short_hash(*data), **versions()}
+    return Folder(folder / f"{section.kind}-{short_hash(code, config, *data)}", record)  # type: ignore[attr-defined]
+
+
+def _network(recipe: Recipe, folder: Folder, step: int) -> Any:
+    """Load the network that a training of an embedding has recorded."""
+    family, width = family_of(recipe), int(np.prod(recipe.image))
+
+    def initial(key: Any) -> Any:
+        return eqx.filter(family.initial(key, width), eqx.is_array)
+
+    # The leading axis is the seed, of which there is one.
+    like = jax.eval_shape(lambda: jax.vmap(initial)(jax.random.split(jax.random.key(0), 1)))
+    arrays = jax.tree.map(lambda leaf: np.asarray(leaf[0]), load_state(state_path(folder.path / SNAPSHOTS, step), like))
+    return eqx.combine(arrays, eqx.filter_eval_shape(family.initial, jax.random.key(0), width))
+
+
+def _with_ways(method: MetaLearned, found: Int32[np.ndarray, "partition image"]) -> MetaLearned:
+    """Return the learner with as many ways as every partition has clusters, if these are fewer; refuse fewer than 2."""
+    least = min(len(np.unique(labels[labels >= 0])) for labels in found)
+    if least < 2:
+        needed = method.tasks.shots + method.tasks.queries
+        raise InputError(
+            f"clusters: a partition of these images has {least} with {needed} of them; give more images, fewer "
+            "clusters, or other images if these are all alike"
+        )
+    ways = min(method.tasks.way, least)
+    return method.model_copy(update={"tasks": method.tasks.model_copy(update={"way": ways})})
+
+
+class _Told:
+    """What `verbose` asks to print."""
+
+    def __init__(self, verbose: bool) -> None:
+        self.verbose = verbose
+
+    @contextmanager
+    def step(self, doing: str) -> Iterator[None]:
+        start = time.perf_counter()
+        if not self.verbose:
+            with hidden():
+                yield
+            return
+        print(f"[FewShotClassifier] {doing}", flush=True)
+        yield
+        print(f"[FewShotClassifier] ... {time.perf_counter() - start:.1f} s", flush=True)

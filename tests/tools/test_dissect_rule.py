@@ -1,0 +1,62 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from metaplastic.apply import advance, initial_inner_loops, seed_keys
+from metaplastic.datasets.arrays import load_inputs
+from metaplastic.datasets.schema import About, make_dataset
+from metaplastic.io.storage import read_netcdf, write_zarr
+from metaplastic.network import initial_base_model
+from metaplastic.tools.dissect_rule import STEPS, dissect, relative_changes, without
+from metaplastic.update_rules.pretrained import pretrained_file
+from metaplastic.update_rules.spec import BaseModel
+from metaplastic.update_rules.terms import TERMS
+from metaplastic.update_rules.theta import trained_rule
+
+
+@pytest.fixture(scope="module")
+def rule():
+    return trained_rule(pretrained_file("generalist"))[1]
+
+
+@pytest.fixture
+def dataset():
+    rng = np.random.default_rng(0)
+    label = np.arange(120) % 2
+    values = (rng.normal(size=(120, 6)) + 3 * label[:, None] * [1, -1, 0, 0, 0, 0]).astype(np.float32)
+    about = About(source="blobs", title="blobs", licence="none", citation="none")
+    return make_dataset(values, label, np.arange(120) >= 80, about, class_names=["a", "b"], checksum=[])
+
+
+def test_without_a_term_only_its_coefficient_is_zero(rule):
+    dropped = without(rule, "hebb").forward.mix.coefficients
+    kept = np.array(TERMS) != "hebb"
+    np.testing.assert_array_equal(dropped[kept], rule.forward.mix.coefficients[kept])
+    assert dropped[~kept] == 0 != rule.forward.mix.coefficients[~kept]
+    phi, x = initial_base_model(jax.random.key(0), [6, 4, 3]), jax.random.normal(jax.random.key(1), (16, 6))
+    assert not np.allclose(without(rule, "hebb").update(phi, x).layers[0].W, rule.update(phi, x).layers[0].W)
+
+
+def test_accuracy_and_changes_are_written_for_each_activation(dataset, tmp_path):
+    write_zarr(dataset, tmp_path / "blobs.zarr", spec={}, code="x")
+    output = tmp_path / "terms.nc"
+    dissect(
+        "generalist", data=tmp_path / "blobs.zarr", output=output, activations=["relu", "tanh"], seeds=2, inner_steps=20
+    )
+    found = read_netcdf(output)
+    assert found["difference"].sizes == {"activation": 2, "term": len(TERMS)}
+    assert found["change"].sizes == {"activation": 2, "inner_step": len(STEPS), "layer": 2}
+    assert (found["accuracy"] > 0.75).all()
+    assert (found["accuracy"] + found["difference"] <= 1 + 1e-6).all()
+    assert (found["interval"] >= 0).all()
+    assert (found["change"] > 0).all()
+
+
+def test_a_change_is_that_of_the_inner_step_after_so_many(rule, dataset):
+
+    data = load_inputs(dataset)
+    found = relative_changes(rule, data, BaseModel(hidden=[4], features=3), 1)
+    loops = initial_inner_loops(seed_keys(1), [6, 4, 3], "relu")
+    x, train = jnp.asarray(data.inputs), jnp.asarray(np.flatnonzero(data.train))
+    old, new = (advance(rule, loops, x, train, steps=(0, n), batch=64, average=0.0).phis.layers[0].W[0] for n in (3, 4))
+    np.testing.assert_allclose(found[1, 0], jnp.linalg.norm(new - old) / jnp.linalg.norm(old), rtol=1e-3)
