@@ -216,7 +216,7 @@ SECTIONS = [
             r'"a,b\n1,2\n"': "FOLDER/mine.csv: no column 'y'; it holds 'a', 'b'",
             r'"a,a,y\n1,2,u\n"': "FOLDER/mine.csv: 2 columns are named 'a'; rename them",
             r'"a,y\n1,u\n2,v,w\n"': "FOLDER/mine.csv: empty, broken or no CSV file (CSV parse error: Row #3: Expected 2 columns, got 3: 2,v,w); correct it",
-            r'"a,y\n1,u\n?,v\n"': "FOLDER/mine.csv: column 'a': not numeric but of type string, as in '?' in row 2; drop it, or list the numeric ones in features",
+            r'"a,y\n1,u\n?,v\n"': "FOLDER/mine.csv: column 'a': 1 values missing, NaN or infinite; fill them or drop their examples",
             r'"a,y\n1,u\n,v\n"': "FOLDER/mine.csv: column 'a': 1 values missing, NaN or infinite; fill them or drop their examples",
             r'"a,y\n1,u\n2,u\n"': "FOLDER/mine.csv: column 'y': 'u' is the only class; give two or more",
             r'"a,y\n1,u\n2,v\n3,v\n"': "FOLDER/mine.csv: column 'y': class 'u' has too few examples, 1: test_fraction 0.4 leaves none for testing or none for training",

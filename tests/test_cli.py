@@ -83,7 +83,8 @@ def test_features_are_those_of_the_transformer_and_labels_stay(theta: str, tmp_p
             "a,b\n1,\n3,4\n",
             "out.csv",
             None,
-            "FOLDER/in.csv: column 'b': 1 values missing, NaN or infinite; fill them or drop their examples",
+            "FOLDER/in.csv: column 'b': 1 values missing, NaN or infinite; fill them or drop their examples, "
+            "or give --missing mean",
         ),
         (
             "a,b\n1,2\n",
@@ -173,6 +174,27 @@ def test_labels_are_kept_as_they_are(theta: str, tmp_path: Path) -> None:
     written(tmp_path, theta, label=labels)
     (tmp_path / "in.csv").write_text((tmp_path / "out.csv").read_text())
     assert written(tmp_path, theta, output="again.parquet", label=labels).select(labels).equals(found.select(labels))
+
+
+def test_the_mean_stands_for_missing_numbers_where_that_is_asked_for_also_after_loading(
+    theta: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["", "?", "NA", "NaN", "None", "-"]
+    rows = [f"{index},{words[index] if index < 6 else index},{words[0]}" for index in range(20)]
+    (tmp_path / "in.csv").write_text("\n".join(["a,b,y", *rows]))
+    x = np.array([[index, np.nan if index < 6 else index] for index in range(20)])
+    model = LearnedRule(theta, missing="mean", **SMALL).fit(x)
+    saved = tmp_path / "rule.safetensors"
+    found = written(tmp_path, theta, missing="mean", save=saved)
+    np.testing.assert_allclose(found.drop_columns("y").to_pandas(), model.transform(x), rtol=1e-5, atol=1e-6)
+    assert written(tmp_path, theta, load=saved).equals(found)
+    (tmp_path / "in.csv").write_text("a,b,y\n1,,0\n1e999,2,1\n")
+    with pytest.raises(InputError, match=r"'a': 1 values missing, NaN or infinite; fill them or drop their examples$"):
+        written(tmp_path, theta, missing="mean")
+    pd.DataFrame(x, columns=["a", "b"]).assign(y=0).to_parquet(tmp_path / "in.parquet")
+    monkeypatch.setattr(file, "VALUES", 9)
+    batches = written(tmp_path, theta, table=tmp_path / "in.parquet", missing="mean", output="out.parquet")
+    np.testing.assert_allclose(batches.drop_columns("y").to_pandas(), model.transform(x), rtol=1e-5, atol=1e-6)
 
 
 def test_types_of_a_parquet_and_its_index_are_kept(theta: str, tmp_path: Path) -> None:
@@ -349,11 +371,7 @@ def test_training_in_two_processes_ends_with_the_bytes_of_one_of_two_devices(tmp
         ("meta_train: {}", {}, "FOLDER/mine.yaml: no `datasets` or no `meta_train`; give both"),
         (RUN, {"run": "other"}, "FOLDER/mine.yaml: no run 'other' in meta_train; take one of: toy"),
         (RUN + "  more: {}\n", {}, "config: missing key 'meta_train.more.rule' (and 2 more)"),
-        (
-            RUN + "    averag: 1\n",
-            {},
-            "config: unknown key 'meta_train.toy.averag'; did you mean 'average'?",
-        ),
+        (RUN + "    averag: 1\n", {}, "config: unknown key 'meta_train.toy.averag'; did you mean 'average'?"),
     ],
 )
 def test_a_config_that_cannot_be_taken_is_told_in_one_line(

@@ -13,14 +13,15 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from metaplastic import learning, perceptron, sample
+from metaplastic import perceptron
 from metaplastic.apply import apply_rule
 from metaplastic.estimator import LearnedRule
-from metaplastic.fitted import FittedRule
 from metaplastic.io import memory
 from metaplastic.io.errors import InputError
 from metaplastic.io.tensors import write_safetensors
-from metaplastic.learning import CHUNK
+from metaplastic.learned_rule import learning, sample
+from metaplastic.learned_rule.fitted import FittedRule
+from metaplastic.learned_rule.learning import CHUNK
 from metaplastic.update_rules import pretrained
 from metaplastic.update_rules.spec import Apply, BaseModel, Compact, Published
 from metaplastic.update_rules.theta import initial_rule, save_theta, trained_rule
@@ -107,10 +108,6 @@ def test_the_rule_changes_the_features_and_the_seed_does() -> None:
     assert not np.allclose(drawn[0], drawn[2], atol=1e-3)
 
 
-def test_a_base_model_without_hidden_layers() -> None:
-    assert _small(hidden=[]).fit_transform(_x()).shape == (40, 3)
-
-
 def test_scaled_columns_count_the_same_whatever_their_units() -> None:
     X = _x()
     other_units = X * [1000, 0.001, 1, 30, 1] + [1e6, 0, -5, 0, 0]
@@ -119,15 +116,6 @@ def test_scaled_columns_count_the_same_whatever_their_units() -> None:
     assert not np.allclose(*unscaled, atol=1e-2)
     X[:, 2] = 7
     assert np.isfinite(_small().fit_transform(X)).all()
-
-
-def test_double_precision_elsewhere_changes_nothing() -> None:
-    X = _x()
-    expected = _small().fit_transform(X)
-    with jax.enable_x64(True):
-        features = _small().fit_transform(X)
-    assert features.dtype == np.float32
-    np.testing.assert_allclose(features, expected, atol=1e-5)
 
 
 def test_equal_shapes_are_compiled_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -231,8 +219,9 @@ numpy.save(sys.argv[1], features)
 def test_strict_settings_of_a_thread_change_nothing_and_are_back_afterwards() -> None:
     X = _x()
     expected = _small().fit_transform(X)
-    with jax.numpy_rank_promotion("raise"), jax.transfer_guard("disallow"), jax.default_prng_impl("rbg"):
-        np.testing.assert_array_equal(_small().fit_transform(X), expected)
+    strict = jax.numpy_rank_promotion("raise"), jax.transfer_guard("disallow"), jax.default_prng_impl("rbg")
+    with strict[0], strict[1], strict[2], jax.enable_x64(True):
+        np.testing.assert_array_equal(_small().fit_transform(X), expected, strict=True)
         assert jax.config.jax_default_prng_impl == "rbg"
         assert jax.config.jax_numpy_rank_promotion == "raise"
 
@@ -251,19 +240,16 @@ import metaplastic
 features = metaplastic.FittedRule.load("rule.safetensors").transform(numpy.load("x.npy"))
 seconds = time.perf_counter() - start
 numpy.save("fitted.npy", features)
-start = time.perf_counter()
-rule = metaplastic.LearnedRule.load("rule.safetensors")
-start = time.perf_counter()
-numpy.save("learned.npy", rule.transform(numpy.load("x.npy")))
+numpy.save("learned.npy", metaplastic.LearnedRule.load("rule.safetensors").transform(numpy.load("x.npy")))
 assert "equinox" not in sys.modules
-print(seconds, time.perf_counter() - start)
+print(seconds)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for name in ("fitted", "learned"):
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), model.transform(X))
-    # Half a second where nothing else runs.
-    assert max(map(float, done.stdout.split())) < 3
+    # A quarter of a second where nothing else runs.
+    assert float(done.stdout) < 2
 
 
 def test_transform_works_in_a_forked_process_and_fit_says_what_to_do(tmp_path: Path) -> None:
@@ -312,48 +298,42 @@ def test_what_is_saved_is_loaded_with_everything(columns: list[str] | None, tmp_
             loaded.transform(X[columns[::-1]])
 
 
-def _resaved(file: Path, *, change: Any) -> None:
+def _resaved(file: Path, name: str, change: Any) -> None:
+    """Write a file anew with a changed array or text; without it if it is changed to nothing."""
     with safe_open(file, framework="numpy") as opened:
         arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
         header = {name: value for name, value in opened.metadata().items() if name != "sha256"}
-    change(arrays, header)
+    content: dict[str, Any] = header if name in header else arrays
+    content[name] = change(content[name]) if callable(change) else change
+    if change is None:
+        del content[name]
     write_safetensors(file, arrays, header)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("name", "change", "message"),
     [
-        (lambda arrays, header: header.update(format="other"), "its header has no format"),
-        (lambda arrays, header: header.pop("columns"), "'columns'"),
-        (lambda arrays, header: header.update(parameters="[]"), "list indices"),
-        (lambda arrays, header: header.update(columns='["a"]'), "it has not one name for each column"),
-        (lambda arrays, header: header.update(columns="[" * 10**5), "recursion"),
-        (lambda arrays, header: arrays.pop("layer_0.b"), "its arrays are not those of its parameters"),
-        (lambda arrays, header: arrays.update({"layer_0.b": np.ones(5, np.float32)}), "its arrays are not those"),
-        (lambda arrays, header: arrays.update({"layer_0.b": np.ones(4)}), "layer_0.b is not all finite numbers"),
-        (
-            lambda arrays, header: arrays.update({"layer_0.b": np.full(4, np.nan, np.float32)}),
-            "layer_0.b is not all finite numbers of type float32",
-        ),
-        (lambda arrays, header: arrays.update(column_range=np.zeros(5)), "column_range holds numbers that are too"),
-        (
-            lambda arrays, header: header.update(parameters=header["parameters"].replace("relu", "eval")),
-            "the activation 'eval' is unknown",
-        ),
-        (
-            lambda arrays, header: header.update(parameters=header["parameters"].replace('"batch"', '"bunch"')),
-            "unexpected keyword argument 'bunch'",
-        ),
-        (
-            lambda arrays, header: header.update(parameters=header["parameters"].replace('"batch": 4', '"batch": 0')),
-            "batch == 0, must be >= 1",
-        ),
+        ("format", "other", "its header has no format"),
+        ("columns", None, "'columns'"),
+        ("parameters", "[]", "list indices"),
+        ("columns", '["a"]', "it has not one name for each column"),
+        ("columns", "[" * 10**5, "recursion"),
+        ("layer_0.b", None, "its arrays are not those of its parameters"),
+        ("layer_0.b", np.ones(5, np.float32), "its arrays are not those"),
+        ("layer_0.b", np.ones(4), "layer_0.b is not all finite numbers"),
+        ("layer_0.b", np.full(4, np.nan, np.float32), "layer_0.b is not all finite numbers of type float32"),
+        ("column_range", np.zeros(5), "column_range holds numbers that are too"),
+        ("parameters", lambda text: text.replace("relu", "eval"), "the activation 'eval' is unknown"),
+        ("parameters", lambda text: text.replace('"batch"', '"bunch"'), "unexpected keyword argument 'bunch'"),
+        ("parameters", lambda text: text.replace('"batch": 4', '"batch": 0'), "batch == 0, must be >= 1"),
     ],
 )
-def test_a_saved_file_of_a_stranger_is_refused_in_one_line(change: Any, message: str, tmp_path: Path) -> None:
+def test_a_saved_file_of_a_stranger_is_refused_in_one_line(
+    name: str, change: Any, message: str, tmp_path: Path
+) -> None:
     file = tmp_path / "rule.safetensors"
     _small(hidden=(4,), inner_steps=0).fit(_x()).save(file)
-    _resaved(file, change=change)
+    _resaved(file, name, change)
     with pytest.raises(InputError, match=f"rule.safetensors: not a readable saved transformer .*{message}") as error:
         LearnedRule.load(file)
     assert "\n" not in str(error.value)
@@ -530,20 +510,6 @@ def test_a_pickle_needs_no_theta_file(tmp_path: Path, tiny: Path) -> None:
     np.testing.assert_array_equal(pickle.loads(text).transform(_x()), model.transform(_x()))  # noqa: S301
 
 
-def test_the_readme_s_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    readme = (ROOT / "README.md").read_text()
-    example, printed = (readme.split(f"```{language}\n")[1].split("```")[0] for language in ("python", "text"))
-    names: dict[str, Any] = {}
-    exec(example, names)  # noqa: S102
-    assert names["features"].shape == (1797, 32)
-    # Another processor rounds otherwise, which takes the features elsewhere by less than a point.
-    said, found = (
-        re.findall(r"^(\w+): (\d+)% (.*)$", text, re.MULTILINE) for text in (printed, capsys.readouterr().out)
-    )
-    assert [(name, rest) for name, _, rest in found] == [(name, rest) for name, _, rest in said]
-    assert [int(share) for _, share, _ in found] == pytest.approx([int(share) for _, share, _ in said], abs=2)
-
-
 @pytest.mark.parametrize(
     ("X", "error", "message"),
     [
@@ -586,7 +552,7 @@ def test_data_that_are_refused(X: Any, error: type[Exception], message: str) -> 
         (
             {"hidden": (10**6, 10**6)},
             ValueError,
-            "^hidden, features: weights between these layers take 7,451 GiB, more than the 64 GiB",
+            "^hidden, features: weights between these layers take 7,451 GiB, more",
         ),
         ({"random_state": "x"}, ValueError, "'x' cannot be used to seed"),
         ({"random_state": -1}, ValueError, "Seed must be between"),

@@ -37,5 +37,5 @@ assert "jax" not in sys.modules
 
 
 def test_a_name_that_is_not_public_is_refused() -> None:
-    with pytest.raises(AttributeError, match=r"^module 'metaplastic' has no attribute 'learned_rule'$"):
-        metaplastic.learned_rule  # noqa: B018
+    with pytest.raises(AttributeError, match=r"^module 'metaplastic' has no attribute 'LearnedRules'$"):
+        metaplastic.LearnedRules  # noqa: B018

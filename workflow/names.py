@@ -1,10 +1,13 @@
-"""What the pages of the project call the methods and datasets of published results."""
+"""Published results, and what the pages of the project call their methods and datasets."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import xarray as xr
-from metaplastic.results.names import NAMES
+from metaplastic.io.storage import read_netcdf
+from metaplastic.results.names import NAMES, learners
 
+PUBLISHED = Path("results/published")
 METHODS = NAMES | {
     "shipped": "generalist, the learned rule",
     "quill": "quill, a learned rule",
@@ -31,13 +34,17 @@ DATASETS = {
 }
 
 
+def published(name: str) -> xr.Dataset:
+    """Read results that come with the project."""
+    return read_netcdf(PUBLISHED / f"{name}.nc")
+
+
 def displayed(results: xr.Dataset) -> xr.Dataset:
     """Return results under the names that a reader knows; what has none keeps its key."""
-    named = {"representation": METHODS, "embedding": METHODS, "dataset": DATASETS}
+    called: dict[str, Mapping[str, str]] = {"representation": METHODS, "embedding": METHODS, "dataset": DATASETS}
+    if "learner" in results.dims:
+        called["learner"] = learners(results)
+    shown = {dim: names for dim, names in called.items() if dim in results.dims}
     return results.assign_coords(
-        {dim: _named(results[dim].values.tolist(), names) for dim, names in named.items() if dim in results.dims}
+        {dim: [names.get(key, key) for key in results[dim].values] for dim, names in shown.items()}
     )
-
-
-def _named(keys: list[str], names: Mapping[str, str]) -> list[str]:
-    return [names.get(key, key) for key in keys]

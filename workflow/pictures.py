@@ -16,20 +16,15 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from metaplastic.figures import style
-from metaplastic.io.storage import read_netcdf
+from metaplastic.results.names import learner_keys
 from metaplastic.results.selections import TABLE_READOUT
 from metaplastic.update_rules.pretrained import pretrained_file
 
-from workflow.names import DATASETS, METHODS
+from workflow.names import DATASETS, METHODS, published
 
-PUBLISHED = Path("results/published")
+DIAMOND: dict[str, Any] = {"marker": "D", "color": "#202020", "markerfacecolor": "white", "zorder": 3}
 RULES = ["shipped", "quill", "polynomial"]
 """The rules that come with the project; a later one is paler."""
-
-
-def published(name: str) -> xr.Dataset:
-    """Read results that come with the project."""
-    return read_netcdf(PUBLISHED / f"{name}.nc")
 
 
 def coloured(methods: Sequence[str]) -> dict[str, str]:
@@ -47,11 +42,8 @@ def learning() -> Figure:
     shown = steps[steps <= 200]
     looks = coloured([str(name) for name in default["representation"].values])
     for method in ("shipped", "oja", "random-init"):
-        mean, low, high = (
-            values[: len(shown)]
-            for values in style.ends(default.sel(representation=method), "accuracy_over_inner_steps")
-        )
-        style.curve(left, shown, mean, low, high, color=looks[method], marker="o", label=METHODS[method])
+        ends = style.ends(default.sel(representation=method, inner_step=shown), "accuracy_over_inner_steps")
+        style.curve(left, shown, *ends, color=looks[method], marker="o", label=METHODS[method])
     for method in ("isomap", "raw"):
         level = float(default["accuracy"].sel(representation=method, shots=10))
         left.axhline(level, color=looks[method], linestyle="--", linewidth=1.5, label=METHODS[method])
@@ -71,30 +63,22 @@ def bars(axes: Axes, results: xr.Dataset, methods: list[str], most: int = 10, fe
     """Draw a bar a method for the most labels a class and a mark for the fewest, both with their intervals."""
     colours = coloured(methods)
     for place, method in enumerate(methods):
-        cell, colour = results.sel(representation=method), colours[method]
-        many, few = (cell.sel(shots=shots) for shots in (most, fewest))
-        how: dict[str, Any] = {"error_kw": {"elinewidth": 1.0, "ecolor": "#202020"}, "zorder": 2}
-        emphasis = 0.95 if method == "shipped" else 0.5
-        axes.barh(
-            place, float(many["accuracy"]), 0.72, xerr=float(many["interval"]), color=colour, alpha=emphasis, **how
-        )
-        axes.errorbar(
-            float(few["accuracy"]),
-            place,
-            xerr=float(few["interval"]),
-            color="#202020",
-            marker="D",
-            markersize=5,
-            markerfacecolor="white",
-            elinewidth=1.0,
-            zorder=3,
-        )
+        many, few = (results.sel(representation=method, shots=shots) for shots in (most, fewest))
+        bar(axes, place, many, colours[method], 0.95 if method == "shipped" else 0.5)
+        half = float(few["interval"])
+        axes.errorbar(float(few["accuracy"]), place, xerr=half, markersize=5, elinewidth=1.0, **DIAMOND)
     axes.set_yticks(range(len(methods)), [METHODS[method] for method in methods])
     for label, method in zip(axes.get_yticklabels(), methods, strict=True):
         label.set_fontweight("bold" if method == "shipped" else "normal")
     axes.grid(visible=False, axis="y")
     style.accuracy_across(axes, 0.1)
     axes.set_xlabel(f"test accuracy (%): {most} labels a class, diamonds {fewest}")
+
+
+def bar(axes: Axes, place: int, cell: xr.Dataset, colour: str, alpha: float) -> None:
+    """Draw the bar of an accuracy, with its interval."""
+    look: dict[str, Any] = {"color": colour, "alpha": alpha, "error_kw": style.INTERVAL, "zorder": 2}
+    axes.barh(place, float(cell["accuracy"]), 0.72, xerr=float(cell["interval"]), **look)
 
 
 ARMS = {
@@ -127,26 +111,9 @@ def few_shot() -> Figure:
         for place, (learner, embedding) in enumerate(ARMS.values()):
             cell = of_arm(results, learner, embedding).sel(way=way, shots=shots)
             colour = "#8a8a8a" if embedding == "none" else coloured([embedding])[embedding]
-            axes.barh(
-                place,
-                float(cell["accuracy"]),
-                0.72,
-                xerr=float(cell["interval"]),
-                color=colour,
-                alpha=0.75,
-                error_kw={"elinewidth": 1.0, "ecolor": "#202020"},
-                zorder=2,
-            )
+            bar(axes, place, cell, colour, 0.75)
             if np.isfinite(cell["reported"]):
-                axes.plot(
-                    float(cell["reported"]),
-                    place,
-                    "D",
-                    color="#202020",
-                    markerfacecolor="white",
-                    markersize=6,
-                    zorder=3,
-                )
+                axes.plot(float(cell["reported"]), place, linestyle="none", markersize=6, **DIAMOND)
         axes.set_yticks(range(len(ARMS)), list(ARMS))
         axes.grid(visible=False, axis="y")
         style.accuracy_across(axes, 1 / way)
@@ -167,30 +134,18 @@ def architectures() -> Figure:
     }
     for axes, (across, (dim, line)) in zip(panels, lines.items(), strict=True):
         line = line[["accuracy", "interval"]].dropna(dim, how="all")
+        linestyle, turned = "-", dict[str, Any]()
         if dim == "activation":
+            linestyle, turned = "none", {"rotation": 40, "ha": "right"}
             line = line.sortby(line["accuracy"].sel(representation="shipped"), ascending=False)
         values = line[dim].values.tolist()
         for place, (method, colour) in enumerate(colours.items()):
             cell = line.sel(representation=method)
             at = np.arange(len(values)) + (place - 1) * 0.12
-            axes.errorbar(
-                at,
-                cell["accuracy"],
-                yerr=cell["interval"],
-                color=colour,
-                marker="o",
-                elinewidth=1.0,
-                linestyle="none" if dim == "activation" else "-",
-                linewidth=2,
-                label=METHODS[method],
-            )
+            look: dict[str, Any] = {"color": colour, "linestyle": linestyle, "linewidth": 2, "label": METHODS[method]}
+            axes.errorbar(at, cell["accuracy"], yerr=cell["interval"], marker="o", elinewidth=1.0, **look)
         texts = [value.replace("_", " ") if isinstance(value, str) else f"{value:,}" for value in values]
-        axes.set_xticks(
-            range(len(values)),
-            texts,
-            rotation=40 if dim == "activation" else 0,
-            ha="right" if dim == "activation" else "center",
-        )
+        axes.set_xticks(range(len(values)), texts, **turned)
         axes.set_xlabel(across)
         style.percent_axis(axes)
     panels[0].set_ylabel("test accuracy (%)")
@@ -215,18 +170,11 @@ def datasets() -> Figure:
         colours = coloured(methods)
         for place, method in enumerate(methods):
             cell = cells.sel(representation=method, shots=10)
-            axes.errorbar(
-                float(cell["accuracy"]),
-                place,
-                xerr=float(cell["interval"]),
-                color=colours[method],
-                marker="o",
-                markersize=7,
-            )
+            mean, half = float(cell["accuracy"]), float(cell["interval"])
+            axes.errorbar(mean, place, xerr=half, color=colours[method], marker="o", markersize=7)
         axes.set_yticks(range(len(methods)), [METHODS[method] for method in methods])
-        axes.axvline(
-            float(cells["accuracy"].sel(representation="raw", shots=10)), color="#303030", linestyle="--", linewidth=1
-        )
+        raw = float(cells["accuracy"].sel(representation="raw", shots=10))
+        axes.axvline(raw, color=style.DARK, linestyle="--", linewidth=1)
         axes.set_title(DATASETS[dataset], loc="left")
         low, high = axes.get_xlim()
         spare = max(0.0, style.NARROWEST - (high - low)) / 2
@@ -273,18 +221,14 @@ def papers() -> Figure:
     results = published("cactus").sel(dataset="omniglot")
     figure, ((axes,),) = style.grid(1, 1, (6.4, 5.6))
     axes.plot([0, 1], [0, 1], color="#8a8a8a", linewidth=1, label="as in the paper")
+    called = learner_keys(results)
     for learner, look in style.of_learners(results["learner_key"].values.tolist()).items():
         cell = results.sel(learner=results["learner_key"] == learner)
         known = np.isfinite(cell["reported"].values) & np.isfinite(cell["accuracy"].values)
         if known.any():
+            paper, here = (cell[name].values[known] for name in ("reported", "accuracy"))
             axes.plot(
-                cell["reported"].values[known],
-                cell["accuracy"].values[known],
-                linestyle="none",
-                marker=look["marker"],
-                label=learner,
-                markersize=7,
-                alpha=0.8,
+                paper, here, linestyle="none", marker=look["marker"], label=called[learner], markersize=7, alpha=0.8
             )
     axes.set(xlabel="Hsu et al. 2019: accuracy on Omniglot (%)", ylabel="here (%)", xlim=(0.15, 1), ylim=(0.15, 1))
     style._in_percent(axes.xaxis, 8)
@@ -304,7 +248,9 @@ def speed() -> Figure:
         seconds = float(results["seconds"].sel(representation=method))
         axes.errorbar(seconds, mean, yerr=[[mean - low], [high - mean]], color=colour, marker="o", markersize=7)
         below = {"vae": -13, "denoising-autoencoder": -4}.get(method, 4)
-        axes.annotate(METHODS[method], (seconds, mean), (8, below), textcoords="offset points", fontsize="small")
+        axes.annotate(
+            METHODS.get(method, method), (seconds, mean), (8, below), textcoords="offset points", fontsize="small"
+        )
     axes.set(xscale="log", xlabel="seconds to learn without labels and to embed, five seeds", ylim=(0.4, 0.9))
     axes.set_ylabel("test accuracy, 10 labels a class (%)")
     axes.set_xlim(0.1, 100)

@@ -13,12 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 import xarray as xr
-from metaplastic.io.storage import read_netcdf
 from metaplastic.results.tables import architectures_table, few_shot_table, markdown, markdown_table, percent
 
-from workflow.names import DATASETS, METHODS, displayed
-
-PUBLISHED = Path("results/published")
+from workflow.names import DATASETS, METHODS, PUBLISHED, displayed, published
 
 
 def fill(text: str, name: str, content: str) -> str:
@@ -35,13 +32,12 @@ def fill(text: str, name: str, content: str) -> str:
 
 
 def dag_block(mermaid: str) -> str:
-    """A rule graph as a fenced block, without colours, which would fight the reader's theme."""
+    """A rule graph as a fenced block, its arrows in order and without colours, which would fight the reader's theme."""
     lines = [line for line in mermaid.splitlines() if not line.strip().startswith("style")]
-    return "```mermaid\n" + "\n".join(lines).strip() + "\n```"
-
-
-def _published(name: str) -> xr.Dataset:
-    return read_netcdf(PUBLISHED / f"{name}.nc")
+    arrows = sorted(
+        (line for line in lines if "-->" in line), key=lambda line: [int(n) for n in re.findall(r"\d+", line)]
+    )
+    return "\n".join(["```mermaid", *(line for line in lines if line not in arrows), *arrows, "```"])
 
 
 WORTH = ["shipped", "umap", "denoising-autoencoder", "k-means", "raw", "polynomial", "random-init"]
@@ -49,29 +45,17 @@ WORTH = ["shipped", "umap", "denoising-autoencoder", "k-means", "raw", "polynomi
 
 def worth() -> str:
     """Return what the learned rule and its rivals are worth on MNIST: seven rows, two columns, from `few_shot.nc`."""
-    return few_shot_table(displayed(_published("few_shot").sel(dataset=["mnist"], shots=[1, 10], representation=WORTH)))
+    return few_shot_table(displayed(published("few_shot").sel(dataset=["mnist"], shots=[1, 10], representation=WORTH)))
 
 
-def datasets(published: str, *names: str) -> Callable[[], str]:
+def datasets(file: str, *names: str) -> Callable[[], str]:
     """Return a function that makes the table of some datasets of a file of few-shot accuracies."""
 
     def table() -> str:
-        few_shot = _published(published).sel(dataset=list(names))
+        few_shot = published(file).sel(dataset=list(names))
         return few_shot_table(displayed(few_shot.dropna("representation", subset=["accuracy"], how="all")))
 
     return table
-
-
-def _default() -> str:
-    return markdown_table(displayed(_published("default")))
-
-
-def _cactus() -> str:
-    return markdown_table(displayed(_published("cactus")))
-
-
-def _architectures() -> str:
-    return architectures_table(displayed(_published("architectures")))
 
 
 KEEPING = ["umap", "isomap"]
@@ -82,9 +66,9 @@ def choices() -> str:
     """Return which method is best on each dataset with so many labels, with its accuracy: of all, and of some."""
     table = [["Data", "Labels a class", "Best of all", "Best that keeps no training data", METHODS["shipped"]]]
     for name in ("few_shot", "tables"):
-        published = _published(name)
-        for dataset, shots in product(published["dataset"].values.tolist(), published["shots"].values.tolist()):
-            cells = published.sel(dataset=dataset, shots=shots).dropna("representation", subset=["accuracy"])
+        results = published(name)
+        for dataset, shots in product(results["dataset"].values.tolist(), results["shots"].values.tolist()):
+            cells = results.sel(dataset=dataset, shots=shots).dropna("representation", subset=["accuracy"])
             if cells.sizes["representation"]:
                 compact = cells.drop_sel(representation=KEEPING, errors="ignore")
                 learned = percent(*(float(cells[of].sel(representation="shipped")) for of in ("accuracy", "interval")))
@@ -97,10 +81,7 @@ def _best(cells: xr.Dataset) -> str:
     return f"{METHODS[best['representation'].item()]} {percent(float(best['accuracy']), float(best['interval']))}"
 
 
-COMPARISONS = {
-    "default run, 5,000 images": "comparison-default",
-    "whole datasets": "comparison",
-}
+COMPARISONS = {"default run, 5,000 images": "comparison-default", "whole datasets": "comparison"}
 """Comparisons with Metz et al. 2019 by what they were measured on."""
 FIGURES = {
     "2": "other objectives mismatch; permuted inputs",
@@ -162,11 +143,11 @@ PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "large": datasets("few_shot", "mnist-28", "fashion-mnist-28"),
         "imdb": datasets("few_shot", "imdb"),
         "tables": datasets("tables", "iris", "wine", "breast-cancer"),
-        "architectures": _architectures,
-        "default": _default,
+        "architectures": lambda: architectures_table(displayed(published("architectures"))),
+        "default": lambda: markdown_table(displayed(published("default"))),
     },
     "docs/guides/choosing.md": {"choices": choices},
-    "docs/results/few-shot.md": {"cactus": _cactus},
+    "docs/results/few-shot.md": {"cactus": lambda: markdown_table(displayed(published("cactus")))},
     "docs/results/papers.md": {
         "verdicts": verdicts,
         "default": lambda: _comparison("comparison-default"),

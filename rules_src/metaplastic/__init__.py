@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from metaplastic.few_shot import readout_accuracy as readout_accuracy
     from metaplastic.few_shot.learners.base import Learner as Learner
     from metaplastic.few_shot_classifier import FewShotClassifier as FewShotClassifier
-    from metaplastic.fitted import FittedRule as FittedRule
     from metaplastic.io.storage import read_netcdf as read_netcdf
     from metaplastic.io.storage import read_zarr as read_zarr
+    from metaplastic.learned_rule.fitted import FittedRule as FittedRule
     from metaplastic.meta_train.objective import meta_objective as meta_objective
     from metaplastic.meta_train.run import meta_training as meta_training
     from metaplastic.meta_train.spec import MetaTrain as MetaTrain
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "estimator": ["LearnedRule"],
-    "fitted": ["FittedRule"],
+    "learned_rule.fitted": ["FittedRule"],
     "few_shot_classifier": ["FewShotClassifier"],
     "update_rules.base": ["UpdateRule"],
     "update_rules.theta": ["save_theta", "trained_rule"],

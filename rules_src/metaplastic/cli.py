@@ -8,7 +8,7 @@ from functools import partial
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -17,7 +17,7 @@ from typer import Argument, Option
 
 from metaplastic.config.base import LARGEST, parse_spec
 from metaplastic.datasets.spec import Dialect
-from metaplastic.datasets.user.file import Content, is_large, read_in_batches, read_numbers
+from metaplastic.datasets.user.file import FILL, Content, Wanted, is_large, read_in_batches, read_numbers
 from metaplastic.datasets.user.tables import as_numbers, is_table
 from metaplastic.estimator import LearnedRule
 from metaplastic.io.errors import InputError, check_output
@@ -31,12 +31,11 @@ from metaplastic.tools.rules import rules
 from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
 
 LARGEST_SEED = 2**32 - 1
+FOUND = "found"
 WRITERS = {
     ".csv": partial(csv.CSVWriter, write_options=csv.WriteOptions(quoting_style="needed")),
     ".parquet": parquet.ParquetWriter,
 }
-INSTEAD = "keep it by --label"
-"""What to do about a column that holds no numbers."""
 
 
 def features(
@@ -46,16 +45,23 @@ def features(
     output: Annotated[Path, Argument(help="Table to write, .csv or .parquet, with one row per row.")],
     rule: Annotated[str, Option(help="Name of a packaged rule, or path of a theta file, .safetensors.")] = DEFAULT,
     hidden: Annotated[
-        list[int] | None, Option(help="Width of a hidden layer; repeatable.  [default: 64]", min=1, max=LARGEST)
+        list[int] | None, Option(help="Width of a hidden layer; repeatable.", show_default="64", min=1, max=LARGEST)
     ] = None,
     features: Annotated[int, Option(help="Number of features.", min=1, max=LARGEST)] = 32,
     inner_steps: Annotated[int, Option(help="Batches of rows that the rule learns from.", min=0, max=LARGEST)] = 200,
     batch: Annotated[int, Option(help="Rows per batch.", min=1, max=LARGEST)] = 64,
     seed: Annotated[int, Option(help="Seed of the network and of the order of rows.", min=0, max=LARGEST_SEED)] = 0,
     label: Annotated[list[str] | None, Option(help="Column to copy and not to learn from; repeatable.")] = None,
-    separator: Annotated[str | None, Option(help="Character between columns of a CSV.  [default: found]")] = None,
-    decimal: Annotated[str | None, Option(help="Decimal mark of a CSV, a point or a comma.  [default: found]")] = None,
-    encoding: Annotated[str | None, Option(help="Encoding of a CSV.  [default: UTF-8, or by its first bytes]")] = None,
+    missing: Annotated[
+        Literal["mean"] | None, Option(help="What to put in place of missing numbers.", show_default="refuse them")
+    ] = None,
+    separator: Annotated[str | None, Option(help="Character between columns of a CSV.", show_default=FOUND)] = None,
+    decimal: Annotated[
+        str | None, Option(help="Decimal mark of a CSV, a point or a comma.", show_default=FOUND)
+    ] = None,
+    encoding: Annotated[
+        str | None, Option(help="Encoding of a CSV.", show_default="UTF-8, or by its first bytes")
+    ] = None,
     save: Annotated[Path | None, Option(help="File to save what was learned to, .safetensors, for --load.")] = None,
     load: Annotated[
         Path | None, Option(help="File of --save: learn nothing, and take its columns of this table, by their names.")
@@ -76,7 +82,8 @@ def features(
             raise InputError(f"{save}: no .safetensors; name one")
         check_output(save)
     sizes = {"hidden": hidden or [64], "features": features, "inner_steps": inner_steps, "batch": batch}
-    learner = LearnedRule.load(load) if load else LearnedRule(rule, **sizes, random_state=seed, verbose=True)
+    options = sizes | {"missing": missing, "random_state": seed, "verbose": True}
+    learner = LearnedRule.load(load) if load else LearnedRule(rule, **options)
     try:
         learner.check_parameters()
     except (ValueError, TypeError) as error:
@@ -84,7 +91,10 @@ def features(
     labels, named = list(dict.fromkeys(label or [])), re.compile(f"{LearnedRule.__name__.lower()}(0|[1-9][0-9]{{0,9}})")
     if taken := [name for name in labels if (found := named.fullmatch(name)) and int(found[1]) < learner.features]:
         raise InputError(f"{table}: column {taken[0]!r} is named as a feature is; rename it")
-    batches = _batches(table, list(getattr(learner, "feature_names_in_", [])), labels, dialect)
+    gaps = learner.missing is not None
+    fill = FILL if gaps or load else f"{FILL}, or give --missing mean"
+    names = list(getattr(learner, "feature_names_in_", []))
+    batches = _batches(table, Wanted(names, labels, gaps, "keep it by --label", fill), dialect)
     # Before learning: not every format holds every value.
     _encode([_copied(next(batches()), labels, output)], output, pa.MockOutputStream())
     try:
@@ -98,11 +108,11 @@ def features(
         raise InputError(f"{table}: {error}") from error
 
 
-def _batches(table: Path, names: list[str], labels: list[str], dialect: Dialect) -> Callable[[], Iterator[Content]]:
+def _batches(table: Path, wanted: Wanted, dialect: Dialect) -> Callable[[], Iterator[Content]]:
     """Return a function that reads the table, row group by row group if it is large, else from memory."""
     if is_large(table):
-        return lambda: read_in_batches(table, names, labels, instead=INSTEAD)
-    content = read_numbers(table, names, labels, dialect=dialect, instead=INSTEAD)
+        return lambda: read_in_batches(table, wanted)
+    content = read_numbers(table, wanted, dialect=dialect)
     return lambda: iter([content])
 
 
@@ -209,4 +219,4 @@ def train(
 def main() -> None:
     """Run the command."""
     fix_numbers()
-    command_line(features, few_shot, train, rules, results, doctor)
+    command_line(features, few_shot, train, rules, results, doctor, version=version("metaplastic"))

@@ -12,12 +12,12 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from metaplastic.columns import Columns, columns_of
 from metaplastic.config.base import LARGEST, LARGEST_DECAY
-from metaplastic.fitted import FittedRule
 from metaplastic.io.errors import InputError
+from metaplastic.learned_rule.columns import Columns, columns_of
+from metaplastic.learned_rule.fitted import FittedRule
+from metaplastic.learned_rule.sample import Sample
 from metaplastic.perceptron import ACTIVATIONS, Perceptron
-from metaplastic.sample import Sample
 from metaplastic.update_rules import spec as config
 from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
 
@@ -278,7 +278,7 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             least, spread, missing, Perceptron((), (), self.activation), None, self._plain_parameters()
         )
         # JAX takes a second to import, and `transform` does without.
-        from metaplastic.learning import learned
+        from metaplastic.learned_rule.learning import learned
 
         perceptron = learned(untrained, X, self._base_model(), seed=seed)
         self._set(untrained._replace(perceptron=perceptron))

@@ -11,7 +11,7 @@ from known import known
 from metaplastic.config.base import canonical_json, same_section, short_hash
 from metaplastic.config.load import load
 from metaplastic.config.schema import MARKER, PAGES_FROM_README, json_schema, reference
-from metaplastic.config.study import Config, meta_train_folders
+from metaplastic.config.study import meta_train_folders
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.spec import MetaTrain
 from metaplastic.update_rules.spec import MetaTrained, Oja
@@ -29,11 +29,6 @@ def changed(place: str, value: object) -> dict[str, Any]:
         node = node.setdefault(key, {})
     node[last] = value
     return config
-
-
-def test_the_default_config_is_valid():
-    assert isinstance(load(known()), Config)
-    assert isinstance(load(yaml.safe_load((FOLDER / "config.yaml").read_text())), Config)
 
 
 @pytest.mark.parametrize(

@@ -75,10 +75,7 @@ BAD = {
     "attribute": (edit(ATTR, "Attribute_0 ", ""), "{0}/" + ATTR + ": line 2 has 39 attributes; give the 40 of CelebA"),
     "count": (edit(ATTR, "60", "61"), "{0}/" + ATTR + ": line 1 says '61', but 60 images follow; give the whole list"),
     "empty": (lambda r: (r / ATTR).write_text(""), "{0}/" + ATTR + ": line 2 has 0 attributes; give the 40 of CelebA"),
-    "value": (
-        edit(ATTR, " -1", " 0"),
-        "{0}/" + ATTR + ": line 3 is no name of an image and 40 times -1 or 1",
-    ),
+    "value": (edit(ATTR, " -1", " 0"), "{0}/" + ATTR + ": line 3 is no name of an image and 40 times -1 or 1"),
     "part": (
         edit(PART, "000002.jpg 0", "000002.jpg 3"),
         "{0}/" + PART + ": line 2 is no name of an image and 1 times 0 or 1 or 2",

@@ -249,7 +249,7 @@ def test_missing_values_are_counted(tmp_path, suffix, kind):
     assert message.startswith(f"column 'b': {values.count(None)} values missing, NaN or infinite; ")
 
 
-@pytest.mark.parametrize("cell", ["", "NA", "nan", "NaN", "null"])
+@pytest.mark.parametrize("cell", ["", "NA", "nan", "NaN", "null", "None", "?", "-"])
 def test_cells_of_a_csv_that_say_nothing_are_missing_values(tmp_path, cell):
     text = "a,b,y\n" + "1,2,u\n" * 5 + f"{cell},2,v\n" * 5
     assert refused(table(tmp_path, text)).startswith("column 'a': 5 values missing, NaN or infinite; ")
@@ -362,7 +362,7 @@ def test_columns_of_one_name_are_refused(tmp_path, header, name):
         ("a,y", "empty, broken or no CSV file (CSV parse error: Empty CSV file or block"),
         ("\n\n", "empty, broken or no CSV file (CSV parse error: Empty CSV file or block"),
         ("y\nu\nv\n", "no columns of features beside 'y'"),
-        (",a,y\n0,1,u\n1,2,v\n", "column 1 has no name; name it, or list the others in features"),
+        (",a,y\n0,1,u\n1,2,v\n", "column 1 has no name; name it, or list the numeric ones in features"),
         ("a#y\n1#u\n2#v\n", "no column 'y'; it holds 'a#y'"),
         ("a;b,y\n1;2,u\n", "columns are parted by ',' or by ';'; name one as separator"),
         (

@@ -200,10 +200,7 @@ LAYOUTS = {
         "{0}/test/dog/1.png: 10x8 pixels, {0}/test/dog/0.png has 9x7; give side, which resizes all",
     ),
     "extra": (lambda r: (r / "extra").mkdir(), "{0}/extra: no split; folders in {0} are train, test and perhaps val"),
-    "two": (
-        lambda r: (r / "validation/fly").mkdir(parents=True),
-        "{0}: both val and validation; give one of them",
-    ),
+    "two": (lambda r: (r / "validation/fly").mkdir(parents=True), "{0}: both val and validation; give one of them"),
     "missing": (
         lambda r: (r / "train").rename(r / "validation"),
         "{0}: no folder train; give train, test and perhaps val, each of folders of classes",

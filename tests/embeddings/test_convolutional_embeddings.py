@@ -18,13 +18,7 @@ from metaplastic.training.loop import Folder, resumed
 from metaplastic.training.spec import Keep
 
 IMAGE = (6, 6, 1)
-MODULES = {
-    "acai": acai,
-    "bigan": bigan,
-    "infogan": infogan,
-    "contrastive": contrastive,
-    "deep-cluster": deep_cluster,
-}
+MODULES = {"acai": acai, "bigan": bigan, "infogan": infogan, "contrastive": contrastive, "deep-cluster": deep_cluster}
 TINY = {"features": 3, "filters": [4], "batch": 8, "steps": [20, 60], "every": 20, "learning_rate": 0.01}
 OWN = {"deep-cluster": {"width": 8, "clusters": 6, "clustered_every": 40}, "infogan": {"categories": 2}}
 

@@ -49,10 +49,7 @@ def test_the_same_key_gives_the_same_episodes_and_more_begin_with_fewer():
     ("changes", "message"),
     [
         ({"way": 6}, "tasks.way: 6 classes asked for, but partition 0 has 5"),
-        (
-            {"queries": 7},
-            "tasks: 2 shots and 7 queries take 9 examples a class, but class 0 of partition 2 has 8",
-        ),
+        ({"queries": 7}, "tasks: 2 shots and 7 queries take 9 examples a class, but class 0 of partition 2 has 8"),
     ],
 )
 def test_too_few_clusters_or_members_are_one_line(changes, message):

@@ -30,12 +30,7 @@ from metaplastic.training.checkpoint import read_history
 HERE = Path(__file__).parents[1]
 IMAGE = (5, 5, 1)
 SMALL = Maml(
-    kind="maml",
-    tasks=Shape(way=3, shots=2, queries=2),
-    filters=2,
-    inner_steps=2,
-    test_inner_steps=3,
-    inner_rate=0.3,
+    kind="maml", tasks=Shape(way=3, shots=2, queries=2), filters=2, inner_steps=2, test_inner_steps=3, inner_rate=0.3
 )
 
 

@@ -2,14 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from metaplastic.datasets.arrays import Inputs
-from metaplastic.few_shot.readout_accuracy import (
-    draw_labelled,
-    evaluate,
-    logistic_regression,
-    predict,
-    ridge,
-    scale,
-)
+from metaplastic.few_shot.readout_accuracy import draw_labelled, evaluate, logistic_regression, predict, ridge, scale
 from metaplastic.few_shot.spec import FewShot
 from metaplastic.io.errors import InputError
 from sklearn.linear_model import LogisticRegression, Ridge

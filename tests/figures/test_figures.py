@@ -249,43 +249,39 @@ def numbers(tmp_path):
     return tmp_path / "numbers.nc"
 
 
+DRAWN_FROM = {
+    "unseen_architectures": {"summary": "architectures"},
+    "objective_mismatch": "recorded",
+    "principal_components": {"features": "features", "datasets": "labelled"},
+    "accuracy_over_meta_training": {"summary": "snapshots"},
+    "accuracy_over_compute": {"histories": "history"},
+    "meta_training_curves": {"histories": "history"},
+    "first_layer_filters": {"features": "features"},
+    "accuracy_on_episodes": {"summary": "episodes"},
+    "permuted_inputs": {"summary": "permuted"},
+    "pseudo_classes": "partitioned",
+    "embedding_health": "trained",
+    "accuracy_over_partitions": {"summary": "numbers"},
+    "learning_curves": "trainings",
+}
+"""Fixtures of the options of a figure, or of each of its inputs; others are drawn from `summary`."""
+
+
+def of_options(options):
+    return {name: [Path(path)] for name, path in (text.split("=") for text in options)}
+
+
 @pytest.mark.parametrize("figure", FIGURES)
-def test_equal_results_give_equal_files(
-    figure,
-    summary,
-    history,
-    features,
-    labelled,
-    architectures,
-    recorded,
-    snapshots,
-    episodes,
-    permuted,
-    partitioned,
-    trained,
-    trainings,
-    numbers,
-    tmp_path,
-):
-    drawn_from = {
-        "unseen_architectures": [f"summary={architectures}"],
-        "objective_mismatch": recorded,
-        "principal_components": [f"features={features}", f"datasets={labelled}"],
-        "accuracy_over_meta_training": [f"summary={snapshots}"],
-        "accuracy_over_compute": [f"histories={history}"],
-        "meta_training_curves": [f"histories={history}"],
-        "first_layer_filters": [f"features={features}"],
-        "accuracy_on_episodes": [f"summary={episodes}"],
-        "permuted_inputs": [f"summary={permuted}"],
-        "pseudo_classes": partitioned,
-        "embedding_health": trained,
-        "accuracy_over_partitions": [f"summary={numbers}"],
-        "learning_curves": trainings,
-    }
+def test_equal_results_give_equal_files(figure, request, tmp_path):
+    made_of = DRAWN_FROM.get(figure, {"summary": "summary"})
+    if isinstance(made_of, str):
+        options = request.getfixturevalue(made_of)
+    else:
+        options = [f"{name}={request.getfixturevalue(fixture)}" for name, fixture in made_of.items()]
     drawn = []
     for folder in ("one", "two"):
         outputs = [tmp_path / folder / f"{figure}{suffix}" for suffix in (".svg", ".png")]
-        draw_figure(drawn_from.get(figure, [f"summary={summary}"]), figure, outputs)
+        draw_figure(options, figure, outputs)
         drawn.append([path.read_bytes() for path in outputs])
     assert drawn[0] == drawn[1]
     assert drawn[0][0].startswith(b"<?xml")
@@ -296,10 +292,7 @@ def test_equal_results_give_equal_files(
 def test_bars_of_permuted_inputs_stand_below_those_of_intact_ones(permuted, episodes):
     figure = permuted_inputs.draw([permuted])
     panel, *_ = figure.axes
-    assert [label.get_text() for label in panel.get_yticklabels()] == [
-        "prototypical networks",
-        "nearest neighbours on\nOja's rule",
-    ]
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["ProtoNets", "nearest neighbours on\nOja's rule"]
     widths = {round(bar.get_y() + bar.get_height() / 2): bar.get_width() for bar in panel.patches}
     assert widths[0] > widths[1] + 0.3
     assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["as-is", "mixed, inputs permuted"]
@@ -308,7 +301,7 @@ def test_bars_of_permuted_inputs_stand_below_those_of_intact_ones(permuted, epis
 
 
 def test_an_embedding_is_shown_with_its_losses_its_rank_and_what_lies_near(trained, recorded, features):
-    inputs = {name: [Path(path)] for name, path in (text.split("=") for text in trained)}
+    inputs = of_options(trained)
     losses, variance, neighbours = embedding_health.draw(**inputs).axes
     curves = {line.get_label(): line.get_ydata() for line in losses.lines}
     assert list(curves) == ["loss", "critic"]
@@ -326,7 +319,7 @@ def test_an_embedding_is_shown_with_its_losses_its_rank_and_what_lies_near(train
         7: [6, 5, 4, 0],
     }
     with pytest.raises(InputError, match="of dataset 'mnist', which is not among those given"):
-        embedding_health.draw([Path(recorded[1].split("=")[1])], inputs["datasets"])
+        embedding_health.draw(of_options(recorded)["features"], inputs["datasets"])
     with pytest.raises(InputError, match="holds no training_loss; give the features of an embedding that is trained"):
         embedding_health.draw([features], inputs["datasets"])
 
@@ -441,8 +434,7 @@ def test_networks_are_shown_along_one_line_of_each_way_to_vary_them(tmp_path):
 
 
 def test_the_peak_of_accuracy_is_marked_beside_the_loss(recorded):
-    inputs = {name: [Path(path)] for name, path in (text.split("=") for text in recorded)}
-    above, below = objective_mismatch.draw(**inputs).axes
+    above, below = objective_mismatch.draw(**of_options(recorded)).axes
     curve, star = [line for line in above.lines if line.get_color() == above.lines[1].get_color()][:2]
     np.testing.assert_allclose(curve.get_xydata(), [[0, 0.5], [2, 0.8], [4, 0.7]], rtol=1e-6)
     np.testing.assert_allclose(star.get_xydata(), [[2, 0.8]], rtol=1e-6)
@@ -453,15 +445,13 @@ def test_the_peak_of_accuracy_is_marked_beside_the_loss(recorded):
 
 def test_the_loss_begins_where_its_window_is_whole(recorded, monkeypatch):
     monkeypatch.setattr(objective_mismatch, "WINDOW", 3)
-    inputs = {name: [Path(path)] for name, path in (text.split("=") for text in recorded)}
-    _, below = objective_mismatch.draw(**inputs).axes
+    _, below = objective_mismatch.draw(**of_options(recorded)).axes
     np.testing.assert_allclose(below.lines[0].get_ydata(), [np.nan, np.nan, 3.5, 2.5])
 
 
 def test_a_peak_needs_the_history_of_a_training(recorded, features):
-    inputs = {name: [Path(path)] for name, path in (text.split("=") for text in recorded)}
     with pytest.raises(InputError, match="holds no training_loss"):
-        objective_mismatch.draw(inputs["summary"], [features])
+        objective_mismatch.draw(of_options(recorded)["summary"], [features])
 
 
 def test_snapshots_are_drawn_in_the_order_of_meta_training(snapshots, summary):
@@ -470,6 +460,7 @@ def test_snapshots_are_drawn_in_the_order_of_meta_training(snapshots, summary):
     np.testing.assert_allclose(curve.get_xydata(), [[0, 0.5], [10, 0.7], [20, 0.8]], rtol=1e-6)
     np.testing.assert_allclose([*drawn.get_ydata(), *chance.get_ydata()], [0.4, 0.4, 0.1, 0.1], rtol=1e-6)
     assert (axes.get_title(), axes.get_ylabel()) == ("run mine, 2 seeds", "test accuracy with 10 labels per class (%)")
+    assert axes.get_xticks().tolist() == [0, 10, 20]
     with pytest.raises(InputError, match=r"summary\.nc: no rule in it is a snapshot of a run"):
         accuracy_over_meta_training.draw([summary])
 
@@ -517,23 +508,6 @@ def test_seconds_stand_beside_accuracies_and_none_where_there_are_none(summary):
 
 def test_running_mean_starts_with_what_there_is():
     np.testing.assert_allclose(running_mean(np.array([1.0, 3, 5, 7]), 2), [1, 2, 4, 6])
-
-
-def test_learners_are_called_by_their_kinds():
-    names = ["mine", "oracle-mine", "mine-hyperplanes", "maml", "fast", "new"]
-    keys, kinds = ["mine"] * 3 + names[3:], ["protonets"] * 3 + ["maml", "maml", "unheard-of"]
-    coords = {"learner": names, "learner_key": ("learner", keys), "learner_kind": ("learner", kinds)}
-    assert list(style.learners(xr.Dataset(coords=coords)).values()) == [
-        "prototypical networks",
-        "prototypical networks, true labels",
-        "prototypical networks, hyperplanes",
-        "MAML: maml",
-        "MAML: fast",
-        "new",
-    ]
-    # As published, before summaries said the kind.
-    old = xr.Dataset(coords={"learner": ["protonets", "oracle-maml"]})
-    assert list(style.learners(old).values()) == ["prototypical networks", "MAML, true labels"]
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.513, 0.514), (0.5, 0.54), (0.1, 0.9)])

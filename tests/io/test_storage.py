@@ -263,11 +263,6 @@ def test_a_file_is_checked_against_its_manifest_too(tmp_path):
         check_manifest(path)
 
 
-def test_a_netcdf_file_survives_the_round_trip(tmp_path):
-    write_netcdf(_dataset(), tmp_path / "x.nc")
-    assert read_netcdf(tmp_path / "x.nc").identical(_dataset())
-
-
 def test_other_programs_read_the_netcdf_file_and_its_numbers_are_filtered(tmp_path):
     write_netcdf(_dataset(), tmp_path / "x.nc")
     with xr.open_dataset(tmp_path / "x.nc", engine="h5netcdf") as dataset:

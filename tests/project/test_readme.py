@@ -16,5 +16,5 @@ def test_missing_marks_are_named():
 
 
 def test_the_graph_keeps_its_edges_and_loses_its_colours():
-    block = dag_block("flowchart TB\n\tid0[all]\n\tstyle id0 fill:#D95757\n\tid1 --> id0\n")
-    assert block == "```mermaid\nflowchart TB\n\tid0[all]\n\tid1 --> id0\n```"
+    block = dag_block("flowchart TB\n\tid0[all]\n\tstyle id0 fill:#D95757\n\tid10 --> id0\n\tid2 --> id0\n")
+    assert block == "```mermaid\nflowchart TB\n\tid0[all]\n\tid2 --> id0\n\tid10 --> id0\n```"

@@ -81,12 +81,7 @@ def test_planning_reads_claims_without_what_is_slow_to_import():
 
 @pytest.mark.parametrize(
     ("network", "rule", "verdict"),
-    [
-        (0.5, 0.8, "reproduced"),
-        (0.5, 0.78, "reproduced"),
-        (0.85, 0.8, "not reproduced"),
-        (0.5, 0.76, "not reproduced"),
-    ],
+    [(0.5, 0.8, "reproduced"), (0.5, 0.78, "reproduced"), (0.85, 0.8, "not reproduced"), (0.5, 0.76, "not reproduced")],
 )
 def test_permuted_inputs_hurt_the_network_and_not_the_rule(network: float, rule: float, verdict: str):
     def on(dataset: str, permuted: int, network: float, rule: float) -> list[xr.Dataset]:

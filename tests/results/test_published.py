@@ -82,10 +82,7 @@ def studies_of_episodes(accuracy: float = 0.6, queries: int = 5) -> list[xr.Data
     random = of_episodes("maml", 0.3, **trained("random", "random"))
     pixels = of_episodes("maml", 0.4, **trained("small", "k-means"), **of("zca"))
     later = summarise([again, random, pixels])
-    return [
-        summarise([common, of_episodes("nearest-neighbours", 0.5, **acai)]),
-        later.assign_attrs(queries=queries),
-    ]
+    return [summarise([common, of_episodes("nearest-neighbours", 0.5, **acai)]), later.assign_attrs(queries=queries)]
 
 
 def test_what_a_later_study_has_evaluated_joins_what_is_published():

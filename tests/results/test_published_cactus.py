@@ -44,8 +44,8 @@ def test_of_protonets_it_holds_but_for_the_perceptron_with_twenty_ways_and_five_
 
 
 def test_clusters_of_a_learned_rule_s_features_lie_between_those_of_bigan_and_of_acai(results):
-    low, high = ends(results, "shipped", "protonets")
-    assert (low > ends(results, "shipped", "nearest-neighbours")[1]).all()
+    low, high = ends(results, "quill", "protonets")
+    assert (low > ends(results, "quill", "nearest-neighbours")[1]).all()
     assert (low > ends(results, "bigan", "protonets")[1]).all()
     assert (high < ends(results, "acai", "protonets")[0]).all()
 
@@ -111,7 +111,7 @@ def test_of_clusters_of_pixels_protonets_learn_less_than_from_an_episode_alone_i
 
 def test_clusters_of_pixels_are_below_those_of_a_learned_rule_s_features_and_of_acai(results):
     _, high = ends(results, "zca", "protonets-small-clusters")
-    assert all((high < ends(results, embedding, "protonets")[0]).all() for embedding in ("shipped", "acai"))
+    assert all((high < ends(results, embedding, "protonets")[0]).all() for embedding in ("quill", "acai"))
 
 
 def test_more_clusters_than_a_hundred_are_better(results):

@@ -1,7 +1,10 @@
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
 from metaplastic.io.errors import InputError
+from metaplastic.results.names import named
 from metaplastic.results.scores import summarise
 from metaplastic.results.tables import headline, markdown_table
 from toy_scores import evaluation
@@ -53,7 +56,7 @@ def test_differences_are_paired_over_draws(summary):
 def test_table(summary):
     lines = markdown_table(summary).splitlines()
     assert lines[0] == "| Method | a | b |"
-    assert lines[2].startswith("| raw input: learned | 70.0 ± ")
+    assert lines[2].startswith("| learned | 70.0 ± ")
     assert lines[3].endswith(" |")
     assert "| **45.0 ± " in lines[3]
     assert "| **99.5 ± " in lines[4]
@@ -64,7 +67,7 @@ def test_table(summary):
 def test_table_of_the_fewest_labels_follows(summary):
     summary["accuracy"].loc[{"shots": 1}] -= 0.1
     first, _, last, _ = (part for part in markdown_table(summary).split("\n\n") if part.startswith("| "))
-    assert first.splitlines()[2].startswith("| raw input: learned | 70.0 ± ")
+    assert first.splitlines()[2].startswith("| learned | 70.0 ± ")
     assert last.splitlines()[2].startswith("| learned | 60.0 ± ")
     assert "\n\nAs above, with 1 labelled example a class.\n" in markdown_table(summary)
     alone = markdown_table(summary.sel(shots=[10]))
@@ -168,6 +171,15 @@ def test_repeated_or_mixed_evaluations_are_refused():
         summarise([full[0], evaluation("pca", "a", 0.5, draws=4)])
     with pytest.raises(InputError, match="no evaluation to summarise"):
         summarise([])
+
+
+def test_all_tables_of_a_page_call_a_method_the_same(summary):
+    table = markdown_table(named(summary))
+    for name in ("raw input: learned", "random initialisation", "raw input: raw"):
+        points = 0 if name == "random initialisation" else 1
+        assert table.count(f"\n| {name} | ") == 3 + points
+    assert "| Points over random initialisation | a | b |" in table
+    assert not re.search(r"^\| (learned|random-init|raw) \|", table, re.MULTILINE)
 
 
 def test_the_headline_is_the_first_table_of_the_page(summary):

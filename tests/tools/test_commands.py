@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import xarray as xr
 from metaplastic import cli
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf, write_netcdf
+from metaplastic.results.names import named
 from metaplastic.results.scores import summarise
 from metaplastic.results.tables import markdown_table
-from metaplastic.tools.doctor import compared
+from metaplastic.tools.doctor import compared, examined
 from metaplastic.tools.results import results
 from metaplastic.update_rules.pretrained import DEFAULT, pretrained_files
 from packaging.version import Version
@@ -52,7 +54,7 @@ def test_results_are_the_tables_of_the_study(
     summary: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of_study = read_netcdf(summary)
-    assert said(capsys, monkeypatch, "results", str(summary)) == markdown_table(of_study)
+    assert said(capsys, monkeypatch, "results", str(summary)) == markdown_table(named(of_study))
     records = json.loads(said(capsys, monkeypatch, "results", str(summary), "--json"))
     assert len(records) == of_study["accuracy"].size
     for record in records:
@@ -91,6 +93,24 @@ def test_doctor_tells_what_a_report_needs(
     assert {one.split()[0] for one in told["packages"]} >= {"jax", "numpy"}
     lines = said(capsys, monkeypatch, "doctor").splitlines()
     assert [line.split()[0] for line in lines] == list(told)
+
+
+def test_doctor_names_packages_that_the_core_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metaplastic.tools.doctor.SHOWN", ("numpy", "no-such-package"))
+    assert examined()["packages"] == [f"numpy {np.__version__}", "no-such-package is missing"]
+
+
+def test_the_version_is_an_option(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert said(capsys, monkeypatch, "--version") == f"{version('metaplastic')}\n"
+
+
+def test_defaults_that_are_no_values_are_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    told = said(capsys, monkeypatch, "features", "--help")
+    for default in ("64", "found", "refuse them", "UTF-8, or by its first bytes"):
+        assert f"[default: ({default})]" in told
 
 
 def test_packages_are_compared_with_those_of_the_lock(tmp_path: Path) -> None:

@@ -32,11 +32,7 @@ RUN = {
     "meta_steps": 400,
     "held_out": {"datasets": ["mail"], "kinds": ["words"]},
 }
-ACCURACY = {
-    "strokes": [0.1, 0.2, 0.3, 0.4, 0.9],
-    "words": [0.1, 0.6, 0.5, 0.4, 0.1],
-    "mail": [0.1, 0.1, 0.4, 0.5, 0.2],
-}
+ACCURACY = {"strokes": [0.1, 0.2, 0.3, 0.4, 0.9], "words": [0.1, 0.6, 0.5, 0.4, 0.1], "mail": [0.1, 0.1, 0.4, 0.5, 0.2]}
 
 
 @pytest.fixture

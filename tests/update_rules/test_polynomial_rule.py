@@ -125,9 +125,7 @@ def test_no_more_than_the_weights_and_nine_batches_are_held_of_ten_thousand_unit
 def test_with_oja_s_coefficients_it_is_oja_s_rule():
     phi = drawn(1, (5, 4, 3))
     for ours, theirs in zip(
-        SUBSPACE.update(phi, data(2)).layers,
-        OjaRule(RATE).update(phi, data(2)).layers,
-        strict=True,
+        SUBSPACE.update(phi, data(2)).layers, OjaRule(RATE).update(phi, data(2)).layers, strict=True
     ):
         # A change is bounded, which takes less than a hundredth from one of this size.
         np.testing.assert_allclose(ours.W, theirs.W, atol=2e-4)

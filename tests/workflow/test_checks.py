@@ -76,10 +76,7 @@ def test_a_study_that_could_not_end_well(overlay: str, message: str):
             "meta_train: {compact-letters: {tasks: {classes: 13}}}",
             "tasks.classes: 13 exceeds the 12 classes that 'letters' has for training or holds out",
         ),
-        (
-            "meta_train: {compact-letters: {tasks: {side: 9}}}",
-            "tasks.side: 9 is more than the 8 pixels of 'digits'",
-        ),
+        ("meta_train: {compact-letters: {tasks: {side: 9}}}", "tasks.side: 9 is more than the 8 pixels of 'digits'"),
         (
             "meta_train: {compact-letters: {labelled: 125}}",
             "labelled: 125 and 50 to score are more than the 174 examples of a class of 'digits', which is watched",

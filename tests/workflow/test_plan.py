@@ -185,8 +185,7 @@ def test_each_study_is_a_target_and_keeps_its_results_apart(checkout: Checkout):
 
 
 @pytest.mark.parametrize(
-    ("figure", "why"),
-    [("first_layer_filters", "has nothing to show in this study"), ("few_shot_bar", "is no figure")],
+    ("figure", "why"), [("first_layer_filters", "has nothing to show in this study"), ("few_shot_bar", "is no figure")]
 )
 def test_a_figure_that_cannot_be_drawn_ends_with_one_line(checkout: Checkout, figure: str, why: str):
     overlay = checkout.overlay(f"studies: {{pixels: {{datasets: [digits], embeddings: [raw], figures: [{figure}]}}}}")

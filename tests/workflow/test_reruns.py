@@ -122,10 +122,7 @@ def test_code_makes_anew_what_runs_it_and_what_follows(
         ("datasets: {movie-sentences: {vocabulary: 400}}", [of_datasets("movie-sentences"), DEFAULT]),
         ("datasets: {mine: {standardise: false}}", [of_datasets("mine"), DEFAULT]),
         ("few_shot: {draws: 9}", [SUMMARIES]),
-        (
-            "studies: {over-meta-training: {few_shot: {draws: 9}}}",
-            [LATER],
-        ),
+        ("studies: {over-meta-training: {few_shot: {draws: 9}}}", [LATER]),
         ("rules: {oja: {rate: 0.5}}", [of_methods("oja"), DEFAULT]),
         ("embeddings: {vae: {beta: 0.5}}", [of_methods("vae"), DEFAULT]),
         ("studies: {default: {rules: [learned, oja]}}", [DEFAULT]),

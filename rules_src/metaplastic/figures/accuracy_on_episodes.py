@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from metaplastic.figures import style
 from metaplastic.io.storage import read_netcdf
+from metaplastic.results.names import learners
 from metaplastic.results.selections import of_embeddings
 
 INPUTS = {"summary": "summary"}
@@ -28,14 +29,14 @@ def draw(summary: list[Path]) -> Figure:
     results = read_netcdf(summary[0])
     settings = list(product(results["way"].values, results["shots"].values))
     looks = style.embeddings(results)
-    datasets, learners = results["dataset"].values.tolist(), results["learner"].values.tolist()
-    bars = {(d, name): of_embeddings(results.sel(dataset=d, learner=name)) for d, name in product(datasets, learners)}
-    height = sum(0.28 * max(len(bars[d, name]) for d in datasets) + 0.25 for name in learners)
+    datasets, keys = results["dataset"].values.tolist(), results["learner"].values.tolist()
+    bars = {(d, name): of_embeddings(results.sel(dataset=d, learner=name)) for d, name in product(datasets, keys)}
+    height = sum(0.28 * max(len(bars[d, name]) for d in datasets) + 0.25 for name in keys)
     size = (2.2 + 2.9 * len(settings), 1.3 + height * len(datasets))
     figure, panels = style.grid(len(datasets), len(settings), size, sharey=True, sharex=True)
     for axes, (dataset, (way, shots)) in zip(panels.flat, product(datasets, settings), strict=True):
         place, ticks = 0.0, []
-        for learner in learners:
+        for learner in keys:
             of_learner = bars[dataset, learner]
             for number, (embedding, cell) in enumerate(of_learner.items()):
                 found = cell.sel(way=way, shots=shots)
@@ -47,7 +48,7 @@ def draw(summary: list[Path]) -> Figure:
             place += len(of_learner) + 0.7
         axes.grid(visible=False, axis="y")
         axes.set_title(f"{dataset}, {way}-way {shots}-shot")
-        axes.set_yticks(ticks, style.learners(results).values())
+        axes.set_yticks(ticks, learners(results).values())
         axes.set_ylim(place - 0.7, -0.8)
         style.accuracy_across(axes, 1 / float(way))
     style.label_edges(panels, "accuracy (%)")

@@ -20,6 +20,8 @@ of labels. A dashed line in the same colour is the accuracy of the randomly init
 accuracy of guessing. Readout, labels and inner steps are those of the table. What meta-training itself watches is
 measured in another way and has a figure of its own.
 """
+MOST_TICKS = 6
+"""Of so many snapshots each has its tick."""
 
 
 def draw(summary: list[Path]) -> Figure:
@@ -46,7 +48,11 @@ def draw(summary: list[Path]) -> Figure:
         seeds = int(of_run["meta_seeds"].max())
         what = f"run {run}, {seeds} seed{'' if seeds == 1 else 's'}"
         axes.set_title(what if len(base_models) == 1 else f"{what}, base model {base_model}")
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        steps = of_run["meta_step"].values
+        if len(steps) <= MOST_TICKS:
+            style.ticks(axes, steps)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, integer=True))
         style.percent_axis(axes)
     style.label_edges(panels, "meta-step", f"test accuracy with {int(results['shots'])} labels per class (%)")
     entries = [style.entry(name, linewidth=2, markersize=4, **look) for name, look in looks.items()]

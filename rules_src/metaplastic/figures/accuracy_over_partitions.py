@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from metaplastic.embeddings.spec import CURVE
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
+from metaplastic.results.names import learner_keys
 
 INPUTS = {"summary": "summary"}
 NEEDS = ("learners", "numbers of clusters")
@@ -60,7 +61,7 @@ def draw(summary: list[Path]) -> Figure:
         axes.set(xlabel=AXES[varied], xscale="log")
         style.ticks(axes, sorted({number for table in tables.values() for number in table[varied].tolist()}))
     entries = [style.entry(look.label, linewidth=6, color=look.colour) for look in looks.values()]
-    called = style.learner_keys(results)
+    called = learner_keys(results)
     entries += [
         style.entry(called[key], color=style.DARK, linestyle=look["linestyle"]) for key, look in learners.items()
     ]

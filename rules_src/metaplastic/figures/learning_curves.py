@@ -11,6 +11,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_zarr
+from metaplastic.results.names import learners
 from metaplastic.results.selections import NONE
 
 INPUTS = {"histories": "learner histories", "summary": "summary"}
@@ -73,7 +74,7 @@ def draw(histories: list[Path], summary: list[Path]) -> Figure:
         style.percent_axis(centre)
     style.label_edges(panels[:, :2], "gradient steps")
     entries = [style.entry(look.label, linewidth=6, color=look.colour) for look in looks.values()]
-    called = style.learners(results)
+    called = learners(results)
     entries += [style.entry(called[name], color=style.DARK, **look) for name, look in dashes.items()]
     style.legend_above(figure, entries, columns=6, length=4.5)
     return figure

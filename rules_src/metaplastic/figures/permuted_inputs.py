@@ -9,6 +9,7 @@ from matplotlib.patches import Patch
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf
+from metaplastic.results.names import learners
 from metaplastic.results.selections import NONE, of_embeddings
 
 INPUTS = {"summary": "summary"}
@@ -37,7 +38,7 @@ def draw(summary: list[Path]) -> Figure:
     looks = style.embeddings(results)
     groups = {
         called if embedding == NONE else f"{called} on\n{looks[embedding].label}": cell
-        for learner, called in style.learners(results).items()
+        for learner, called in learners(results).items()
         for embedding, cell in of_embeddings(results.sel(learner=learner)).items()
     }
     # Intact datasets come first.

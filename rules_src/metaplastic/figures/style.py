@@ -24,7 +24,7 @@ from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf, read_zarr, write_whole
 from metaplastic.results.intervals import crossed_interval
 from metaplastic.results.names import names
-from metaplastic.results.selections import NONE, ORACLE, TABLE_READOUT
+from metaplastic.results.selections import NONE, TABLE_READOUT
 
 _BLUE, _ORANGE, _GREEN, _RED, _PINK, _BROWN, _ROSE, _GREY, _YELLOW, _SKY = sns.color_palette("colorblind", 10).as_hex()
 
@@ -63,16 +63,6 @@ _COLOURS = {
     "contrastive": "#3a9a8a",
 }
 """Colours by kind, so that a method looks the same whatever a user calls it."""
-_LEARNERS = {
-    "protonets": "prototypical networks",
-    "maml": "MAML",
-    "nearest-neighbours": "nearest neighbours",
-    "linear": "linear classifier",
-    "mlp": "MLP with dropout",
-    "cluster-matching": "cluster matching",
-    "from-scratch": "training from scratch",
-}
-"""Names of learners by kind."""
 _MARKS: Sequence[str] = "osD^vP"
 _DASHES: Sequence[Any] = ("-", "--", "-.", ":", (0, (8, 2, 1, 2, 1, 2)), (0, (10, 4)))
 _OTHER = "#8f8f3f"
@@ -125,30 +115,6 @@ def looks(kinds: Mapping[str, str]) -> dict[str, Look]:
         found[method] = Look(named[method], to_hex((red, green, blue)))
         seen[kind] += 1
     return found
-
-
-def learner_keys(summary: xr.Dataset) -> dict[str, str]:
-    """Return what learners are called by their keys in the config: their kind and, if others are of it, their key."""
-    keys = _learner_keys(summary)
-    # Summaries of old runs do not say the kind.
-    kinds = dict(zip(keys, summary.coords.get("learner_kind", keys), strict=True))
-    kinds = {key: str(getattr(kind, "values", kind)) for key, kind in kinds.items()}
-    alike, named = Counter(kinds.values()), {key: _LEARNERS.get(kind, key) for key, kind in kinds.items()}
-    return {key: label if alike[kinds[key]] == 1 or label == key else f"{label}: {key}" for key, label in named.items()}
-
-
-def learners(summary: xr.Dataset) -> dict[str, str]:
-    """Return what each learner of a summary is called, in its order; what makes its tasks is said if it is unusual."""
-    called, found = learner_keys(summary), {}
-    for name, key in zip(summary["learner"].values.tolist(), _learner_keys(summary), strict=True):
-        of_tasks = "true labels" if name == f"{ORACLE}-{key}" else name.removeprefix(key).removeprefix("-")
-        found[name] = ", ".join(filter(None, [called[key], of_tasks]))
-    return found
-
-
-def _learner_keys(summary: xr.Dataset) -> list[str]:
-    keys = summary.coords.get("learner_key", summary["learner"]).values.tolist()
-    return keys if "learner_key" in summary.coords else [key.removeprefix(f"{ORACLE}-") for key in keys]
 
 
 def look(method: str, kind: str) -> Look:

@@ -62,7 +62,8 @@ def fix_numbers() -> None:
     for name, value in NUMBERS.items():
         # JAX reads them when it is imported, without which a stage starts sooner.
         os.environ[name.upper()] = str(value)
-        if jax:
+        # Earlier versions of JAX have fewer settings.
+        if jax and hasattr(jax.config, name):
             jax.config.update(name, value)
 
 

@@ -1,7 +1,11 @@
-"""What tables and figures call methods."""
+"""What tables and figures call methods and learners."""
 
 from collections import Counter
 from collections.abc import Mapping
+
+import xarray as xr
+
+from metaplastic.results.selections import ORACLE
 
 NAMES = {
     "pretrained": "pretrained rule",
@@ -32,12 +36,52 @@ NAMES = {
 }
 """Names of methods by kind, so that a method has the same name whatever a user calls it."""
 
+LEARNERS = {
+    "protonets": "ProtoNets",
+    "maml": "MAML",
+    "nearest-neighbours": "nearest neighbours",
+    "linear": "linear classifier",
+    "mlp": "MLP with dropout",
+    "cluster-matching": "cluster matching",
+    "from-scratch": "training from scratch",
+}
+"""Names of learners by kind."""
 
-def names(kinds: Mapping[str, str]) -> dict[str, str]:
-    """Return the name of each method from its kind, with its key beside it if several are alike, or else its key."""
+
+def names(kinds: Mapping[str, str], known: Mapping[str, str] = NAMES) -> dict[str, str]:
+    """Return the name of each key from its kind, with the key beside it if several are alike, or else the key."""
     alike = Counter(kinds.values())
-    named = {method: NAMES.get(kind, method) for method, kind in kinds.items()}
-    return {
-        method: name if alike[kinds[method]] == 1 or name == method else f"{name}: {method}"
-        for method, name in named.items()
-    }
+    named = {key: known.get(kind, key) for key, kind in kinds.items()}
+    return {key: name if alike[kinds[key]] == 1 or name == key else f"{name}: {key}" for key, name in named.items()}
+
+
+def learner_keys(summary: xr.Dataset) -> dict[str, str]:
+    """Return what learners are called by their keys in the config."""
+    keys = _learner_keys(summary)
+    # Summaries of old runs do not say the kind.
+    return names(
+        dict(zip(keys, summary.get("learner_kind", xr.DataArray(keys)).values.tolist(), strict=True)), LEARNERS
+    )
+
+
+def learners(summary: xr.Dataset) -> dict[str, str]:
+    """Return what each learner of a summary is called, in its order; what makes its tasks is said if it is unusual."""
+    called, found = learner_keys(summary), {}
+    for name, key in zip(summary["learner"].values.tolist(), _learner_keys(summary), strict=True):
+        of_tasks = "true labels" if name == f"{ORACLE}-{key}" else name.removeprefix(key).removeprefix("-")
+        found[name] = ", ".join(filter(None, [called[key], of_tasks]))
+    return found
+
+
+def _learner_keys(summary: xr.Dataset) -> list[str]:
+    keys = summary.coords.get("learner_key", summary["learner"]).values.tolist()
+    return keys if "learner_key" in summary.coords else [key.removeprefix(f"{ORACLE}-") for key in keys]
+
+
+def named(summary: xr.Dataset) -> xr.Dataset:
+    """Return a summary of a study with the names of methods and learners in place of their keys."""
+    kinds = {"representation": "kind", "embedding": "embedding_kind"}
+    called = {dim: names(summary[kind].to_series().to_dict()) for dim, kind in kinds.items() if kind in summary.coords}
+    if "learner" in summary.dims:
+        called["learner"] = learners(summary)
+    return summary.assign_coords({dim: list(found.values()) for dim, found in called.items()})

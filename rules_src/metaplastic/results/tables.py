@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import xarray as xr
-from markdown_it import MarkdownIt
 
 from metaplastic.io.storage import write_whole
-from metaplastic.results.names import names
 from metaplastic.results.selections import INITIAL, SHAPE, TABLE_READOUT, of_embeddings
 
 MISSING = "\N{EN DASH}"
@@ -58,6 +56,9 @@ def markdown(table: Table, *below: str) -> str:
 
 def table_page(title: str, text: str) -> str:
     """Return a self-contained HTML page of a Markdown text, which may hold tables; HTML in it is shown as text."""
+    # Who prints tables needs no pages, and the core of the package no packages for them.
+    from markdown_it import MarkdownIt
+
     renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
     return PAGE.format(title=title, body=renderer.render(text))
 
@@ -84,10 +85,8 @@ def markdown_table(summary: xr.Dataset) -> str:
 
 
 def headline(summary: xr.Dataset) -> Table:
-    """Return the first table of few-shot readouts: every method, by name, at the most shots, and guessing."""
-    called = names(summary["kind"].to_series().to_dict())
-    head, *rows = _accuracies(summary.sel(shots=summary["shots"].max()))
-    return [head, *([called.get(row[0], row[0]), *row[1:]] for row in rows)]
+    """Return the first table of few-shot readouts: every method at the most shots, and guessing."""
+    return _accuracies(summary.sel(shots=summary["shots"].max()))
 
 
 def _of_readouts(summary: xr.Dataset) -> list[str]:

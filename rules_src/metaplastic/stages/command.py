@@ -28,8 +28,8 @@ def run(stage: Callable[..., None]) -> None:
     command_line(stage)
 
 
-def command_line(*commands: Callable[..., None]) -> None:
-    """Run the command line that the signature of a function, or of several, describes.
+def command_line(*commands: Callable[..., None], version: str = "") -> None:
+    """Run the command line that the signature of a function, or of several, describes, `--version` included if given.
 
     What a user can mend ends it with one line and exit code 1: an `InputError`, a file that cannot be read or written,
     a package that is not installed, or too little memory.
@@ -37,6 +37,22 @@ def command_line(*commands: Callable[..., None]) -> None:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=len(commands) > 1)
     for command in commands:
         app.command()(command)
+
+    def tell(asked: bool) -> bool:
+        if asked:
+            print(version)
+            raise typer.Exit
+        return asked
+
+    def options(
+        told: Annotated[
+            bool, Option("--version", callback=tell, is_eager=True, help="Show the version and exit.")
+        ] = False,
+    ) -> None:
+        pass
+
+    if version:
+        app.callback()(options)
     try:
         app()
     except InputError as error:

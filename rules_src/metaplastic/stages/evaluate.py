@@ -19,6 +19,7 @@ from typer import Option
 from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import configure_jax
 from metaplastic.io.storage import check_manifest, read_netcdf, write_netcdf
+from metaplastic.results.names import named
 from metaplastic.results.scores import summarise
 from metaplastic.results.tables import headline, markdown_table, write_csv, write_table
 from metaplastic.stages.command import Key, Output, Spec, run
@@ -53,9 +54,10 @@ def evaluate(
         found[place] = made
     summary = summarise([one for one in found if one is not None])
     write_netcdf(summary, output)
-    write_table(markdown_table(summary), table, page, title=f"Study {study}")
+    shown = named(summary)
+    write_table(markdown_table(shown), table, page, title=f"Study {study}")
     if first:
-        write_csv(headline(summary), first)
+        write_csv(headline(shown), first)
 
 
 def _key(*depends_on: object) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def examined() -> dict[str, str | list[str]]:
         if missing
         else "in large pages",
         "cache": f"{folder}{'' if os.access(_there(folder), os.W_OK) else ', which cannot be written'}",
-        "packages": [f"{name} {version(name)}" for name in SHOWN],
+        "packages": [f"{name} {_version(name) or 'is missing'}" for name in SHOWN],
         "lock": compared(LOCK),
     }
 
@@ -64,11 +65,16 @@ def compared(lock: Path) -> str | list[str]:
 
 
 def _difference(one: Requirement) -> str:
-    try:
-        installed = version(one.name)
-    except PackageNotFoundError:
-        return f"{one.name} is missing, {one.specifier} is locked"
-    return "" if installed in one.specifier else f"{one.name} is {installed}, {one.specifier} is locked"
+    installed = _version(one.name)
+    found = f"is {installed}" if installed else "is missing"
+    return "" if installed and installed in one.specifier else f"{one.name} {found}, {one.specifier} is locked"
+
+
+def _version(name: str) -> str:
+    """Return the version of an installed package, or nothing."""
+    with suppress(PackageNotFoundError):
+        return version(name)
+    return ""
 
 
 def _there(folder: Path) -> Path:

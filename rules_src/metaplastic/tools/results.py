@@ -11,6 +11,7 @@ from typer import Argument
 
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf
+from metaplastic.results.names import named
 from metaplastic.results.selections import SHAPE
 from metaplastic.results.tables import architectures_table, few_shot_table, markdown_table
 from metaplastic.tools.rules import Json
@@ -42,7 +43,7 @@ def table(summary: xr.Dataset) -> str:
     return (
         few_shot_table(summary)
         if {"representation", "interval"} <= {*summary.dims, *summary}
-        else markdown_table(summary)
+        else markdown_table(named(summary))
     )
 
 

@@ -52,18 +52,22 @@ def as_utf8(content: bytes, encoding: str | None, place: Path) -> bytes:
     """Return a text in UTF-8, without the mark that it may begin with; refuse bytes that its encoding does not have."""
     advice = "name another" if encoding else "save it as UTF-8, or name its encoding, such as latin-1 or utf-16-le"
     encoding = encoding or next((name for mark, name in BEGINNINGS.items() if content.startswith(mark)), "utf-8")
-    decoder, text = codecs.getincrementaldecoder(encoding)(), io.BytesIO()
+    # What is UTF-8 is checked and not copied.
+    is_utf8 = codecs.lookup(encoding).name == "utf-8" and not content.startswith(codecs.BOM_UTF8)
+    decoder, decoded = codecs.getincrementaldecoder(encoding)(), io.BytesIO()
     for start in range(0, len(content), CHUNK):
         waiting = len(decoder.getstate()[0])
         try:
             piece = decoder.decode(content[start : start + CHUNK], start + CHUNK >= len(content))
-            text.write((piece if start else piece.removeprefix("\ufeff")).encode())
+            if not is_utf8:
+                decoded.write((piece if start else piece.removeprefix("\ufeff")).encode())
         except UnicodeError as error:
             byte = start - waiting + getattr(error, "start", 0)
             raise InputError(f"{place}: byte {byte} is no {encoding.upper()}; {advice}") from error
-    if b"\0" in text.getvalue()[:SAMPLE]:
+    text = content if is_utf8 else decoded.getvalue()
+    if b"\0" in text[:SAMPLE]:
         raise InputError(f"{place}: has bytes of 0, as no {encoding.upper()} has; {advice}")
-    return text.getvalue()
+    return text
 
 
 def marks_of(dialect: Dialect, text: bytes, place: Path) -> tuple[str, str]:

@@ -33,6 +33,22 @@ OPAQUE = 255
 STANDARD_INPUT = Path("-")
 LARGEST = 1e15
 """Largest value: single precision has to hold sums of its squares."""
+FILL = "fill them or drop their examples"
+
+
+class Wanted(NamedTuple):
+    """What is read of a table, and how errors advise to ask for something else."""
+
+    features: Sequence[str]
+    """Columns of numbers; by default all but `others` and an index of pandas."""
+    others: Sequence[str]
+    """Columns to read as they are."""
+    gaps: bool = False
+    """Whether numbers may be missing, as NaN."""
+    texts: str = "list the numeric ones in features"
+    """What to do about a column of texts, besides to drop it."""
+    missing: str = FILL
+    """What to do about missing numbers."""
 
 
 class Content(NamedTuple):
@@ -62,7 +78,7 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
     if path.suffix.lower() == ".npz":
         kind, content = "array", _read_arrays(path, spec, others)
     else:
-        kind, content = "column", read_numbers(path, spec.features, others, dialect=spec)
+        kind, content = "column", read_numbers(path, Wanted(spec.features, others), dialect=spec)
     place = f"{path}: {kind} {spec.label!r}"
     classes = read_classes(content.others[spec.label], place)
     if len(classes.names) < 2:
@@ -181,23 +197,21 @@ def _images(values: np.ndarray, spec: File, place: str) -> UInt8[np.ndarray, "ex
     return images
 
 
-def read_numbers(
-    path: Path, features: Sequence[str], others: Sequence[str], *, dialect: Dialect, instead: str = ""
-) -> Content:
-    """Read a table: the columns in `features`, by default all but `others` and an index of pandas, as finite numbers.
-
-    `instead` replaces the advice in errors about a column that is not numeric, which is to list others in `features`.
+def read_numbers(path: Path, wanted: Wanted, *, dialect: Dialect) -> Content:
+    """Read columns of a table; numbers are finite, or missing where they may be.
 
     Raises:
         InputError: a column is missing or not what it should be, or the file is too large or broken.
     """
     source = open_table(path, read_content(path), dialect, limit=LIMIT)
-    features = _picked(path, source, features, others, instead)
-    table = source.read([*features, *others], others, limit=LIMIT, examples=EXAMPLES)
+    wanted, typed = _picked(path, source, wanted), source.typed
+    table = source.read([*wanted.features, *wanted.others], wanted.others, limit=LIMIT, examples=EXAMPLES)
+    # The file's content is as large as its numbers.
+    del source
     if not table.num_rows:
         raise InputError(f"{path}: a header, but no rows; give examples")
-    check_count(path, "numbers", table.num_rows * len(features), VALUES)
-    return _content(path, table, features, others, instead, typed=source.typed)
+    check_count(path, "numbers", table.num_rows * len(wanted.features), VALUES)
+    return _content(path, table, wanted, typed=typed)
 
 
 def is_large(path: Path) -> bool:
@@ -207,56 +221,49 @@ def is_large(path: Path) -> bool:
     return exceeds(path, size=LIMIT, rows=EXAMPLES, numbers=VALUES)
 
 
-def read_in_batches(
-    path: Path, features: Sequence[str], others: Sequence[str], *, instead: str = ""
-) -> Iterator[Content]:
+def read_in_batches(path: Path, wanted: Wanted) -> Iterator[Content]:
     """Yield what `read_numbers` reads of a `.parquet`, however large, in batches of its row groups.
 
     Raises:
         InputError: as for `read_numbers`.
     """
     source = ParquetTable(path)
-    features = _picked(path, source, features, others, instead)
-    for table in source.batches([*features, *others]):
-        yield _content(path, table, features, others, instead, typed=True)
+    wanted = _picked(path, source, wanted)
+    for table in source.batches([*wanted.features, *wanted.others]):
+        yield _content(path, table, wanted, typed=True)
 
 
-def _picked(path: Path, source: Table, features: Sequence[str], others: Sequence[str], instead: str) -> list[str]:
-    """Return the columns of features, by default all but `others`; refuse what is not there."""
-    for name in [*others, *features]:
+def _picked(path: Path, source: Table, wanted: Wanted) -> Wanted:
+    """Name the columns of features where none are named; refuse what is not there."""
+    for name in [*wanted.others, *wanted.features]:
         if name not in source.names:
             raise InputError(f"{path}: no column {name!r}; it holds {listed(source.names)}")
-    features = features or [name for name in source.names if name not in {*others, *source.index}]
+    features = wanted.features or [name for name in source.names if name not in {*wanted.others, *source.index}]
     if not features:
-        raise InputError(f"{path}: no columns of features beside {listed(others)}")
+        raise InputError(f"{path}: no columns of features beside {listed(wanted.others)}")
     if "" in features:
-        raise InputError(
-            f"{path}: column {source.names.index('') + 1} has no name; name it, or "
-            f"{instead or 'list the others in features'}"
-        )
-    return list(features)
+        raise InputError(f"{path}: column {source.names.index('') + 1} has no name; name it, or {wanted.texts}")
+    return wanted._replace(features=features)
 
 
-def _content(
-    path: Path, table: pa.Table, features: Sequence[str], others: Sequence[str], instead: str, *, typed: bool
-) -> Content:
-    values = np.empty((table.num_rows, len(features)))
-    for index, name in enumerate(features):
-        values[:, index] = _column(table[name], f"{path}: column {name!r}", instead)
-    return Content(values, list(features), table.select(list(others)), typed)
+def _content(path: Path, table: pa.Table, wanted: Wanted, *, typed: bool) -> Content:
+    values = np.empty((table.num_rows, len(wanted.features)))
+    for index, name in enumerate(wanted.features):
+        values[:, index] = _column(table[name], f"{path}: column {name!r}", wanted)
+    return Content(values, list(wanted.features), table.select(list(wanted.others)), typed)
 
 
-def _column(column: pa.ChunkedArray, place: str, instead: str) -> Float64[np.ndarray, " example"]:
+def _column(column: pa.ChunkedArray, place: str, wanted: Wanted) -> Float64[np.ndarray, " example"]:
     kind = column.type
     numeric = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean, pa.types.is_null)
     if not any(is_kind(kind) for is_kind in numeric):
-        raise InputError(f"{place}: not numeric but of type {value_type(column)}, {_shown(column, instead)}")
+        raise InputError(f"{place}: not numeric but of type {value_type(column)}, {_shown(column, wanted.texts)}")
     numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy()
-    _check_finite(numbers, place)
+    _check_finite(numbers[~np.isnan(numbers)] if wanted.gaps else numbers, place, wanted.missing)
     return numbers
 
 
-def _shown(column: pa.ChunkedArray, instead: str) -> str:
+def _shown(column: pa.ChunkedArray, otherwise: str) -> str:
     """Return which value of a column is no number, in which row of the data, and what to do."""
     texts = is_text(value_type(column))
 
@@ -266,7 +273,7 @@ def _shown(column: pa.ChunkedArray, instead: str) -> str:
     there = ((row, scalar.as_py()) for row, scalar in enumerate(column, start=1) if scalar.is_valid)
     first = next(there, (1, None))
     row, value = next((pair for pair in chain([first], there) if not reads(pair[1])), first)
-    advice = f"drop it, or {instead or 'list the numeric ones in features'}"
+    advice = f"drop it, or {otherwise}"
     if reads(value):
         advice = f"save numbers as such, {advice}"
     elif reads(str(value).replace(",", ".")):
@@ -274,9 +281,9 @@ def _shown(column: pa.ChunkedArray, instead: str) -> str:
     return f"as in {reprlib.repr(value)} in row {row}; {advice}"
 
 
-def _check_finite(values: Float[np.ndarray, "example ..."], place: str) -> None:
+def _check_finite(values: Float[np.ndarray, "example ..."], place: str, advice: str = FILL) -> None:
     if bad := values.size - int(np.isfinite(values).sum()):
-        raise InputError(f"{place}: {bad} values missing, NaN or infinite; fill them or drop their examples")
+        raise InputError(f"{place}: {bad} values missing, NaN or infinite; {advice}")
 
 
 def _as_float32(

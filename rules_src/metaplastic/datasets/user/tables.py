@@ -24,6 +24,11 @@ COLUMNS = 1 << 17
 """Most columns of a file; Arrow takes about a kilobyte for each."""
 READ = csv.ReadOptions(block_size=BLOCK, use_threads=False)
 """With one thread, errors name the row."""
+MISSING = {"", "?", "-", ".", "<na>", "n/a", "na", "#n/a", "#n/a n/a", "#na", "nan", "-nan", "null", "none", "nat"}
+"""What stands for a missing value among numbers, in lower case; among texts only an empty one does."""
+NULLS = [word for lower in MISSING for word in {lower, lower.upper(), lower.title(), lower.capitalize()}]
+NULLS += csv.ConvertOptions().null_values
+"""The same as Arrow compares it."""
 END = "\0the end"
 """What the row that is put after the last of a CSV ends with."""
 
@@ -101,6 +106,18 @@ class CsvTable(Table):
 
     def read(self, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
         """See `Table`."""
+        types = dict.fromkeys(texts, pa.string())
+        with _blamed_on(self._path, "CSV"):
+            try:
+                table = self._parsed(names, dict.fromkeys(names, pa.float64()) | types)
+            except pa.ArrowInvalid:
+                # To infer types Arrow keeps the text of all values, so it does so only where they are not all numbers.
+                table = self._parsed(names, types)
+            check_count(self._path, "examples", table.num_rows, examples)
+            table.validate(full=True)
+        return table
+
+    def _parsed(self, names: Sequence[str], types: dict[str, pa.DataType]) -> pa.Table:
         # Of a quotation mark that is never closed Arrow makes one value up to the end, and with it of a row put there.
         end, closed = self._separator * len(self.names) + END, b'"' not in self._text
         text = self._text if closed else self._text + f"\n{end}".encode()
@@ -111,14 +128,12 @@ class CsvTable(Table):
             return "skip" if row.text.endswith(END) else "error"
 
         parse = csv.ParseOptions(delimiter=self._separator, newlines_in_values=True, invalid_row_handler=judge)
-        types = dict.fromkeys(texts, pa.string())
-        convert = csv.ConvertOptions(include_columns=names, column_types=types, decimal_point=self._decimal)
-        with _blamed_on(self._path, "CSV"):
-            table = csv.read_csv(pa.BufferReader(text), READ, parse, convert)
-            if not closed:
-                raise ValueError("a quotation mark is never closed")
-            check_count(self._path, "examples", table.num_rows, examples)
-            table.validate(full=True)
+        convert = csv.ConvertOptions(
+            include_columns=names, column_types=types, decimal_point=self._decimal, null_values=NULLS
+        )
+        table = csv.read_csv(pa.BufferReader(text), READ, parse, convert)
+        if not closed:
+            raise ValueError("a quotation mark is never closed")
         return table
 
 
@@ -163,10 +178,7 @@ class ParquetTable(Table):
         # A repeated text is stored once, so a small file could unpack to a huge one.
         repeated = [field.name for field in schema if _is_long(field.type)]
         batches, size = [], 0
-        with (
-            _blamed_on(self._path, "Parquet"),
-            parquet.ParquetFile(self._source(), read_dictionary=repeated) as file,
-        ):
+        with _blamed_on(self._path, "Parquet"), parquet.ParquetFile(self._source(), read_dictionary=repeated) as file:
             check_count(self._path, "examples", file.metadata.num_rows, examples)
             groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
             self._check_size(sum(group.total_byte_size for group in groups), limit)

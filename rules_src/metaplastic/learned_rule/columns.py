@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from metaplastic.fitted import dense
+from metaplastic.learned_rule.fitted import dense
 from metaplastic.perceptron import slices
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from metaplastic.apply import advance, check_size, drawn, initial_inner_loops, trained_layers
-from metaplastic.fitted import FittedRule, dense
 from metaplastic.io.compilation import jit
 from metaplastic.io.jax_settings import compilations_kept, own_numbers, seed_key
+from metaplastic.learned_rule.fitted import FittedRule, dense
 from metaplastic.network import layer_widths
 from metaplastic.perceptron import Parameters, Perceptron
 from metaplastic.update_rules.base import UpdateRule, check_fit

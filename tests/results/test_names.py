@@ -1,0 +1,33 @@
+import xarray as xr
+from metaplastic.results.names import learners, named
+
+
+def test_learners_are_called_by_their_kinds():
+    names = ["mine", "oracle-mine", "mine-hyperplanes", "maml", "fast", "new"]
+    keys, kinds = ["mine"] * 3 + names[3:], ["protonets"] * 3 + ["maml", "maml", "unheard-of"]
+    coords = {"learner": names, "learner_key": ("learner", keys), "learner_kind": ("learner", kinds)}
+    assert list(learners(xr.Dataset(coords=coords)).values()) == [
+        "ProtoNets",
+        "ProtoNets, true labels",
+        "ProtoNets, hyperplanes",
+        "MAML: maml",
+        "MAML: fast",
+        "new",
+    ]
+    # As published, before summaries said the kind.
+    old = xr.Dataset(coords={"learner": ["protonets", "oracle-maml"]})
+    assert list(learners(old).values()) == ["ProtoNets", "MAML, true labels"]
+
+
+def test_a_summary_has_the_names_of_its_methods_in_place_of_keys():
+    methods = {"fast": "pretrained", "slow": "pretrained", "mine": "oja", "new": "unheard-of"}
+    coords = {"representation": list(methods), "kind": ("representation", list(methods.values()))}
+    assert named(xr.Dataset(coords=coords))["representation"].values.tolist() == [
+        "pretrained rule: fast",
+        "pretrained rule: slow",
+        "Oja's rule",
+        "new",
+    ]
+    coords = {"learner": ["maml"], "embedding": ["codes"], "embedding_kind": ("embedding", ["acai"])}
+    found = named(xr.Dataset(coords=coords))
+    assert (found["learner"].item(), found["embedding"].item()) == ("MAML", "ACAI")
