@@ -208,7 +208,7 @@ def terms() -> Figure:
             )
     losses.set_yticks(range(results.sizes["term"]), results["term"].values.tolist()[::-1])
     losses.axvline(0, color="#8a8a8a", linewidth=1)
-    losses.set_xlabel("points of accuracy that dropping it costs")
+    losses.set_xlabel("accuracy without the term, less that with it (points)")
     changes.set(xlabel="inner steps", ylabel="change of W in one step (% of its norm)", xscale="log", ylim=(0, None))
     style.ticks(changes, results["inner_step"].values.tolist())
     losses.legend(frameon=False)

@@ -20,6 +20,8 @@ class Embedding(FittedKind):
     """Whether the dataset has to hold images."""
     trained: ClassVar[bool] = False
     """Whether gradient descent trains it."""
+    embeds_alone: ClassVar[bool] = False
+    """Whether it embeds each image on its own, later ones too."""
     kind: str
 
     @property
@@ -36,6 +38,7 @@ class Embedding(FittedKind):
 class Raw(Embedding):
     """The input itself, at its own width."""
 
+    embeds_alone: ClassVar[bool] = True
     kind: Literal["raw"]
 
 
@@ -43,6 +46,7 @@ class Blurred(Embedding):
     """Images blurred by a Gaussian, which forgives small shifts: an embedding without learning, to be beaten."""
 
     takes_images: ClassVar[bool] = True
+    embeds_alone: ClassVar[bool] = True
     kind: Literal["blurred"]
     deviation: PositiveFloat = 2.0
     """Standard deviation of the Gaussian in pixels."""
@@ -153,6 +157,7 @@ class Convolutional(Neural):
     """A network of images."""
 
     takes_images: ClassVar[bool] = True
+    embeds_alone: ClassVar[bool] = True
     features: PositiveInt = 256
     """Width of the features."""
     filters: Annotated[list[PositiveInt], Field(min_length=1)] = [32, 64, 128]
@@ -239,6 +244,7 @@ class Contrastive(Convolutional):
 class DeepCluster(Convolutional):
     """DeepCluster (Caron et al. 2018): the code that k-means clusters and that learns to classify these clusters."""
 
+    embeds_alone: ClassVar[bool] = False
     kind: Literal["deep-cluster"]
     features: PositiveInt = 256
     """Leading principal components of the code that are kept, whitened; fewer if it has fewer."""

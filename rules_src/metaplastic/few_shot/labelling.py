@@ -29,10 +29,8 @@ from metaplastic.io.jax_settings import compilations_kept, own_numbers
 
 METHODS = ("protonets", "maml", "nearest-neighbours")
 """Learners that label single images."""
-FIXED = ("raw", "blurred")
-"""Embeddings that learn nothing, so that they embed every image on its own."""
-ENCODERS = (*FIXED, "acai", "bigan", "contrastive", "infogan")
-"""Embeddings that embed later images too: these, and networks whose code is the feature."""
+ENCODERS = tuple(name for name, kind in Embedding.kinds().items() if issubclass(kind, Embedding) and kind.embeds_alone)
+"""Embeddings that embed later images too."""
 TEMPERATURE = 0.2
 """Divisor of similarities between neighbours, in units of the variance of features; that of contrastive learning."""
 AT_ONCE, PIXELS = 64, 2**18
@@ -195,7 +193,7 @@ def untrained(recipe: Recipe) -> Labelling:
     if method.kind not in METHODS or method.neighbours != 1:
         raise InputError(f"method: {recipe.method} labels no single images; take one of {', '.join(METHODS)}")
     network = None
-    if parse_spec(Embedding, recipe.embedding, "embedding").kind not in FIXED:
+    if parse_spec(Embedding, recipe.embedding, "embedding").trained:
         network = family_of(recipe).initial(jax.random.key(0), int(np.prod(recipe.image)))
     return Neighbours(recipe, network, jnp.ones(()))
 

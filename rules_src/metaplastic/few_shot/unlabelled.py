@@ -20,7 +20,6 @@ from metaplastic.embeddings.base import Unlabelled
 from metaplastic.embeddings.spec import Embedding
 from metaplastic.few_shot.episodes import pool
 from metaplastic.few_shot.labelling import (
-    FIXED,
     Labelling,
     Neighbours,
     Pixels,
@@ -81,7 +80,7 @@ def learned(
         embedded = import_module(embedding.module).embed(data, embedding, seeds=1, folder=of_embedding)
         code = np.asarray(embedded.features[0, -1], np.float32)
     if not isinstance(method, MetaLearned):
-        network = None if embedding.kind in FIXED else _network(recipe, of_embedding, embedded.steps[-1])
+        network = _network(recipe, of_embedding, embedded.steps[-1]) if embedding.trained else None
         variance = code.var(0, dtype=np.float64).sum() or 1.0
         return Neighbours(recipe, network, jnp.float32(variance))
     with told.step(f"{clusters.partitions} partitions into {clusters.clusters} clusters"):
