@@ -291,7 +291,7 @@ SECTIONS = [
         {
             '{"method": "linear"}': "method == 'linear', must be one of protonets, maml, nearest-neighbours.",
             '{"method": {"kind": "maml", "filter": 3}}': "method: maml.filter: Extra inputs are not permitted.",
-            '{"embedding": "pca", "method": "nearest-neighbours"}': "embedding == 'pca', must be one of raw, blurred, acai, bigan, contrastive, infogan for nearest neighbours, which embed later images too.",
+            '{"embedding": "pca", "method": "nearest-neighbours"}': "embedding == 'pca', must be one of raw, blurred, acai, bigan, infogan, contrastive for nearest neighbours, which embed later images too.",
             '{"jitter": "much"}': "jitter == 'much', must be True, False or a mapping.",
             '{"steps": 0}': "steps == 0, must be >= 1.",
             '{"clusters": 1}': "clusters == 1, must be >= 2.",

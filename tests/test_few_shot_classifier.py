@@ -456,7 +456,7 @@ def test_labels_that_are_refused(pixels: FewShotClassifier, labels: Any, message
         (
             {"embedding": "pca", "method": "nearest-neighbours"},
             ValueError,
-            "embedding == 'pca', must be one of raw, blurred, acai, bigan, contrastive, infogan for nearest ",
+            "embedding == 'pca', must be one of raw, blurred, acai, bigan, infogan, contrastive for nearest ",
         ),
         ({"jitter": "much"}, TypeError, "jitter == 'much', must be True, False or a mapping."),
         ({"jitter": {"turn": 3}}, ValueError, "embedding: contrastive.jitter.turn: Extra inputs are not permitted."),

@@ -119,6 +119,17 @@ def _counted(comparison: str) -> dict[str, str]:
     return {number: text(number) for number in FIGURES}
 
 
+def terms() -> str:
+    """Return the accuracy of a rule, and what dropping each of its terms changes, with each activation."""
+    results = _published("terms")
+    table = [["Without", *results["activation"].values]]
+    table.append(["nothing", *(f"{100 * accuracy:.1f}" for accuracy in results["accuracy"].values)])
+    for term in results["term"].values:
+        cells = zip(*(100 * results[name].sel(term=term).values for name in ("difference", "interval")), strict=True)
+        table.append([term, *(f"{difference:+.1f} ± {half:.1f}" for difference, half in cells)])
+    return markdown(table)
+
+
 def _seconds() -> pd.DataFrame:
     return pd.read_csv(PUBLISHED / "seconds.csv", dtype=str)
 
@@ -153,6 +164,7 @@ PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "default": lambda: _comparison("comparison-default"),
         "whole": lambda: _comparison("comparison"),
     },
+    "docs/notes/what-the-rule-does.md": {"terms": terms},
     "docs/results/speed.md": {"seconds": seconds},
     "data/pretrained/generalist.md": {"results": worth},
 }
