@@ -121,7 +121,7 @@ def _counted(comparison: str) -> dict[str, str]:
 
 def terms() -> str:
     """Return the accuracy of a rule, and what dropping each of its terms changes, with each activation."""
-    results = _published("terms")
+    results = published("terms")
     table = [["Without", *results["activation"].values]]
     table.append(["nothing", *(f"{100 * accuracy:.1f}" for accuracy in results["accuracy"].values)])
     for term in results["term"].values:
