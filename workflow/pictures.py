@@ -206,10 +206,9 @@ def terms() -> Figure:
                 linestyle=dashes,
                 label=f"{activation}, layer {layer}",
             )
-    losses.set_yticks(
-        range(results.sizes["term"]),
-        [term.replace("but ", "but\n").replace(", ", "\n") for term in results["term"].values[::-1]],
-    )
+    names = results["term"].values.tolist()[::-1]
+    labels = [f"all but {name.count(',') + 1} of them" if "," in name else name for name in names]
+    losses.set_yticks(range(len(labels)), labels)
     losses.axvline(0, color="#8a8a8a", linewidth=1)
     losses.set_xlabel("accuracy without the term, less that with it (points)")
     changes.set(xlabel="inner steps", ylabel="change of W in one step (% of its norm)", xscale="log", ylim=(0, None))
