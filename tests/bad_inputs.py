@@ -210,7 +210,7 @@ SECTIONS = [
             r'"a,y\n"': "FOLDER/mine.csv: a header, but no rows; give examples",
             r'"a;b,y\n1;2,u\n"': "FOLDER/mine.csv: columns are parted by ',' or by ';'; name one as separator",
             r'"a#y\n1#u\n2#v\n"': "FOLDER/mine.csv: no column 'y'; it holds 'a#y'",
-            r'"a\0,\0y\0\n\0"': "FOLDER/mine.csv: has bytes of 0, as no UTF-8 has; save it as UTF-8, or name its encoding, such as latin-1 or utf-16-le",
+            r'"a\0,\0y\0\n\0"': "FOLDER/mine.csv: holds zero bytes, which no UTF-8 does; save it as UTF-8, or name its encoding, such as latin-1 or utf-16-le",
             r'"a;y\n1,234;u\n2,000;v\n"': "FOLDER/mine.csv: column 'a': not numeric but of type string, as in '1,234' in row 1; write a point or name ',' as decimal, drop it, or list the numeric ones in features",
             r'"a,y\n1,0\n2,1\n3,NaN\n4,?\n"': "FOLDER/mine.csv: column 'y': 2 missing, written '?', 'NaN'; fill them or drop their examples",
             r'"a,b\n1,2\n"': "FOLDER/mine.csv: no column 'y'; it holds 'a', 'b'",

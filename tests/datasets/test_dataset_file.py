@@ -373,7 +373,10 @@ def test_columns_of_one_name_are_refused(tmp_path, header, name):
         ('a,y\n1,"u\n2,v\n', "empty, broken or no CSV file (a quotation mark is never closed); correct it"),
         (b"a,y\n1,\xff\n2,v\n", "byte 6 is no UTF-8; save it as UTF-8, or name its encoding, such as latin-1"),
         (b"\xff,y\n1,u\n", "byte 0 is no UTF-8; save it as UTF-8, or name its encoding, such as latin-1"),
-        ("a,y\n1,u\n".encode("utf-16-le"), "has bytes of 0, as no UTF-8 has; save it as UTF-8, or name its encoding"),
+        (
+            "a,y\n1,u\n".encode("utf-16-le"),
+            "holds zero bytes, which no UTF-8 does; save it as UTF-8, or name its encoding",
+        ),
         ("a,y\n1,u\n".encode("utf-16")[:-1], "byte 16 is no UTF-16; save it as UTF-8, or name its encoding"),
         ("a,y\n1e999,u\n", "column 'a': 1 values missing, NaN or infinite"),
     ],

@@ -66,7 +66,7 @@ def as_utf8(content: bytes, encoding: str | None, place: Path) -> bytes:
             raise InputError(f"{place}: byte {byte} is no {encoding.upper()}; {advice}") from error
     text = content if is_utf8 else decoded.getvalue()
     if b"\0" in text[:SAMPLE]:
-        raise InputError(f"{place}: has bytes of 0, as no {encoding.upper()} has; {advice}")
+        raise InputError(f"{place}: holds zero bytes, which no {encoding.upper()} does; {advice}")
     return text
 
 

@@ -27,8 +27,8 @@ class Statistics(NamedTuple):
 class Network(eqx.Module):
     """A network from images to features.
 
-    Of `strided` blocks features are means over positions, of `pooled` ones they are those of all positions. ProtoNets
-    take pooled blocks whose batch norm has scales, MAML takes either without.
+    Features are means over positions if blocks are `strided`, and those of all positions if they are `pooled`.
+    ProtoNets take pooled blocks whose batch norm has scales, MAML takes either without.
     """
 
     kernels: tuple[Float[Array, "3 3 below above"], ...]
