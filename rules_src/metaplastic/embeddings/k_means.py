@@ -10,7 +10,7 @@ from metaplastic.embeddings.spec import KMeans as KMeansSpec
 def embed(data: Unlabelled, spec: KMeansSpec, *, seeds: int, folder: Folder) -> Embedded:
     """Return how much nearer each of `spec.features` centroids is than the mean centroid, or 0 if it is farther.
 
-    Centroids are fitted on the training examples; there are fewer of them if fewer examples are distinct. Inputs are not
+    Centroids are fitted on the training examples; there are fewer if fewer examples are distinct. Inputs are not
     standardised: that would weight pixels that hardly vary like all others, and cost 9 points on 10-shot 7x7 MNIST.
     """
     fitted, features = data.inputs[data.train], []
