@@ -11,6 +11,7 @@ PUBLISHED = Path("results/published")
 METHODS = NAMES | {
     "shipped": "generalist, the learned rule",
     "quill": "quill, a learned rule",
+    "acai-strided": "ACAI with strides",
     "polynomial": "barb, learned, 28 numbers",
     "learned": "learned in this run",
     "after-0": "the same before it learned",

@@ -10,7 +10,7 @@ def test_learners_are_called_by_their_kinds():
         "ProtoNets",
         "ProtoNets, true labels",
         "ProtoNets, hyperplanes",
-        "MAML: maml",
+        "MAML",
         "MAML: fast",
         "new",
     ]

@@ -28,26 +28,47 @@ def test_clusters_of_contrastive_features_and_jitter_reach_what_was_aimed_at(res
     assert (low > ends(results, "contrastive", "nearest-neighbours")[1]).sel(shots=1).all()
 
 
+def test_pooling_in_place_of_strides_brings_acai_s_neighbours_within_two_points_of_the_paper(results):
+    pooled, strided = (results.sel(embedding=name, learner="nearest-neighbours") for name in ("acai", "acai-strided"))
+    assert (
+        ends(results, "acai", "nearest-neighbours")[0] > ends(results, "acai-strided", "nearest-neighbours")[1]
+    ).all()
+    assert (pooled["accuracy"] > pooled["reported"] - 0.02).all()
+    assert (strided["accuracy"] < strided["reported"] - 0.06).all()
+    assert (ends(results, "acai", "protonets")[0] > ends(results, "acai-strided", "protonets")[1]).all()
+
+
+def test_blurred_pixels_and_an_untrained_encoder_are_above_acai_and_what_learns_from_its_clusters(results):
+    _, trained = ends(results, "acai", "nearest-neighbours")
+    for embedding in ("blurred", "untrained-encoder"):
+        assert (ends(results, embedding, "nearest-neighbours")[0] > trained).all()
+    # With five ways and one label intervals meet.
+    above = ends(results, "blurred", "nearest-neighbours")[0] > ends(results, "acai", "protonets")[1]
+    assert above.sel(way=20).all()
+    assert above.sel(shots=5).all()
+    assert (ends(results, "untrained-encoder", "linear")[0] > ends(results, "acai", "protonets")[1]).sel(shots=5).all()
+
+
 def test_maml_on_acai_s_clusters_is_above_every_baseline_on_acai(results):
-    low, _ = ends(results, "acai", "maml")
-    assert all((low > ends(results, "acai", baseline)[1]).all() for baseline in BASELINES)
+    low, _ = ends(results, "acai-strided", "maml")
+    assert all((low > ends(results, "acai-strided", baseline)[1]).all() for baseline in BASELINES)
 
 
 def test_of_protonets_it_holds_but_for_the_perceptron_with_twenty_ways_and_five_shots(results):
-    low, high = ends(results, "acai", "protonets")
-    above = {baseline: low > ends(results, "acai", baseline)[1] for baseline in BASELINES}
+    low, high = ends(results, "acai-strided", "protonets")
+    above = {baseline: low > ends(results, "acai-strided", baseline)[1] for baseline in BASELINES}
     level = {"way": 20, "shots": 5}
     assert all(above[baseline].all() for baseline in BASELINES if baseline != "mlp")
     assert int(above["mlp"].sum()) == 3
     assert not above["mlp"].sel(level)
-    assert high.sel(level) > ends(results, "acai", "mlp")[0].sel(level)
+    assert high.sel(level) > ends(results, "acai-strided", "mlp")[0].sel(level)
 
 
 def test_clusters_of_a_learned_rule_s_features_lie_between_those_of_bigan_and_of_acai(results):
     low, high = ends(results, "quill", "protonets")
     assert (low > ends(results, "quill", "nearest-neighbours")[1]).all()
     assert (low > ends(results, "bigan", "protonets")[1]).all()
-    assert (high < ends(results, "acai", "protonets")[0]).all()
+    assert (high < ends(results, "acai-strided", "protonets")[0]).all()
 
 
 def test_of_bigan_s_clusters_it_holds_for_maml_with_five_shots_alone(results):
@@ -60,35 +81,40 @@ def test_of_bigan_s_clusters_it_holds_for_maml_with_five_shots_alone(results):
 
 
 def test_many_partitions_are_above_one_for_maml_and_not_for_protonets(results):
-    assert (ends(results, "acai", "maml")[0] > ends(results, "acai", "maml-one-partition")[1]).all()
+    assert (ends(results, "acai-strided", "maml")[0] > ends(results, "acai-strided", "maml-one-partition")[1]).all()
     # Not so here: with one label they are level, with five and twenty ways one partition, the best of ten, is ahead.
-    many, one = ends(results, "acai", "protonets"), ends(results, "acai", "protonets-one-partition")
+    many, one = ends(results, "acai-strided", "protonets"), ends(results, "acai-strided", "protonets-one-partition")
     assert ((many[1] > one[0]) & (one[1] > many[0])).sel(shots=1).all()
     assert (many[1] < one[0]).sel(way=20, shots=5)
 
 
 def test_hyperplanes_are_below_clusters(results):
-    planes, clusters = ends(results, "acai", "maml-hyperplanes"), ends(results, "acai", "maml")
+    planes, clusters = ends(results, "acai-strided", "maml-hyperplanes"), ends(results, "acai-strided", "maml")
     assert (planes[1] < clusters[0]).all()
     # With five ways the means are apart, the intervals are not.
-    planes, clusters = ends(results, "acai", "protonets-hyperplanes"), ends(results, "acai", "protonets")
+    planes, clusters = (
+        ends(results, "acai-strided", "protonets-hyperplanes"),
+        ends(results, "acai-strided", "protonets"),
+    )
     assert (planes[1] < clusters[0]).sel(way=20).all()
     assert (planes[0] + planes[1] < clusters[0] + clusters[1]).all()
 
 
 def test_tasks_drawn_at_random_are_below_clusters_and_planes_of_an_embedding(results):
-    _, high = ends(results, "acai", "protonets-random")
-    assert all((high < ends(results, "acai", learner)[0]).all() for learner in ("protonets", "protonets-hyperplanes"))
-    _, high = ends(results, "acai", "maml-random")
-    assert all((high < ends(results, "acai", learner)[0]).all() for learner in ("maml", "maml-hyperplanes"))
+    _, high = ends(results, "acai-strided", "protonets-random")
+    assert all(
+        (high < ends(results, "acai-strided", learner)[0]).all() for learner in ("protonets", "protonets-hyperplanes")
+    )
+    _, high = ends(results, "acai-strided", "maml-random")
+    assert all((high < ends(results, "acai-strided", learner)[0]).all() for learner in ("maml", "maml-hyperplanes"))
 
 
 def test_of_random_tasks_maml_learns_less_than_from_an_episode_alone(results):
-    assert (ends(results, "acai", "maml-random")[1] < ends(results, "acai", "from-scratch")[0]).all()
+    assert (ends(results, "acai-strided", "maml-random")[1] < ends(results, "acai-strided", "from-scratch")[0]).all()
 
 
 def test_of_random_tasks_protonets_learn_less_than_from_an_episode_alone_in_one_setting_of_four(results):
-    random, scratch = ends(results, "acai", "protonets-random"), ends(results, "acai", "from-scratch")
+    random, scratch = ends(results, "acai-strided", "protonets-random"), ends(results, "acai-strided", "from-scratch")
     assert (random[1] < scratch[0]).sel(way=5, shots=5)
     # Not so here: with twenty ways and one label they are ahead, else level.
     assert (random[0] > scratch[1]).sel(way=20, shots=1)
@@ -99,7 +125,7 @@ def test_of_random_tasks_protonets_learn_less_than_from_an_episode_alone_in_one_
 
 def test_of_clusters_of_pixels_protonets_learn_less_than_from_an_episode_alone_in_one_setting_of_four(results):
     pixels = ends(results, "zca", "protonets-small-clusters")
-    scratch, random = ends(results, "acai", "from-scratch"), ends(results, "acai", "protonets-random")
+    scratch, random = ends(results, "acai-strided", "from-scratch"), ends(results, "acai-strided", "protonets-random")
     assert (pixels[1] < scratch[0]).sel(way=5, shots=5)
     # Not so here: with one label they are ahead, with twenty ways and five labels level; nor are random tasks as good.
     assert (pixels[0] > scratch[1]).sel(shots=1).all()
@@ -111,19 +137,21 @@ def test_of_clusters_of_pixels_protonets_learn_less_than_from_an_episode_alone_i
 
 def test_clusters_of_pixels_are_below_those_of_a_learned_rule_s_features_and_of_acai(results):
     _, high = ends(results, "zca", "protonets-small-clusters")
-    assert all((high < ends(results, embedding, "protonets")[0]).all() for embedding in ("quill", "acai"))
+    assert all((high < ends(results, embedding, "protonets")[0]).all() for embedding in ("quill", "acai-strided"))
 
 
 def test_more_clusters_than_a_hundred_are_better(results):
-    assert (ends(results, "acai", "protonets-clusters-100")[1] < ends(results, "acai", "protonets")[0]).all()
+    assert (
+        ends(results, "acai-strided", "protonets-clusters-100")[1] < ends(results, "acai-strided", "protonets")[0]
+    ).all()
 
 
 @pytest.mark.parametrize("kind", ["protonets", "maml"])
 def test_true_labels_are_above_every_cluster_without_jitter(results, kind):
-    low, _ = ends(results, "acai", f"oracle-{kind}")
-    assert all((low > ends(results, embedding, kind)[1]).all() for embedding in ("acai", "bigan"))
+    low, _ = ends(results, "acai-strided", f"oracle-{kind}")
+    assert all((low > ends(results, embedding, kind)[1]).all() for embedding in ("acai-strided", "bigan"))
 
 
 def test_it_says_what_the_paper_reports(results):
-    reported = results["reported"].sel(embedding="acai", learner="maml").values
+    reported = results["reported"].sel(embedding="acai-strided", learner="maml").values
     np.testing.assert_allclose(reported, [[0.6884, 0.8778], [0.4809, 0.7336]])

@@ -30,6 +30,11 @@ class Embedding(FittedKind):
         return 1
 
     @property
+    def made(self) -> str:
+        """Return what results call its kind."""
+        return self.kind
+
+    @property
     def makes_a_curve(self) -> bool:
         """Whether its features are recorded so often during training that they make a curve."""
         return len(getattr(self, "steps", ())) >= CURVE
@@ -118,6 +123,11 @@ class Neural(Descended, Fitted):
     """Examples per gradient step."""
     momentum: Fraction = 0.9
     """Momentum of Adam."""
+
+    @property
+    def made(self) -> str:
+        """Return the kind; before any step it is an untrained encoder, whatever would train it."""
+        return self.kind if self.steps[-1] else "untrained-encoder"
 
 
 class FullyConnected(Neural):

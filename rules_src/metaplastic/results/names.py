@@ -29,6 +29,7 @@ NAMES = {
     "denoising-autoencoder": "denoising autoencoder",
     "blurred": "blurred pixels",
     "zca": "whitened pixels",
+    "untrained-encoder": "untrained encoder",
     "acai": "ACAI",
     "bigan": "BiGAN",
     "infogan": "InfoGAN",
@@ -49,10 +50,14 @@ LEARNERS = {
 
 
 def names(kinds: Mapping[str, str], known: Mapping[str, str] = NAMES) -> dict[str, str]:
-    """Return the name of each key from its kind, with the key beside it if several are alike, or else the key."""
+    """Return the name of each key from its kind, or the key if that has none.
+
+    If several are alike, the key stands beside the name, except for one that is called as its kind.
+    """
     alike = Counter(kinds.values())
     named = {key: known.get(kind, key) for key, kind in kinds.items()}
-    return {key: name if alike[kinds[key]] == 1 or name == key else f"{name}: {key}" for key, name in named.items()}
+    plain = {key for key, kind in kinds.items() if alike[kind] == 1 or key in (kind, named[key])}
+    return {key: name if key in plain else f"{name}: {key}" for key, name in named.items()}
 
 
 def learner_keys(summary: xr.Dataset) -> dict[str, str]:

@@ -43,7 +43,7 @@ def embed(
     seconds = before + time.monotonic() - begin
     history = {f"training_{name}": (("seed", "update"), values) for name, values in embedded.history.items()}
     features = features_dataset(embedded.features, embedded.steps, stored, history)
-    identity = Identity(method, section.kind, stored.attrs["name"])
+    identity = Identity(method, section.made, stored.attrs["name"])
     specs = {"embedding": json.loads(spec), "seeds": seeds}
     write_features(features, output, identity=identity, spec=specs, code=code, seconds=seconds)
 
