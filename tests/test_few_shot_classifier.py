@@ -536,6 +536,19 @@ def test_packaged_learners_are_found_by_name(
         FewShotClassifier.from_pretrained("glyphs")
 
 
+def test_the_packaged_learner_tells_strokes_apart_that_lie_elsewhere() -> None:
+    rng = np.random.default_rng(0)
+    kinds = np.arange(24) % 3
+    images = np.zeros((24, 28, 28), np.float32)
+    for image, kind, row, column in zip(images, kinds, *rng.integers(11, 17, (2, 24)), strict=True):
+        if kind != 1:
+            image[row - 1 : row + 1, 4:24] = 1
+        if kind != 0:
+            image[4:24, column - 1 : column + 1] = 1
+    learner = FewShotClassifier.from_pretrained("glyphs").adapt(images[:9], kinds[:9])
+    assert learner.score(images[9:], kinds[9:]) > 0.9
+
+
 def _changed(file: Path, change: Callable[[dict[str, Any], dict[str, Any]], object]) -> None:
     """Write a file again with other content and the checksum of that."""
     with safe_open(file, framework="numpy") as opened:

@@ -30,6 +30,7 @@ RULES = ["shipped", "quill", "polynomial"]
 def coloured(methods: Sequence[str]) -> dict[str, str]:
     """Return the colour of each method, the same in every picture."""
     kinds = dict.fromkeys(RULES, "pretrained") | {"random-init": "identity", "learned": "meta-trained"}
+    kinds |= {"acai-strided": "acai"}
     looks = style.looks({method: kinds.get(method, method) for method in dict.fromkeys([*RULES, *methods])})
     return {method: looks[method].colour for method in methods}
 

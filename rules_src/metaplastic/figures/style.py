@@ -56,6 +56,8 @@ _COLOURS = {
     "umap": _YELLOW,
     "vae": _ROSE,
     "denoising-autoencoder": "#6b8e23",
+    "blurred": "#4a4a4a",
+    "untrained-encoder": "#8a9ba8",
     "zca": "#5a5a5a",
     "acai": "#2f6f8f",
     "bigan": "#b5651d",
