@@ -606,7 +606,9 @@ def test_a_rule_that_leads_nowhere_is_named(tmp_path: Path) -> None:
 
 def test_a_missing_pretrained_rule_is_one_line_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(pretrained, "FOLDERS", (tmp_path, tmp_path / "none"))
-    with pytest.raises(InputError, match=r"^no pretrained rule 'quill' in .*; meta-train one and give the path") as e:
+    with pytest.raises(
+        InputError, match=r"^no pretrained rule 'generalist' in .*; meta-train one and give the path"
+    ) as e:
         LearnedRule.from_pretrained()
     assert "\n" not in str(e.value)
 

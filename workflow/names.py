@@ -6,6 +6,7 @@ from pathlib import Path
 import xarray as xr
 from metaplastic.io.storage import read_netcdf
 from metaplastic.results.names import NAMES, learners
+from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
 
 PUBLISHED = Path("results/published")
 METHODS = NAMES | {
@@ -38,6 +39,11 @@ DATASETS = {
 def published(name: str) -> xr.Dataset:
     """Read results that come with the project."""
     return read_netcdf(PUBLISHED / f"{name}.nc")
+
+
+def dissected() -> xr.Dataset:
+    """Read what each term of the default rule is worth, which stands beside its card."""
+    return read_netcdf(pretrained_file(DEFAULT).with_name(f"{DEFAULT}-terms.nc"))
 
 
 def displayed(results: xr.Dataset) -> xr.Dataset:

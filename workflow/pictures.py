@@ -20,7 +20,7 @@ from metaplastic.results.names import learner_keys
 from metaplastic.results.selections import TABLE_READOUT
 from metaplastic.update_rules.pretrained import pretrained_file
 
-from workflow.names import DATASETS, METHODS, published
+from workflow.names import DATASETS, METHODS, dissected, published
 
 DIAMOND: dict[str, Any] = {"marker": "D", "color": "#202020", "markerfacecolor": "white", "zorder": 3}
 RULES = ["shipped", "quill", "polynomial"]
@@ -189,7 +189,7 @@ def datasets() -> Figure:
 
 def terms() -> Figure:
     """Return what a rule loses without each term, and how far an inner step moves the weights over inner time."""
-    results = published("terms")
+    results = dissected()
     figure, (panels,) = style.grid(1, 2, (11, 4.4))
     losses, changes = panels
     activations = results["activation"].values.tolist()

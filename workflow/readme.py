@@ -15,7 +15,7 @@ import pandas as pd
 import xarray as xr
 from metaplastic.results.tables import architectures_table, few_shot_table, markdown, markdown_table, percent
 
-from workflow.names import DATASETS, METHODS, PUBLISHED, displayed, published
+from workflow.names import DATASETS, METHODS, PUBLISHED, displayed, dissected, published
 
 
 def fill(text: str, name: str, content: str) -> str:
@@ -121,7 +121,7 @@ def _counted(comparison: str) -> dict[str, str]:
 
 def terms() -> str:
     """Return the accuracy of a rule, and what dropping each of its terms changes, with each activation."""
-    results = published("terms")
+    results = dissected()
     table = [["Without", *results["activation"].values]]
     table.append(["nothing", *(f"{100 * accuracy:.1f}" for accuracy in results["accuracy"].values)])
     for term in results["term"].values:

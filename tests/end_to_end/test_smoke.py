@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 from metaplastic.io.storage import check_manifest, manifest_path, read_netcdf
+from metaplastic.results.names import names
 
 ROOT = Path(__file__).parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
@@ -114,9 +115,10 @@ def test_the_summary_holds_every_method_and_dataset(finished: Study):
     summary = read_netcdf(finished.results / "studies/default/summary.nc")
     text = str({name: values.values.tolist() for name, values in summary.coords.items()})
     table = (finished.results / "studies/default/table.md").read_text()
+    called = names(summary["kind"].to_series().to_dict())
     for name in METHODS | DATASETS:
         assert f"'{name}'" in text
-        assert name in table
+        assert f"| {called.get(name, name)} |" in table
 
 
 def test_every_figure_is_drawn(finished: Study):

@@ -37,7 +37,7 @@ print(jax.random.gumbel(jax.random.key(3), (3,)) + jax.numpy.zeros((2, 3)))
         "import jax; from metaplastic.stages.command import run; run(lambda: exec(CHECK))",
         "from metaplastic.stages.command import run; run(lambda: exec('import jax' + CHECK))",
         "import sys; from metaplastic import cli; cli.features = cli.train = lambda: exec('import jax' + CHECK); "
-        "cli.command_line = lambda *commands: commands[0](); cli.main()",
+        "cli.command_line = lambda *commands, **options: commands[0](); cli.main()",
     ],
     ids=["a stage", "a stage that imports JAX late", "the command"],
 )
