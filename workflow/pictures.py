@@ -252,9 +252,7 @@ def speed() -> Figure:
         seconds = float(results["seconds"].sel(representation=method))
         axes.errorbar(seconds, mean, yerr=[[mean - low], [high - mean]], color=colour, marker="o", markersize=7)
         below = {"vae": -13, "denoising-autoencoder": -4}.get(method, 4)
-        axes.annotate(
-            METHODS.get(method, method), (seconds, mean), (8, below), textcoords="offset points", fontsize="small"
-        )
+        axes.annotate(METHODS[method], (seconds, mean), (8, below), textcoords="offset points", fontsize="small")
     axes.set(xscale="log", xlabel="seconds to learn without labels and to embed, five seeds", ylim=(0.4, 0.9))
     axes.set_ylabel("test accuracy, 10 labels a class (%)")
     axes.set_xlim(0.1, 100)

@@ -97,7 +97,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         seed = seed_of(self.random_state)
         embedding, method = self._sections(seed)
         if shape[0] != shape[1] and getattr(method, "jitter", None) is not None:
-            size = labelling.described(shape)
+            size = labelling.in_words(shape)
             raise ValueError(f"X has images of {size}; only square ones are jittered, give jitter=False.")
         learner = self._learned(images, shape, embedding, method, seed)
         self._reset(learner)

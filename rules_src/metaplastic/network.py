@@ -116,6 +116,11 @@ class BaseModel(eqx.Module):
         return BaseModel(layers, self.activation)
 
 
+def of_unit_length(x: Float[Array, "row column"], axis: int = 1) -> Float[Array, "row column"]:
+    """Divide each row, or each column by `axis` 0, by its Euclidean norm; what is zero stays so."""
+    return x / jnp.maximum(jnp.linalg.norm(x, axis=axis, keepdims=True), 1e-6)
+
+
 def _pre_activation(layer: Layer, x: Float[Array, "batch below"]) -> Float[Array, "batch above"]:
     z = x @ layer.W
     z = z - z.mean(0)

@@ -8,8 +8,8 @@ from metaplastic.config.base import parse_spec
 from metaplastic.network import initial_base_model
 from metaplastic.update_rules.base import UpdateRule
 from metaplastic.update_rules.spec import Initial
-from metaplastic.update_rules.terms import unit_examples
 from metaplastic.update_rules.theta import built_rule
+from metaplastic.update_rules.unit_norm import unit_examples
 
 
 def _rule(kind: str) -> UpdateRule:

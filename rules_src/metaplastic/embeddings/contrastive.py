@@ -5,11 +5,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.embeddings.networks import ConvolutionalEncoder, Image, Perceptron, of_unit_length
+from metaplastic.embeddings.networks import ConvolutionalEncoder, Image, Perceptron
 from metaplastic.embeddings.neural import Family, Objective, embedding_of_images
 from metaplastic.embeddings.spec import Contrastive
 from metaplastic.meta_train.tasks.appearance import augmented
 from metaplastic.meta_train.tasks.source import Jitter
+from metaplastic.network import of_unit_length
 
 
 class Projecting(eqx.Module):

@@ -17,12 +17,13 @@ from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from metaplastic.embeddings.base import Embedded, Folder, Unlabelled, image_of
-from metaplastic.embeddings.networks import ConvolutionalEncoder, Image, of_unit_length
+from metaplastic.embeddings.networks import ConvolutionalEncoder, Image
 from metaplastic.embeddings.neural import Family, Objective, PseudoLabels, embed_by
 from metaplastic.embeddings.spec import DeepCluster
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.tasks.appearance import augmented
 from metaplastic.meta_train.tasks.source import Jitter
+from metaplastic.network import of_unit_length
 
 
 class Classifying(eqx.Module):

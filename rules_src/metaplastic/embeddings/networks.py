@@ -208,11 +208,6 @@ def _normalised(x: Float[Array, "batch row column filter"]) -> Float[Array, "bat
     return jax.nn.standardize(grouped, axis=(1, 2, 4)).reshape(x.shape)
 
 
-def of_unit_length(x: Float[Array, "example feature"]) -> Float[Array, "example feature"]:
-    """Divide each example by its Euclidean norm."""
-    return x / jnp.maximum(jnp.linalg.norm(x, axis=1, keepdims=True), 1e-6)
-
-
 def told_apart(real: Float[Array, " batch"], generated: Float[Array, " batch"]) -> Float[Array, ""]:
     """Return the cross-entropy of logits that should be large for real and small for generated examples."""
     return (jax.nn.softplus(-real) + jax.nn.softplus(generated)).mean()

@@ -10,7 +10,7 @@ from sklearn.utils import assert_all_finite, check_array, column_or_1d
 
 from metaplastic.config.base import parse_spec
 from metaplastic.embeddings.spec import Embedding
-from metaplastic.few_shot.labelling import ENCODERS, METHODS, described
+from metaplastic.few_shot.labelling import ENCODERS, METHODS, in_words
 from metaplastic.few_shot.spec import Learner
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.tasks.spec import Jitter
@@ -80,7 +80,7 @@ def given_images(X: Any, shape: tuple[int, int, int] | None = None) -> tuple[np.
     rows, columns, channels = (*X.shape[1:], 1)[:3]
     found = int(rows), int(columns), int(channels)
     if shape is not None and found != shape:
-        raise ValueError(f"X has images of {described(found)}; this learner takes those of {described(shape)}.")
+        raise ValueError(f"X has images of {in_words(found)}; this learner takes those of {in_words(shape)}.")
     if X.dtype not in (np.uint8, np.bool_):
         if X.dtype.kind != "f":
             raise ValueError(f"X holds {X.dtype}; give uint8, or floats in 0 to 1.")

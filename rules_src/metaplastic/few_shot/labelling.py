@@ -159,20 +159,13 @@ class Adapting(Labelling):
 
     def adapted(self, known: Known, classes: Classes, way: int) -> tuple[AdaptedNetwork, tuple[Statistics, ...]]:
         """Return the network after the steps of an evaluation, each class counting the same, and its statistics."""
-        shares, inner = _shares(classes, way), self.learner.inner
+        shares = _shares(classes, way)
 
-        def after(fast: Any) -> AdaptedNetwork:
-            return eqx.tree_at(lambda model: (model.network.kernels, model.weights, model.bias), self.learner, fast)
-
-        def loss(fast: Any) -> Float[Array, ""]:
-            likelihoods = jax.nn.log_softmax(after(fast).logits(known[None])[0])
+        def loss(model: AdaptedNetwork) -> Float[Array, ""]:
+            likelihoods = jax.nn.log_softmax(model.logits(known[None])[0])
             return -(shares * jnp.take_along_axis(likelihoods, classes[:, None], 1)[:, 0]).sum()
 
-        def step(fast: Any, _: None) -> tuple[Any, None]:
-            return jax.tree.map(lambda value, slope: value - inner.rate * slope, fast, jax.grad(loss)(fast)), None
-
-        first = (self.learner.network.kernels, self.learner.weights[:, :way], self.learner.bias[:way])
-        learner = after(jax.lax.scan(step, first, length=inner.test_steps)[0])
+        learner = self.learner.descended(loss, way=way, steps=self.learner.inner.test_steps)
         return learner, learner.network.features(known)[1]
 
     def scores(self, adapted: tuple[AdaptedNetwork, tuple[Statistics, ...]], features: Images) -> Scores:
@@ -244,7 +237,7 @@ def in_unit_range(pixels: Pixels) -> Float32[np.ndarray, "image input"]:
     return unit_range(pixels) if pixels.dtype == np.uint8 else pixels.astype(np.float32)
 
 
-def described(image: tuple[int, int, int]) -> str:
+def in_words(image: tuple[int, int, int]) -> str:
     """Return rows, columns and channels in words."""
     return f"{image[0]} x {image[1]} pixels and {image[2]} channel{'s' * (image[2] > 1)}"
 

@@ -6,7 +6,6 @@ describe, which is not allocated, before any array is read.
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,12 +15,13 @@ import numpy as np
 from jaxtyping import Float32, Int32, Shaped
 
 from metaplastic.config.base import LARGEST, parse_spec
-from metaplastic.few_shot.labelling import Labelling, Recipe, described, untrained, with_learner
+from metaplastic.few_shot.labelling import Labelling, Recipe, in_words, untrained, with_learner
 from metaplastic.few_shot.spec import Learner
 from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import own_numbers
-from metaplastic.io.tensors import checksum, opened_safetensors, write_safetensors
-from metaplastic.update_rules.pretrained import FOLDERS
+from metaplastic.io.tensors import checksum, described, header_size, opened_safetensors, write_safetensors
+from metaplastic.io.trees import named_leaves
+from metaplastic.update_rules.pretrained import FOLDERS, packaged_files
 
 FORMAT = "metaplastic-few-shot-1"
 SNAPSHOT = "metaplastic-state-1"
@@ -46,7 +46,7 @@ class Support(NamedTuple):
 
 def write(path: Path, labelling: Labelling, support: Support | None, parameters: dict[str, Any]) -> None:
     """Write a labelling, what it has adapted to, and the parameters of its classifier; raise InputError if it fails."""
-    arrays = {f"model.{name}": np.array(leaf, order="C") for name, leaf in _named_leaves(labelling).items()}
+    arrays = {f"model.{name}": np.array(leaf, order="C") for name, leaf in named_leaves(labelling).items()}
     if support is not None:
         arrays |= {"features": np.ascontiguousarray(support.features), "classes": support.classes}
     labels = [] if support is None else support.labels.tolist()
@@ -73,9 +73,8 @@ def read(path: Path, image: tuple[int, int, int] | None = None) -> tuple[Labelli
         raise InputError(f"{path}: missing; save a fitted FewShotClassifier to it first")
     if (size := path.stat().st_size) > LARGEST_FILE:
         raise InputError(f"{path}: {size} bytes; files of few-shot learners have at most {LARGEST_FILE}")
-    with path.open("rb") as raw:
-        if (length := int.from_bytes(raw.read(8), "little")) > LARGEST_HEADER:
-            raise refused(f"a header of {length} bytes")
+    if (length := header_size(path)) > LARGEST_HEADER:
+        raise refused(f"a header of {length} bytes")
     with opened_safetensors(path, refused=refused) as file:
         header = dict(file.metadata() or {})
         if header.get("format") == SNAPSHOT:
@@ -87,15 +86,15 @@ def read(path: Path, image: tuple[int, int, int] | None = None) -> tuple[Labelli
         method, embedding, shape = json.loads(header["recipe"])
         recipe = Recipe(str(method), str(embedding), _image(shape))
         template = _template(recipe)
-        labels, leaves = json.loads(header["labels"]), _named_leaves(template)
-        expected = {f"model.{name}": _described(leaf.dtype.name, leaf.shape) for name, leaf in leaves.items()}
+        labels, leaves = json.loads(header["labels"]), named_leaves(template)
+        expected = {f"model.{name}": described(leaf.dtype.name, leaf.shape) for name, leaf in leaves.items()}
         if labels:
             (count,) = file.get_slice("classes").get_shape()
             shown = jax.ShapeDtypeStruct((count, int(np.prod(recipe.image))), np.float32)  # type: ignore[no-untyped-call]
             kept = eqx.filter_eval_shape(lambda model, images: model.features(images), template, shown)
-            expected |= {"features": _described("float32", kept.shape), "classes": _described("int32", (count,))}
+            expected |= {"features": described("float32", kept.shape), "classes": described("int32", (count,))}
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-        found = {name: _described(array.get_dtype(), array.get_shape()) for name, array in slices.items()}
+        found = {name: described(array.get_dtype(), array.get_shape()) for name, array in slices.items()}
         for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):
                 raise ValueError(f"{name} is {found.get(name)}, its learner has {expected.get(name)}")
@@ -107,7 +106,7 @@ def read(path: Path, image: tuple[int, int, int] | None = None) -> tuple[Labelli
         parameters = dict(json.loads(header["parameters"]))
         support = _support(labels, arrays["features"], arrays["classes"], template.most_classes) if labels else None
     if image not in (None, recipe.image):
-        raise InputError(f"{path}: of images of {described(recipe.image)}, not {described(image)}; give such images")
+        raise InputError(f"{path}: of images of {in_words(recipe.image)}, not {in_words(image)}; give such images")
     model = jax.tree.unflatten(jax.tree.structure(template), [arrays[f"model.{name}"] for name in leaves])
     return model, support, parameters
 
@@ -117,8 +116,7 @@ def packaged_learner(name: str) -> Path:
 
     Each is `weights/<name>.safetensors` beside the packaged rules.
     """
-    folders = [folder / WEIGHTS for folder in FOLDERS]
-    found = {file.stem: file for folder in reversed(folders) for file in sorted(folder.glob("*.safetensors"))}
+    found = packaged_files([folder / WEIGHTS for folder in FOLDERS])
     if name not in found:
         shipped = f"take one of: {', '.join(sorted(found))}" if found else "none comes with this version; fit your own"
         raise InputError(f"no packaged few-shot learner {name!r}; {shipped}")
@@ -162,13 +160,3 @@ def _support(labels: Any, features: np.ndarray, classes: np.ndarray, most: int |
     if most is not None and len(labels) > most:
         raise ValueError(f"{len(labels)} classes, more than the {most} of its learner")
     return Support(array, features, classes)
-
-
-def _described(dtype: str, shape: Sequence[int]) -> str:
-    """Describe an array, such as float32[3, 2]; `dtype` is a name of NumPy or of the file format."""
-    return f"{ {'F32': 'float32', 'I32': 'int32'}.get(dtype, dtype) }{list(shape)}"
-
-
-def _named_leaves(model: Any) -> dict[str, Any]:
-    leaves = jax.tree.leaves_with_path(model)
-    return {jax.tree_util.keystr(place, simple=True, separator="."): leaf for place, leaf in leaves}

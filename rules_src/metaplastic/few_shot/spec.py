@@ -13,6 +13,10 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Way = Annotated[int, Field(ge=2)]
 
 
+SMALLEST_POOLED = 16
+"""Smallest side of an image that four blocks halve and leave something of."""
+
+
 class Shape(Section):
     """An N-way K-shot episode."""
 
@@ -175,7 +179,7 @@ class MetaLearned(Descended, Learner):
 class ProtoNets(MetaLearned):
     """Prototypical networks (Snell et al. 2017)."""
 
-    smallest: ClassVar[int] = 16
+    smallest: ClassVar[int] = SMALLEST_POOLED
     kind: Literal["protonets"]
     tasks: Shape = Shape(way=20, shots=1, queries=15)
     """Shape of the training tasks; an evaluation may have fewer ways and other shots."""
@@ -213,7 +217,7 @@ class Maml(MetaLearned):
     @property
     def smallest(self) -> int:  # type: ignore[override]
         """Return the smallest side that pooling leaves something of."""
-        return 16 if self.downsample == "pool" else 1
+        return SMALLEST_POOLED if self.downsample == "pool" else 1
 
     @property
     def most_ways(self) -> int:

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,18 @@ def checksum(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> s
         digest.update(f"{name} {array.dtype.name}{list(array.shape)}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def described(dtype: str, shape: Sequence[int]) -> str:
+    """Describe an array, such as float32[3, 2]; `dtype` is a name of NumPy or of the file format."""
+    kinds = {"F": "float", "I": "int"}
+    return f"{re.sub('^[FI](?=[0-9])', lambda found: kinds[found[0]], dtype)}{list(shape)}"
+
+
+def header_size(path: Path) -> int:
+    """Return the size in bytes that a safetensors file claims for its header; nothing else is read."""
+    with path.open("rb") as file:
+        return int.from_bytes(file.read(8), "little")
 
 
 @contextmanager

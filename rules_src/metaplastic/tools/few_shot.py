@@ -17,6 +17,7 @@ from metaplastic.io.errors import InputError, check_output
 from metaplastic.io.storage import write_whole
 
 SUFFIX = ".safetensors"
+OF_LEARNER = "the learner's"
 IMAGES, LABELS = "x", "y"
 """Names of the arrays of a `.npz`."""
 
@@ -54,11 +55,11 @@ def few_shot(
     steps: Annotated[int, Option(help="Steps of the embedding and of the learner.", min=1, max=LARGEST)] = 2000,
     seed: Annotated[int, Option(help="Seed of everything random.", min=0, max=2**32 - 1)] = 0,
     side: Annotated[
-        int | None, Option(help="Height and width to resize images of folders to.  [default: the learner's]", min=1)
+        int | None, Option(help="Height and width to resize images of folders to.", show_default=OF_LEARNER, min=1)
     ] = None,
     colour: Annotated[
         bool | None,
-        Option("--colour/--grey", help="Channels of images of folders.  [default: the learner's, or colour]"),
+        Option("--colour/--grey", help="Channels of images of folders.", show_default=f"{OF_LEARNER}, or colour"),
     ] = None,
     state: Annotated[Path | None, Option(help="Folder where a command that was stopped goes on.")] = None,
 ) -> None:

@@ -20,6 +20,7 @@ import zarr
 
 from metaplastic.io.errors import InputError
 from metaplastic.io.tensors import checksum, opened_safetensors, write_safetensors
+from metaplastic.io.trees import named_leaves
 from metaplastic.training.spec import Keep
 
 FORMAT = "metaplastic-state-1"
@@ -56,7 +57,7 @@ def save_state(state: Any, path: Path, record: Mapping[str, str]) -> None:
     Raises:
         InputError: the disk is full, or the folder cannot be written to; older files are as they were.
     """
-    arrays = {name: np.array(leaf, order="C") for name, leaf in _named_leaves(jax.tree.map(_data, state)).items()}
+    arrays = {name: np.array(leaf, order="C") for name, leaf in named_leaves(jax.tree.map(_data, state)).items()}
     prng = str(jax.random.key_impl(jax.random.key(0)))
     write_safetensors(path, arrays, {**record, "format": FORMAT, "prng": prng})
 
@@ -148,7 +149,7 @@ def _whole(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def _restored(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, str], like: State) -> State:
-    template = _named_leaves(jax.eval_shape(lambda state: jax.tree.map(_data, state), like))
+    template = named_leaves(jax.eval_shape(lambda state: jax.tree.map(_data, state), like))
     expected, found = (
         {name: f"{array.dtype.name}{list(array.shape)}" for name, array in named.items()}
         for named in (template, arrays)
@@ -158,7 +159,7 @@ def _restored(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str,
             raise InputError(f"{path}: {name} is {found.get(name)}, this version has {expected.get(name)}")
 
     values = {name: jax.numpy.asarray(arrays[name]) for name in template}
-    for name, leaf in _named_leaves(like).items():
+    for name, leaf in named_leaves(like).items():
         if _is_key(leaf):
             values[name] = jax.random.wrap_key_data(values[name], impl=header["prng"])
     state: State = jax.tree.unflatten(jax.tree.structure(like), values.values())
@@ -185,8 +186,3 @@ def _is_key(leaf: Any) -> bool:
 
 def _data(leaf: jax.Array) -> jax.Array:
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
-
-
-def _named_leaves(state: Any) -> dict[str, Any]:
-    leaves = jax.tree.leaves_with_path(state)
-    return {jax.tree_util.keystr(place, simple=True, separator="."): leaf for place, leaf in leaves}

@@ -1,5 +1,6 @@
 """Where to find the theta files that come with the project; planning needs this without JAX."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import metaplastic
@@ -12,9 +13,14 @@ DEFAULT = "generalist"
 """The default rule."""
 
 
+def packaged_files(folders: Sequence[Path]) -> dict[str, Path]:
+    """Return the files of weights in folders by their names without the ending; the first folder comes first."""
+    return {file.stem: file for folder in reversed(folders) for file in sorted(folder.glob("*.safetensors"))}
+
+
 def pretrained_files() -> dict[str, Path]:
     """Return the theta files that this installation has, by the names of their rules."""
-    return {file.stem: file for folder in reversed(FOLDERS) for file in sorted(folder.glob("*.safetensors"))}
+    return packaged_files(FOLDERS)
 
 
 def pretrained_file(name: str) -> Path:

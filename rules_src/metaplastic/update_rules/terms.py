@@ -78,17 +78,6 @@ def standardise(x: Float[Array, "batch unit"]) -> Float[Array, "batch unit"]:
     return x * jax.lax.rsqrt((x**2).mean(0) + 1e-6)
 
 
-def unit_examples(x: Float[Array, "batch unit"]) -> Float[Array, "batch unit"]:
-    """Standardise units over the batch, then scale each example to a Euclidean norm of one."""
-    x = standardise(x)
-    return x / jnp.maximum(jnp.linalg.norm(x, axis=1, keepdims=True), 1e-6)
-
-
-def unit_columns(W: Weights) -> Weights:
-    """Scale the weights of each upper unit to a Euclidean norm of one."""
-    return W / jnp.maximum(jnp.linalg.norm(W, axis=0), 1e-6)
-
-
 def unit_total_variance(x: Float[Array, "batch unit"]) -> Float[Array, "batch unit"]:
     """Shift units to zero mean over the batch; scale all alike, so that their variances sum to one."""
     x = x - x.mean(0)

@@ -8,8 +8,6 @@ header, of arrays and config, reveals later changes.
 
 import json
 import logging
-import re
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
@@ -23,7 +21,8 @@ from jaxtyping import PRNGKeyArray
 from metaplastic.config.base import parse_spec
 from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import own_numbers, seed_key
-from metaplastic.io.tensors import checksum, opened_safetensors, write_safetensors
+from metaplastic.io.tensors import checksum, described, header_size, opened_safetensors, write_safetensors
+from metaplastic.io.trees import named_leaves
 from metaplastic.update_rules.base import UpdateRule
 from metaplastic.update_rules.spec import Initial, Learned, Untrained
 
@@ -40,7 +39,7 @@ log = logging.getLogger(__name__)
 
 def save_theta(rule: UpdateRule, path: Path, *, spec: dict[str, Any]) -> None:
     """Write the array leaves of `rule`, in single precision, and its config `spec`."""
-    arrays = {name: np.array(leaf, np.float32, order="C") for name, leaf in _named_leaves(rule).items()}
+    arrays = {name: np.array(leaf, np.float32, order="C") for name, leaf in named_leaves(rule).items()}
     write_safetensors(path, arrays, {"format": FORMAT, "rule": json.dumps(spec, sort_keys=True)})
 
 
@@ -82,14 +81,14 @@ def trained_rule(path: Path) -> tuple[Learned, Any]:
             raise InputError(f"{path}: not a theta file: its header has no format {FORMAT!r}")
         spec: Learned = parse_spec(Learned, json.dumps(dict(json.loads(metadata["rule"]))), str(path))
         template = eqx.filter_eval_shape(lambda: initial_rule(spec))
-        expected = {name: _described(leaf.dtype.name, leaf.shape) for name, leaf in _named_leaves(template).items()}
+        expected = {name: described(leaf.dtype.name, leaf.shape) for name, leaf in named_leaves(template).items()}
         found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         if found.keys() != expected.keys():
             first = min(found.keys() ^ expected.keys())
             kind = "lacks" if first in expected else "has the unknown"
             raise InputError(f"{path}: {kind} array {first!r}; the file belongs to another rule or version")
         for name, array in found.items():
-            description = _described(array.get_dtype(), array.get_shape())
+            description = described(array.get_dtype(), array.get_shape())
             if description != expected[name]:
                 raise InputError(f"{path}: {name} is {description}, the rule has {expected[name]}")
         arrays = {name: file.get_tensor(name) for name in expected}
@@ -117,18 +116,6 @@ def _opened(path: Path) -> AbstractContextManager[Any]:
         raise InputError(f"{path}: missing; meta-train or fetch it first")
     if path.stat().st_size > LARGEST_FILE:
         raise InputError(f"{path}: {path.stat().st_size} bytes; theta files have at most {LARGEST_FILE}")
-    with path.open("rb") as raw:
-        header = int.from_bytes(raw.read(8), "little")
-    if header > LARGEST_HEADER:
+    if (header := header_size(path)) > LARGEST_HEADER:
         raise refused(f"a header of {header} bytes; theta files have at most {LARGEST_HEADER}")
     return opened_safetensors(path, refused=refused)
-
-
-def _described(dtype: str, shape: Sequence[int]) -> str:
-    """Describe an array, such as float32[3, 2]; `dtype` is a name of NumPy or of the file format."""
-    return f"{re.sub('^F(?=[0-9])', 'float', dtype)}{list(shape)}"
-
-
-def _named_leaves(rule: Any) -> dict[str, Any]:
-    leaves = jax.tree.leaves_with_path(rule)
-    return {jax.tree_util.keystr(place, simple=True, separator="."): leaf for place, leaf in leaves}

@@ -1,5 +1,6 @@
 """Model-agnostic meta-learning (Finn et al. 2017), as in CACTUs (Hsu et al. 2019, Table 5)."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -51,16 +52,22 @@ class AdaptedNetwork(Trainable):
         one of 0.05 x way for a mean over all examples.
         """
 
-        def loss(fast: Fast) -> Float[Array, ""]:
-            return cross_entropy(self._with(fast).logits(support)).mean(1).sum()
+        def loss(model: AdaptedNetwork) -> Float[Array, ""]:
+            return cross_entropy(model.logits(support)).mean(1).sum()
+
+        return self.descended(loss, way=len(support), steps=steps)
+
+    def descended(
+        self, loss: Callable[["AdaptedNetwork"], Float[Array, ""]], *, way: int, steps: int
+    ) -> "AdaptedNetwork":
+        """Return the network of the first `way` outputs after this many steps down a loss of it."""
 
         def step(fast: Fast, _: None) -> tuple[Fast, None]:
-            gradient = jax.grad(loss)(fast)
+            gradient = jax.grad(lambda fast: loss(self._with(fast)))(fast)
             if self.inner.first_order:
                 gradient = jax.lax.stop_gradient(gradient)
             return jax.tree.map(lambda value, slope: value - self.inner.rate * slope, fast, gradient), None
 
-        way = len(support)
         first = (self.network.kernels, self.weights[:, :way], self.bias[:way])
         return self._with(jax.lax.scan(step, first, length=steps)[0])
 
@@ -75,8 +82,7 @@ class AdaptedNetwork(Trainable):
 
 def initial(spec: Maml, key: PRNGKeyArray, image: tuple[int, int, int]) -> AdaptedNetwork:
     """Return the learner before the first step; raise InputError if pooling leaves nothing of images this small."""
-    if spec.downsample == "pool":
-        check_poolable(image)
+    check_poolable(image, spec.smallest)
     inner = Inner(spec.inner_rate, spec.inner_steps, spec.test_inner_steps, spec.first_order)
     blocks: Blocks = "pooled" if spec.downsample == "pool" else "strided"
     return random_network(key, image, spec.filters, spec.tasks.way, inner, head=spec.head, blocks=blocks)

@@ -98,9 +98,8 @@ def _extreme(a: Array, b: Array, rising: Bool[Array, " filter"]) -> Array:
     return jnp.where((a > b) == rising, a, b)
 
 
-def check_poolable(image: Image) -> None:
-    """Raise InputError if pooling in every block leaves nothing of an image this small."""
-    smallest = 2**BLOCKS
+def check_poolable(image: Image, smallest: int) -> None:
+    """Raise InputError if pooling in every block would leave nothing of an image this small."""
     if min(image[:2]) < smallest:
         raise InputError(
             f"images of {image[0]} x {image[1]} pixels: pooling halves them {BLOCKS} times; give at least "
