@@ -21,7 +21,7 @@ accuracy of guessing. Readout, labels and inner steps are those of the table. Wh
 measured in another way and has a figure of its own.
 """
 MOST_TICKS = 6
-"""Of so many snapshots each has its tick."""
+"""Most snapshots that each have a tick."""
 
 
 def draw(summary: list[Path]) -> Figure:
