@@ -35,6 +35,9 @@ SPECS = {
     "denoising-autoencoder": (denoising_autoencoder, NEURAL),
 }
 
+# It compiles for most of a minute.
+UMAP = pytest.param("umap", marks=pytest.mark.slow)
+
 
 @pytest.fixture
 def data():
@@ -130,7 +133,7 @@ def _swiss_roll():
     return Unlabelled(inputs, np.arange(300) % 3 > 0, None), along
 
 
-@pytest.mark.parametrize("kind", ["isomap", "umap"])
+@pytest.mark.parametrize("kind", ["isomap", UMAP])
 def test_manifold_methods_unroll_what_pca_cannot(kind, tmp_path):
     data, along = _swiss_roll()
     features = embed(kind, data, tmp_path, features=1 if kind == "isomap" else 2).features[0, 0]
@@ -164,6 +167,7 @@ def test_isomap_of_few_examples_has_fewer_features(tmp_path):
     assert np.isfinite(features).all()
 
 
+@pytest.mark.slow
 def test_umap_of_fewer_examples_than_features(tmp_path):
     few = Unlabelled(np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32), np.arange(20) < 12, None)
     features = embed("umap", few, tmp_path, features=32, neighbours=5).features
@@ -171,6 +175,7 @@ def test_umap_of_fewer_examples_than_features(tmp_path):
     assert np.isfinite(features).all()
 
 
+@pytest.mark.slow
 def test_umap_places_others_among_many_examples_too(tmp_path):
     x = np.random.default_rng(0).normal(size=(4110, 2)).astype(np.float32)
     many = Unlabelled(x, np.arange(len(x)) < 4100, None)
@@ -178,6 +183,7 @@ def test_umap_places_others_among_many_examples_too(tmp_path):
     assert np.isfinite(features).all()
 
 
+@pytest.mark.slow
 def test_equal_seeds_of_umap_are_equal_and_others_differ(data, tmp_path):
     first, again = (embed("umap", data, tmp_path, seeds=2).features for _ in range(2))
     np.testing.assert_array_equal(first, again)
@@ -185,7 +191,7 @@ def test_equal_seeds_of_umap_are_equal_and_others_differ(data, tmp_path):
     assert not np.allclose(first[0], first[1])
 
 
-@pytest.mark.parametrize("kind", ["isomap", "umap"])
+@pytest.mark.parametrize("kind", ["isomap", UMAP])
 def test_a_cap_on_examples_draws_from_the_training_ones(kind, data, tmp_path):
     poisoned = data._replace(inputs=np.where(data.train[:, None], data.inputs, np.float32(1e4)))
     features = embed(kind, poisoned, tmp_path, examples=40).features[0, 0]
@@ -271,12 +277,13 @@ def _start(folder: Path, event: str = "") -> subprocess.Popen:
     return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def test_a_vae_killed_at_five_moments_ends_with_the_same_bytes(tmp_path):
+@pytest.mark.parametrize("events", [(9, 3), pytest.param((1, 9, 6, 10, 3), marks=pytest.mark.slow)])
+def test_a_vae_that_is_killed_ends_with_the_same_bytes(events, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     output, errors = _start(whole).communicate()
     assert not errors.count("Traceback"), errors
     # Of each save a write, a flush, a rename and a flush of the folder, in the first one of a snapshot too.
-    for event in (1, 9, 6, 10, 3):
+    for event in events:
         process = _start(killed, str(event))
         process.communicate()
         assert process.returncode == -signal.SIGKILL

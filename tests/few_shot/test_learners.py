@@ -135,6 +135,7 @@ def test_blocks_are_pooled_before_they_are_normalised_whatever_the_sign_of_their
     np.testing.assert_allclose(found, expected.reshape(6, -1), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradients_of_prototypical_networks_are_the_same_bytes_on_any_number_of_threads():
     code = """
 import hashlib, jax

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from metaplastic.datasets.arrays import Inputs
-from metaplastic.few_shot.readout_accuracy import draw_labelled, evaluate, logistic_regression, predict, ridge, scale
+from metaplastic.few_shot.readout_accuracy import draw_labelled, evaluate, logistic_regression, ridge, scale
 from metaplastic.few_shot.spec import FewShot
 from metaplastic.io.errors import InputError
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -78,11 +78,18 @@ def test_ridge_is_that_of_scikit_learn(width):
         np.testing.assert_allclose(bias, expected.intercept_, atol=1e-9)
 
 
-def test_two_class_logistic_scores_agree_with_probabilities():
+@pytest.mark.parametrize("classes", [2, 5])
+def test_logistic_regression_of_each_draw_is_that_of_scikit_learn(classes):
     rng = np.random.default_rng(2)
-    features, labels = rng.normal(size=(1, 20, 4)), np.repeat([0, 1], 10)
-    predicted = predict(logistic_regression(features, labels, c=1.0), features[0].astype(np.float32))
-    np.testing.assert_array_equal(predicted[0], LogisticRegression().fit(features[0], labels).predict(features[0]))
+    # Draws of unequal difficulty, none of which may end early for the others.
+    labels, units = np.repeat(np.arange(classes), 8), np.array([0.1, 1, 10])[:, None, None]
+    features = units * (rng.normal(size=(3, len(labels), 4)) + np.eye(classes, 4)[labels])
+    readouts = logistic_regression(features, labels, c=0.7)
+    for draw, weights, bias in zip(features, *readouts, strict=True):
+        exact = LogisticRegression(C=0.7, tol=1e-9, max_iter=10000).fit(draw, labels)
+        scores = draw @ weights + bias
+        found = np.exp(scores - scores.max(1, keepdims=True))
+        np.testing.assert_allclose(found / found.sum(1, keepdims=True), exact.predict_proba(draw), atol=2e-3)
 
 
 def test_units_and_dead_features_change_nothing():

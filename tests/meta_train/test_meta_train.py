@@ -322,6 +322,7 @@ def test_too_many_broken_tasks_stop_the_run_and_leave_its_state(tmp_path) -> Non
     }
 
 
+@pytest.mark.slow
 def test_the_published_rule_is_meta_trained_too() -> None:
     rule = {"kind": "published", "features": 4, "channels": 3, "error_channels": 2, "readout_channels": 1}
     changes = {"base_models": [{"hidden": [], "features": 4}], "parallel_tasks": 2, "meta_steps": 2}

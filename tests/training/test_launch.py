@@ -32,6 +32,7 @@ def _members(launcher: int) -> list[int]:
     return sorted(int(child) for child in children.read_text().split()) if children.exists() else []
 
 
+@pytest.mark.slow
 def test_two_processes_of_one_device_end_with_the_bytes_of_one_process_of_two(runs: Runs) -> None:
     assert runs.finish("two", TWO).split() == ["0", "2", "4", "6", "8", "10", "12"]
     runs.assert_equal("one", "two")

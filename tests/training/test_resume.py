@@ -54,6 +54,7 @@ def test_three_kills_in_the_middle_of_saving_change_no_byte(runs: Runs) -> None:
     assert runs.finish("killed").split() == ["12"]
 
 
+@pytest.mark.slow
 def test_a_run_that_draws_base_models_and_activations_goes_on_too(runs: Runs) -> None:
     runs.finish("varied", VARIED)
     _kill_while_saving(runs, "varied and killed", [12, 7], VARIED)

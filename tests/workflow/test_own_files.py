@@ -1,11 +1,11 @@
 """What a user's own files hold decides what is made anew, whatever their times and names."""
 
+import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pytest
 from checkout import Checkout
 from PIL import Image
 
@@ -27,38 +27,45 @@ def _linked(folder: Path) -> None:
     (folder / "mine.csv").symlink_to("other.csv")
 
 
-@pytest.mark.parametrize("replace", [_moved_over, _copied_over, _linked])
-def test_a_file_that_an_older_one_replaces_is_read_anew(
-    replace: Callable[[Path], None], checkout: Checkout, tmp_path: Path
-):
-    for name, text in (("mine.csv", ONE), ("other.csv", OTHER)):
-        (tmp_path / name).write_text(text)
-    os.utime(tmp_path / "other.csv", (10**9, 10**9))
-    overlay = checkout.overlay(
-        f"{{results: {tmp_path}/results, datasets: {{mine: {{source: file, path: {tmp_path}/mine.csv}}}}}}"
-    )
-    store = (f"{tmp_path}/results/datasets/mine.zarr", "--configfile", overlay)
-    checkout.snakemake(*store)
-    os.utime(tmp_path / "mine.csv")
-    assert checkout.jobs(*store) == {}
-    replace(tmp_path)
-    assert checkout.jobs(*store) == {"prepare_dataset": 1}
+def _datasets(checkout: Checkout, results: Path, files: Sequence[Path]) -> tuple[str, ...]:
+    """Return what asks Snakemake for one dataset of each file, all in one run."""
+    datasets = {f"mine-{number}": {"source": "file", "path": str(file)} for number, file in enumerate(files)}
+    overlay = checkout.overlay(json.dumps({"results": str(results), "datasets": datasets}, ensure_ascii=False))
+    return (*(f"{results}/datasets/{name}.zarr" for name in datasets), "--configfile", overlay)
 
 
-@pytest.mark.parametrize("name", ["br{x}.csv", "a<b>.csv", "a{dataset}.csv", "{{}}.csv", "a b'\"$(x)*.csv", "ä%s.csv"])
-def test_a_path_is_taken_as_it_stands(name: str, checkout: Checkout, tmp_path: Path):
-    (tmp_path / name).write_text(ONE)
-    (tmp_path / "amine.csv").write_text("b,y\n")
-    quoted = str(tmp_path / name).replace("'", "''")
-    overlay = checkout.overlay(
-        f"{{results: {tmp_path}/results, datasets: {{mine: {{source: file, path: '{quoted}'}}}}}}"
-    )
-    store = (f"{tmp_path}/results/datasets/mine.zarr", "--configfile", overlay)
-    checkout.snakemake(*store)
-    assert checkout.jobs(*store) == {}
-    (tmp_path / name).write_text(OTHER)
-    os.utime(tmp_path / name, (10**9, 10**9))
-    assert checkout.jobs(*store) == {"prepare_dataset": 1}
+def test_a_file_that_an_older_one_replaces_is_read_anew(checkout: Checkout, tmp_path: Path):
+    ways: list[Callable[[Path], None]] = [_moved_over, _copied_over, _linked]
+    folders = [tmp_path / way.__name__ for way in ways]
+    for folder in folders:
+        folder.mkdir()
+        for name, text in (("mine.csv", ONE), ("other.csv", OTHER)):
+            (folder / name).write_text(text)
+        os.utime(folder / "other.csv", (10**9, 10**9))
+    stores = _datasets(checkout, tmp_path / "results", [folder / "mine.csv" for folder in folders])
+    checkout.snakemake(*stores)
+    for folder in folders:
+        os.utime(folder / "mine.csv")
+    assert checkout.jobs(*stores) == {}
+    for way, folder in zip(ways, folders, strict=True):
+        way(folder)
+    assert checkout.jobs(*stores) == {"prepare_dataset": len(ways)}
+
+
+def test_a_path_is_taken_as_it_stands(checkout: Checkout, tmp_path: Path):
+    names = ["br{x}.csv", "a<b>.csv", "a{dataset}.csv", "{{}}.csv", "a b'\"$(x)*.csv", "ä%s.csv"]
+    files = [tmp_path / name for name in names]
+    for file in files:
+        file.write_text(ONE)
+    # What the braces of the third one would stand for.
+    (tmp_path / "amine-2.csv").write_text("b,y\n")
+    stores = _datasets(checkout, tmp_path / "results", files)
+    checkout.snakemake(*stores)
+    assert checkout.jobs(*stores) == {}
+    for file in files:
+        file.write_text(OTHER)
+        os.utime(file, (10**9, 10**9))
+    assert checkout.jobs(*stores) == {"prepare_dataset": len(names)}
 
 
 def test_names_of_classes_and_pictures_are_taken_as_they_stand_and_edits_are_seen(checkout: Checkout, tmp_path: Path):

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -177,10 +178,11 @@ def quantities(record: dict[str, np.ndarray]) -> Pairs:
     """Yield everything that a case records except the meta-gradients, as kind, value and key."""
     rule, phi = _recorded_rule(_arrays(record, f"theta/{THETA}")), _start(record)
     yield from _first_step(rule, phi, _batch(record, "x/0"))
-    update = jax.jit(lambda phi, x: rule.update(phi, x))
+    # Theta is an argument: as a constant of the program it would have to be compiled for every record.
+    update = eqx.filter_jit(PublishedRule.update)
     names = [str(name) for name in record["meta/phi_names"]]
     for step in range(1, 6):
-        phi = update(phi, _batch(record, f"x/{step - 1}"))
+        phi = update(rule, phi, _batch(record, f"x/{step - 1}"))
         if step in (1, 5):
             values = [value for layer in phi.layers for value in (layer.W, layer.b[None])]
             # Backward weights have a bias too in the record, which nothing uses.
@@ -195,7 +197,7 @@ def quantities(record: dict[str, np.ndarray]) -> Pairs:
 
 def _first_step(rule: PublishedRule, phi: BaseModel, x: jax.Array) -> Pairs:
     """Yield what a case records of the first step, where levels and layers are numbered from the top."""
-    activity, levels = jax.jit(lambda phi, x: (phi.forward(x), rule.sweep(phi, x)))(phi, x)
+    activity, levels = eqx.filter_jit(lambda rule, phi, x: (phi.forward(x), rule.sweep(phi, x)))(rule, phi, x)
     for name in ("xs", "zs"):
         for index, value in enumerate(getattr(activity, name)):
             yield name, value, f"inter/{name}/{index}"
@@ -204,17 +206,23 @@ def _first_step(rule: PublishedRule, phi: BaseModel, x: jax.Array) -> Pairs:
         yield "h", _as_recorded(level.hidden.reshape(-1, *level.x.shape)), f"inter/level{index}/h"
         yield "delta", _as_recorded(level.delta), f"inter/level{index}/delta"
         yield "d", _as_recorded(level.error), f"inter/level{index}/d_in"
+
+    @eqx.filter_jit
+    def step(readouts: WeightReadouts, W: jax.Array, lower: Any, upper: Any) -> tuple[Any, Any, jax.Array]:
+        terms = weight_terms(column_normalised(W), *readouts.signals(lower, upper))
+        return terms, saturate(terms), readouts.change(W, lower, upper)
+
     pairs = list(zip(phi.layers, pairwise(levels), strict=True))[::-1]
     for index, (layer, (lower, upper)) in enumerate(pairs):
         for direction, W, readouts in (("forward", layer.W, rule.forward), ("backward", layer.V, rule.backward)):
             if readouts is None:
                 continue
             place = f"inter/{direction}/l{index}"
-            terms = weight_terms(column_normalised(W), *readouts.signals(lower, upper))
-            for name, term, bounded in zip(TERMS, terms, saturate(terms), strict=True):
+            terms, bounded_terms, change_w = step(readouts, W, lower, upper)
+            for name, term, bounded in zip(TERMS, terms, bounded_terms, strict=True):
                 yield f"term {name}", term, f"{place}/term_raw/{name}"
                 yield f"term {name}", bounded, f"{place}/term_norm/{name}"
-            yield "change_w", readouts.change(W, lower, upper), f"{place}/change_w"
+            yield "change_w", change_w, f"{place}/change_w"
         change_b = bias_change(rule.bias_readout(upper.hidden).reshape(upper.x.shape))
         yield "change_b", change_b, f"inter/forward/l{index}/change_b"
 
