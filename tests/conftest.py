@@ -1,6 +1,7 @@
 import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import pytest
@@ -8,8 +9,9 @@ import pytest
 # Tests run each compiled program once or twice: compiling it fast matters more than running it fast.
 jax.config.update("jax_disable_most_optimizations", True)
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
-# A test's compilations are its own; those that are kept in the user's folder are tested in processes of their own.
-jax.config.update("jax_enable_compilation_cache", False)
+# Tests mostly compile, and find what an earlier run of them has compiled.
+jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".cache/tests"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -25,12 +25,12 @@ from pyarrow import csv, parquet
 ROOT = Path(__file__).parents[1]
 SMALL = {"hidden": [4], "features": 3, "inner_steps": 2, "batch": 8}
 RUN = """
-datasets: {letters: {source: letters, side: 12}}
+datasets: {digits: {source: digits}}
 meta_train:
   toy:
     rule: {kind: compact, channels: 2, error_channels: 1, readout_channels: 1}
     base_models: [{hidden: [4], features: 4}]
-    tasks: {side: 6, classes: 3, sources: {letters: {kind: images, dataset: letters}}}
+    tasks: {side: 4, classes: 3, sources: {digits: {kind: images, dataset: digits}}}
     parallel_tasks: 2
     batch: 6
     labelled: 3

@@ -153,7 +153,7 @@ print(hashlib.md5(b"".join(bytes(leaf) for leaf in jax.device_get(jax.tree.leave
     assert on(1) == on(2) == on(3)
 
 
-@pytest.mark.parametrize("learner", ["protonets", "maml"])
+@pytest.mark.parametrize("learner", ["protonets", pytest.param("maml", marks=pytest.mark.slow)])
 def test_a_training_step_shared_out_over_devices_is_the_same_step(learner: str) -> None:
     code = f"""
 import jax, json, numpy as np
