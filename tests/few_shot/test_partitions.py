@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 from metaplastic.few_shot.partitions import number_of_partitions, partitions, without_small
-from metaplastic.few_shot.spec import Clusters, Hyperplanes, Labels, Random
+from metaplastic.few_shot.spec import Clusters, Hyperplanes, Labels, Neighbourhoods, Random
 from metaplastic.io.errors import InputError
 
 TRAIN = np.arange(90) % 10 > 0
@@ -54,6 +54,26 @@ def test_clusters_that_stay_too_small_are_one_line():
         InputError, match=r"^clusters: of 27 clusters of 81 examples only \d+% have 6 members, accepted is 75%"
     ):
         list(partitions(spec, TRAIN, features=features))
+
+
+def test_neighbourhoods_are_examples_and_their_nearest_neighbours_that_no_other_has():
+    # Fifteen groups of six, far from one another.
+    rng, group = np.random.default_rng(0), np.arange(90) % 15
+    features = (100 * rng.normal(size=(15, 4))[group] + rng.normal(size=(90, 4))).astype(np.float32)
+    everywhere = np.ones(90, bool)
+    spec = Neighbourhoods(kind="neighbourhoods", partitions=4, members=6)
+    four = list(partitions(spec, everywhere, features=features))
+    for found in four:
+        assert len(set(zip(found, group, strict=True))) == 15, "each class is a group"
+    # Of three members two classes a group, other ones in other orders.
+    halves = list(partitions(spec.model_copy(update={"members": 3}), TRAIN, features=features))
+    for found in halves:
+        assert (found[~TRAIN] == -1).all()
+        assert set(np.bincount(found[found >= 0])) == {3}
+        assert all(len(set(group[found == number])) == 1 for number in range(found.max() + 1))
+    assert any((halves[0] != other).any() for other in halves[1:])
+    two = list(partitions(spec.model_copy(update={"partitions": 2}), everywhere, features=features))
+    np.testing.assert_array_equal(four[:2], two)
 
 
 def test_hyperplanes_leave_out_what_is_near_them_and_zones_that_are_small():

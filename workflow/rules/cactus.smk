@@ -90,7 +90,7 @@ rule meta_learn:
         ),
         trained_by=lambda wildcards: planned(
             source.of_state,
-            "metaplastic.few_shot.learners.meta_learning",
+            "metaplastic.few_shot.rounds",
             settings.learners[plan.learners[wildcards.learner_run]].module,
         ),
     shell:

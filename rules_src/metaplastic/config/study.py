@@ -120,6 +120,8 @@ class Config(Section):
                         f"of {place}; give at least that"
                     )
                 for partition, of in partitions.items():
+                    if spec.trainings > 1 and not of.needs_features:
+                        raise ValueError(f"learners.{learner}.rounds: {partition!r} of {place} partitions no features")
                     if of.needs_features and not has_features:
                         raise ValueError(f"{place}.embeddings: {partition!r} partitions features; list at least one")
                     _check_tasks(f"learners.{learner}.tasks", spec.tasks, f"partitions.{partition}", of)

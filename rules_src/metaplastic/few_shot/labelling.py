@@ -91,7 +91,7 @@ class Prototypical(Labelling):
 
     def features(self, images: Images) -> Features:
         """Return features by the running statistics of the batch norm."""
-        return self.learner.network.features(images, self.learner.running)[0]
+        return self.learner.features(images)
 
     def adapted(self, known: Known, classes: Classes, way: int) -> Float[Array, "way feature"]:
         """Return the prototypes."""

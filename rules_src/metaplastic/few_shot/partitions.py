@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Integer
 from sklearn.cluster import KMeans
+from sklearn.neighbors import NearestNeighbors
 
 from metaplastic.datasets.arrays import Attributes
 from metaplastic.datasets.schema import TRAIN
 from metaplastic.few_shot.attributes import contrasts, sides
-from metaplastic.few_shot.spec import Clusters, Hyperplanes, Labels, Partition, Random
+from metaplastic.few_shot.spec import Clusters, Hyperplanes, Labels, Neighbourhoods, Partition, Random
 from metaplastic.io.errors import InputError
 
 NONE = -1
 """Label of examples in no cluster."""
+NEAREST = 4
+"""Neighbours that an example of a neighbourhood chooses from, in multiples of its members."""
 
 Features = Float32[np.ndarray, "example feature"]
 Assignment = Int32[np.ndarray, " example"]
@@ -62,8 +65,8 @@ def partitions(
         found = (rng.integers(spec.clusters, size=train.sum()) for rng in rngs)
     else:
         assert features is not None  # noqa: S101
-        assert isinstance(spec, Clusters | Hyperplanes)  # noqa: S101
-        found = _clusters(features[train], spec) if isinstance(spec, Clusters) else _zones(features[train], spec)
+        of_features: Any = {Clusters: _clusters, Neighbourhoods: _neighbourhoods, Hyperplanes: _zones}[type(spec)]
+        found = of_features(features[train], spec)
     for clusters in found:
         everywhere = np.full(len(train), NONE, np.int32)
         everywhere[train] = without_small(clusters, spec.members)
@@ -111,6 +114,19 @@ def _k_means(x: Features, spec: Clusters, seed: int) -> Assignment:
     model, x = faiss.Kmeans(x.shape[1], spec.clusters, **options), np.ascontiguousarray(x)
     model.train(x)
     return np.asarray(model.index.search(x, 1)[1][:, 0], np.int32)
+
+
+def _neighbourhoods(x: Features, spec: Neighbourhoods) -> Iterator[Assignment]:
+    """Generate classes of neighbours: examples in random order each take the nearest ones that none has taken."""
+    size = min(NEAREST * spec.members, len(x))
+    nearest = NearestNeighbors(n_neighbors=size).fit(x).kneighbors(x, return_distance=False)
+    for number in range(spec.partitions):
+        classes, taken = np.full(len(x), NONE, np.int32), 0
+        for example in np.random.default_rng([spec.seed, number]).permutation(len(x)):
+            free = nearest[example, classes[nearest[example]] == NONE][: spec.members]
+            if classes[example] == NONE and len(free) == spec.members:
+                classes[free], taken = taken, taken + 1
+        yield classes
 
 
 def _zones(x: Features, spec: Hyperplanes) -> Iterator[Assignment]:

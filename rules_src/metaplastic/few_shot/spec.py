@@ -125,6 +125,14 @@ class Hyperplanes(Partition):
     """Draws of as many planes as candidates, and draws of zones from them, before too few become an error."""
 
 
+class Neighbourhoods(Partition):
+    """An example and its nearest neighbours in an embedding, of which no other class of the partition has any."""
+
+    kind: Literal["neighbourhoods"]
+    partitions: PositiveInt = 100
+    """Number of partitions: as many orders in which examples take their neighbours."""
+
+
 class Random(Partition):
     """Random clusters: shows what tasks without any similarity are worth."""
 
@@ -173,7 +181,15 @@ class MetaLearned(Descended, Learner):
     filters: PositiveInt
     jitter: Jitter | None = None
     """Jitter of every image of a training task, drawn for each image; by default none, as published."""
+    turned: bool = False
+    """Whether the images of each class of a training task are turned together, by none to three quarters of a circle.
+    That makes four classes of one, of square images only. By default they are not, as published."""
     seed: Seed = 0
+
+    @property
+    def trainings(self) -> int:
+        """Number of trainings, one after another, of which the last is the result."""
+        return getattr(self, "rounds", 1)
 
 
 class ProtoNets(MetaLearned):
@@ -187,6 +203,9 @@ class ProtoNets(MetaLearned):
     """Tasks per gradient step."""
     filters: PositiveInt = 64
     """Filters of every block of the network."""
+    rounds: PositiveInt = 1
+    """Trainings, one after another. Each but the first starts anew on partitions of the features that the one before
+    has learned, made as those of the embedding were."""
 
 
 class Maml(MetaLearned):

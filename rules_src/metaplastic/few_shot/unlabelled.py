@@ -18,7 +18,6 @@ from jaxtyping import Int32
 from metaplastic.config.base import Section, canonical_json, short_hash
 from metaplastic.embeddings.base import Unlabelled
 from metaplastic.embeddings.spec import Embedding
-from metaplastic.few_shot.episodes import pool
 from metaplastic.few_shot.labelling import (
     Labelling,
     Neighbours,
@@ -29,8 +28,9 @@ from metaplastic.few_shot.labelling import (
     untrained,
     with_learner,
 )
-from metaplastic.few_shot.learners.meta_learning import MetaLearning, recorded
+from metaplastic.few_shot.learners.meta_learning import recorded
 from metaplastic.few_shot.partitions import partitions
+from metaplastic.few_shot.rounds import finish
 from metaplastic.few_shot.spec import Clusters, Learner, MetaLearned
 from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import compilations_kept, own_numbers
@@ -87,12 +87,11 @@ def learned(
         found = np.stack(list(partitions(clusters, data.train, features=code)))
     method = _with_ways(method, found)
     recipe = recipe._replace(method=canonical_json(method))
-    tasks = pool(found, data.train, method.tasks, place="tasks")
     initial = import_module(method.module).initial
     of_learner = _folder(folder, method, digest, canonical_json(embedding), canonical_json(clusters))
     with told.step(f"learning from tasks of {method.tasks.way} clusters: {method.kind}"):
-        MetaLearning(initial, method, ordered, shape, tasks, of_learner).finish()
-        learner = recorded(initial, method, shape, of_learner.path / SNAPSHOTS, method.steps[-1])
+        *_, last = finish(method, data, clusters, found, of_learner)
+        learner = recorded(initial, method, shape, last.path / SNAPSHOTS, method.steps[-1])
     return with_learner(recipe, jax.tree.map(np.asarray, learner))
 
 

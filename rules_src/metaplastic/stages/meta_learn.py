@@ -1,20 +1,17 @@
 """Stage: train a few-shot learner on pseudo-tasks, going on where an earlier attempt was stopped."""
 
 import json
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
-import numpy as np
 from typer import Option
 
 from metaplastic.config.base import canonical_json, parse_spec, short_hash
 from metaplastic.datasets.arrays import load_inputs
-from metaplastic.embeddings.base import image_of, unlabelled
-from metaplastic.few_shot.episodes import pool
-from metaplastic.few_shot.learners.meta_learning import MetaLearning
-from metaplastic.few_shot.spec import Learner
+from metaplastic.embeddings.base import unlabelled
+from metaplastic.few_shot.rounds import finish
+from metaplastic.few_shot.spec import Learner, Partition
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_with_manifest
 from metaplastic.stages.command import Code, DatasetStore, Key, Output, Spec, TrainedBy, run
@@ -40,8 +37,6 @@ def learn(
     """
     divide_cpu(devices)
     section = parse_spec(Learner, spec)
-    # Imported by name, and declared to the rule's fingerprint as a root of its own: editing MAML trains MAML.
-    module: Any = import_module(section.module)
     (stored, made), (clusters, drawn) = read_with_manifest(dataset), read_with_manifest(partitions)
     if clusters.attrs["dataset"] != stored.attrs["name"]:
         raise InputError(f"{partitions}: of dataset {clusters.attrs['dataset']!r}, not {stored.attrs['name']!r}")
@@ -49,15 +44,14 @@ def learn(
     labels = clusters["cluster"].values
     data = short_hash(made["content_sha256"], drawn["content_sha256"], canonical_json(section, defaults=False))
     folder = folder_of(snapshots.parent / "state", section, code=trained_by, data=data)
-    of_tasks = pool(labels, np.ones(labels.shape[1], bool), section.tasks, place="tasks")
-    training = MetaLearning(module.initial, section, seen.inputs, image_of(seen), of_tasks, folder)
-    training.finish()
+    partition = parse_spec(Partition, json.dumps(drawn["spec"]), str(partitions))
+    folders = finish(section, seen, partition, labels, folder)
 
     attributes = {**clusters.attrs, "learner": name, "learner_kind": section.kind}
     # From the manifest: one more attribute of the store would change its content, and so leave finished states behind.
     attributes |= {"partitions": len(labels), "clusters": drawn["spec"].get("clusters", 0)}
-    extra = {"device": jax.devices()[0].device_kind, "seconds": round(spent(folder), 2), "of": attributes}
-    write_training(folder, snapshots, history, attributes, spec=json.loads(spec), code=code, extra=extra)
+    extra = {"device": jax.devices()[0].device_kind, "seconds": round(sum(map(spent, folders)), 2), "of": attributes}
+    write_training(folders[-1], snapshots, history, attributes, spec=json.loads(spec), code=code, extra=extra)
 
 
 if __name__ == "__main__":

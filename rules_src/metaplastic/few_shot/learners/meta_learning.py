@@ -1,6 +1,7 @@
 """Train a learner on pseudo-tasks drawn on the fly, in the one resumable loop."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,13 +92,23 @@ class MetaLearning(Descent):
     def _shown(self, key: PRNGKeyArray, inputs: Array, pool: Pool) -> tuple[Array, Array]:
         key_draw, key_support, key_query = jax.random.split(key, 3)
         episode, jitter = draw(key_draw, pool, self.spec.tasks), self.spec.jitter
+        quarters = jax.random.randint(jax.random.fold_in(key, 3), (self.spec.tasks.way,), 0, 4)
 
-        def jittered(key: PRNGKeyArray, images: Array) -> Array:
-            if jitter is None:
-                return images
-            return augmented(key, images.reshape(-1, *self.image), Jitter(**dict(jitter))).reshape(images.shape)
+        def shown(key: PRNGKeyArray, examples: Array) -> Array:
+            images = inputs[examples].reshape(*examples.shape, *self.image)
+            if self.spec.turned:
+                images = jax.vmap(_turned)(images, quarters)
+            if jitter is not None:
+                images = augmented(key, images.reshape(-1, *self.image), Jitter(**dict(jitter)))
+            return images.reshape(*examples.shape, -1)
 
-        return jittered(key_support, inputs[episode.support]), jittered(key_query, inputs[episode.query])
+        return shown(key_support, episode.support), shown(key_query, episode.query)
+
+
+def _turned(images: Float32[Array, "image side side channel"], quarters: Int[Array, ""]) -> Array:
+    """Turn images by so many quarters of a circle, 0 to 3."""
+    turns = [partial(jnp.rot90, k=quarter, axes=(1, 2)) for quarter in range(4)]
+    return jax.lax.switch(quarters, turns, images)
 
 
 def recorded(initial: Initial, spec: MetaLearned, image: tuple[int, int, int], snapshots: Path, step: int) -> Trainable:

@@ -35,9 +35,13 @@ class PrototypicalNetwork(Trainable):
     def scores(self, support: Support, query: Query) -> Scores:
         """Return minus squared distances to the prototypes, up to a constant of each query example."""
         way, shots, _ = support.shape
-        prototyped, _ = self.network.features(support.reshape(way * shots, -1), self.running)
-        queried, _ = self.network.features(query.reshape(way * query.shape[1], -1), self.running)
+        prototyped = self.features(support.reshape(way * shots, -1))
+        queried = self.features(query.reshape(way * query.shape[1], -1))
         return _scores(prototyped.reshape(way, shots, -1), queried)
+
+    def features(self, images: Float[Array, "image input"]) -> Float[Array, "image feature"]:
+        """Return features by the running statistics of the batch norm, each image's on its own."""
+        return self.network.features(images, self.running)[0]
 
 
 def _scores(support: Float[Array, "way shots feature"], query: Float[Array, "query feature"]) -> Scores:

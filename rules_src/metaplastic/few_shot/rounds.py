@@ -1,0 +1,76 @@
+"""Train a learner in rounds: each but the first on partitions of the features that the one before has learned."""
+
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float32, Int32
+
+from metaplastic.embeddings.base import Unlabelled, image_of
+from metaplastic.few_shot.episodes import pool
+from metaplastic.few_shot.learners.meta_learning import MetaLearning, recorded
+from metaplastic.few_shot.partitions import partitions
+from metaplastic.few_shot.spec import MetaLearned, Partition
+from metaplastic.io.compilation import jit
+from metaplastic.io.errors import InputError
+from metaplastic.training.checkpoint import load_state, save_state
+from metaplastic.training.loop import SNAPSHOTS, Folder
+
+AT_ONCE = 500
+"""Images that go through a network at once."""
+
+Clusters = Int32[np.ndarray, "partition example"]
+
+
+def finish(
+    spec: MetaLearned, data: Unlabelled, partition: Partition, clusters: Clusters, folder: Folder
+) -> list[Folder]:
+    """Train a learner, in as many rounds as it says, going on where an earlier attempt was stopped.
+
+    Args:
+        spec: the learner.
+        data: the images.
+        partition: how `clusters` were found, and how those of later rounds are.
+        clusters: label vectors of the first round; -1 is in no cluster.
+        folder: where the first round keeps its states; later ones keep theirs below it.
+
+    Returns:
+        The folder of each round. The last one's snapshots are the result.
+
+    Raises:
+        InputError: as for `pool`, `partitions` and the training.
+    """
+    image = image_of(data, square_for="turned" if spec.turned else "")
+    initial, folders = import_module(spec.module).initial, [folder]
+    while True:
+        tasks = pool(clusters, np.ones(clusters.shape[1], bool), spec.tasks, place="tasks")
+        MetaLearning(initial, spec, data.inputs, image, tasks, folders[-1]).finish()
+        if len(folders) == spec.trainings:
+            return folders
+        learner = recorded(initial, spec, image, folders[-1].path / SNAPSHOTS, spec.steps[-1])
+        folders.append(folder._replace(path=folder.path / f"round-{len(folders) + 1}"))
+        clusters = _partitioned(learner, data, partition, like=clusters, folder=folders[-1])
+
+
+def _partitioned(learner: Any, data: Unlabelled, partition: Partition, *, like: Clusters, folder: Folder) -> Clusters:
+    """Return partitions of what a learner has learned, those of an earlier attempt if it has left some."""
+    kept = folder.path / "partitions.safetensors"
+    with suppress(InputError):
+        return np.asarray(load_state(kept, like))
+    found = np.stack(list(partitions(partition, data.train, features=features(learner, data.inputs))))
+    folder.path.mkdir(parents=True, exist_ok=True)
+    save_state(jnp.asarray(found), kept, folder.record)
+    return found
+
+
+def features(learner: Any, inputs: Float32[np.ndarray, "example input"]) -> Float32[np.ndarray, "example feature"]:
+    """Return what a learner compares images by."""
+    parts = (inputs[start : start + AT_ONCE] for start in range(0, len(inputs), AT_ONCE))
+    return np.concatenate([np.asarray(_features(learner, jnp.asarray(part))) for part in parts])
+
+
+@jit
+def _features(learner: Any, images: Array) -> Any:
+    return learner.features(images)
