@@ -132,6 +132,22 @@ def test_classes_that_it_has_never_seen_are_told_apart_better_than_by_pixels_or_
     assert scores[0] > max(0.7, scores[1] + 0.05)
 
 
+def test_neighbours_are_classes_and_what_was_learned_parts_images_anew(tmp_path: Path) -> None:
+    method = {**PROTONETS, "turned": True}
+    model = fitted(
+        "raw", method, clusters="neighbours", rounds=2, partitions=2, steps=20, jitter=False, folder=tmp_path
+    )
+    learned = json.loads(model.learner_.recipe.method)
+    assert learned["tasks"] == {"way": 40, "shots": 1, "queries": 2}
+    assert (learned["rounds"], learned["turned"]) == (2, True)
+    assert list(tmp_path.glob("protonets-*/round-2/partitions.safetensors"))
+    assert 0 <= model.adapt(UNSEEN[FEW], CLASSES[FEW]).score(UNSEEN[REST], CLASSES[REST]) <= 1
+    model.save(tmp_path / "saved.safetensors")
+    again = FewShotClassifier.load(tmp_path / "saved.safetensors")
+    assert (again.clusters, again.rounds) == ("neighbours", 2)
+    np.testing.assert_array_equal(again.predict(UNSEEN), model.predict(UNSEEN))
+
+
 def test_images_that_have_a_label_are_adapted_to_after_learning_from_all(pixels: FewShotClassifier) -> None:
     images = drawn(20, 12, seed=1)[0]
     labels = np.full(len(images), UNLABELLED, object)
@@ -325,8 +341,8 @@ def test_the_seed_decides_and_a_fit_that_has_ended_is_found_again(
     printed = capsys.readouterr()
     assert [line for line in printed.out.splitlines() if " ... " not in line] == [
         "[FewShotClassifier] embedding 24 images: raw",
-        "[FewShotClassifier] 1 partitions into 4 clusters",
-        "[FewShotClassifier] learning from tasks of 2 clusters: protonets",
+        "[FewShotClassifier] 1 partitions: k-means",
+        "[FewShotClassifier] learning from tasks of 2 classes: protonets",
     ]
     assert "1 of 1 steps" in printed.err
     assert "left" in printed.err
@@ -463,6 +479,9 @@ def test_labels_that_are_refused(pixels: FewShotClassifier, labels: Any, message
         ({"steps": 0}, ValueError, "steps == 0, must be >= 1."),
         ({"steps": True}, TypeError, "steps == True, must be a number."),
         ({"clusters": 1}, ValueError, "clusters == 1, must be >= 2."),
+        ({"clusters": "many"}, TypeError, "clusters must be an instance of int, not str."),
+        ({"rounds": 0}, ValueError, "rounds == 0, must be >= 1."),
+        ({"rounds": 2, "method": "maml"}, ValueError, "rounds == 2, must be 1 for 'maml'."),
         ({"partitions": 2.5}, TypeError, "partitions must be an instance of int, not float."),
         ({"random_state": -1}, ValueError, "Seed must be between 0 and 2**32 - 1"),
         ({"verbose": "yes"}, TypeError, "verbose == 'yes', must be True or False."),

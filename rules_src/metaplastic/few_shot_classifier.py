@@ -15,9 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from metaplastic.estimator import check_integer, check_no_bool, seed_of
 from metaplastic.few_shot import labelling
-from metaplastic.few_shot.given import UNLABELLED, alike, given_images, given_labels, sections
+from metaplastic.few_shot.given import NEIGHBOUR_TASKS, TASKS, UNLABELLED, alike, given_images, given_labels, sections
 from metaplastic.few_shot.labelling_files import Support, packaged_learner, read, write
-from metaplastic.few_shot.spec import Clusters
+from metaplastic.few_shot.spec import Clusters, Neighbourhoods, Partition
 from metaplastic.io.errors import InputError, what_brings
 
 MOST_CLUSTERS, IMAGES_A_CLUSTER = 500, 20
@@ -46,8 +46,10 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             drawn characters; a mapping with some of `rotation`, `scale`, `shift`, `shear` and `elastic` does as it
             says, for views of a contrastive embedding too; False leaves images of tasks as they are.
         steps: gradient steps of the embedding, if it is trained, and of the learner; above 100 rounded up to hundreds.
-        clusters: clusters in each partition; by default one for 20 images, at most 500.
+        clusters: clusters in each partition; by default one for 20 images, at most 500. With "neighbours" an image and
+            its two nearest ones are a class, of tasks with 40 ways and 2 queries, which suits drawn characters better.
         partitions: different clusterings of the embedding.
+        rounds: trainings of ProtoNets, one after another; later ones take clusters of what the one before has learned.
         random_state: seed of everything random; NumPy's RandomState and None draw one.
         verbose: whether `fit` prints what it does, and how long it will take.
         folder: a folder of one's own, where a `fit` that was stopped goes on; by default nothing is kept.
@@ -67,12 +69,13 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         steps: Any = 2000,
         clusters: Any = None,
         partitions: Any = 10,
+        rounds: Any = 1,
         random_state: Any = 0,
         verbose: Any = False,
         folder: Any = None,
     ):
         self.embedding, self.method, self.jitter, self.steps = embedding, method, jitter, steps
-        self.clusters, self.partitions = clusters, partitions
+        self.clusters, self.partitions, self.rounds = clusters, partitions, rounds
         self.random_state, self.verbose, self.folder = random_state, verbose, folder
 
     @classmethod
@@ -191,7 +194,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Raise ValueError or TypeError if a parameter is invalid; `fit` begins with this."""
         check_integer(self.steps, "steps")
         check_integer(self.partitions, "partitions")
-        if self.clusters is not None:
+        check_integer(self.rounds, "rounds")
+        if self.clusters is not None and not self._by_neighbours:
             check_integer(self.clusters, "clusters", least=2)
         check_no_bool(self.random_state, "random_state")
         check_random_state(self.random_state)
@@ -209,7 +213,16 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _sections(self, seed: int) -> tuple[Any, Any]:
         """Return the sections of embedding and method that the parameters describe."""
-        return sections(self.embedding, self.method, jitter=self.jitter, steps=int(self.steps), seed=seed)
+        of_learner = {"tasks": NEIGHBOUR_TASKS if self._by_neighbours else TASKS, "rounds": int(self.rounds)}
+        jitter, steps = self.jitter, int(self.steps)
+        embedding, method = sections(self.embedding, self.method, jitter=jitter, steps=steps, seed=seed, **of_learner)
+        if self.rounds > 1 and getattr(method, "trainings", 1) == 1:
+            raise ValueError(f"rounds == {self.rounds}, must be 1 for {method.kind!r}.")
+        return embedding, method
+
+    @property
+    def _by_neighbours(self) -> bool:
+        return isinstance(self.clusters, str) and self.clusters == "neighbours"
 
     def _learned(self, images: Any, shape: Any, embedding: Any, method: Any, seed: int) -> Any:
         try:
@@ -218,16 +231,14 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if line := what_brings(error):
                 raise ModuleNotFoundError(f"FewShotClassifier.fit: {line}", name=error.name) from error
             raise
-        clusters = self.clusters or max(2, min(MOST_CLUSTERS, len(images) // IMAGES_A_CLUSTER))
-        # Small clusters are left out, however many there are: of few images there may be many.
-        of_images = Clusters(
-            kind="k-means",
-            clusters=int(clusters),
-            partitions=int(self.partitions),
-            members=method.tasks.shots + method.tasks.queries if method.meta_learned else 1,
-            accepted=0.0,
-            seed=seed,
-        )
+        members = method.tasks.shots + method.tasks.queries if method.meta_learned else 1
+        common: Any = {"partitions": int(self.partitions), "members": members, "seed": seed}
+        if self._by_neighbours:
+            of_images: Partition = Neighbourhoods(kind="neighbourhoods", **common)
+        else:
+            clusters = self.clusters or max(2, min(MOST_CLUSTERS, len(images) // IMAGES_A_CLUSTER))
+            # Small clusters are left out, however many there are: of few images there may be many.
+            of_images = Clusters(kind="k-means", clusters=int(clusters), accepted=0.0, **common)
         with TemporaryDirectory() as temporary:
             folder = Path(temporary if self.folder is None else self.folder)
             told = bool(self.verbose)
@@ -278,8 +289,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return {
             **self.get_params(deep=False),
             "steps": int(self.steps),
-            "clusters": None if self.clusters is None else int(self.clusters),
+            "clusters": self.clusters if self.clusters is None or self._by_neighbours else int(self.clusters),
             "partitions": int(self.partitions),
+            "rounds": int(self.rounds),
             "random_state": seed,
             "verbose": bool(self.verbose),
             "folder": None,

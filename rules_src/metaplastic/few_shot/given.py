@@ -17,7 +17,8 @@ from metaplastic.meta_train.tasks.spec import Jitter
 
 UNLABELLED = -1
 """The label of what has none, as in `sklearn.semi_supervised`."""
-TASKS = {"way": 20, "shots": 1, "queries": 5}
+TASKS, NEIGHBOUR_TASKS = {"way": 20, "shots": 1, "queries": 5}, {"way": 40, "shots": 1, "queries": 2}
+"""Tasks of clusters, and those of neighbours, of which the nearest are more often of one class."""
 SHORT = {"maml": {"task_batch": 4, "learning_rate": 0.003, "head": 0.0}}
 """What suits trainings of a few thousand steps, by method."""
 JITTER = {"rotation": 15.0, "scale": 0.2, "shift": 0.15, "shear": 0.2, "elastic": 0.04}
@@ -26,8 +27,10 @@ SAVED_EVERY = 100
 """Steps between saved states."""
 
 
-def sections(embedding: Any, method: Any, *, jitter: Any, steps: int, seed: int) -> tuple[Any, Any]:
+def sections(embedding: Any, method: Any, *, jitter: Any, steps: int, seed: int, **of_learner: Any) -> tuple[Any, Any]:
     """Return the sections of config of embedding and method, each a name or a mapping; see `FewShotClassifier`.
+
+    Keys `of_learner` fill the section of the method, where that kind has them.
 
     Raises:
         ValueError, TypeError: one of them is invalid, or they do not go together.
@@ -41,7 +44,7 @@ def sections(embedding: Any, method: Any, *, jitter: Any, steps: int, seed: int)
     elif not isinstance(jitter, bool):
         raise TypeError(f"jitter == {jitter!r}, must be True, False or a mapping.")
     found = _section(Embedding, embedding, "embedding", Embedding.kinds(), given)
-    learner = _section(Learner, method, "method", METHODS, {**given, "tasks": TASKS, "jitter": of_tasks})
+    learner = _section(Learner, method, "method", METHODS, {**given, "jitter": of_tasks, **of_learner})
     if not learner.meta_learned and found.kind not in ENCODERS:
         raise ValueError(
             f"embedding == {found.kind!r}, must be one of {', '.join(ENCODERS)} for nearest neighbours, which embed "

@@ -31,7 +31,7 @@ from metaplastic.few_shot.labelling import (
 from metaplastic.few_shot.learners.meta_learning import recorded
 from metaplastic.few_shot.partitions import partitions
 from metaplastic.few_shot.rounds import finish
-from metaplastic.few_shot.spec import Clusters, Learner, MetaLearned
+from metaplastic.few_shot.spec import Learner, MetaLearned, Partition
 from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import compilations_kept, own_numbers
 from metaplastic.training.checkpoint import load_state, state_path, versions
@@ -46,7 +46,7 @@ def learned(
     shape: tuple[int, int, int],
     embedding: Embedding,
     method: Learner,
-    clusters: Clusters,
+    partition: Partition,
     *,
     seed: int,
     folder: Path,
@@ -60,7 +60,7 @@ def learned(
         embedding: what is clustered or, by nearest neighbours, compared.
         method: `protonets` or `maml` with tasks of as many ways as there can be, or `nearest-neighbours`. There are
             fewer ways where a partition has fewer clusters.
-        clusters: the partitions, whose clusters are the classes of tasks.
+        partition: how images are parted into the classes of tasks.
         seed: of the order of the images, which decides the batches of the embedding.
         folder: where trainings go on if they were stopped.
         verbose: whether to print what is done, and how long it will take.
@@ -83,14 +83,14 @@ def learned(
         network = _network(recipe, of_embedding, embedded.steps[-1]) if embedding.trained else None
         variance = code.var(0, dtype=np.float64).sum() or 1.0
         return Neighbours(recipe, network, jnp.float32(variance))
-    with told.step(f"{clusters.partitions} partitions into {clusters.clusters} clusters"):
-        found = np.stack(list(partitions(clusters, data.train, features=code)))
+    with told.step(f"{partition.partitions} partitions: {partition.kind}"):
+        found = np.stack(list(partitions(partition, data.train, features=code)))
     method = _with_ways(method, found)
     recipe = recipe._replace(method=canonical_json(method))
     initial = import_module(method.module).initial
-    of_learner = _folder(folder, method, digest, canonical_json(embedding), canonical_json(clusters))
-    with told.step(f"learning from tasks of {method.tasks.way} clusters: {method.kind}"):
-        *_, last = finish(method, data, clusters, found, of_learner)
+    of_learner = _folder(folder, method, digest, canonical_json(embedding), canonical_json(partition))
+    with told.step(f"learning from tasks of {method.tasks.way} classes: {method.kind}"):
+        *_, last = finish(method, data, partition, found, of_learner)
         learner = recorded(initial, method, shape, last.path / SNAPSHOTS, method.steps[-1])
     return with_learner(recipe, jax.tree.map(np.asarray, learner))
 

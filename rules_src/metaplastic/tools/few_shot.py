@@ -53,6 +53,10 @@ def few_shot(
     embedding: Annotated[str, Option(help="What is clustered or, by nearest neighbours, compared.")] = "contrastive",
     jitter: Annotated[bool, Option(help="Shift, turn and bend images of tasks.")] = True,
     steps: Annotated[int, Option(help="Steps of the embedding and of the learner.", min=1, max=LARGEST)] = 2000,
+    neighbours: Annotated[
+        bool, Option("--neighbours", help="Classes of tasks are an image and its nearest ones, instead of clusters.")
+    ] = False,
+    rounds: Annotated[int, Option(help="Trainings, each on clusters of what the one before has learned.", min=1)] = 1,
     seed: Annotated[int, Option(help="Seed of everything random.", min=0, max=2**32 - 1)] = 0,
     side: Annotated[
         int | None, Option(help="Height and width to resize images of folders to.", show_default=OF_LEARNER, min=1)
@@ -71,9 +75,8 @@ def few_shot(
             if path.suffix.lower() != suffix:
                 raise InputError(f"{path}: no {suffix}; name one")
             check_output(path)
-    model = FewShotClassifier(
-        embedding, method, jitter=jitter, steps=steps, random_state=seed, verbose=True, folder=state
-    )
+    how: dict[str, Any] = {"jitter": jitter, "steps": steps, "rounds": rounds, "random_state": seed, "folder": state}
+    model = FewShotClassifier(embedding, method, clusters="neighbours" if neighbours else None, verbose=True, **how)
     try:
         model.check_parameters()
     except (ValueError, TypeError) as error:
