@@ -71,8 +71,8 @@ test-changed: $(TESTS_INSTALLED) ## Check formatting and lint, and run the tests
 	ruff check .
 	@tests=$$(python .ci/changed.py $(BASE)) && { [ -z "$$tests" ] || python -m pytest $$tests; }
 
-test-slow: $(TESTS_INSTALLED) ## Run the slow tests too
-	python -m pytest -m "slow or not slow"
+test-slow: $(TESTS_INSTALLED) ## Run the slow tests, which `make test` leaves out
+	python -m pytest -m slow
 
 test-slurm: $(TESTS_INSTALLED) ## Run the smallest study on a Slurm cluster that is started for it (needs slurm-wlm and munge)
 	$(INSTALL) snakemake-executor-plugin-slurm
