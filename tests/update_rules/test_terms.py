@@ -98,3 +98,12 @@ def test_no_more_than_a_block_s_terms_are_held_of_a_wide_layer(monkeypatch: pyte
     assert largest() == 12 * inputs * units
     monkeypatch.setattr(terms, "WIDE", 4 * inputs)
     assert largest() == inputs * units
+
+
+def test_a_change_that_would_shrink_weights_along_themselves_is_taken_out_and_one_that_grows_them_is_kept() -> None:
+    w = np.random.default_rng(0).normal(size=(30, 4))
+    w = jnp.asarray(w / np.sqrt((w**2).mean()), jnp.float32)
+    along = w * len(terms.TERMS) ** -0.5
+    # A step subtracts the change.
+    np.testing.assert_allclose(bounded(w, w), -w / 7, atol=1e-5)
+    np.testing.assert_allclose(bounded(-w, w), -terms.saturate(along) - w / 7, atol=1e-5)
