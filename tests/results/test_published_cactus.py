@@ -28,6 +28,15 @@ def test_clusters_of_contrastive_features_and_jitter_reach_what_was_aimed_at(res
     assert (low > ends(results, "contrastive", "nearest-neighbours")[1]).sel(shots=1).all()
 
 
+def test_rounds_of_neighbours_are_above_contrastive_features_and_reach_what_was_aimed_at(results):
+    low, high = ends(results, "blurred", "protonets-rounds-neighbourhoods")
+    assert high.sel(way=5, shots=1) > 0.97
+    assert low.sel(way=20, shots=1) > 0.90
+    assert (low > ends(results, "contrastive", "protonets-jittered")[1]).all()
+    # And a little below the learner that knows all labels of the same images.
+    assert (low.sel(way=20) < ends(results, "blurred", "oracle-protonets")[0].sel(way=20)).all()
+
+
 def test_pooling_in_place_of_strides_brings_acai_s_neighbours_within_two_points_of_the_paper(results):
     pooled, strided = (results.sel(embedding=name, learner="nearest-neighbours") for name in ("acai", "acai-strided"))
     assert (
