@@ -131,6 +131,9 @@ class Neighbourhoods(Partition):
     kind: Literal["neighbourhoods"]
     partitions: PositiveInt = 100
     """Number of partitions: as many orders in which examples take their neighbours."""
+    members: PositiveInt = 6
+    """Examples of a class, the one that takes its neighbours among them. Give the shots plus the queries of the
+    learners: the fewer, the more of them are of one kind."""
 
 
 class Random(Partition):
