@@ -14,15 +14,6 @@ jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / "
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
-LONGEST = ("test_smoke.py", "test_reruns.py", "test_meta_train.py", "test_plan.py", "test_published_rule.py")
-"""Files that take more than a minute. Last, they would leave the other worker without work."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files, each of which one worker runs."""
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
-
-
 @pytest.fixture(autouse=True, scope="module")
 def _forgotten() -> Iterator[None]:
     """Forget the programs of a module at its end: Python's garbage collector slows down with every one that is kept."""
