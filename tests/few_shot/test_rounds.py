@@ -50,7 +50,7 @@ def test_the_second_round_learns_from_partitions_of_what_the_first_has_learned(t
 def test_features_do_not_depend_on_how_many_images_are_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
     learner, inputs = protonets.initial(SPEC, jax.random.key(0), IMAGE), images().inputs
     whole = features(learner, inputs)
-    monkeypatch.setattr("metaplastic.few_shot.rounds.AT_ONCE", 7)
+    monkeypatch.setattr("metaplastic.perceptron.CHUNK", 7 * 256)
     np.testing.assert_allclose(features(learner, inputs), whole, rtol=1e-4, atol=1e-5)
 
 

@@ -38,12 +38,14 @@ class Embedded(NamedTuple):
 
 
 def image_of(data: Unlabelled, *, square_for: str = "") -> tuple[int, int, int]:
-    """Return rows, columns and channels; raise InputError without images, or square ones where `square_for` a kind."""
+    """Return rows, columns and channels; raise InputError without images, or square ones that `square_for` needs."""
     if data.image is None:
         raise InputError("convolutions take images, but the dataset has none; choose another method or dataset")
     rows, columns, _ = data.image
     if square_for and rows != columns:
-        raise InputError(f"{square_for}: images of {rows}x{columns} are not square; choose another embedding")
+        raise InputError(
+            f"{square_for}: images of {rows}x{columns} are not square; choose square ones or do without it"
+        )
     return data.image
 
 

@@ -15,11 +15,9 @@ from metaplastic.few_shot.partitions import partitions
 from metaplastic.few_shot.spec import MetaLearned, Partition
 from metaplastic.io.compilation import jit
 from metaplastic.io.errors import InputError
+from metaplastic.perceptron import slices
 from metaplastic.training.checkpoint import load_state, save_state
 from metaplastic.training.loop import SNAPSHOTS, Folder
-
-AT_ONCE = 500
-"""Images that go through a network at once."""
 
 Clusters = Int32[np.ndarray, "partition example"]
 
@@ -67,8 +65,8 @@ def _partitioned(learner: Any, data: Unlabelled, partition: Partition, *, like: 
 
 def features(learner: Any, inputs: Float32[np.ndarray, "example input"]) -> Float32[np.ndarray, "example feature"]:
     """Return what a learner compares images by."""
-    parts = (inputs[start : start + AT_ONCE] for start in range(0, len(inputs), AT_ONCE))
-    return np.concatenate([np.asarray(_features(learner, jnp.asarray(part))) for part in parts])
+    parts = slices(len(inputs), [inputs.shape[1]])
+    return np.concatenate([np.asarray(_features(learner, jnp.asarray(inputs[part]))) for part in parts])
 
 
 @jit
