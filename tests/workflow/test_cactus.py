@@ -1,5 +1,7 @@
 """CACTUs as a branch of the workflow: what it plans, what it refuses, and the whole of it at its smallest."""
 
+import re
+
 import numpy as np
 import pytest
 import yaml
@@ -63,6 +65,27 @@ def test_what_is_trained_once_serves_every_study_and_bounds_need_no_embedding(ch
         "draw_figure": 1,
         "cactus_bounds": 1,
     }
+
+
+def test_code_of_a_partition_trains_anew_what_partitions_in_later_rounds_alone(checkout: Checkout):
+    config = yaml.safe_load(yaml.safe_dump(TINY))
+    config["studies"]["tiny"] |= {"partitions": ["clusters"], "learners": ["protonets", "in-rounds"]}
+    config["learners"]["in-rounds"] = {**config["learners"]["protonets"], "rounds": 2}
+    overlay = checkout.overlay(yaml.safe_dump(config))
+
+    def codes() -> dict[str, str]:
+        """Fingerprints of the code that makes partitions and states of learners."""
+        commands = checkout.snakemake("--dry-run", "--printshellcmds", "--configfile", overlay).stdout
+        states = re.findall(r"meta_learn --name (\S+) .* --trained-by (\w+)", commands)
+        return dict(states + re.findall(r"partition --name (\S+) .* --code (\w+)", commands))
+
+    before = codes()
+    assert set(before) == {"clusters", "protonets", "in-rounds"}
+    with checkout.edited("rules_src/metaplastic/few_shot/partitioning/k_means.py", append="\nunused = 1\n"):
+        after = codes()
+    assert {name for name in after if after[name] != before[name]} == {"clusters", "in-rounds"}
+    with checkout.edited("rules_src/metaplastic/few_shot/partitioning/hyperplanes.py", append="\nunused = 1\n"):
+        assert codes() == before
 
 
 def test_images_too_small_for_prototypes_are_named_before_any_job():

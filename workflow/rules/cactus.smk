@@ -24,7 +24,9 @@ rule partition:
         runtime=growing(OTHERS["runtime"]),
     params:
         spec=lambda wildcards: canonical_json(settings.partitions[wildcards.partition]),
-        code=lambda wildcards: code("partition"),
+        code=lambda wildcards: code(
+            "partition", settings.partitions[wildcards.partition].module
+        ),
     shell:
         """
         python -m metaplastic.stages.partition --name {wildcards.partition} --spec {params.spec:q} --code {params.code} \
@@ -50,6 +52,13 @@ use rule partition as partition_dataset with:
             for name, spec in settings.partitions.items()
             if not spec.needs_features
         ),
+
+
+def learning(wildcards):
+    """Return the modules that train a learner: its own, and the partition's where later rounds partition anew."""
+    learner = settings.learners[plan.learners[wildcards.learner_run]]
+    partition = settings.partitions[Path(wildcards.partitioned).name]
+    return [learner.module, *[partition.module] * (learner.trainings > 1)]
 
 
 rule meta_learn:
@@ -84,14 +93,9 @@ rule meta_learn:
         spec=lambda wildcards: canonical_json(
             settings.learners[plan.learners[wildcards.learner_run]]
         ),
-        code=lambda wildcards: code(
-            "meta_learn",
-            settings.learners[plan.learners[wildcards.learner_run]].module,
-        ),
+        code=lambda wildcards: code("meta_learn", *learning(wildcards)),
         trained_by=lambda wildcards: planned(
-            source.of_state,
-            "metaplastic.few_shot.rounds",
-            settings.learners[plan.learners[wildcards.learner_run]].module,
+            source.of_state, "metaplastic.few_shot.rounds", *learning(wildcards)
         ),
     shell:
         """

@@ -65,6 +65,7 @@ class FewShot(Section):
 class Partition(FittedKind):
     """The common part of all kinds of partitions."""
 
+    folder: ClassVar[str] = "partitioning"
     needs_features: ClassVar[bool] = True
     found_clusters: ClassVar[bool] = False
     """Whether the classes are clusters found in the features."""
