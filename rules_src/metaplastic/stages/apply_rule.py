@@ -51,15 +51,11 @@ def apply(
         for each in update_rules
     ]
     seconds = time.monotonic() - begin
-    meta_trained = isinstance(kind, MetaTrained)
-    several = meta_trained or isinstance(kind, Untrained)
-    features = _features(recordings, section, stored, probe, meta_seeds=several)
-    # The first snapshot of a run is the rule before meta-training.
-    untrained = isinstance(kind, Untrained) or (meta_trained and kind.meta_step == 0)
+    features = _features(recordings, section, stored, probe, meta_seeds=kind.several)
     shape = len(network.hidden), max(network.hidden, default=0), network.activation
-    what = described.kind if untrained else kind.kind
+    what = kind.kind if kind.trained else described.kind
     identity = Identity(method, what, stored.attrs["name"], base_model_name, *shape)
-    if meta_trained:
+    if kind.trained_by is not None:
         identity = identity._replace(run=kind.run, meta_step=_meta_step(kind, thetas))
     specs = {"rule": json.loads(rule), "base_model": json.loads(base_model), "apply": json.loads(spec)}
     device = jax.devices()[0].device_kind

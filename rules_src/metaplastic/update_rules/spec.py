@@ -51,6 +51,8 @@ class Rule(Kind):
     """Number of that run's updates after which theta is taken; by default all."""
     pretrained: ClassVar[str | None] = None
     """Name of the theta file that comes with the project."""
+    several: ClassVar[bool] = False
+    """Whether it may be applied with several thetas, which results tell apart."""
     thetas: ClassVar[int] = 1
     """Number of thetas that the rule has by itself."""
     demanded_features: ClassVar[int | None] = None
@@ -201,6 +203,7 @@ class Identity(HandMade):
 class MetaTrained(Rule):
     """A rule with the theta of a meta-training run of this config."""
 
+    several: ClassVar[bool] = True
     kind: Literal["meta-trained"]
     run: Name
     """Key into `meta_train`."""
@@ -234,6 +237,7 @@ class Pretrained(Rule):
 class Untrained(Rule):
     """A learned rule before meta-training, at several initial thetas."""
 
+    several: ClassVar[bool] = True
     kind: Literal["untrained"]
     rule: Learned
     """The rule."""
