@@ -87,7 +87,7 @@ ARMS = {
     "ProtoNets on random tasks": ("protonets-random", "none"),
     "ProtoNets on clusters of BiGAN's features": ("protonets", "bigan"),
     "ProtoNets on clusters of quill's features": ("protonets", "quill"),
-    "MAML on clusters of strided ACAI's features": ("maml", "acai-strided"),
+    "MAML on clusters of ACAI's features": ("maml", "acai"),
     "no learner: blurred pixels": ("nearest-neighbours", "blurred"),
     "ProtoNets on clusters of ACAI's features": ("protonets", "acai"),
     "ProtoNets, jittered images, ACAI's": ("protonets-jittered", "acai"),

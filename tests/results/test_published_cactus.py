@@ -44,13 +44,15 @@ def test_pooling_in_place_of_strides_brings_acai_s_neighbours_within_two_points_
     ).all()
     assert (pooled["accuracy"] > pooled["reported"] - 0.02).all()
     assert (strided["accuracy"] < strided["reported"] - 0.06).all()
-    assert (ends(results, "acai", "protonets")[0] > ends(results, "acai-strided", "protonets")[1]).all()
+    for learner in ("protonets", "maml"):
+        assert (ends(results, "acai", learner)[0] > ends(results, "acai-strided", learner)[1]).all()
 
 
 def test_blurred_pixels_and_an_untrained_encoder_are_above_acai_and_what_learns_from_its_clusters(results):
     _, trained = ends(results, "acai", "nearest-neighbours")
     for embedding in ("blurred", "untrained-encoder"):
         assert (ends(results, embedding, "nearest-neighbours")[0] > trained).all()
+    assert (ends(results, "blurred", "nearest-neighbours")[0] > ends(results, "acai", "maml")[1]).all()
     # With five ways and one label intervals meet.
     above = ends(results, "blurred", "nearest-neighbours")[0] > ends(results, "acai", "protonets")[1]
     assert above.sel(way=20).all()
