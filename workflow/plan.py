@@ -159,6 +159,12 @@ class Plan:
         """Return the partitions that a study makes of its representations and datasets."""
         return self._partitioned(self.of_study(name), self.study(name).partitions)
 
+    def learned_by(self, learner_run: str, partitioned: str) -> list[str]:
+        """Return the modules that train a learner: its own, and the partition's where later rounds partition anew."""
+        learner = self.config.learners[self.learners[learner_run]]
+        partition = self.config.partitions[PurePath(partitioned).name]
+        return [learner.module, *[partition.module] * (learner.trainings > 1)]
+
     def trained_learner(self, learner: str, partitioned: str, dataset: str) -> str:
         """Return the folder of a learner that partitions of a dataset train."""
         return f"<results>/learners/{learner_folder(self.config, learner)}/{partitioned}/{dataset}"

@@ -54,13 +54,6 @@ use rule partition as partition_dataset with:
         ),
 
 
-def learning(wildcards):
-    """Return the modules that train a learner: its own, and the partition's where later rounds partition anew."""
-    learner = settings.learners[plan.learners[wildcards.learner_run]]
-    partition = settings.partitions[Path(wildcards.partitioned).name]
-    return [learner.module, *[partition.module] * (learner.trainings > 1)]
-
-
 rule meta_learn:
     """Train a few-shot learner on pseudo-tasks.
 
@@ -93,9 +86,14 @@ rule meta_learn:
         spec=lambda wildcards: canonical_json(
             settings.learners[plan.learners[wildcards.learner_run]]
         ),
-        code=lambda wildcards: code("meta_learn", *learning(wildcards)),
+        code=lambda wildcards: code(
+            "meta_learn",
+            *plan.learned_by(wildcards.learner_run, wildcards.partitioned),
+        ),
         trained_by=lambda wildcards: planned(
-            source.of_state, "metaplastic.few_shot.rounds", *learning(wildcards)
+            source.of_state,
+            "metaplastic.few_shot.rounds",
+            *plan.learned_by(wildcards.learner_run, wildcards.partitioned),
         ),
     shell:
         """

@@ -172,6 +172,11 @@ class Learner(FittedKind):
         """Most ways of an evaluation, if there is a limit."""
         return None
 
+    @property
+    def trainings(self) -> int:
+        """Number of trainings, one after another, of which the last is the result."""
+        return 0
+
 
 class MetaLearned(Descended, Learner):
     """The common part of learners that are trained on many tasks."""
@@ -192,7 +197,7 @@ class MetaLearned(Descended, Learner):
 
     @property
     def trainings(self) -> int:
-        """Number of trainings, one after another, of which the last is the result."""
+        """Return the rounds."""
         return getattr(self, "rounds", 1)
 
 
