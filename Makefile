@@ -19,7 +19,8 @@ WHERE_LOCKED = ! ls .snakemake/locks/* > /dev/null 2>&1 || echo "error: .snakema
 INSTALLED = .venv/.installed
 TESTS_INSTALLED = .venv/.tests-installed
 COMPILE = $(UV) pip compile pyproject.toml --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
-# uv, where it is there, takes seconds for what takes pip a minute. Python compiles the few modules that it imports.
+# uv, where it is there, takes seconds for what takes pip a minute. Neither compiles
+# bytecode, which Python does for the modules that it imports.
 HAS_UV := $(shell command -v $(UV))
 INSTALL = $(if $(HAS_UV),$(UV) pip install --python .venv,.venv/bin/python -m pip --disable-pip-version-check install --no-compile)
 

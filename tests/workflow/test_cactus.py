@@ -67,7 +67,7 @@ def test_what_is_trained_once_serves_every_study_and_bounds_need_no_embedding(ch
     }
 
 
-def test_code_of_a_partition_trains_anew_what_partitions_in_later_rounds_alone(checkout: Checkout):
+def test_an_edit_of_how_partitions_are_made_retrains_only_learners_in_rounds(checkout: Checkout):
     config = yaml.safe_load(yaml.safe_dump(TINY))
     config["studies"]["tiny"] |= {"partitions": ["clusters"], "learners": ["protonets", "in-rounds"]}
     config["learners"]["in-rounds"] = {**config["learners"]["protonets"], "rounds": 2}

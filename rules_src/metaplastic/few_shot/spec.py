@@ -163,6 +163,8 @@ class Learner(FittedKind):
     takes_images: ClassVar[bool] = False
     meta_learned: ClassVar[bool] = False
     """Whether many tasks train it before any evaluation."""
+    trainings: ClassVar[int] = 0
+    """Number of trainings, one after another, of which the last is the result."""
     smallest: ClassVar[int] = 1
     """Smallest side of an image that it can take."""
     kind: str
@@ -172,17 +174,13 @@ class Learner(FittedKind):
         """Most ways of an evaluation, if there is a limit."""
         return None
 
-    @property
-    def trainings(self) -> int:
-        """Number of trainings, one after another, of which the last is the result."""
-        return 0
-
 
 class MetaLearned(Descended, Learner):
     """The common part of learners that are trained on many tasks."""
 
     takes_images: ClassVar[bool] = True
     meta_learned: ClassVar[bool] = True
+    trainings: ClassVar[int] = 1
     steps: Steps = [30000]
     """Gradient steps after which it is recorded; the last is what results quote."""
     tasks: Shape
@@ -194,11 +192,6 @@ class MetaLearned(Descended, Learner):
     """Whether the images of each class of a training task are turned together, by none to three quarters of a circle.
     That makes four classes of one, of square images only. By default they are not, as published."""
     seed: Seed = 0
-
-    @property
-    def trainings(self) -> int:
-        """Return the rounds."""
-        return getattr(self, "rounds", 1)
 
 
 class ProtoNets(MetaLearned):
@@ -215,6 +208,11 @@ class ProtoNets(MetaLearned):
     rounds: PositiveInt = 1
     """Trainings, one after another. Each but the first starts anew on partitions of the features that the one before
     has learned, made as those of the embedding were."""
+
+    @property
+    def trainings(self) -> int:  # type: ignore[override]
+        """Return the rounds."""
+        return self.rounds
 
 
 class Maml(MetaLearned):

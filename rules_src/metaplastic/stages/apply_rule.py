@@ -56,7 +56,7 @@ def apply(
     what = kind.kind if kind.trained else described.kind
     identity = Identity(method, what, stored.attrs["name"], base_model_name, *shape)
     if kind.trained_by is not None:
-        identity = identity._replace(run=kind.run, meta_step=_meta_step(kind, thetas))
+        identity = identity._replace(run=kind.trained_by, meta_step=_meta_step(kind, thetas))
     specs = {"rule": json.loads(rule), "base_model": json.loads(base_model), "apply": json.loads(spec)}
     device = jax.devices()[0].device_kind
     write_features(features, output, identity=identity, spec=specs, code=code, seconds=seconds, device=device)

@@ -20,7 +20,7 @@ class Examples(NamedTuple):
     """The training examples of a dataset."""
 
     features: Features
-    """Of width 0 for kinds that need none."""
+    """No columns for kinds that need none."""
     labels: Assignment
     attributes: Bool[np.ndarray, "example attribute"] | None
     """Those of the training split, for datasets that have them in place of labels."""
