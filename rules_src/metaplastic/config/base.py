@@ -152,12 +152,13 @@ def canonical_json(section: Section, *, without: Collection[str] = (), defaults:
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
-def same_section(model: type[Section], older: str, newer: str) -> bool:
-    """Return whether texts of `canonical_json` are equal if keys that the older lacks are at their present default."""
+def same_section(model: type[Section], older: str, newer: str, *, without: Collection[str] = ()) -> bool:
+    """Return whether texts of `canonical_json` agree but for keys `without`; keys left out are at their defaults."""
     try:
-        return bool(model.model_validate_json(older) == model.model_validate_json(newer))
+        old, new = (canonical_json(model.model_validate_json(text), without=without) for text in (older, newer))
     except ValidationError:
         return False
+    return old == new
 
 
 def parse_spec(model: Any, text: str, place: str = "--spec") -> Any:

@@ -215,5 +215,6 @@ def meta_train_folders(config: Config, run: str) -> dict[str, MetaTrain]:
 
 
 def learner_folder(config: Config, learner: str) -> str:
-    """Return `<learner>-<hash>`, so that a changed number never overwrites a long training."""
-    return f"{learner}-{short_hash(canonical_json(config.learners[learner], defaults=False))}"
+    """Return `<learner>-<hash>`, so that a changed number never overwrites a long training; more steps prolong it."""
+    text = canonical_json(config.learners[learner], without=["steps"], defaults=False)
+    return f"{learner}-{short_hash(text)}"

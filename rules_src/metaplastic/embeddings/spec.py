@@ -118,7 +118,7 @@ class Neural(Descended, Fitted):
 
     trained: ClassVar[bool] = True
     steps: Steps = [2000]
-    """Gradient steps after which features are recorded; results quote the last."""
+    """Gradient steps after which features are recorded; results quote the last. Append one to train on."""
     batch: PositiveInt = 128
     """Examples per gradient step."""
     momentum: Fraction = 0.9

@@ -48,7 +48,9 @@ def finish(
         if len(folders) == spec.trainings:
             return folders
         learner = recorded(initial, spec, image, folders[-1].path / SNAPSHOTS, spec.steps[-1])
-        folders.append(folder._replace(path=folder.path / f"round-{len(folders) + 1}"))
+        # A longer training goes on in its first round alone, for later ones learn from what the one before has learned.
+        path = folder.path / f"round-{len(folders) + 1}-after-{spec.steps[-1]}"
+        folders.append(folder._replace(path=path))
         clusters = _partitioned(learner, data, partition, like=clusters, folder=folders[-1])
 
 

@@ -182,7 +182,7 @@ class MetaLearned(Descended, Learner):
     meta_learned: ClassVar[bool] = True
     trainings: ClassVar[int] = 1
     steps: Steps = [30000]
-    """Gradient steps after which it is recorded; the last is what results quote."""
+    """Gradient steps after which it is recorded; results quote the last. Append one to train on."""
     tasks: Shape
     task_batch: PositiveInt
     filters: PositiveInt

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from metaplastic.config.base import canonical_json, parse_spec, short_hash
+from metaplastic.config.base import parse_spec
 from metaplastic.datasets.arrays import load_inputs
 from metaplastic.embeddings.base import unlabelled
 from metaplastic.embeddings.spec import Embedding
 from metaplastic.features import Identity, features_dataset, write_features
 from metaplastic.io.storage import read_with_manifest
 from metaplastic.stages.command import Code, DatasetStore, Key, Output, Spec, TrainedBy, run
-from metaplastic.stages.trainings import folder_of
+from metaplastic.stages.trainings import folder_of_descent
 from metaplastic.training.loop import spent
 
 
@@ -36,8 +36,8 @@ def embed(
     module: Any = import_module(section.module)
     stored, manifest = read_with_manifest(dataset)
     begin = time.monotonic()
-    data = short_hash(manifest["content_sha256"], str(seeds), canonical_json(section, defaults=False))
-    folder = folder_of(output.parent / "state" / output.stem, section, code=trained_by, data=data)
+    data = [manifest["content_sha256"], str(seeds)]
+    folder = folder_of_descent(output.parent / "state" / output.stem, section, code=trained_by, data=data)
     before = spent(folder)
     embedded = module.embed(unlabelled(load_inputs(stored)), section, seeds=seeds, folder=folder)
     seconds = before + time.monotonic() - begin

@@ -7,7 +7,7 @@ from typing import Annotated
 import jax
 from typer import Option
 
-from metaplastic.config.base import canonical_json, parse_spec, short_hash
+from metaplastic.config.base import parse_spec
 from metaplastic.datasets.arrays import load_inputs
 from metaplastic.embeddings.base import unlabelled
 from metaplastic.few_shot.rounds import finish
@@ -15,7 +15,7 @@ from metaplastic.few_shot.spec import Learner, Partition
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_with_manifest
 from metaplastic.stages.command import Code, DatasetStore, Key, Output, Spec, TrainedBy, run
-from metaplastic.stages.trainings import folder_of, write_training
+from metaplastic.stages.trainings import folder_of_descent, write_training
 from metaplastic.training.loop import spent
 from metaplastic.training.sharding import divide_cpu
 
@@ -42,8 +42,8 @@ def learn(
         raise InputError(f"{partitions}: of dataset {clusters.attrs['dataset']!r}, not {stored.attrs['name']!r}")
     seen = unlabelled(load_inputs(stored))
     labels = clusters["cluster"].values
-    data = short_hash(made["content_sha256"], drawn["content_sha256"], canonical_json(section, defaults=False))
-    folder = folder_of(snapshots.parent / "state", section, code=trained_by, data=data)
+    data = [made["content_sha256"], drawn["content_sha256"]]
+    folder = folder_of_descent(snapshots.parent / "state", section, code=trained_by, data=data)
     partition = parse_spec(Partition, json.dumps(drawn["spec"]), str(partitions))
     folders = finish(section, seen, partition, labels, folder)
 
