@@ -40,11 +40,11 @@ def dag_block(mermaid: str) -> str:
     return "\n".join(["```mermaid", *(line for line in lines if line not in arrows), *arrows, "```"])
 
 
-WORTH = ["shipped", "umap", "denoising-autoencoder", "k-means", "raw", "polynomial", "random-init"]
+WORTH = ["shipped", "umap", "denoising-autoencoder", "k-means", "raw", "random-init"]
 
 
 def worth() -> str:
-    """Return what the learned rule and its rivals are worth on MNIST: seven rows, two columns, from `few_shot.nc`."""
+    """Return what the learned rule and its rivals are worth on MNIST: six rows, two columns, from `few_shot.nc`."""
     return few_shot_table(displayed(published("few_shot").sel(dataset=["mnist"], shots=[1, 10], representation=WORTH)))
 
 

@@ -66,7 +66,7 @@ def test_cactus_on_characters_is_planned(fresh: Checkout) -> None:
 def test_a_new_rule_s_curves_stand_beside_the_old_one_s(fresh: Checkout) -> None:
     _new_rule(fresh)
     _snakemake(fresh, "unbiased", "--configfile", "unbiased.yaml")
-    results = fresh.folder / "results/studies/unbiased"
+    results = fresh.folder / "results/unbiased/studies/unbiased"
     assert ": without-bias |" in (results / "table.md").read_text()
     drawn = (results / "figures/meta_training_curves.svg").read_text()
     assert "with-bias" in drawn
