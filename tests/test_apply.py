@@ -9,14 +9,12 @@ from metaplastic.config.base import parse_spec
 from metaplastic.features import Identity, identity_of, read_features
 from metaplastic.io import memory
 from metaplastic.io.errors import InputError
-from metaplastic.meta_train.run import meta_training
-from metaplastic.meta_train.spec import MetaTrain
+from metaplastic.io.storage import write_manifest
 from metaplastic.network import initial_base_model
 from metaplastic.stages.apply_rule import apply as stage
 from metaplastic.stages.prepare_dataset import prepare_dataset
-from metaplastic.training.loop import Folder
-from metaplastic.update_rules.spec import Apply, BaseModel, Compact, Initial, Untrained
-from metaplastic.update_rules.theta import built_rule, untrained_rules
+from metaplastic.update_rules.spec import Apply, BaseModel, Compact, Initial
+from metaplastic.update_rules.theta import built_rule, save_theta
 
 EXAMPLES, INPUTS = 40, 6
 TEST = np.arange(0, EXAMPLES, 4)
@@ -172,10 +170,17 @@ def test_the_store_says_what_network_it_is_of_and_has_no_axis_of_seeds_for_what_
 @pytest.mark.parametrize(("seeds", "trained"), [(1, 2), (3, 1)])
 def test_of_several_thetas_each_trains_as_many_base_models_as_the_config_says(seeds, trained, tmp_path):
     prepare_dataset("digits", '{"source": "digits"}', "abc", tmp_path / "raw", tmp_path / "digits.zarr")
-    rule = f'{{"kind": "untrained", "rule": {{"kind": "compact", "channels": 2}}, "seeds": {seeds}}}'
+    folders = []
+    for seed in range(seeds):
+        folders.append(tmp_path / f"seed-{seed}")
+        compact = Compact(kind="compact", channels=2)
+        theta = folders[-1] / "step-000000.safetensors"
+        save_theta(built_rule(compact, jax.random.key(seed)), theta, spec=dict(compact))
+        write_manifest(folders[-1], spec={}, code="abc")
     network, spec = '{"hidden": [5], "features": 3}', '{"seeds": 2, "seeds_a_theta": 1, "inner_steps": [0, 1]}'
     output = tmp_path / "features.zarr"
-    stage("untrained", rule, "mine", network, spec, "abc", tmp_path / "digits.zarr", output)
+    rule = '{"kind": "meta-trained", "run": "own", "meta_step": 0}'
+    stage("before", rule, "mine", network, spec, "abc", tmp_path / "digits.zarr", output, folders)
     sizes = read_features(output).features.sizes
     assert (sizes["meta_seed"], sizes["seed"]) == (seeds, trained)
 
@@ -202,21 +207,3 @@ def test_layers_that_are_large_on_all_examples_are_recorded_in_parts(kind, monke
         np.testing.assert_array_equal(parts.first_layer_weights, at_once.first_layer_weights)
         for found, expected in zip(parts.activations, at_once.activations, strict=True):
             np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-def test_untrained_rules_are_those_that_meta_training_starts_from(tmp_path):
-    rule = Compact(kind="compact", channels=3)
-    sources = {"gaussians": {"kind": "gaussians"}}
-    run = MetaTrain.model_validate(
-        {
-            "rule": rule,
-            "base_models": [{"hidden": [], "features": 2}],
-            "tasks": {"side": 3, "sources": sources},
-            "meta_steps": 1,
-            "seed": 2,
-        }
-    )
-    started = meta_training(run, {}, None, Folder(tmp_path, {})).rule
-    thetas = untrained_rules(Untrained(kind="untrained", rule=rule, seeds=3))
-    equal = [jax.tree.all(jax.tree.map(np.array_equal, theta, started)) for theta in thetas]
-    assert equal == [False, False, True]

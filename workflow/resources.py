@@ -77,7 +77,7 @@ def applying(spec: Apply, base_model: BaseModel, rule: Rule, dataset: Any, *, th
 def applying_of(config: Config, base_model: str, rule: str, dataset: str) -> dict[str, int]:
     """Return the same for keys of the config."""
     spec = config.rules[rule]
-    thetas = config.meta_train[spec.trained_by].seeds if spec.trained_by else spec.thetas
+    thetas = config.meta_train[spec.trained_by].seeds if spec.trained_by else 1
     return applying(config.apply, config.base_models[base_model], spec, config.datasets[dataset], thetas=thetas)
 
 

@@ -7,22 +7,21 @@ import pytest
 from metaplastic.config.base import parse_spec
 from metaplastic.update_rules.spec import Compact, HandMade, Rule
 
-ANSWERS = "learned", "trained", "trained_by", "pretrained", "thetas", "demanded_features", "hidden_channels"
+ANSWERS = "learned", "trained", "trained_by", "pretrained", "demanded_features", "hidden_channels"
 PUBLISHED = {"kind": "published", "features": 8}
 
 
 @pytest.mark.parametrize(
     ("section", "expected"),
     [
-        ({"kind": "oja"}, (False, False, None, None, 1, None, 16)),
-        ({"kind": "identity"}, (False, False, None, None, 1, None, 16)),
-        ({"kind": "polynomial"}, (True, False, None, None, 1, None, 16)),
-        ({"kind": "compact", "channels": 5}, (True, False, None, None, 1, None, 5)),
-        (PUBLISHED, (True, False, None, None, 1, 8, 64)),
-        ({"kind": "untrained", "rule": PUBLISHED, "seeds": 3}, (True, False, None, None, 3, None, 16)),
-        ({"kind": "pretrained", "name": "quill"}, (True, True, None, "quill", 1, None, 16)),
-        ({"kind": "meta-trained", "run": "own"}, (True, True, "own", None, 1, None, 16)),
-        ({"kind": "meta-trained", "run": "own", "meta_step": 0}, (True, False, "own", None, 1, None, 16)),
+        ({"kind": "oja"}, (False, False, None, None, None, 16)),
+        ({"kind": "identity"}, (False, False, None, None, None, 16)),
+        ({"kind": "polynomial"}, (True, False, None, None, None, 16)),
+        ({"kind": "compact", "channels": 5}, (True, False, None, None, None, 5)),
+        (PUBLISHED, (True, False, None, None, 8, 64)),
+        ({"kind": "pretrained", "name": "quill"}, (True, True, None, "quill", None, 16)),
+        ({"kind": "meta-trained", "run": "own"}, (True, True, "own", None, None, 16)),
+        ({"kind": "meta-trained", "run": "own", "meta_step": 0}, (True, False, "own", None, None, 16)),
     ],
     ids=lambda given: given["kind"] if isinstance(given, dict) else "",
 )

@@ -37,8 +37,8 @@ def _new_rule(checkout: Checkout) -> None:
     config = checkout.folder / "rules_src/metaplastic/update_rules/spec.py"
     section = files.pop("rules_src/metaplastic/update_rules/spec.py")
     text = config.read_text()
-    assert text.count("class Untrained(") == 1
-    config.write_text(text.replace("class Untrained(", f"{section}\n\nclass Untrained("))
+    assert text.count("class Published(") == 1
+    config.write_text(text.replace("class Published(", f"{section}\n\nclass Published("))
     for name, content in files.items():
         assert not (checkout.folder / name).exists()
         (checkout.folder / name).write_text(content)

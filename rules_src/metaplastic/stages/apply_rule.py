@@ -20,8 +20,8 @@ from metaplastic.io.storage import check_manifest, read_zarr
 from metaplastic.stages.command import Code, DatasetStore, Key, Output, Spec, run
 from metaplastic.training.checkpoint import saved_steps, state_path
 from metaplastic.update_rules.base import UpdateRule, check_fit
-from metaplastic.update_rules.spec import Apply, BaseModel, Initial, MetaTrained, Rule, Untrained
-from metaplastic.update_rules.theta import initial_rule, trained_rule, untrained_rules
+from metaplastic.update_rules.spec import Apply, BaseModel, Initial, MetaTrained, Rule
+from metaplastic.update_rules.theta import initial_rule, trained_rule
 
 
 def apply(
@@ -64,8 +64,6 @@ def apply(
 
 def _rules(spec: Rule, thetas: Sequence[Path]) -> tuple[Initial, list[UpdateRule]]:
     """Return the section that describes the rules, and one rule for each theta."""
-    if isinstance(spec, Untrained):
-        return spec.rule, untrained_rules(spec)
     if isinstance(spec, Initial):
         return spec, [initial_rule(spec)]
     if not thetas:

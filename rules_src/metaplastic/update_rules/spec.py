@@ -53,8 +53,6 @@ class Rule(Kind):
     """Name of the theta file that comes with the project."""
     several: ClassVar[bool] = False
     """Whether it may be applied with several thetas, which results tell apart."""
-    thetas: ClassVar[int] = 1
-    """Number of thetas that the rule has by itself."""
     demanded_features: ClassVar[int | None] = None
     """Width of the base model's last layer that the theta demands."""
     hidden_channels: ClassVar[int] = 16
@@ -232,22 +230,6 @@ class Pretrained(Rule):
     def pretrained(self) -> str:  # type: ignore[override]
         """Name of the file."""
         return self.name
-
-
-class Untrained(Rule):
-    """A learned rule before meta-training, at several initial thetas."""
-
-    several: ClassVar[bool] = True
-    kind: Literal["untrained"]
-    rule: Learned
-    """The rule."""
-    seeds: Annotated[int, Field(ge=1, le=1000)] = 10
-    """Number of initial thetas. Meta-training runs with the seeds 0, 1, ... start from the same thetas."""
-
-    @property
-    def thetas(self) -> int:  # type: ignore[override]
-        """Number of initial thetas."""
-        return self.seeds
 
 
 class Apply(Section):

@@ -24,7 +24,7 @@ from metaplastic.io.jax_settings import own_numbers, seed_key
 from metaplastic.io.tensors import checksum, described, header_size, opened_safetensors, write_safetensors
 from metaplastic.io.trees import named_leaves
 from metaplastic.update_rules.base import UpdateRule
-from metaplastic.update_rules.spec import Initial, Learned, Untrained
+from metaplastic.update_rules.spec import Initial, Learned
 
 FORMAT = "metaplastic-theta-1"
 HEADER = {"format", "rule", "sha256"}
@@ -58,11 +58,6 @@ def initial_rule(spec: Initial) -> Any:
 def first_keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
     """Return the keys from which a meta-training run of this seed draws its initial theta and its held-out probe."""
     return tuple(jax.random.split(jax.random.fold_in(seed_key(seed), 1)))
-
-
-def untrained_rules(spec: Untrained) -> list[UpdateRule]:
-    """Build the rule at each of its initial thetas."""
-    return [built_rule(spec.rule, first_keys(seed)[0]) for seed in range(spec.seeds)]
 
 
 @own_numbers()
