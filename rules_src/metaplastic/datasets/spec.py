@@ -126,19 +126,6 @@ class Digits(Labelled):
     source: Literal["digits"]
 
 
-class Patches(Labelled):
-    """Patches of two photographs packaged with scikit-learn; each of 24 regions is a class."""
-
-    class_count = 24
-    source: Literal["patches"]
-    patch: PositiveInt = 48
-    """Height and width of a patch in the photograph."""
-    side: PositiveInt = 28
-    """Height and width after area resizing, at most `patch`."""
-    per_class: Annotated[int, Field(ge=2, le=5000)] = 200
-    """Patches per region, over both splits."""
-
-
 class TwoMoons(Labelled):
     """Two interleaving half circles of points in the plane, drawn by scikit-learn."""
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import seaborn as sns
 import xarray as xr
 from jaxtyping import Float, UInt8
@@ -296,7 +297,4 @@ def given(datasets: Sequence[Path], of: Mapping[Path, str]) -> dict[str, xr.Data
 
 def running_mean(values: Float[np.ndarray, " step"], window: int) -> Float[np.ndarray, " step"]:
     """Return the mean of the last `window` values up to each step, or of fewer at the start."""
-    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    ends = np.arange(1, len(values) + 1)
-    starts = np.maximum(0, ends - window)
-    return (sums[ends] - sums[starts]) / (ends - starts)
+    return pd.Series(values).rolling(window, min_periods=1).mean().to_numpy()

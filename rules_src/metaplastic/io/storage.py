@@ -116,12 +116,6 @@ def write_manifest(path: Path, *, spec: Any, code: str, extra: dict[str, Any] | 
     write_whole(manifest_path(path), lambda temporary: temporary.write_text(text))
 
 
-def write_folder(source: Path, path: Path, *, spec: Any, code: str, extra: dict[str, Any] | None = None) -> None:
-    """Copy the folder `source` to `path`, with a manifest."""
-    write_whole(path, lambda temporary: shutil.copytree(source, temporary))
-    write_manifest(path, spec=spec, code=code, extra=extra)
-
-
 def check_manifest(path: Path) -> dict[str, Any]:
     """Return the manifest of `path`; refuse content that is missing, lacks its manifest or differs from it."""
     mend = f"remove {path} and run the workflow again"

@@ -1,5 +1,6 @@
 """What stages share that train something: the folder of its states, and what is left when it has ended."""
 
+import shutil
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain, count
@@ -9,7 +10,7 @@ from typing import Any
 from metaplastic.config.base import Section, canonical_json, same_section, short_hash
 from metaplastic.embeddings.spec import Embedding
 from metaplastic.few_shot.spec import MetaLearned
-from metaplastic.io.storage import write_folder, write_zarr
+from metaplastic.io.storage import write_manifest, write_whole, write_zarr
 from metaplastic.training.checkpoint import read_history, saved_steps, versions
 from metaplastic.training.loop import HISTORY, SNAPSHOTS, Folder
 
@@ -46,5 +47,6 @@ def _goes_on(path: Path, steps: Sequence[int]) -> bool:
 
 def write_training(folder: Folder, snapshots: Path, history: Path, attributes: dict[str, Any], **made: Any) -> None:
     """Write the snapshots that a finished training has kept, and its history, each with a manifest of what made it."""
-    write_folder(folder.path / SNAPSHOTS, snapshots, **made)
+    write_whole(snapshots, lambda temporary: shutil.copytree(folder.path / SNAPSHOTS, temporary))
+    write_manifest(snapshots, **made)
     write_zarr(read_history(folder.path / HISTORY).assign_attrs(attributes), history, **made)
