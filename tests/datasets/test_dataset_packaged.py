@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from metaplastic.datasets.sources import digits, mnist_5k, packaged_table, patches, two_moons
-from metaplastic.datasets.spec import Digits, Mnist5k, PackagedTable, Patches, TwoMoons
+from metaplastic.datasets.sources import digits, mnist_5k, packaged_table, two_moons
+from metaplastic.datasets.spec import Digits, Mnist5k, PackagedTable, TwoMoons
 from metaplastic.io.errors import InputError
 from sklearn.datasets import load_digits, load_wine
 
@@ -46,18 +46,6 @@ def test_too_large_a_side_is_refused(fetch):
         mnist_5k.prepare(Mnist5k.model_construct(source="mnist-5k", side=29, test_fraction=0.4, split_seed=0), fetch)
 
 
-def test_patches(fetch):
-    spec = Patches(source="patches", side=12, per_class=10, test_fraction=0.3)
-    dataset = patches.prepare(spec, fetch)
-    assert dataset.image.shape == (240, 12, 12, 3)
-    assert np.bincount(dataset.label).tolist() == [10] * 24
-    assert np.bincount(dataset.label[dataset.split == 1]).tolist() == [3] * 24
-    assert len(dataset.class_names) == 24
-    assert len(np.unique(dataset.image.values.reshape(240, -1), axis=0)) > 200
-    assert dataset.identical(patches.prepare(spec, fetch))
-    assert not dataset.identical(patches.prepare(spec.model_copy(update={"split_seed": 1}), fetch))
-
-
 @pytest.mark.parametrize(
     ("name", "members", "columns"),
     [("iris", [50, 50, 50], 4), ("wine", [59, 71, 48], 13), ("breast-cancer", [212, 357], 30)],
@@ -97,17 +85,3 @@ def test_two_moons(fetch):
     assert dataset.identical(two_moons.prepare(spec, fetch))
     other = two_moons.prepare(spec.model_copy(update={"noise": 0.2, "draw_seed": 1}), fetch)
     assert not np.allclose(other.feature, dataset.feature)
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"patch": 80}, "patch: 80 is larger than the 64 pixels of a region's part; give less"),
-        ({"side": 49}, "side: 49 is larger than the 48 of patches; give at most 48"),
-        ({"per_class": 2, "test_fraction": 0.1}, "test_fraction: 0.1 leaves one split without patches; give another"),
-    ],
-)
-def test_patches_that_do_not_fit_are_refused(fetch, keys, message):
-    with pytest.raises(InputError) as caught:
-        patches.prepare(Patches(source="patches", **keys), fetch)
-    assert str(caught.value) == message

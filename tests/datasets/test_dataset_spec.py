@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from metaplastic.datasets.spec import Celeba, Digits, File, ImageFolder, Letters, Patches, TwoMoons
+from metaplastic.datasets.spec import Celeba, Digits, File, ImageFolder, Letters, TwoMoons
 
 
 def test_the_modality_of_a_file_follows_from_its_side():
@@ -13,8 +13,6 @@ def test_the_modality_of_a_file_follows_from_its_side():
 
 
 def test_examples_of_the_smallest_class_are_known_where_they_follow_from_the_keys():
-    patches = Patches(source="patches", per_class=15, test_fraction=0.3)
-    assert (patches.smallest_class, patches.training_examples) == (15, 10)
     assert File(source="file", path="a.csv").training_examples is None
     assert Digits(source="digits").training_examples == 104
 

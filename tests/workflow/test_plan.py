@@ -123,11 +123,6 @@ def test_all_experiments_make_a_page(whole: Checkout):
             "all",
             "run: 'over-meta-training' and 'unseen-modality' are both 'unseen-modality'; run one of them",
         ),
-        (
-            "rules: {after-12: {meta_step: 60}}",
-            "figure_3",
-            "config: rules.after-12.meta_step: 60 is no snapshot of 'compact-quick'; the nearest that it keeps is 24",
-        ),
     ],
 )
 def test_an_experiment_that_lacks_something_ends_with_one_line(
@@ -255,32 +250,10 @@ def test_profiles_name_rules_that_exist(checkout: Checkout, profile: str):
     assert settings.get("set-resources", {}).keys() <= set(rules)
 
 
-@pytest.mark.parametrize(
-    ("overlay", "message"),
-    [
-        ("datasets: {mnist-5k: {sidee: 3}}", "unknown key 'datasets.mnist-5k.sidee'; did you mean 'side'?"),
-        ("aply: {}", "unknown key 'aply'; did you mean 'apply'?"),
-        (
-            "studies: {default: {datasets: [digit]}}",
-            "studies.default.datasets: 'digit' is no key of datasets; did you mean 'digits'?",
-        ),
-        (
-            "rules: {learned: {run: compact}}",
-            "rules.learned.run: 'compact' is no key of meta_train; did you mean 'compact-letters'?",
-        ),
-        ("rules: {oja: {kind: oya}}", "rules.oja.kind: unknown 'oya'; did you mean 'oja'?"),
-        ("apply: {seeds: many}", "apply.seeds: Input should be a valid integer, got 'many'"),
-        (
-            "rules: {oja: {rate: 3e-3}}",
-            "rules.oja.rate: Input should be a valid number, got '3e-3', which is text; write 0.003 (YAML takes 1e-3",
-        ),
-    ],
-)
-def test_a_wrong_config_ends_with_one_line(checkout: Checkout, overlay: str, message: str):
-    done = checkout.snakemake("--dry-run", "--configfile", checkout.overlay(overlay), fails=True)
+def test_a_wrong_config_ends_with_one_line(checkout: Checkout):
+    done = checkout.snakemake("--dry-run", "--configfile", checkout.overlay("aply: {}"), fails=True)
     errors = [line for line in done.stderr.splitlines() if not line.startswith(("Config file ", "Using workflow "))]
-    assert len(errors) == 1
-    assert errors[0].startswith(f"error: config: {message}")
+    assert errors == ["error: config: unknown key 'aply'; did you mean 'apply'?"]
     assert "Traceback" not in done.stdout
 
 
