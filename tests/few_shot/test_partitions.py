@@ -1,5 +1,3 @@
-import sys
-
 import numpy as np
 import pytest
 from metaplastic.few_shot.partitions import number_of_partitions, partitions, without_small
@@ -127,12 +125,3 @@ def test_more_clusters_than_examples_are_one_line(spec):
 def test_features_that_are_not_finite_are_one_line():
     with pytest.raises(InputError, match=r"^features that are not finite; their embedding may have diverged$"):
         list(partitions(Clusters(kind="k-means", clusters=3), TRAIN, features=np.full((90, 2), np.nan, np.float32)))
-
-
-def test_faiss_that_is_not_installed_is_one_line(monkeypatch):
-    monkeypatch.setitem(sys.modules, "faiss", None)
-    spec = Clusters(kind="k-means", clusters=3, library="faiss")
-    with pytest.raises(
-        InputError, match=r"^library: faiss is not installed; install faiss-cpu or choose scikit-learn$"
-    ):
-        list(partitions(spec, TRAIN, features=blobs()[0]))

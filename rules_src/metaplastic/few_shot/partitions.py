@@ -29,7 +29,7 @@ def partitions(
 
     Raises:
         InputError: more clusters than examples, attributes that part too few of them, features that are not finite,
-            k-means without enough large clusters, no planes with enough examples on either side, or no faiss.
+            k-means without enough large clusters, or no planes with enough examples on either side.
     """
     number, clusters = int(train.sum()), getattr(spec, "clusters", 0)
     if clusters > number:

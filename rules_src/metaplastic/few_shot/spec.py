@@ -98,8 +98,6 @@ class Clusters(Partition):
     """Smallest share of clusters with enough members; k-means is repeated until it is reached."""
     attempts: PositiveInt = 10
     """Repetitions before that becomes an error."""
-    library: Literal["scikit-learn", "faiss"] = "scikit-learn"
-    """Library that runs k-means. faiss is faster, finds other clusters and has to be installed."""
 
     @property
     def fewest_examples(self) -> int:
