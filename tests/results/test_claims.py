@@ -34,10 +34,8 @@ def verdicts(experiment: str, results: Results) -> list[str]:
     return [row["Verdict"] for row in rows(experiment, results)]
 
 
-def test_what_was_not_run_is_not_tested_and_every_row_has_its_command():
-    table = comparison({}, configured="--configfile mine.yaml")
-    assert table.count("| not tested |") == len(CLAIMS)
-    assert "| `snakemake figure_5 --cores 2 --configfile mine.yaml` |" in table
+def test_what_was_not_run_is_not_tested_and_has_no_command():
+    assert comparison({}, configured="--configfile mine.yaml").count("| – | not tested | – |") == len(CLAIMS)
 
 
 @pytest.mark.parametrize(
@@ -238,6 +236,7 @@ def test_dimensions_are_components_of_most_of_the_variance():
     summary = summarise([of("mine", name, 0.5, kind="pretrained", steps=(0, 9)) for name in ("two-moons", "digits")])
     filters, apart, dimensions = rows("how-it-learns", Results(summary, stores))
     assert filters["Verdict"] == "not tested"
+    assert filters["Command"] == "`snakemake figure_6 --cores 2`"
     assert apart["Verdict"] == "not reproduced"
     assert "(+0.0 ± 0.0)" in apart["Here"]
     assert dimensions["Verdict"] == "reproduced"

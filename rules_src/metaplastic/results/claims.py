@@ -100,7 +100,7 @@ def verdict(parts: Sequence[Part]) -> str:
 
 
 def comparison(results: Mapping[Experiment, Results], *, configured: str = "") -> str:
-    """Return a Markdown table: a row per finding, with ours, the verdict and the command that makes its figure.
+    """Return a Markdown table: a row per finding, with ours, the verdict and, if tested, the command of its figure.
 
     `configured` are options of Snakemake that name the config, for the commands.
     """
@@ -109,7 +109,7 @@ def comparison(results: Mapping[Experiment, Results], *, configured: str = "") -
         parts = list(claim.parts(results[claim.experiment])) if claim.experiment in results else []
         ours = "; ".join(part.words for part in parts) or MISSING
         command = " ".join(filter(None, ["snakemake", f"figure_{claim.place.split()[0]}", "--cores 2", configured]))
-        table.append([claim.place, claim.finding, ours, verdict(parts), f"`{command}`"])
+        table.append([claim.place, claim.finding, ours, verdict(parts), f"`{command}`" if parts else MISSING])
     return markdown(table, CAPTION)
 
 
