@@ -22,6 +22,18 @@ METHODS = NAMES | {
 }
 """Display names by the keys of the config, which for most methods are their kinds."""
 
+LEARNERS = {
+    "protonets-jittered": "ProtoNets, jittered tasks",
+    "maml-jittered": "MAML, jittered tasks",
+    "protonets-rounds-neighbourhoods": "ProtoNets, jittered neighbours, four rounds",
+    "protonets-one-partition": "ProtoNets, one partition",
+    "protonets-clusters-100": "ProtoNets, 100 clusters",
+    "protonets-clusters-1000": "ProtoNets, 1,000 clusters",
+    "protonets-small-clusters": "ProtoNets, clusters of 6 or more",
+    "maml-one-partition": "MAML, one partition",
+}
+"""Display names of few-shot learners that their kind and their partition do not tell apart."""
+
 DATASETS = {
     "mnist": "MNIST",
     "mnist-5k": "MNIST, 5,000 images",
@@ -50,7 +62,7 @@ def displayed(results: xr.Dataset) -> xr.Dataset:
     """Return results under the names that a reader knows; what has none keeps its key."""
     called: dict[str, Mapping[str, str]] = {"representation": METHODS, "embedding": METHODS, "dataset": DATASETS}
     if "learner" in results.dims:
-        called["learner"] = learners(results)
+        called["learner"] = learners(results) | LEARNERS
     shown = {dim: names for dim, names in called.items() if dim in results.dims}
     return results.assign_coords(
         {dim: [names.get(key, key) for key in results[dim].values] for dim, names in shown.items()}

@@ -58,6 +58,21 @@ def datasets(file: str, *names: str) -> Callable[[], str]:
     return table
 
 
+BASELINES = ["nearest-neighbours", "linear", "mlp", "cluster-matching", "maml", "protonets"]
+PAPER = ["from-scratch", *BASELINES, "oracle-maml", "oracle-protonets"]
+JITTERED = ["protonets-jittered", "maml-jittered", "protonets-rounds-neighbourhoods"]
+ABLATIONS = [
+    *("protonets-one-partition", "protonets-clusters-100", "protonets-clusters-1000", "protonets-hyperplanes"),
+    *("protonets-random", "protonets-small-clusters", "maml-one-partition", "maml-hyperplanes", "maml-random"),
+]
+"""Few-shot learners by what is told of them."""
+
+
+def learners(names: list[str], embeddings: list[str]) -> Callable[[], str]:
+    """Return a function that makes the table of some learners on clusters of some embeddings."""
+    return lambda: markdown_table(displayed(published("cactus").sel(learner=names, embedding=embeddings)))
+
+
 KEEPING = ["umap", "isomap"]
 """Embeddings that keep the training examples."""
 
@@ -158,7 +173,12 @@ PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "default": lambda: markdown_table(displayed(published("default"))),
     },
     "docs/guides/choosing.md": {"choices": choices},
-    "docs/results/few-shot.md": {"cactus": lambda: markdown_table(displayed(published("cactus")))},
+    "docs/results/few-shot.md": {
+        "paper": learners(PAPER, ["bigan", "acai", "blurred", "untrained-encoder"]),
+        "features": learners(["nearest-neighbours", "mlp", "protonets"], ["quill", "contrastive"]),
+        "jittered": learners(JITTERED, ["acai", "blurred", "contrastive"]),
+        "strided": learners([*BASELINES, *ABLATIONS], ["acai-strided", "zca"]),
+    },
     "docs/results/papers.md": {
         "verdicts": verdicts,
         "default": lambda: _comparison("comparison-default"),
