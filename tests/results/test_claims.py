@@ -8,6 +8,7 @@ import xarray as xr
 from metaplastic.results.claims import CLAIMS, Results, comparison
 from metaplastic.results.scores import summarise
 from metaplastic.results.spec import EXPERIMENTS
+from metaplastic.results.tables import MISSING
 from test_scores_of_episodes import evaluation as episode_evaluation
 from toy_scores import evaluation
 
@@ -35,7 +36,8 @@ def verdicts(experiment: str, results: Results) -> list[str]:
 
 
 def test_what_was_not_run_is_not_tested_and_has_no_command():
-    assert comparison({}, configured="--configfile mine.yaml").count("| – | not tested | – |") == len(CLAIMS)
+    table = comparison({}, configured="--configfile mine.yaml")
+    assert table.count(f"| {MISSING} | not tested | {MISSING} |") == len(CLAIMS)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 import re
 
 import numpy as np
+import PIL.Image
 import pytest
 import yaml
+from celeba_folder import write_celeba
 from checkout import ROOT, Checkout
 from metaplastic.config.base import canonical_json
 from metaplastic.config.checks import check_learners
@@ -219,3 +221,62 @@ def test_the_smallest_cactus_runs_and_runs_once(checkout: Checkout):
     assert summary["accuracy"].notnull().all()
     assert {path.stem for path in study.glob("figures/*.png")} == {"accuracy_on_episodes", "pseudo_classes"}
     assert checkout.jobs("--configfile", tiny) == {}
+
+
+@pytest.fixture(scope="module")
+def colour(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """With folders of the documented layouts where `cactus-colour.yaml` looks for them."""
+    checkout = Checkout(tmp_path_factory.mktemp("colour"))
+    write_celeba(checkout.folder / "data/celeba", images=600, size=(20, 16))
+    rng = np.random.default_rng(0)
+    for split, classes in (("train", "abcdef"), ("val", "g"), ("test", "hijkl")):
+        for name in classes:
+            folder = checkout.folder / f"data/mini-imagenet/{split}/{name}"
+            folder.mkdir(parents=True)
+            for number, pixels in enumerate(rng.integers(0, 256, (60, 18, 16, 3), np.uint8)):
+                PIL.Image.fromarray(pixels).save(folder / f"{number}.png")
+    return checkout
+
+
+def test_studies_of_colour_images_are_planned(colour: Checkout):
+    for study, counts in {
+        "cactus_cifar_10": (2, 2, 4),
+        "cactus_mini_imagenet": (2, 2, 4),
+        "cactus_mini_imagenet_bounds": (0, 2, 4),
+        "cactus_celeba": (2, 2, 4),
+    }.items():
+        jobs = colour.jobs(study, "--configfile", "config/cactus-colour.yaml")
+        partitions = jobs.get("partition", 0) + jobs.get("partition_dataset", 0)
+        assert (jobs.get("embed", 0), partitions, jobs["meta_learn"]) == counts, study
+
+
+@pytest.mark.slow
+def test_studies_of_mini_imagenet_and_faces_run_on_folders_of_their_layout(colour: Checkout):
+    trained = {"steps": [2], "every": 1}
+    of_tasks = {**trained, "filters": 2, "tasks": {"queries": 2}}
+    adapting = {**of_tasks, "task_batch": 2, "inner_steps": 1, "test_inner_steps": 2}
+    studies = {
+        name: {"embeddings": ["deep-cluster"], "figures": [], "episodes": {"episodes": 4}}
+        for name in ("cactus-mini-imagenet", "cactus-celeba")
+    }
+    small = {
+        "run": list(studies),
+        "studies": studies,
+        "datasets": {"mini-imagenet": {"side": 16}, "celeba": {"side": 16}},
+        "embeddings": {
+            "deep-cluster": {**trained, "filters": [2], "width": 8, "features": 4, "clusters": 4, "clustered_every": 1}
+        },
+        "partitions": {"clusters": {"clusters": 8, "partitions": 1, "members": 3, "accepted": 0.5}},
+        "learners": {
+            **dict.fromkeys(("protonets", "protonets-two"), of_tasks),
+            **dict.fromkeys(("maml", "maml-two"), adapting),
+            "mlp": {"hidden": 4, "steps": 2},
+            "cluster-matching": {"clusters": 8, "restarts": 1},
+        },
+    }
+    colour.snakemake("--configfile", "config/cactus-colour.yaml", colour.overlay(yaml.safe_dump(small)))
+    for name, shots in (("cactus-mini-imagenet", [1, 5, 20, 50]), ("cactus-celeba", [5])):
+        summary = read_netcdf(colour.folder / "results/cactus-colour/studies" / name / "summary.nc")
+        assert summary["shots"].values.tolist() == shots
+        assert summary.sizes["learner"] == 6
+        assert summary["accuracy"].notnull().all()
