@@ -126,9 +126,9 @@ def few_shot() -> Figure:
 
 
 def architectures() -> Figure:
-    """Return accuracy on MNIST over depth, over width and by activation, for learned rules and the drawn network."""
+    """Return accuracy on MNIST over depth, over width and by activation, for the learned rule and the drawn network."""
     results = published("architectures")
-    colours = coloured(["shipped", "quill", "random-init"])
+    colours = coloured(["shipped", "random-init"])
     figure, (panels,) = style.grid(1, 3, (11, 3.8), sharey=True)
     lines: Mapping[str, tuple[str, xr.Dataset]] = {
         "hidden layers of 128 ReLU units": ("depth", results.sel(width=128, activation="relu")),
@@ -144,7 +144,7 @@ def architectures() -> Figure:
         values = line[dim].values.tolist()
         for place, (method, colour) in enumerate(colours.items()):
             cell = line.sel(representation=method)
-            at = np.arange(len(values)) + (place - 1) * 0.12
+            at = np.arange(len(values)) + (place - 0.5) * 0.12
             look: dict[str, Any] = {"color": colour, "linestyle": linestyle, "linewidth": 2, "label": METHODS[method]}
             axes.errorbar(at, cell["accuracy"], yerr=cell["interval"], marker="o", elinewidth=1.0, **look)
         texts = [value.replace("_", " ") if isinstance(value, str) else f"{value:,}" for value in values]
