@@ -60,7 +60,7 @@ def _images(pixels: Shaped[np.ndarray, "image row column ..."]) -> Images:
 
 def _methods(seen: Images, images: Images, labels: np.ndarray, options: Any) -> dict[str, tuple[Score, float]]:
     found: dict[str, tuple[Score, float]] = {}
-    for method in ("nearest-neighbours", "protonets", "maml"):
+    for method in ("nearest-neighbours", "protonets"):
         begin = time.monotonic()
         learner = FewShotClassifier(method=method, **options).fit(seen)
         # The embedding was trained by the first of them.
