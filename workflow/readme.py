@@ -65,12 +65,13 @@ ABLATIONS = [
     *("protonets-one-partition", "protonets-clusters-100", "protonets-clusters-1000", "protonets-hyperplanes"),
     *("protonets-random", "protonets-small-clusters", "maml-one-partition", "maml-hyperplanes", "maml-random"),
 ]
+DIGITS = ["nearest-neighbours", "linear", "protonets-ten"]
 """Few-shot learners by what is told of them."""
 
 
-def learners(names: list[str], embeddings: list[str]) -> Callable[[], str]:
+def learners(file: str, names: list[str], embeddings: list[str]) -> Callable[[], str]:
     """Return a function that makes the table of some learners on clusters of some embeddings."""
-    return lambda: markdown_table(displayed(published("cactus").sel(learner=names, embedding=embeddings)))
+    return lambda: markdown_table(displayed(published(file).sel(learner=names, embedding=embeddings)))
 
 
 KEEPING = ["umap", "isomap"]
@@ -174,10 +175,11 @@ PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     },
     "docs/guides/choosing.md": {"choices": choices},
     "docs/results/few-shot.md": {
-        "paper": learners(PAPER, ["bigan", "acai", "blurred", "untrained-encoder"]),
-        "features": learners(["nearest-neighbours", "mlp", "protonets"], ["quill", "contrastive"]),
-        "jittered": learners(JITTERED, ["acai", "blurred", "contrastive"]),
-        "strided": learners([*BASELINES, *ABLATIONS], ["acai-strided", "zca"]),
+        "paper": learners("cactus", PAPER, ["bigan", "acai", "blurred", "untrained-encoder"]),
+        "features": learners("cactus", ["nearest-neighbours", "mlp", "protonets"], ["quill", "contrastive"]),
+        "jittered": learners("cactus", JITTERED, ["acai", "blurred", "contrastive"]),
+        "strided": learners("cactus", [*BASELINES, *ABLATIONS], ["acai-strided", "zca"]),
+        "digits": learners("cactus-mnist", DIGITS, ["infogan", "bigan", "acai", "blurred", "untrained-encoder"]),
     },
     "docs/results/papers.md": {
         "verdicts": verdicts,
