@@ -31,7 +31,6 @@ LEARNERS = {
     "protonets-clusters-1000": "ProtoNets, 1,000 clusters",
     "protonets-small-clusters": "ProtoNets, clusters of 6 or more",
     "maml-one-partition": "MAML, one partition",
-    "protonets-ten": "ProtoNets",
 }
 """Display names of few-shot learners that their kind and their partition do not tell apart."""
 

@@ -146,20 +146,24 @@ def terms() -> str:
     return markdown(table)
 
 
-def _rows(name: str) -> list[list[str]]:
-    return pd.read_csv(PUBLISHED / f"{name}.csv", dtype=str, header=None).values.tolist()
+def _measured(name: str) -> pd.DataFrame:
+    return pd.read_csv(PUBLISHED / f"{name}.csv", dtype=str)
 
 
-def rows(name: str) -> Callable[[], str]:
+def measured(name: str) -> Callable[[], str]:
     """Return a function that makes the table of a published CSV file."""
-    return lambda: markdown(_rows(name))
+
+    def table() -> str:
+        found = _measured(name)
+        return markdown([list(found.columns), *found.values.tolist()])
+
+    return table
 
 
 def minutes() -> str:
     """Return the sentence that says how long the first commands take."""
-    head, *measured = _rows("seconds")
-    took = {row[0]: float(row[head.index("seconds")]) for row in measured}
-    setup, run = (next(took[what] for what in took if command in what) for command in ("`make setup`", "`make run`"))
+    took = _measured("seconds").set_index("what")["seconds"]
+    setup, run = (float(took.filter(like=command).iloc[0]) for command in ("`make setup`", "`make run`"))
     return f"On two CPU cores `make setup` takes {setup:.0f} seconds and `make run` {run / 60:.0f} minutes."
 
 
@@ -187,8 +191,8 @@ PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "whole": lambda: _comparison("comparison"),
     },
     "docs/notes/what-the-rule-does.md": {"terms": terms},
-    "docs/results/speed.md": {"seconds": rows("seconds")},
-    "docs/guides/few-shot.md": {"three lines": rows("three_lines")},
+    "docs/results/speed.md": {"seconds": measured("seconds")},
+    "docs/guides/few-shot.md": {"three lines": measured("three_lines")},
     "data/pretrained/generalist.md": {"results": worth},
 }
 """The generated parts of pages, each with the function that makes it."""

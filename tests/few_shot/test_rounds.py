@@ -13,19 +13,12 @@ from metaplastic.few_shot.learners import protonets
 from metaplastic.few_shot.learners.meta_learning import MetaLearning, recorded
 from metaplastic.few_shot.partitions import partitions
 from metaplastic.few_shot.rounds import features, finish
-from metaplastic.few_shot.spec import Clusters, Labels, ProtoNets, Shape
+from metaplastic.few_shot.spec import Labels, ProtoNets, Shape
 from metaplastic.io.errors import InputError
 from metaplastic.training.loop import SNAPSHOTS, Folder
+from toy_images import IMAGE, PARTITION, images
 
-IMAGE = (16, 16, 1)
 SPEC = ProtoNets(kind="protonets", tasks=Shape(way=3, shots=1, queries=2), steps=[10], every=10, filters=4, rounds=2)
-PARTITION = Clusters(kind="k-means", clusters=5, partitions=2, members=3, accepted=0.2)
-
-
-def images() -> Unlabelled:
-    rng, kind = np.random.default_rng(0), np.arange(60) % 6
-    inputs = rng.random((6, 256))[kind] + 0.3 * rng.normal(size=(60, 256))
-    return Unlabelled(inputs.astype(np.float32), np.arange(60) < 50, IMAGE)
 
 
 def test_the_second_round_learns_from_partitions_of_what_the_first_has_learned(tmp_path: Path) -> None:

@@ -7,23 +7,18 @@ import pytest
 from known import known
 from metaplastic.config.load import load
 from metaplastic.config.study import learner_folder
-from metaplastic.embeddings.base import Unlabelled
 from metaplastic.few_shot.partitions import partitions
 from metaplastic.few_shot.rounds import finish
-from metaplastic.few_shot.spec import Clusters, ProtoNets, Shape
+from metaplastic.few_shot.spec import ProtoNets, Shape
 from metaplastic.stages.trainings import folder_of_descent
 from metaplastic.training.checkpoint import read_history
 from metaplastic.training.loop import HISTORY, SNAPSHOTS
-
-PARTITION = Clusters(kind="k-means", clusters=5, partitions=2, members=3, accepted=0.2)
+from toy_images import PARTITION, images
 
 
 def trained(state: Path, *steps: int, rounds: int = 1) -> Path:
     """Train on toy images; return the folder of the last round."""
-    rng, kind = np.random.default_rng(0), np.arange(60) % 6
-    inputs = rng.random((6, 256))[kind] + 0.3 * rng.normal(size=(60, 256))
-    data = Unlabelled(inputs.astype(np.float32), np.arange(60) < 50, (16, 16, 1))
-    shape = Shape(way=3, shots=1, queries=2)
+    data, shape = images(), Shape(way=3, shots=1, queries=2)
     spec = ProtoNets(kind="protonets", tasks=shape, steps=list(steps), every=10, filters=4, rounds=rounds)
     folder = folder_of_descent(state, spec, code="code", data=["data"])
     clusters = np.stack(list(partitions(PARTITION, data.train, features=data.inputs)))
