@@ -60,11 +60,11 @@ rule all:
         rules.figures.input,
         # Of fewer experiments the page has to be asked for.
         rules.comparison.input
-        if len(planned(experiments, plan)) == len(FIGURES)
+        if len(planned(experiments, plan)) == len(EXPERIMENTS)
         else [],
 
 
-for figure in dict.fromkeys(FIGURES.values()):
+for figure in dict.fromkeys(declared.figure for declared in EXPERIMENTS.values()):
 
     rule:
         name:

@@ -591,7 +591,7 @@ KERNEL = "model.learner.network.kernels.0"
         (lambda parts, arrays: parts["recipe"].__setitem__(2, [SIDE, SIDE, -1]), "images of [16, 16, -1]"),
         (lambda parts, arrays: parts["recipe"].__setitem__(2, [2**31 - 1] * 3), ""),
         (lambda parts, arrays: parts["recipe"].__setitem__(2, [48, 48, 1]), "features is "),
-        (lambda parts, arrays: arrays.pop(KERNEL), f"{KERNEL} is None"),
+        (lambda parts, arrays: arrays.pop(KERNEL), f"{KERNEL} is missing"),
         (lambda parts, arrays: arrays.update(more=np.zeros(3)), "more is "),
         (lambda parts, arrays: arrays[KERNEL].__setitem__(0, np.inf), f"{KERNEL} holds numbers that are not finite"),
         (

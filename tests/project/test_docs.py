@@ -13,9 +13,9 @@ import pytest
 import yaml
 from guides import BLOCK, GUIDES, blocks
 from metaplastic.config.load import load
+from metaplastic.results.spec import EXPERIMENTS
 
 from workflow.notebooks import NOTEBOOKS, notebook
-from workflow.plan_experiments import FIGURES
 from workflow.readme import PARTS, filled
 
 ROOT = Path(__file__).parents[2]
@@ -109,9 +109,9 @@ def _default() -> dict[str, object]:
 def test_every_figure_of_the_paper_is_listed_with_what_draws_it() -> None:
     config = load(_default())
     rows = re.findall(r"^\| (\d) \| `(\w+)` \| `([\w-]+)` \| `([\w-]+)` \| (.*) \|$", _figures(), re.MULTILINE)
-    assert {experiment for _, _, experiment, _, _ in rows} == set(FIGURES)
+    assert {experiment for _, _, experiment, _, _ in rows} == set(EXPERIMENTS)
     for number, target, experiment, study, drawn in rows:
-        assert target == FIGURES[experiment] == f"figure_{number}"
+        assert target == EXPERIMENTS[experiment].figure == f"figure_{number}"
         assert config.studies[study].experiment == experiment
         assert re.findall(r"`(\w+)`", drawn) == config.studies[study].figures
 

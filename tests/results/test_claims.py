@@ -12,7 +12,6 @@ from metaplastic.results.tables import MISSING
 from test_scores_of_episodes import evaluation as episode_evaluation
 from toy_scores import evaluation
 
-from workflow.plan_experiments import DECLARED
 
 
 def of(method: str, dataset: str, mean: float, kind: str = "raw", **attributes):
@@ -65,10 +64,10 @@ def test_the_draws_that_choose_a_peak_do_not_judge_it():
     assert verdicts("objective-mismatch", Results(summarise([made]))) == ["not reproduced"]
 
 
-def test_an_experiment_needs_what_its_claims_need_in_their_order():
-    assert DECLARED["how-it-learns"].needs == ("trained rule", "several datasets", "principal components")
-    assert DECLARED["over-meta-training"].needs == ("snapshots", "images")
-    assert all(DECLARED[experiment].needs for experiment in EXPERIMENTS)
+def test_every_experiment_has_claims_in_the_figure_that_it_is_planned_for():
+    assert list(dict.fromkeys(claim.experiment for claim in CLAIMS)) == list(EXPERIMENTS)
+    for claim in CLAIMS:
+        assert EXPERIMENTS[claim.experiment].figure == f"figure_{claim.place.split()[0]}"
 
 
 def test_planning_reads_claims_without_what_is_slow_to_import():

@@ -1,11 +1,7 @@
 """In: the summaries of all experiments. Out: comparison.md and .html, each claim of Metz et al. 2019 with a verdict."""
 
-from workflow.plan_experiments import (
-    FIGURES,
-    compared_features,
-    experiments,
-    studies_of,
-)
+from metaplastic.results.spec import EXPERIMENTS
+from workflow.plan_experiments import compared_features, experiments, studies_of
 
 
 rule compare:

@@ -1,8 +1,7 @@
 """A labelling on disk: one safetensors file with its arrays, the labelled images that it has adapted to, and texts.
 
-Files may come from strangers. They hold only numbers, and texts as JSON, with a checksum of both. Sizes are bounded;
-the sections of config are validated; names, shapes and types are compared with those of the labelling that they
-describe, which is not allocated, before any array is read.
+Files may come from strangers (`io.tensors`). The sections of config in them are validated, and the labelling that these
+describe tells names, shapes and types without being allocated.
 """
 
 import json
@@ -17,17 +16,19 @@ from jaxtyping import Float32, Int32, Shaped
 from metaplastic.config.base import LARGEST, parse_spec
 from metaplastic.few_shot.labelling import Labelling, Recipe, in_words, untrained, with_learner
 from metaplastic.few_shot.spec import Learner
+from metaplastic.io import tensors
 from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import own_numbers
-from metaplastic.io.tensors import checksum, described, header_size, opened_safetensors, write_safetensors
+from metaplastic.io.tensors import described
 from metaplastic.io.trees import named_leaves
 from metaplastic.update_rules.pretrained import FOLDERS, packaged_files
 
 FORMAT = "metaplastic-few-shot-1"
 SNAPSHOT = "metaplastic-state-1"
 """Format of `training.checkpoint`, which needs packages that this does without."""
-LARGEST_FILE, LARGEST_HEADER, LARGEST_RECIPE = 2**30, 2**22, 2**13
-"""Largest size in bytes of a file, of its header's JSON and of the recipe there; 28 x 28 pixels take 0.5 MB."""
+LEARNER = tensors.Sort("few-shot learner", "save a fitted FewShotClassifier to it", FORMAT)
+LARGEST_RECIPE = 2**13
+"""Largest size in bytes of the recipe in a header."""
 MOST_STEPS = 10_000
 """Most steps by which a learner of a file may adapt."""
 WEIGHTS = "weights"
@@ -51,7 +52,7 @@ def write(path: Path, labelling: Labelling, support: Support | None, parameters:
         arrays |= {"features": np.ascontiguousarray(support.features), "classes": support.classes}
     labels = [] if support is None else support.labels.tolist()
     header = {"recipe": labelling.recipe, "labels": labels, "parameters": parameters}
-    write_safetensors(
+    tensors.write_safetensors(
         path, arrays, {"format": FORMAT} | {key: json.dumps(value, sort_keys=True) for key, value in header.items()}
     )
 
@@ -65,22 +66,9 @@ def read(path: Path, image: tuple[int, int, int] | None = None) -> tuple[Labelli
     Raises:
         InputError: the file is missing or no such file, or has changed since it was written, or `image` is another.
     """
-
-    def refused(reason: object) -> InputError:
-        return InputError(f"{path}: not a readable few-shot learner ({reason}); save or fetch it again")
-
-    if not path.is_file():
-        raise InputError(f"{path}: missing; save a fitted FewShotClassifier to it first")
-    if (size := path.stat().st_size) > LARGEST_FILE:
-        raise InputError(f"{path}: {size} bytes; files of few-shot learners have at most {LARGEST_FILE}")
-    if (length := header_size(path)) > LARGEST_HEADER:
-        raise refused(f"a header of {length} bytes")
-    with opened_safetensors(path, refused=refused) as file:
-        header = dict(file.metadata() or {})
-        if header.get("format") == SNAPSHOT:
+    with tensors.opened_safetensors(path, LEARNER, also=SNAPSHOT) as (file, header):
+        if header["format"] == SNAPSHOT:
             return _of_snapshot(path, header["config"], image), None, {}
-        if header.get("format") != FORMAT:
-            raise ValueError(f"its header has no format {FORMAT!r}")
         if len(header["recipe"]) > LARGEST_RECIPE:
             raise ValueError(f"a recipe of {len(header['recipe'])} bytes")
         method, embedding, shape = json.loads(header["recipe"])
@@ -93,16 +81,9 @@ def read(path: Path, image: tuple[int, int, int] | None = None) -> tuple[Labelli
             shown = jax.ShapeDtypeStruct((count, int(np.prod(recipe.image))), np.float32)  # type: ignore[no-untyped-call]
             kept = eqx.filter_eval_shape(lambda model, images: model.features(images), template, shown)
             expected |= {"features": described("float32", kept.shape), "classes": described("int32", (count,))}
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-        found = {name: described(array.get_dtype(), array.get_shape()) for name, array in slices.items()}
-        for name in sorted(expected.keys() | found.keys()):
-            if expected.get(name) != found.get(name):
-                raise ValueError(f"{name} is {found.get(name)}, its learner has {expected.get(name)}")
-        arrays = {name: file.get_tensor(name) for name in found}
-        if header.pop("sha256") != checksum(arrays, header):
-            raise ValueError("changed since it was written")
-        if unfit := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
-            raise ValueError(f"{unfit[0]} holds numbers that are not finite")
+        tensors.check_arrays(file, expected, of="its learner")
+        arrays = tensors.read_arrays(path, file, header)
+        tensors.check_finite(arrays)
         parameters = dict(json.loads(header["parameters"]))
         support = _support(labels, arrays["features"], arrays["classes"], template.most_classes) if labels else None
     if image not in (None, recipe.image):

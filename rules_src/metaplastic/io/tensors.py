@@ -1,18 +1,38 @@
-"""Safetensors files: arrays and texts about them, with a checksum of both; they hold numbers only, and no code."""
+"""Safetensors files: arrays and texts about them, with a checksum of both; they hold numbers only, and no code.
+
+A file may come from a stranger. Its size and that of its header are bounded, the library compares the header with the
+file, and names, types and shapes can be compared with what is expected before any array is read.
+"""
 
 import hashlib
 import json
+import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from metaplastic.io.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+class Sort(NamedTuple):
+    """A sort of file, as messages name it, and its bounds."""
+
+    noun: str
+    mend: str
+    """What a user does who lacks one; messages add `first` or `again`."""
+    format: str
+    largest: int = 2**30
+    """Size in bytes."""
+    largest_header: int = 2**22
+    """Size in bytes of the header's JSON."""
 
 
 def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
@@ -46,20 +66,56 @@ def described(dtype: str, shape: Sequence[int]) -> str:
     return f"{re.sub('^[FI](?=[0-9])', lambda found: kinds[found[0]], dtype)}{list(shape)}"
 
 
-def header_size(path: Path) -> int:
-    """Return the size in bytes that a safetensors file claims for its header; nothing else is read."""
-    with path.open("rb") as file:
-        return int.from_bytes(file.read(8), "little")
-
-
 @contextmanager
-def opened_safetensors(path: Path, *, refused: Callable[[object], InputError]) -> Iterator[Any]:
-    """Open a safetensors file; the library compares what it claims with its size before it reads.
+def opened_safetensors(path: Path, sort: Sort, *, also: str = "") -> Iterator[tuple[Any, dict[str, str]]]:
+    """Open a file of this sort, or of the format `also`, and give it and the texts in its header.
 
-    Whatever is wrong with it, here or in what is done with it, becomes the error that `refused` makes of the reason.
+    Raises:
+        InputError: it is missing, too large or of another format; and whatever is wrong in what is done with it.
     """
+    if not path.is_file():
+        raise InputError(f"{path}: missing; {sort.mend} first")
+    if (size := path.stat().st_size) > sort.largest:
+        raise InputError(f"{path}: {size} bytes; {sort.noun}s have at most {sort.largest}")
     try:
+        with path.open("rb") as start:
+            if (length := int.from_bytes(start.read(8), "little")) > sort.largest_header:
+                raise ValueError(f"a header of {length} bytes")
         with safe_open(path, framework="numpy") as file:
-            yield file
+            header = dict(file.metadata() or {})
+            if header.get("format") not in (sort.format, also):
+                raise ValueError(f"its header has no format {sort.format!r}")
+            yield file, header
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise refused(error) from error
+        raise InputError(f"{path}: not a readable {sort.noun} ({error}); {sort.mend} again") from error
+
+
+def check_arrays(file: Any, expected: Mapping[str, str], *, of: str) -> None:
+    """Compare the arrays of an open file with what they should be, as `described`, before any of them is read.
+
+    Raises:
+        ValueError: naming an array that is not as that `of` which the file tells.
+    """
+    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+    found = {name: described(array.get_dtype(), array.get_shape()) for name, array in slices.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if (here := found.get(name, "missing")) != (there := expected.get(name, "no such array")):
+            raise ValueError(f"{name} is {here}, {of} has {there}")
+
+
+def read_arrays(path: Path, file: Any, header: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Read all arrays of an open file; raise ValueError if they or the header have changed since they were written."""
+    arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    metadata = {key: text for key, text in header.items() if key != "sha256"}
+    if metadata == header:
+        log.warning("%s: of an earlier version, without a checksum; damage to it would not be noticed", path)
+    elif header["sha256"] != checksum(arrays, metadata):
+        raise ValueError("changed since it was written")
+    return arrays
+
+
+def check_finite(arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError, naming an array, if it holds numbers that are not finite."""
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} holds numbers that are not finite")

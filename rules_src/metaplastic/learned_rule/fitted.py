@@ -1,7 +1,6 @@
 """A fitted `LearnedRule` as NumPy arrays, and its file, which needs neither JAX nor scikit-learn.
 
-The file may come from a stranger. It holds only numbers, and texts about them as JSON, with a checksum of both. Names,
-types, shapes and ranges are checked before anything is computed.
+The file may come from a stranger (`io.tensors`). Names, types, shapes and ranges are checked before any computation.
 """
 
 import json
@@ -13,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
-from metaplastic.io.errors import InputError
-from metaplastic.io.tensors import checksum, opened_safetensors, write_safetensors
+from metaplastic.io.tensors import Sort, opened_safetensors, read_arrays, write_safetensors
 from metaplastic.perceptron import ACTIVATIONS, Parameters, Perceptron, Statistics, slices
 
 FORMAT = "metaplastic-transformer-1"
+TRANSFORMER = Sort("saved transformer", "save a fitted LearnedRule to it", FORMAT)
 
 
 def dense(X: Any) -> np.ndarray:
@@ -48,20 +47,8 @@ class FittedRule(NamedTuple):
         Raises:
             InputError: the file is missing or no such file, or it has changed since it was written.
         """
-        path = Path(path)
-
-        def refused(reason: object) -> InputError:
-            return InputError(f"{path}: not a readable saved transformer ({reason}); save it again")
-
-        if not path.is_file():
-            raise InputError(f"{path}: missing; save a fitted LearnedRule to it first")
-        with opened_safetensors(path, refused=refused) as file:
-            header = dict(file.metadata() or {})
-            if header.get("format") != FORMAT:
-                raise ValueError(f"its header has no format {FORMAT!r}")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if header.pop("sha256") != checksum(arrays, header):
-                raise ValueError("changed since it was written")
+        with opened_safetensors(Path(path), TRANSFORMER) as (file, header):
+            arrays = read_arrays(Path(path), file, header)
             return cls._of(arrays, json.loads(header["parameters"]), json.loads(header["columns"]))
 
     @classmethod

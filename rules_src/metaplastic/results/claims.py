@@ -77,10 +77,8 @@ class Claim(NamedTuple):
     """One finding of the paper."""
 
     place: str
-    """Part of the figure that shows it."""
+    """Number of the paper's figure that shows it, and the part of it."""
     experiment: Experiment
-    needs: tuple[str, ...]
-    """What it needs of a study, by the names in `config.needs`."""
     finding: str
     parts: Callable[[Results], Iterator[Part]]
 
@@ -295,47 +293,46 @@ def _apart(gain: Interval) -> str:
     return f"({percent(float(gain.mean), float(gain.high - gain.mean), sign='+')})"
 
 
-# Planning reads place, experiment and needs as they stand here, without importing this module.
 # fmt: off
 CLAIMS: tuple[Claim, ...] = (
-    Claim("2 left", "objective-mismatch", ("training curve",),
+    Claim("2 left", "objective-mismatch",
         "What a variational autoencoder's code is worth with few labels falls again while its own loss still improves",
         _curves),
-    Claim("2 right", "permuted-inputs", ("permuted inputs", "meta-learned learner", "trained rule"),
+    Claim("2 right", "permuted-inputs",
         "Permuted inputs hurt a prototypical network greatly and the learned rule not at all",
         _permuted),
-    Claim("3", "over-meta-training", ("snapshots", "images"),
+    Claim("3", "over-meta-training",
         "On unseen images too, features are better the longer the rule is meta-trained",
         partial(_over_meta_training, modality="image")),
-    Claim("3", "over-meta-training", ("snapshots",),
+    Claim("3", "over-meta-training",
         "On text they get worse again, as the rule over-fits to images",
         partial(_over_meta_training, modality="text")),
-    Claim("4 left", "unseen-datasets", ("trained rule", "random initialisation", "images"),
+    Claim("4 left", "unseen-datasets",
         "On unseen images the rule is above a variational autoencoder and random initialisation",
         lambda results: _rule_and_rivals(results, "vae", INITIAL, modality="image")),
-    Claim("4 left", "supervised", ("linear and mlp", "trained rule", "raw input"),
+    Claim("4 left", "supervised",
         "and above the same network trained on those labels alone",
         _supervised),
-    Claim("4 right", "unseen-modality", ("trained rule", "random initialisation", "text"),
+    Claim("4 right", "unseen-modality",
         "On text it is above random initialisation, by almost ten points early in meta-training",
         lambda results: _rule_and_rivals(results, INITIAL, modality="text", size=ALMOST_TEN)),
-    Claim("5 left", "unseen-architectures", ("trained rule", "random initialisation", "several networks"),
+    Claim("5 left", "unseen-architectures",
         "It serves deeper networks than those that it was meta-trained on, to 11 layers",
         partial(_networks, varied="depth")),
-    Claim("5 left", "unseen-architectures", ("trained rule", "random initialisation", "several networks"),
+    Claim("5 left", "unseen-architectures",
         "It serves wider ones, to 10,000 units, and makes use of more units",
         partial(_networks, varied="width", sized=_uses_units)),
-    Claim("5 right", "unseen-architectures", ("trained rule", "random initialisation", "several networks"),
+    Claim("5 right", "unseen-architectures",
         "With every other activation it is above random initialisation, twice as good with steps, and with leaky ReLU "
         "and swish nearly as good as with ReLU",
         partial(_networks, varied="activation", sized=_as_with_relu)),
-    Claim("6 left", "how-it-learns", ("trained rule", "several datasets"),
+    Claim("6 left", "how-it-learns",
         "First-layer filters become templates of digits over meta-training",
         lambda _: iter([Part("drawn, `first_layer_filters`; no number tells", None)])),
-    Claim("6 centre", "how-it-learns", ("trained rule", "several datasets"),
+    Claim("6 centre", "how-it-learns",
         "Classes come apart without labels",
         _before_and_after),
-    Claim("6 right", "how-it-learns", ("trained rule", "several datasets", "principal components"),
+    Claim("6 right", "how-it-learns",
         "Of two moons few dimensions are used, of digits many",
         _dimensions),
 )

@@ -19,11 +19,12 @@ import xarray as xr
 import zarr
 
 from metaplastic.io.errors import InputError
-from metaplastic.io.tensors import checksum, opened_safetensors, write_safetensors
+from metaplastic.io.tensors import Sort, described, opened_safetensors, read_arrays, write_safetensors
 from metaplastic.io.trees import named_leaves
 from metaplastic.training.spec import Keep
 
 FORMAT = "metaplastic-state-1"
+STATE = Sort("state", "train", FORMAT, largest=2**40)
 State = TypeVar("State")
 log = logging.getLogger(__name__)
 
@@ -139,19 +140,14 @@ def read_history(store: Path) -> xr.Dataset:
 
 def _whole(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read arrays and header of a state file; raise InputError if they are not as they were saved."""
-    with opened_safetensors(path, refused=lambda why: InputError(f"{path}: not a readable state ({why})")) as file:
-        header = dict(file.metadata() or {})
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    expected = header.pop("sha256", None)
-    if expected != checksum(arrays, header) or header["format"] != FORMAT:
-        raise InputError(f"{path}: truncated or changed since it was saved")
-    return arrays, header
+    with opened_safetensors(path, STATE) as (file, header):
+        return read_arrays(path, file, header), header
 
 
 def _restored(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, str], like: State) -> State:
     template = named_leaves(jax.eval_shape(lambda state: jax.tree.map(_data, state), like))
     expected, found = (
-        {name: f"{array.dtype.name}{list(array.shape)}" for name, array in named.items()}
+        {name: described(array.dtype.name, array.shape) for name, array in named.items()}
         for named in (template, arrays)
     )
     for name in sorted(expected.keys() | found.keys()):
