@@ -22,10 +22,10 @@ NO_RESULT = (
     "metaplastic.training.launch",
     "metaplastic.io.memory",
 )
-"""Modules that change no result. What a stage reads of the config is a parameter of its rule, and how far a run is, who
-else is at it and how much memory there is leave its numbers alone. Of a `spec.py` only methods count."""
+"""Modules whose code changes no result: config reaches stages as parameters, and neither progress nor launching nor
+checks of memory change a number. Of a `spec.py` only methods count."""
 NO_STATE = (*NO_RESULT, "metaplastic.io.storage", "metaplastic.io.tensors", "metaplastic.io.errors")
-"""Modules that a saved state does not depend on besides: how results are written, and what is said."""
+"""Further modules that a saved state does not depend on: how results are written, and messages of errors."""
 READ, PAGE = 1 << 24, 1 << 12
 """Most bytes of a file or folder that planning reads, and bytes that each file counts at least."""
 
@@ -68,7 +68,7 @@ class Code:
         if (roots, without) not in self._known:
             try:
                 self._known[roots, without] = fingerprint(self.package, *roots, without=without, files=self._files)
-            except FingerprintError as error:
+            except InputError as error:
                 raise InputError(f"source of {place}: {error}") from error
         return self._known[roots, without]
 
@@ -110,10 +110,6 @@ def _below(folder: str) -> Iterator[tuple[str, os.stat_result]]:
             yield entry.path, entry.stat(follow_symlinks=False)
 
 
-class FingerprintError(Exception):
-    """A root module does not exist, or a module in the closure does not parse."""
-
-
 def fingerprint(
     package: Path, *roots: str, without: Sequence[str] = (), files: Mapping[str, Path] | None = None
 ) -> str:
@@ -122,7 +118,7 @@ def fingerprint(
     `without` names modules and subpackages that do not count, `files` the file of every module where that is known.
 
     Raises:
-        FingerprintError: see `closure`.
+        InputError: see `closure`.
     """
     digest = hashlib.sha256()
     for name, tree in sorted(closure(package, *roots, files=files).items()):
@@ -137,12 +133,12 @@ def closure(package: Path, *roots: str, files: Mapping[str, Path] | None = None)
     """Return the syntax-tree hash of every module of the folder `package` that `roots` import, by dotted name.
 
     Raises:
-        FingerprintError: a root is no module of the package, or a module does not parse.
+        InputError: a root is no module of the package, or a module does not parse.
     """
     files = files or _files(package)
     for root in roots:
         if root not in files:
-            raise FingerprintError(f"{root}: no such module in {package}")
+            raise InputError(f"{root}: no such module in {package}")
     found: dict[str, str] = {}
     waiting = list(roots)
     while waiting:
@@ -172,7 +168,7 @@ def _read(file: Path, name: str) -> tuple[str, frozenset[str]]:
     try:
         return _analyse(file.read_text(encoding="utf-8"), name, file.name == "__init__.py")
     except SyntaxError as error:
-        raise FingerprintError(f"{file}:{error.lineno}: {error.msg}") from error
+        raise InputError(f"{file}:{error.lineno}: {error.msg}") from error
 
 
 @cache

@@ -1,6 +1,5 @@
 """Folders, files and clocks that are checked before any job runs."""
 
-import json
 import os
 import sys
 import time
@@ -12,10 +11,10 @@ from metaplastic.config.study import Config
 from metaplastic.io.errors import InputError, check_writable
 from metaplastic.meta_train.spec import MetaTrain
 from metaplastic.update_rules.spec import Learned
+from safetensors import SafetensorError, safe_open
 
 LONGEST_PATH = 600
 """Most bytes that the path of a result has below the folder of results; names in it have at most 100."""
-LARGEST_HEADER = 2**18
 CLOCKS = 2.0
 """Seconds by which the clocks of two machines may differ."""
 
@@ -38,11 +37,9 @@ def check_start(run: MetaTrain, place: str, theta: Path) -> None:
         InputError: naming the key.
     """
     try:
-        with theta.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, LARGEST_HEADER)))
-        found = parse_spec(Learned, header["__metadata__"]["rule"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, InputError):
+        with safe_open(theta, framework="numpy") as file:
+            found = parse_spec(Learned, file.metadata()["rule"])
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError, InputError):
         return
     if found != run.rule:
         raise InputError(f"{place}: {theta} is of {found!r}, the run of {run.rule!r}")

@@ -182,7 +182,7 @@ def datasets() -> Figure:
         low, high = axes.get_xlim()
         spare = max(0.0, style.NARROWEST - (high - low)) / 2
         axes.set_xlim(low - spare, high + spare)
-        style._in_percent(axes.xaxis, 6)
+        style.in_percent(axes.xaxis, 6)
     for axes in grid[-1]:
         axes.set_xlabel("test accuracy, 10 labels a class (%)")
     return figure
@@ -236,8 +236,8 @@ def papers() -> Figure:
                 paper, here, linestyle="none", marker=look["marker"], label=called[learner], markersize=7, alpha=0.8
             )
     axes.set(xlabel="Hsu et al. 2019: accuracy on Omniglot (%)", ylabel="here (%)", xlim=(0.15, 1), ylim=(0.15, 1))
-    style._in_percent(axes.xaxis, 8)
-    style._in_percent(axes.yaxis, 8)
+    style.in_percent(axes.xaxis, 8)
+    style.in_percent(axes.yaxis, 8)
     axes.legend(frameon=False)
     return figure
 

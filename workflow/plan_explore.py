@@ -1,4 +1,4 @@
-"""What the page of a study, on which networks learn before one's eyes, is made from."""
+"""What the page of a study is made from, which shows networks while they learn."""
 
 from typing import NamedTuple
 

@@ -8,6 +8,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -48,14 +49,10 @@ def worth() -> str:
     return few_shot_table(displayed(published("few_shot").sel(dataset=["mnist"], shots=[1, 10], representation=WORTH)))
 
 
-def datasets(file: str, *names: str) -> Callable[[], str]:
-    """Return a function that makes the table of some datasets of a file of few-shot accuracies."""
-
-    def table() -> str:
-        few_shot = published(file).sel(dataset=list(names))
-        return few_shot_table(displayed(few_shot.dropna("representation", subset=["accuracy"], how="all")))
-
-    return table
+def datasets(file: str, *names: str) -> str:
+    """Return the table of some datasets of a file of few-shot accuracies."""
+    few_shot = published(file).sel(dataset=list(names))
+    return few_shot_table(displayed(few_shot.dropna("representation", subset=["accuracy"], how="all")))
 
 
 BASELINES = ["nearest-neighbours", "linear", "mlp", "cluster-matching", "maml", "protonets"]
@@ -67,11 +64,12 @@ ABLATIONS = [
 ]
 DIGITS = ["nearest-neighbours", "linear", "protonets-ten"]
 """Few-shot learners by what is told of them."""
+EMBEDDINGS = ["bigan", "acai", "blurred", "untrained-encoder"]
 
 
-def learners(file: str, names: list[str], embeddings: list[str]) -> Callable[[], str]:
-    """Return a function that makes the table of some learners on clusters of some embeddings."""
-    return lambda: markdown_table(displayed(published(file).sel(learner=names, embedding=embeddings)))
+def learners(file: str, names: list[str], embeddings: list[str]) -> str:
+    """Return the table of some learners on clusters of some embeddings."""
+    return markdown_table(displayed(published(file).sel(learner=names, embedding=embeddings)))
 
 
 KEEPING = ["umap", "isomap"]
@@ -150,14 +148,10 @@ def _measured(name: str) -> pd.DataFrame:
     return pd.read_csv(PUBLISHED / f"{name}.csv", dtype=str)
 
 
-def measured(name: str) -> Callable[[], str]:
-    """Return a function that makes the table of a published CSV file."""
-
-    def table() -> str:
-        found = _measured(name)
-        return markdown([list(found.columns), *found.values.tolist()])
-
-    return table
+def measured(name: str) -> str:
+    """Return the table of a published CSV file."""
+    found = _measured(name)
+    return markdown([list(found.columns), *found.values.tolist()])
 
 
 def minutes() -> str:
@@ -170,29 +164,29 @@ def minutes() -> str:
 PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "README.md": {"worth": worth, "minutes": minutes, "verdicts": verdicts},
     "docs/results/update-rules.md": {
-        "mnist": datasets("few_shot", "mnist", "fashion-mnist"),
-        "large": datasets("few_shot", "mnist-28", "fashion-mnist-28"),
-        "imdb": datasets("few_shot", "imdb"),
-        "tables": datasets("tables", "iris", "wine", "breast-cancer"),
+        "mnist": partial(datasets, "few_shot", "mnist", "fashion-mnist"),
+        "large": partial(datasets, "few_shot", "mnist-28", "fashion-mnist-28"),
+        "imdb": partial(datasets, "few_shot", "imdb"),
+        "tables": partial(datasets, "tables", "iris", "wine", "breast-cancer"),
         "architectures": lambda: architectures_table(displayed(published("architectures"))),
         "default": lambda: markdown_table(displayed(published("default"))),
     },
     "docs/guides/choosing.md": {"choices": choices},
     "docs/results/few-shot.md": {
-        "paper": learners("cactus", PAPER, ["bigan", "acai", "blurred", "untrained-encoder"]),
-        "features": learners("cactus", ["nearest-neighbours", "mlp", "protonets"], ["quill", "contrastive"]),
-        "jittered": learners("cactus", JITTERED, ["acai", "blurred", "contrastive"]),
-        "strided": learners("cactus", [*BASELINES, *ABLATIONS], ["acai-strided", "zca"]),
-        "digits": learners("cactus-mnist", DIGITS, ["infogan", "bigan", "acai", "blurred", "untrained-encoder"]),
+        "paper": partial(learners, "cactus", PAPER, EMBEDDINGS),
+        "features": partial(learners, "cactus", ["nearest-neighbours", "mlp", "protonets"], ["quill", "contrastive"]),
+        "jittered": partial(learners, "cactus", JITTERED, ["acai", "blurred", "contrastive"]),
+        "strided": partial(learners, "cactus", [*BASELINES, *ABLATIONS], ["acai-strided", "zca"]),
+        "digits": partial(learners, "cactus-mnist", DIGITS, ["infogan", *EMBEDDINGS]),
     },
     "docs/results/papers.md": {
         "verdicts": verdicts,
-        "default": lambda: _comparison("comparison-default"),
-        "whole": lambda: _comparison("comparison"),
+        "default": partial(_comparison, "comparison-default"),
+        "whole": partial(_comparison, "comparison"),
     },
     "docs/notes/what-the-rule-does.md": {"terms": terms},
-    "docs/results/speed.md": {"seconds": measured("seconds")},
-    "docs/guides/few-shot.md": {"three lines": measured("three_lines")},
+    "docs/results/speed.md": {"seconds": partial(measured, "seconds")},
+    "docs/guides/few-shot.md": {"three lines": partial(measured, "three_lines")},
     "data/pretrained/generalist.md": {"results": worth},
 }
 """The generated parts of pages, each with the function that makes it."""

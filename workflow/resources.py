@@ -28,13 +28,20 @@ OTHERS = {"mem_mb": 8000, "runtime": 240}
 """For a job that trains something else: those of CACTUs on Omniglot took up to 2.0 GB and 11 minutes of one core."""
 SMALL = {"mem_mb": 4000, "runtime": 30}
 """For a job that gathers or draws."""
+PREPARING = {"mem_mb": 6000, "runtime": 60}
+"""For a job that fetches and decodes a dataset."""
 
-Resource = Callable[..., int]
+Amounts = dict[str, int]
+"""Megabytes `mem_mb` and minutes `runtime`."""
 
 
-def growing(amount: int | Callable[[Any], int]) -> Resource:
-    """Return a resource of Snakemake: `amount`, which may depend on the wildcards, times the attempt."""
-    return lambda wildcards, attempt: attempt * (amount(wildcards) if callable(amount) else amount)
+def growing(amounts: Amounts | Callable[[Any], Amounts]) -> dict[str, Callable[..., int]]:
+    """Return resources of Snakemake: amounts, which may depend on the wildcards, times the attempt."""
+
+    def of(name: str) -> Callable[..., int]:
+        return lambda wildcards, attempt: attempt * (amounts(wildcards) if callable(amounts) else amounts)[name]
+
+    return {name: of(name) for name in ("mem_mb", "runtime")}
 
 
 def cores(config: Config, run: str) -> int:
@@ -48,7 +55,7 @@ def threads_of(config: Config, run: str) -> int:
     return config.meta_train[run].processes * cores(config, run)
 
 
-def meta_training(spec: MetaTrain) -> dict[str, int]:
+def meta_training(spec: MetaTrain) -> Amounts:
     """Return what a meta-training run asks for: a batch of tasks through a window, with its base models kept."""
     together, channels, kept, work = spec.tasks_each // spec.microbatches, spec.rule.hidden_channels, 0, 0.0
     for shape in spec.base_models:
@@ -63,7 +70,7 @@ def meta_training(spec: MetaTrain) -> dict[str, int]:
     }
 
 
-def applying(spec: Apply, base_model: BaseModel, rule: Rule, dataset: Any, *, thetas: int) -> dict[str, int]:
+def applying(spec: Apply, base_model: BaseModel, rule: Rule, dataset: Any, *, thetas: int) -> Amounts:
     """Return what applying a rule asks for: base models and their averages, the dataset twice, and two layers of it."""
     seeds, inputs = max(spec.seeds, spec.seeds_a_theta or 0), _inputs(dataset)
     widths = [inputs, *base_model.hidden, base_model.features]
@@ -74,7 +81,7 @@ def applying(spec: Apply, base_model: BaseModel, rule: Rule, dataset: Any, *, th
     return {"mem_mb": PROCESS + kept // MEGABYTE, "runtime": _minutes(SECONDS * work)}
 
 
-def applying_of(config: Config, base_model: str, rule: str, dataset: str) -> dict[str, int]:
+def applying_of(config: Config, base_model: str, rule: str, dataset: str) -> Amounts:
     """Return the same for keys of the config."""
     spec = config.rules[rule]
     thetas = config.meta_train[spec.trained_by].seeds if spec.trained_by else 1

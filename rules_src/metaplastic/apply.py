@@ -20,8 +20,8 @@ from metaplastic.update_rules.base import UpdateRule
 from metaplastic.update_rules.spec import Apply
 
 SIDE_BY_SIDE = 2**27
-"""Bytes of base models and their averages up to which accelerators train all seeds at once, and all that is recorded of
-them is kept."""
+"""Most bytes of all base models and their averages with which accelerators train all seeds at once, and keep all
+that is recorded of them."""
 LARGE = 2**26
 """Number of activations of a layer on all examples beyond which they are computed for a few examples at a time."""
 

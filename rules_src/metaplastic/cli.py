@@ -68,19 +68,16 @@ def features(
     ] = None,
 ) -> None:
     """Learn from the rows of a table without their labels, and write their features."""
-    for path, known in ((table, is_table(table)), (output, output.suffix.lower() in WRITERS)):
-        if not known:
-            raise InputError(f"{path}: no {' or '.join(WRITERS)}; name one")
+    if not is_table(table):
+        raise InputError(f"{table}: no {' or '.join(WRITERS)}; name one")
     if output.exists() and table.exists() and output.samefile(table):
         raise InputError(f"{output}: the table itself; name another file")
-    check_output(output)
+    check_output(output, *WRITERS)
     dialect = parse_spec(
         Dialect, json.dumps({"separator": separator, "decimal": decimal, "encoding": encoding}), "options"
     )
     if save:
-        if save.suffix != ".safetensors":
-            raise InputError(f"{save}: no .safetensors; name one")
-        check_output(save)
+        check_output(save, ".safetensors")
     sizes = {"hidden": hidden or [64], "features": features, "inner_steps": inner_steps, "batch": batch}
     options = sizes | {"missing": missing, "random_state": seed, "verbose": True}
     learner = LearnedRule.load(load) if load else LearnedRule(rule, **options)
@@ -172,9 +169,7 @@ def train(
     from metaplastic.training.checkpoint import state_path
     from metaplastic.training.launch import is_launched
 
-    if output.suffix.lower() != ".safetensors":
-        raise InputError(f"{output}: no .safetensors; name one")
-    check_output(output)
+    check_output(output, ".safetensors")
     if config.exists() and not (config.is_file() or config.is_dir()):
         raise InputError(f"{config}: a pipe or device; give a file, which can be read twice")
     check_files([config])

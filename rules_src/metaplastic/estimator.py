@@ -130,11 +130,11 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self._fit(X, columns_of(X, means=self.missing is not None), seed_of(self.random_state))
 
     def partial_fit(self, X: Any, y: object = None) -> "LearnedRule":
-        """Train the base model on all rows so far, of which `X` holds further ones; begin anew after `fit` or `load`.
+        """Train the base model on all rows given so far, `X` included; begin anew after `fit` or `load`.
 
-        It learns from a uniform sample of them, of at most 16 million numbers or 4,096 rows, and keeps that. So
-        batches that are fewer give what `fit` gives for all of them at once. Every call learns anew, which takes as
-        long as `inner_steps`; give large batches, or use `fit_batches`.
+        It keeps and learns from a uniform sample of these rows, of at most 16 million numbers or 4,096 rows. As long as
+        all rows fit, the result is that of `fit` on all of them. Every call trains anew for `inner_steps`, so give
+        large batches, or use `fit_batches`.
 
         Args:
             X: as for `fit`; later batches may have one row.
@@ -148,7 +148,7 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self._fit(self._sample.rows, self._columns, self._seed)
 
     def fit_batches(self, batches: Iterable[Any]) -> "LearnedRule":
-        """Do what calls of `partial_fit` with each of `batches` do, but learn once, at the end, and keep no sample."""
+        """Do as `partial_fit` on each of `batches`, but train once, at the end, and keep no sample."""
         self.check_parameters()
         self._sample = None
         for X in batches:

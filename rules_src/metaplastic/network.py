@@ -46,6 +46,9 @@ class Activity(NamedTuple):
     """Every layer's pre-activation, after batch norm and bias."""
 
 
+Weights = Float[Array, "lower upper"]
+"""Weights of a layer, or a change of them."""
+
 Own = Callable[[Array], Array]
 """A function that takes a block's columns from an array, along its last axis."""
 
@@ -92,28 +95,19 @@ class BaseModel(eqx.Module):
         """Propagate a batch; batch norm uses the statistics of `x` itself, in training and in use alike."""
         xs, zs = [x], []
         for layer in self.layers:
-            zs.append(_pre_activation(layer, xs[-1]))
+            zs.append(standardise(xs[-1] @ layer.W) + layer.b)
             xs.append(self.activation(zs[-1]))
         return Activity(xs, zs)
 
     def post_activations(self, x: Float[Array, "example input"]) -> Iterator[Float[Array, "example _units"]]:
         """Yield the post-activations of every layer, from the first up, as in `forward`; only two are in memory."""
         for layer in self.layers:
-            x = self.activation(_pre_activation(layer, x))
+            x = self.activation(standardise(x @ layer.W) + layer.b)
             yield x
 
     def features(self, x: Float[Array, "batch input"]) -> Float[Array, "batch features"]:
         """Return the activations of the last layer: the learned representation."""
         return self.forward(x).xs[-1]
-
-    def with_weights(
-        self, x: Float[Array, "batch input"], changed: Callable[[Array, Array, Array], Array]
-    ) -> "BaseModel":
-        """Replace every W by `changed` of it and of the post-activations below and above its layer on the batch `x`."""
-        xs = self.forward(x).xs
-        weights = map(changed, [layer.W for layer in self.layers], xs[:-1], xs[1:])
-        layers = tuple(layer._replace(W=W) for layer, W in zip(self.layers, weights, strict=True))
-        return BaseModel(layers, self.activation)
 
 
 def of_unit_length(x: Float[Array, "row column"], axis: int = 1) -> Float[Array, "row column"]:
@@ -121,10 +115,10 @@ def of_unit_length(x: Float[Array, "row column"], axis: int = 1) -> Float[Array,
     return x / jnp.maximum(jnp.linalg.norm(x, axis=axis, keepdims=True), 1e-6)
 
 
-def _pre_activation(layer: Layer, x: Float[Array, "batch below"]) -> Float[Array, "batch above"]:
-    z = x @ layer.W
-    z = z - z.mean(0)
-    return z * jax.lax.rsqrt((z**2).mean(0) + EPSILON) + layer.b
+def standardise(x: Float[Array, "batch unit"]) -> Float[Array, "batch unit"]:
+    """Shift and scale units to zero mean and unit variance over the batch: batch norm."""
+    x = x - x.mean(0)
+    return x * jax.lax.rsqrt((x**2).mean(0) + EPSILON)
 
 
 def layer_widths(shape: config.BaseModel, inputs: int) -> list[int]:

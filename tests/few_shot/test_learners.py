@@ -172,7 +172,7 @@ labels = np.repeat(np.arange(8), 5)[None]
 tasks = pool(labels, np.ones(40, bool), section.tasks, place="tasks")
 training = MetaLearning(module.initial, section, inputs, (16, 16, 1), tasks, Folder(Path("/dev/null"), {{}}))
 after, metrics = training.dispatched(training.initial(), training.data, 1)
-print(jax.device_count(), float(metrics["loss"][0]), *np.stack([abs(k).sum() for k in after.learner.network.kernels]))
+print(jax.device_count(), float(metrics["loss"][0]), *np.stack([abs(k).sum() for k in after.network.network.kernels]))
 """
 
     def on(devices: int) -> list[float]:

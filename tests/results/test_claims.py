@@ -13,7 +13,6 @@ from test_scores_of_episodes import evaluation as episode_evaluation
 from toy_scores import evaluation
 
 
-
 def of(method: str, dataset: str, mean: float, kind: str = "raw", **attributes):
     base_model = attributes.pop("base_model", "small")
     steps = attributes.pop("steps", (0,))

@@ -2,8 +2,9 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from metaplastic.io.errors import InputError
 
-from workflow.fingerprint import FingerprintError, closure, fingerprint
+from workflow.fingerprint import closure, fingerprint
 
 FILES = {
     "__init__.py": "",
@@ -204,11 +205,11 @@ def test_the_place_of_the_package_does_not_count(package: Path):
 
 def test_syntax_error_names_file_and_line(package: Path):
     (package / "helpers.py").write_text("number = 1\nnumber = = 2\n")
-    with pytest.raises(FingerprintError, match=r"helpers\.py:2: invalid syntax"):
+    with pytest.raises(InputError, match=r"helpers\.py:2: invalid syntax"):
         fingerprint(package, "pack.stages.train")
 
 
 @pytest.mark.parametrize("root", ["pack.stages.trian", "elsewhere.stages.train", "pack.model.fit"])
 def test_a_root_that_is_no_module_is_an_error(package: Path, root: str):
-    with pytest.raises(FingerprintError, match=rf"{root}: no such module"):
+    with pytest.raises(InputError, match=rf"{root}: no such module"):
         fingerprint(package, root)

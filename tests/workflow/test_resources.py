@@ -21,7 +21,7 @@ RUN = {
 def test_each_attempt_has_as_much_more():
     asked = growing(lambda wildcards: int(wildcards.width))
     assert [asked(SimpleNamespace(width="7"), attempt) for attempt in (1, 2, 3)] == [7, 14, 21]
-    assert growing(5)(SimpleNamespace(), 2) == 10
+    assert growing({"mem_mb": 5, "runtime": 3})["mem_mb"](SimpleNamespace(), 2) == 10
 
 
 @pytest.mark.parametrize(

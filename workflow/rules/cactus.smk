@@ -20,8 +20,7 @@ rule partition:
             name for name, spec in settings.partitions.items() if spec.needs_features
         ),
     resources:
-        mem_mb=growing(OTHERS["mem_mb"]),
-        runtime=growing(OTHERS["runtime"]),
+        **growing(OTHERS),
     params:
         spec=lambda wildcards: canonical_json(settings.partitions[wildcards.partition]),
         code=lambda wildcards: code(
@@ -79,8 +78,7 @@ rule meta_learn:
         "<benchmarks>/meta_learn/{learner_run}/{partitioned}/{dataset}.tsv"
     threads: lambda w: settings.learners[plan.learners[w.learner_run]].cores
     resources:
-        mem_mb=growing(OTHERS["mem_mb"]),
-        runtime=growing(OTHERS["runtime"]),
+        **growing(OTHERS),
     params:
         name=lambda wildcards: plan.learners[wildcards.learner_run],
         spec=lambda wildcards: canonical_json(

@@ -24,6 +24,7 @@ from workflow.resources import (
     SMALL,
     applying_of,
     cores,
+    PREPARING,
     growing,
     meta_training,
     threads_of,

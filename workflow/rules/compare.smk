@@ -24,8 +24,7 @@ rule compare:
     benchmark:
         "<benchmarks>/compare.tsv"
     resources:
-        mem_mb=growing(SMALL["mem_mb"]),
-        runtime=growing(SMALL["runtime"]),
+        **growing(SMALL),
     params:
         code=lambda wildcards: code("compare"),
         summaries=lambda wildcards, input: [

@@ -15,8 +15,7 @@ rule prepare_dataset:
         "<benchmarks>/prepare_dataset/{dataset}.tsv"
     priority: 1
     resources:
-        mem_mb=growing(6000),
-        runtime=growing(60),
+        **growing(PREPARING),
     params:
         spec=lambda wildcards: canonical_json(settings.datasets[wildcards.dataset]),
         # The job also checks that episodes can be drawn, which changes nothing of the store.

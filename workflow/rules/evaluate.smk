@@ -28,8 +28,7 @@ rule evaluate_few_shot:
     # A second core is worth another process where there is much to do.
     threads: lambda wildcards: len(planned(evaluations, plan, wildcards.study)) // 20 + 1
     resources:
-        mem_mb=growing(OTHERS["mem_mb"]),
-        runtime=growing(OTHERS["runtime"]),
+        **growing(OTHERS),
     params:
         spec=lambda wildcards: canonical_json(plan.protocol(wildcards.study)),
         module=lambda wildcards: planned(evaluated_by, plan, wildcards.study)[0],

@@ -28,8 +28,7 @@ rule explore_study:
         "<benchmarks>/explore/{study}.tsv"
     threads: 2
     resources:
-        mem_mb=growing(OTHERS["mem_mb"]),
-        runtime=growing(SMALL["runtime"]),
+        **growing(OTHERS),
     params:
         spec=lambda wildcards: canonical_json(plan.protocol(wildcards.study)),
         batch=settings.apply.batch,

@@ -18,16 +18,7 @@ rule apply_rule:
     wildcard_constraints:
         method=one_of(name for name, spec in settings.rules.items() if spec.learned),
     resources:
-        mem_mb=growing(
-            lambda w: applying_of(settings, w.base_model, w.method, w.dataset)[
-                "mem_mb"
-            ]
-        ),
-        runtime=growing(
-            lambda w: applying_of(settings, w.base_model, w.method, w.dataset)[
-                "runtime"
-            ]
-        ),
+        **growing(lambda w: applying_of(settings, w.base_model, w.method, w.dataset)),
     params:
         rule=lambda wildcards: canonical_json(settings.rules[wildcards.method]),
         base_model=lambda wildcards: canonical_json(
@@ -74,8 +65,7 @@ rule embed:
         "<benchmarks>/embed/{embedding}/{dataset}.tsv"
     threads: lambda wildcards: settings.embeddings[wildcards.embedding].cores
     resources:
-        mem_mb=growing(OTHERS["mem_mb"]),
-        runtime=growing(OTHERS["runtime"]),
+        **growing(OTHERS),
     params:
         spec=lambda wildcards: canonical_json(settings.embeddings[wildcards.embedding]),
         seeds=settings.apply.seeds,

@@ -26,8 +26,7 @@ rule draw_figure:
     wildcard_constraints:
         figure=one_of(names(package)),
     resources:
-        mem_mb=growing(SMALL["mem_mb"]),
-        runtime=growing(SMALL["runtime"]),
+        **growing(SMALL),
     params:
         code=lambda wildcards: code(
             "draw_figure", f"metaplastic.figures.{wildcards.figure}"

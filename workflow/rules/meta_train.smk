@@ -23,8 +23,7 @@ rule meta_train_rule:
         run=one_of(plan.together(several=False)),
     threads: lambda wildcards: threads_of(settings, plan.runs[wildcards.run].name)
     resources:
-        mem_mb=growing(lambda w: meta_training(plan.runs[w.run].spec)["mem_mb"]),
-        runtime=growing(lambda w: meta_training(plan.runs[w.run].spec)["runtime"]),
+        **growing(lambda w: meta_training(plan.runs[w.run].spec)),
     params:
         spec=lambda wildcards: canonical_json(
             plan.runs[wildcards.run].spec, without=EXECUTION
@@ -65,8 +64,7 @@ use rule meta_train_rule as meta_train_together with:
     wildcard_constraints:
         run=one_of(plan.together(several=True)),
     resources:
-        mem_mb=growing(lambda w: meta_training(plan.runs[w.run].spec)["mem_mb"]),
-        runtime=growing(lambda w: meta_training(plan.runs[w.run].spec)["runtime"]),
+        **growing(lambda w: meta_training(plan.runs[w.run].spec)),
         mpi="srun",
         tasks_per_gpu=1,
         tasks=lambda wildcards: plan.runs[wildcards.run].spec.processes,

@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Float32, Int, Int32, Key, PRNGKeyArray
+from jaxtyping import Array, Float, Float32, Int, Int32, PRNGKeyArray
 
 from metaplastic.embeddings.base import Embedded, Unlabelled, image_of
 from metaplastic.embeddings.spec import Neural
 from metaplastic.io.compilation import jit
 from metaplastic.io.memory import check_memory, numbers
 from metaplastic.training.checkpoint import load_state, read_history, state_path
-from metaplastic.training.descent import Descent, Metrics
+from metaplastic.training.descent import Descent, Metrics, State
 from metaplastic.training.launch import locked
 from metaplastic.training.loop import HISTORY, SNAPSHOTS, Folder
 
@@ -45,17 +45,6 @@ class Family(NamedTuple):
     trains each on its own objective, because Adam treats every parameter separately."""
     encode: Callable[[Any, Array], Float[Array, "batch feature"]] = lambda model, x: model.encoder(x)
     pseudo_labels: PseudoLabels | None = None
-
-
-class State(NamedTuple):
-    """All that the next gradient step depends on; the leading axis of every array except `step` is the seed."""
-
-    model: Any
-    optimiser: optax.OptState
-    key: Key[Array, " seed"]
-    step: Int[Array, ""]
-    classes: Int[Array, "seed train_example"] | None = None
-    """Pseudo-labels, if the family has any."""
 
 
 class NeuralTraining(Descent):
@@ -101,20 +90,11 @@ class NeuralTraining(Descent):
             updates, optimiser = self.adam.update(gradient, optimiser)
             return optax.apply_updates(model, updates), optimiser, {"loss": value, **parts}
 
-        seeds = state.model, state.optimiser, state.key, state.classes
+        seeds = state.network, state.optimiser, state.key, state.classes
         # Several kernels at once make a grouped convolution, on CPUs ten times slower than one kernel after another.
         found = jax.lax.map(one_seed, seeds) if self.spec.takes_images else jax.vmap(one_seed)(seeds)
         model, optimiser, metrics = found
         return State(model, optimiser, state.key, state.step + 1, state.classes), metrics
-
-    def network(self, state: State) -> Any:
-        """As `Descent.network`; returns the model of every seed."""
-        return state.model
-
-    def no_metrics(self, state: State) -> Metrics:
-        """As `Descent.no_metrics`; only tracing an objective shows its parts."""
-        metrics = jax.eval_shape(self.updated, state, self.data)[1]
-        return {name: jnp.zeros((0, *of.shape)) for name, of in metrics.items()}
 
     def prepared(self, state: State) -> State:
         """As `Descent.prepared`; updates the pseudo-labels if it is time.
@@ -124,11 +104,11 @@ class NeuralTraining(Descent):
         labels = self.family.pseudo_labels
         if labels is None or self.step(state) % labels.every:
             return state
-        codes = _encoded(self.family, eqx.combine(state.model, self.static), self.data)
+        codes = _encoded(self.family, eqx.combine(state.network, self.static), self.data)
         classes = [labels.classes(of_seed, [self.step(state), seed]) for seed, of_seed in enumerate(codes)]
-        model = labels.forgotten(state.model)
+        model = labels.forgotten(state.network)
         optimiser, new = jax.vmap(self.adam.init)(model), jnp.asarray(np.stack(classes))
-        return state._replace(model=model, optimiser=optimiser, classes=new)
+        return state._replace(network=model, optimiser=optimiser, classes=new)
 
 
 def embed_by(family: Family, data: Unlabelled, spec: Neural, *, seeds: int, folder: Folder) -> Embedded:
@@ -137,7 +117,7 @@ def embed_by(family: Family, data: Unlabelled, spec: Neural, *, seeds: int, fold
     # The lock is kept until everything is read from the folder.
     with locked(folder.path):
         training.finish()
-        like = jax.eval_shape(training.initial).model
+        like = jax.eval_shape(training.initial).network
         features = []
         for step in spec.steps:
             models = load_state(state_path(folder.path / SNAPSHOTS, step), like)

@@ -1,7 +1,7 @@
-"""How a trained learner labels images of one's own: by any number of labelled ones a class, each image on its own.
+"""Label images by a trained learner and any number of labelled images of each class.
 
-Episodes (`learners/base.py`) have equally many shots of every class. Here classes come, grow and go, and no image's
-label depends on the others that are asked about.
+Episodes (`learners/base.py`) have equally many shots of every class. Here classes come, grow and go, and an image's
+label depends on no other image that is asked about.
 """
 
 from collections.abc import Callable
@@ -242,19 +242,9 @@ def in_words(image: tuple[int, int, int]) -> str:
     return f"{image[0]} x {image[1]} pixels and {image[2]} channel{'s' * (image[2] > 1)}"
 
 
-@jit
-def _features(labelling: Labelling, images: Images) -> Features:
-    return labelling.features(images)
-
-
-@jit
-def _adapted(labelling: Labelling, known: Known, classes: Classes, way: int) -> Any:
-    return labelling.adapted(known, classes, way)
-
-
-@jit
-def _scores(labelling: Labelling, adapted: Any, features: Features) -> Scores:
-    return labelling.scores(adapted, features)
+_features = jit(lambda labelling, images: labelling.features(images))
+_adapted = jit(lambda labelling, known, classes, way: labelling.adapted(known, classes, way))
+_scores = jit(lambda labelling, adapted, features: labelling.scores(adapted, features))
 
 
 def _in_parts(labelling: Labelling, function: Callable[[Array], Array], images: Pixels) -> np.ndarray:

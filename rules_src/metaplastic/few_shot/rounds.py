@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32, Int32
+from jaxtyping import Float32, Int32
 
 from metaplastic.embeddings.base import Unlabelled, image_of
 from metaplastic.few_shot.episodes import pool
@@ -71,6 +71,4 @@ def features(learner: Any, inputs: Float32[np.ndarray, "example input"]) -> Floa
     return np.concatenate([np.asarray(_features(learner, jnp.asarray(inputs[part]))) for part in parts])
 
 
-@jit
-def _features(learner: Any, images: Array) -> Any:
-    return learner.features(images)
+_features = jit(lambda learner, images: learner.features(images))

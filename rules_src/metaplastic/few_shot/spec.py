@@ -125,14 +125,14 @@ class Hyperplanes(Partition):
 
 
 class Neighbourhoods(Partition):
-    """An example and its nearest neighbours in an embedding, of which no other class of the partition has any."""
+    """Classes of an example and its nearest neighbours in an embedding; no two classes of a partition share one."""
 
     kind: Literal["neighbourhoods"]
     partitions: PositiveInt = 100
     """Number of partitions: as many orders in which examples take their neighbours."""
     members: PositiveInt = 6
-    """Examples of a class, the one that takes its neighbours among them. Give the shots plus the queries of the
-    learners: the fewer, the more of them are of one kind."""
+    """Examples of a class, the central one included. Give the shots plus the queries of the learners: smaller classes
+    are purer."""
 
 
 class Random(Partition):
@@ -187,8 +187,8 @@ class MetaLearned(Descended, Learner):
     jitter: Jitter | None = None
     """Jitter of every image of a training task, drawn for each image; by default none, as published."""
     turned: bool = False
-    """Whether the images of each class of a training task are turned together, by none to three quarters of a circle.
-    That makes four classes of one, of square images only. By default they are not, as published."""
+    """Whether to turn the images of a class of a training task together, by a random number of quarter turns, which
+    makes four classes of one. Images have to be square. By default they are not turned, as published."""
     seed: Seed = 0
 
 

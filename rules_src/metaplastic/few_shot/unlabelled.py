@@ -68,7 +68,6 @@ def learned(
     Raises:
         InputError: as the embedding, partitions and the training of the learner do.
     """
-    told = _Told(verbose)
     ordered = in_unit_range(images[np.random.default_rng(seed).permutation(len(images))])
     data = Unlabelled(ordered, np.ones(len(ordered), bool), shape)
     digest = hashlib.sha256(ordered.tobytes()).hexdigest()
@@ -76,20 +75,20 @@ def learned(
     # Before hours of training: images that the learner cannot take.
     eqx.filter_eval_shape(lambda: untrained(recipe))
     of_embedding = _folder(folder, embedding, digest)
-    with told.step(f"embedding {len(images)} images: {embedding.kind}"):
+    with _told(f"embedding {len(images)} images: {embedding.kind}", verbose):
         embedded = import_module(embedding.module).embed(data, embedding, seeds=1, folder=of_embedding)
         code = np.asarray(embedded.features[0, -1], np.float32)
     if not isinstance(method, MetaLearned):
         network = _network(recipe, of_embedding, embedded.steps[-1]) if embedding.trained else None
         variance = code.var(0, dtype=np.float64).sum() or 1.0
         return Neighbours(recipe, network, jnp.float32(variance))
-    with told.step(f"{partition.partitions} partitions: {partition.kind}"):
+    with _told(f"{partition.partitions} partitions: {partition.kind}", verbose):
         found = np.stack(list(partitions(partition, data.train, features=code)))
     method = _with_ways(method, found)
     recipe = recipe._replace(method=canonical_json(method))
     initial = import_module(method.module).initial
     of_learner = _folder(folder, method, digest, canonical_json(embedding), canonical_json(partition))
-    with told.step(f"learning from tasks of {method.tasks.way} classes: {method.kind}"):
+    with _told(f"learning from tasks of {method.tasks.way} classes: {method.kind}", verbose):
         *_, last = finish(method, data, partition, found, of_learner)
         learner = recorded(initial, method, shape, last.path / SNAPSHOTS, method.steps[-1])
     return with_learner(recipe, jax.tree.map(np.asarray, learner))
@@ -128,19 +127,14 @@ def _with_ways(method: MetaLearned, found: Int32[np.ndarray, "partition image"])
     return method.model_copy(update={"tasks": method.tasks.model_copy(update={"way": ways})})
 
 
-class _Told:
-    """What `verbose` asks to print."""
-
-    def __init__(self, verbose: bool) -> None:
-        self.verbose = verbose
-
-    @contextmanager
-    def step(self, doing: str) -> Iterator[None]:
-        start = time.perf_counter()
-        if not self.verbose:
-            with hidden():
-                yield
-            return
-        print(f"[FewShotClassifier] {doing}", flush=True)
-        yield
-        print(f"[FewShotClassifier] ... {time.perf_counter() - start:.1f} s", flush=True)
+@contextmanager
+def _told(doing: str, verbose: bool) -> Iterator[None]:
+    """Print what is done, how far it is and how long it took, if `verbose` asks for that."""
+    if not verbose:
+        with hidden():
+            yield
+        return
+    start = time.perf_counter()
+    print(f"[FewShotClassifier] {doing}", flush=True)
+    yield
+    print(f"[FewShotClassifier] ... {time.perf_counter() - start:.1f} s", flush=True)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from metaplastic.embeddings.spec import CURVE
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
+from metaplastic.io.storage import read_netcdf
 from metaplastic.results.names import learner_keys
 
 INPUTS = {"summary": "summary"}
@@ -30,9 +31,9 @@ def draw(summary: list[Path]) -> Figure:
     """Draw a row of panels per dataset and way, and a curve per embedding, learner and number of shots.
 
     Raises:
-        InputError: too few numbers of partitions or clusters train the learners, or as for `style.of_trained`.
+        InputError: too few numbers of partitions or clusters train the learners.
     """
-    results = style.of_trained(summary[0])
+    results = read_netcdf(summary[0])
     curves = {varied: tables for varied in AXES if (tables := _alike(results, varied))}
     if not curves:
         raise InputError(f"{summary[0]}: give a learner {CURVE} numbers of partitions or of clusters, all else equal")

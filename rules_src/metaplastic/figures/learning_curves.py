@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
-from metaplastic.io.storage import read_zarr
+from metaplastic.io.storage import read_netcdf, read_zarr
 from metaplastic.results.names import learners
 from metaplastic.results.selections import NONE
 
@@ -36,9 +36,9 @@ def draw(histories: list[Path], summary: list[Path]) -> Figure:
     """Draw one row per dataset: loss and accuracy on training tasks, and on the right accuracy on episodes.
 
     Raises:
-        InputError: the summary lacks one of the learners, or as for `style.of_trained`.
+        InputError: the summary lacks one of the learners.
     """
-    results = style.of_trained(summary[0])
+    results = read_netcdf(summary[0])
     arms = [(history := read_zarr(path), _evaluated(path, history, results)) for path in histories]
     datasets = list(dict.fromkeys(history.attrs["dataset"] for history, _ in arms))
     dashes = style.of_learners([str(cell["learner"].values) for _, cell in arms])

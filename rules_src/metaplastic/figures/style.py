@@ -170,17 +170,18 @@ def percent_axis(axes: Axes) -> None:
     low, high = axes.get_ylim()
     missing = max(0.0, NARROWEST - (high - low))
     axes.set_ylim(low - missing / 2, high + missing / 2)
-    _in_percent(axes.yaxis, 9)
+    in_percent(axes.yaxis, 9)
 
 
 def accuracy_across(axes: Axes, chance: float, highest: float = 1.0) -> None:
     """Label accuracies on the horizontal axis in whole percents, from 0 to `highest`, and draw that of guessing."""
     axes.axvline(chance, label="chance", zorder=2.5, **CHANCE)
     axes.set_xlim(0, highest)
-    _in_percent(axes.xaxis, 6)
+    in_percent(axes.xaxis, 6)
 
 
-def _in_percent(axis: Axis, most: int) -> None:
+def in_percent(axis: Axis, most: int) -> None:
+    """Label an axis of accuracies in percent, at no more than `most` round numbers."""
     axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
 
@@ -268,14 +269,6 @@ def embeddings(summary: xr.Dataset) -> dict[str, Look]:
 def of_few_shot(path: Path) -> xr.Dataset:
     """Read a summary of few-shot methods, for the readout that figures show."""
     return read_netcdf(path).sel(readout=TABLE_READOUT)
-
-
-def of_trained(path: Path) -> xr.Dataset:
-    """Read a summary of learners that says what has trained them; raise InputError if it does not."""
-    results = read_netcdf(path)
-    if "learner_key" not in results.coords:
-        raise InputError(f"{path}: does not say what has trained its learners; run its study again")
-    return results
 
 
 def features_with(path: Path, variable: str, give: str) -> xr.Dataset:

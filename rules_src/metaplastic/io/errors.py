@@ -40,8 +40,10 @@ def check_writable(folder: Path, place: str) -> None:
         raise InputError(f"{place}: {above} cannot be written to; give another")
 
 
-def check_output(path: Path) -> None:
-    """Raise an `InputError` unless a file can be written to `path`, or to where it leads if it is a link."""
+def check_output(path: Path, *suffixes: str) -> None:
+    """Raise an `InputError` unless `path` has one of these suffixes and can be written to, there or where it leads."""
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"{path}: no {' or '.join(suffixes)}; name one")
     target = Path(os.path.realpath(path))
     if target.is_symlink():
         raise InputError(f"{path}: a link that leads to itself; name another file")

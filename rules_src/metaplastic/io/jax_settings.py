@@ -84,9 +84,10 @@ def configure_jax() -> None:
 
 @contextmanager
 def own_numbers(device: str | None = None) -> Iterator[None]:
-    """Compute meanwhile, in this thread alone, on `device` and under those of `NUMBERS` that JAX lets a thread have.
+    """Compute on `device`, in this thread alone, under every setting of `NUMBERS` that JAX can set for a thread.
 
-    The others concern keys that JAX makes of a seed, where there is `seed_key`, and what the library does not call.
+    The others concern keys that are made from seeds, for which there is `seed_key`, and functions that this package
+    does not call.
 
     Raises:
         ValueError: JAX finds no such device.

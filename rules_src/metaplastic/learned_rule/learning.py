@@ -96,7 +96,7 @@ class _Told:
             print(f"{words.removeprefix(at_once)} {time.perf_counter() - start:.1f} s", flush=True)
 
     def followed(self, run: Iterator[tuple[int, Layers]], layers: Layers, activation: str, probe: Any) -> Layers:
-        """Let `run` end and return its last layers; print how much features of `probe` change if a curve is wanted."""
+        """Run to the end and return the last layers; for a curve, print how much features of `probe` change."""
 
         def features(layers: Layers) -> np.ndarray:
             return Perceptron(layers(), (), activation).with_statistics(lambda: [probe]).features(probe)
@@ -123,10 +123,10 @@ def inner_loop(
     average: float,
     pieces: int = 1,
 ) -> Iterator[tuple[int, Callable[[], tuple[Parameters, ...]]]]:
-    """Train one base model on unlabelled rows, and yield after how many inner steps, and a function of its layers.
+    """Train one base model on unlabelled rows; yield the inner steps so far and a function that returns its layers.
 
-    The first inner steps are none, by which time the rule is compiled. The layers are in NumPy, their inputs in the
-    order of columns. The result is that of the same seed in `apply_rule`.
+    The first time is after no step, when the rule is compiled. The layers are in NumPy, their inputs in the order of
+    columns. The result is that of the same seed in `apply_rule`.
 
     Args:
         rule: any rule.

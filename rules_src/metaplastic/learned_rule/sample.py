@@ -10,7 +10,7 @@ NUMBERS, LEAST_ROWS = 2**24, 2**12
 
 
 class Sample:
-    """At most so many of all rows so far, in their order: every row is as likely, whatever batches they come in."""
+    """A uniform sample of at most `most` of the rows added so far, in their order, whatever batches they came in."""
 
     def __init__(self, seed: int, columns: int) -> None:
         self.most = max(NUMBERS // columns, LEAST_ROWS)
@@ -19,7 +19,7 @@ class Sample:
         self._lots = np.empty(0)
 
     def add(self, X: Any) -> None:
-        """Let the rows of `X`, dense or CSR, draw lots too; the lowest lots stay."""
+        """Give each row of `X`, dense or CSR, a random number, and keep the rows with the smallest."""
         before, lots = len(self._lots), np.concatenate([self._lots, self._generator.random(X.shape[0])])
         kept = np.arange(len(lots))
         if len(lots) > self.most:

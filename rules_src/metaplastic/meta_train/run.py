@@ -15,6 +15,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from metaplastic.config.base import canonical_json
 from metaplastic.io.errors import InputError
+from metaplastic.io.jax_settings import seed_key
 from metaplastic.io.memory import check_memory, numbers, size
 from metaplastic.meta_train.data import small_images, task_sources
 from metaplastic.meta_train.held_out import Probe, dataset_probe, source_probe
@@ -28,7 +29,7 @@ from metaplastic.network import initial_base_model, layer_widths
 from metaplastic.training.checkpoint import save_state, state_path
 from metaplastic.training.loop import Folder
 from metaplastic.update_rules.base import MetaTrainable, UpdateRule
-from metaplastic.update_rules.theta import built_rule, first_keys, save_theta, trained_rule
+from metaplastic.update_rules.theta import built_rule, save_theta, trained_rule
 
 LONG_NAMES = {
     "meta_loss": "meta-objective, mean over the tasks that were finite",
@@ -177,7 +178,7 @@ def meta_training(
     Raises:
         InputError: there is too little memory, or as for `image_pool`, `watched` and `first_rule`.
     """
-    key_theta, key_probe = first_keys(spec.seed)
+    key_theta, key_probe = jax.random.split(jax.random.fold_in(seed_key(spec.seed), 1))
     rule = first_rule(spec, start, key_theta)
     _check_size(rule, spec)
     sources = task_sources(spec.tasks.sources, spec.tasks, datasets)

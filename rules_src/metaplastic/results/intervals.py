@@ -86,8 +86,8 @@ def score(values: xr.DataArray) -> xr.Dataset:
 def paired(values: xr.DataArray, reference: xr.DataArray) -> Interval:
     """Return the mean of accuracies less others, and its 95% interval, over the random draws that both have.
 
-    They have random levels alone, NaN where there is no draw. A level of which one has a single member is spread over
-    the other's. The interval of a single number is everything.
+    Both have random levels alone, NaN where there is no draw. If one side has a single member of a level, it is
+    compared with every member of the other. A single number has an infinite interval.
     """
     difference = draws_of(values) - draws_of(reference)
     if difference.size == 1:
@@ -97,7 +97,7 @@ def paired(values: xr.DataArray, reference: xr.DataArray) -> Interval:
 
 
 def draws_of(values: xr.DataArray) -> xr.DataArray:
-    """Return values without members of random levels that have none, and without levels of a single member."""
+    """Drop members of random levels that are all NaN, then levels with a single member."""
     for level in [dim for dim in values.dims if dim in LEVELS]:
         values = values.dropna(level, how="all")
         values = values if values.sizes[level] > 1 else values.isel({level: 0}, drop=True)

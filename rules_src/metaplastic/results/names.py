@@ -62,25 +62,17 @@ def names(kinds: Mapping[str, str], known: Mapping[str, str] = NAMES) -> dict[st
 
 def learner_keys(summary: xr.Dataset) -> dict[str, str]:
     """Return what learners are called by their keys in the config."""
-    keys = _learner_keys(summary)
-    # Summaries of old runs do not say the kind.
-    return names(
-        dict(zip(keys, summary.get("learner_kind", xr.DataArray(keys)).values.tolist(), strict=True)), LEARNERS
-    )
+    keys, kinds = (summary[name].values.tolist() for name in ("learner_key", "learner_kind"))
+    return names(dict(zip(keys, kinds, strict=True)), LEARNERS)
 
 
 def learners(summary: xr.Dataset) -> dict[str, str]:
-    """Return what each learner of a summary is called, in its order; what makes its tasks is said if it is unusual."""
+    """Return each learner's name for people, in order; it tells what makes the tasks unless that is the usual one."""
     called, found = learner_keys(summary), {}
-    for name, key in zip(summary["learner"].values.tolist(), _learner_keys(summary), strict=True):
+    for name, key in zip(*(summary[of].values.tolist() for of in ("learner", "learner_key")), strict=True):
         of_tasks = "true labels" if name == f"{ORACLE}-{key}" else name.removeprefix(key).removeprefix("-")
         found[name] = ", ".join(filter(None, [called[key], of_tasks]))
     return found
-
-
-def _learner_keys(summary: xr.Dataset) -> list[str]:
-    keys = summary.coords.get("learner_key", summary["learner"]).values.tolist()
-    return keys if "learner_key" in summary.coords else [key.removeprefix(f"{ORACLE}-") for key in keys]
 
 
 def named(summary: xr.Dataset) -> xr.Dataset:

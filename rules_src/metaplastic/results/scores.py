@@ -207,7 +207,7 @@ def _learners(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         "shots": first["shots"].values,
     }
     cells = _placed(by_arm, "embedding", list(kinds))
-    # Of several such learners the first counts.
+    # If several learners are nearest neighbours, the first is compared with.
     nearest = {cell[:2]: e for cell, e in reversed(cells.items()) if e.attrs["learner_kind"] == NEAREST}
     differences = {
         cell: _less(evaluation["accuracy"], nearest[cell[:2]]["accuracy"])

@@ -72,9 +72,7 @@ def few_shot(
         raise InputError("give either a folder of unlabelled images or --learner")
     for path, suffix in ((output, ".csv"), (save, SUFFIX)):
         if path is not None:
-            if path.suffix.lower() != suffix:
-                raise InputError(f"{path}: no {suffix}; name one")
-            check_output(path)
+            check_output(path, suffix)
     how: dict[str, Any] = {"jitter": jitter, "steps": steps, "rounds": rounds, "random_state": seed, "folder": state}
     model = FewShotClassifier(embedding, method, clusters="neighbours" if neighbours else None, verbose=True, **how)
     try:

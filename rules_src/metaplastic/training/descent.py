@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, Key
 
 from metaplastic.io.compilation import jit
 from metaplastic.io.errors import InputError
@@ -21,10 +21,22 @@ Metrics = dict[str, Float[Array, "*axis"]]
 """The loss of a gradient step and other numbers about it, by name; all have one shape."""
 
 
+class State(NamedTuple):
+    """All that the next gradient step depends on; arrays may have a leading axis of seeds, except `step`."""
+
+    network: Any
+    """What is trained, and recorded."""
+    optimiser: Any
+    key: Key[Array, "*seed"]
+    step: Int[Array, ""]
+    classes: Int[Array, "seed example"] | None = None
+    """Pseudo-labels of the examples, if there are any."""
+
+
 class Progress(NamedTuple):
     """A training after a dispatch of gradient steps."""
 
-    state: Any
+    state: State
     metrics: Metrics
     """Metrics of each of these steps, which are the first axis."""
 
@@ -43,39 +55,33 @@ class Descent(abc.ABC):
         self.dispatched = jit(self._dispatched, steps=self.steps)
 
     @abc.abstractmethod
-    def initial(self) -> Any:
+    def initial(self) -> State:
         """Return the state before the first gradient step."""
 
     @abc.abstractmethod
-    def updated(self, state: Any, data: Any) -> tuple[Any, Metrics]:
+    def updated(self, state: State, data: Any) -> tuple[State, Metrics]:
         """Return the state after one gradient step, and the metrics of that step; traced."""
 
-    @abc.abstractmethod
-    def network(self, state: Any) -> Any:
-        """Return the part of a state that is recorded."""
-
-    @abc.abstractmethod
-    def no_metrics(self, state: Any) -> Metrics:
-        """Return the metrics of no steps at all, for the item before the first one."""
-
-    def prepared(self, state: Any) -> Any:
+    def prepared(self, state: State) -> State:
         """Return the state that a dispatch starts from, where it has to change between two dispatches."""
         return state
 
-    def items(self, start: Any | None) -> Iterator[Progress]:
+    def items(self, start: State | None) -> Iterator[Progress]:
         """As `Run.items`."""
         state = start or jit(self.initial)()
-        yield Progress(state, self.no_metrics(state))
+        # Only tracing a step shows its metrics.
+        none = jax.eval_shape(lambda state, data: self._dispatched(state, data, 0)[1], state, self.data)
+        yield Progress(state, jax.tree.map(lambda of: np.zeros(of.shape, of.dtype), none))
         while (done := self.step(state)) < self.steps:
             count = min(self.dispatch, self.steps - done)
             state, metrics = self.dispatched(self.prepared(state), self.data, count)
             yield Progress(state, metrics)
 
-    def _dispatched(self, state: Any, data: Any, count: int) -> tuple[Any, Metrics]:
+    def _dispatched(self, state: State, data: Any, count: int) -> tuple[State, Metrics]:
         """Return the state after `count` gradient steps, and the metrics of each."""
         return jax.lax.scan(lambda s, _: self.updated(s, data), state, length=count)
 
-    def step(self, state: Any) -> int:
+    def step(self, state: State) -> int:
         """As `Run.step`."""
         return int(state.step)
 
@@ -92,7 +98,7 @@ class Descent(abc.ABC):
     def snapshot(self, item: Progress, path: Path) -> None:
         """Write the network, after the steps at which it is to be recorded."""
         if self.step(item.state) in self.spec.steps:
-            save_state(self.network(item.state), path, self.folder.record)
+            save_state(item.state.network, path, self.folder.record)
 
     def summary(self, item: Progress) -> str:
         """Return the mean of every metric over the last dispatch."""

@@ -7,7 +7,7 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from metaplastic.io.errors import InputError
-from metaplastic.network import BaseModel
+from metaplastic.network import BaseModel, Weights
 from metaplastic.update_rules import spec as config
 
 
@@ -17,6 +17,21 @@ class UpdateRule(eqx.Module):
     @abc.abstractmethod
     def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
         """Take one inner step: return the base model after it has seen the unlabelled batch `x`."""
+
+
+class LocalRule(UpdateRule):
+    """A rule that changes each layer's weights by the layer's own activities; biases and V stay as they were drawn."""
+
+    @abc.abstractmethod
+    def changed(self, W: Weights, lower: Float[Array, "batch lower"], upper: Float[Array, "batch upper"]) -> Weights:
+        """Return the new weights of a layer, whose inputs are `lower` and whose activations are `upper`."""
+
+    def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
+        """Take one inner step: change the weights of every layer."""
+        xs = phi.forward(x).xs
+        weights = map(self.changed, [layer.W for layer in phi.layers], xs[:-1], xs[1:])
+        layers = tuple(layer._replace(W=W) for layer, W in zip(phi.layers, weights, strict=True))
+        return BaseModel(layers, phi.activation)
 
 
 class MetaTrainable(UpdateRule):

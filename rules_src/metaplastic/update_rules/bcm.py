@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from metaplastic.network import Weights
 from metaplastic.update_rules.spec import Bcm
-from metaplastic.update_rules.terms import Weights
 from metaplastic.update_rules.unit_norm import UnitNormRule
 
 

@@ -3,25 +3,21 @@
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.network import BaseModel
-from metaplastic.update_rules.base import UpdateRule
+from metaplastic.network import Weights, standardise
+from metaplastic.update_rules.base import LocalRule
 from metaplastic.update_rules.spec import Hebb
-from metaplastic.update_rules.terms import column_normalised, standardise
+from metaplastic.update_rules.terms import column_normalised
 
 
-class HebbRule(UpdateRule):
+class HebbRule(LocalRule):
     """Weights grow with the correlation of standardised activities below and above, and stay column-normalised."""
 
     rate: float = eqx.field(static=True)
 
-    def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
+    def changed(self, W: Weights, lower: Float[Array, "batch lower"], upper: Float[Array, "batch upper"]) -> Weights:
         """Add rate x y^T / batch to the normalised W and normalise it again."""
-
-        def changed(W: Array, lower: Array, upper: Array) -> Array:
-            correlation = standardise(lower).T @ standardise(upper) / len(lower)
-            return column_normalised(column_normalised(W) + self.rate * correlation)
-
-        return phi.with_weights(x, changed)
+        correlation = standardise(lower).T @ standardise(upper) / len(lower)
+        return column_normalised(column_normalised(W) + self.rate * correlation)
 
 
 def build(spec: Hebb, key: PRNGKeyArray) -> HebbRule:

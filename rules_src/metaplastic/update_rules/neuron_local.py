@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from metaplastic.network import BaseModel, Layer
+from metaplastic.network import BaseModel, Layer, Weights
 from metaplastic.update_rules import terms
 from metaplastic.update_rules.base import MetaTrainable
 from metaplastic.update_rules.update_network import Affine, layer_statistics
@@ -47,7 +47,7 @@ class WeightReadouts(NamedTuple):
         below = terms.Signals.of(lower.x, self.lower(lower.hidden), terms.LOWER_READOUTS)
         return below, terms.Signals.of(upper.x, self.upper(upper.hidden), terms.UPPER_READOUTS)
 
-    def change(self, W: terms.Weights, lower: Population, upper: Population) -> terms.Weights:
+    def change(self, W: Weights, lower: Population, upper: Population) -> Weights:
         """Return the bounded change of the weights between two populations."""
         return terms.weight_change(terms.column_normalised(W), *self.signals(lower, upper), self.mix)
 

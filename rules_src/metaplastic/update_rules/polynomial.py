@@ -10,10 +10,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.network import BaseModel, Own, in_blocks
-from metaplastic.update_rules.base import MetaTrainable
+from metaplastic.network import Own, Weights, in_blocks, standardise
+from metaplastic.update_rules.base import LocalRule, MetaTrainable
 from metaplastic.update_rules.spec import Polynomial
-from metaplastic.update_rules.terms import WIDE, column_normalised, saturate, standardise, unit_total_variance
+from metaplastic.update_rules.terms import WIDE, column_normalised, saturate, unit_total_variance
 
 
 class Synapses(NamedTuple):
@@ -30,10 +30,10 @@ class Synapses(NamedTuple):
     """Feedback of the units above through the weights: if these are orthonormal, the projection of `below`."""
 
 
-class PolynomialRule(MetaTrainable):
+class PolynomialRule(LocalRule, MetaTrainable):
     """W <- W + the batch mean of sum theta[a, b, c] below^a above^b weight^c + subspace above returned.
 
-    Biases and V stay as they were drawn. A step moves a unit's weights by less than the norm of orthonormal weights.
+    A step moves a unit's weights by less than the norm of orthonormal weights.
     With `by_activation`, every unit's weights are scaled to a norm of one: batch norm makes activations independent of
     that norm, so weights would grow without bound and the effect of a step would fade.
     """
@@ -50,16 +50,12 @@ class PolynomialRule(MetaTrainable):
         """Norm of the coefficients, since the rule has no separate rate."""
         return jnp.sqrt((self.coefficients**2).sum() + self.subspace**2)
 
-    def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
-        """Take one inner step on the unlabelled batch `x`."""
-
-        def changed(W: Array, lower: Array, upper: Array) -> Array:
-            seen = synapses(W, lower, upper if self.by_activation else None)
-            scale = len(W) ** -0.5
-            W = W + scale * self.change(seen)
-            return scale * column_normalised(W) if self.by_activation else W
-
-        return phi.with_weights(x, changed)
+    def changed(self, W: Weights, lower: Float[Array, "batch lower"], upper: Float[Array, "batch upper"]) -> Weights:
+        """Return the new weights of a layer."""
+        seen = synapses(W, lower, upper if self.by_activation else None)
+        scale = len(W) ** -0.5
+        W = W + scale * self.change(seen)
+        return scale * column_normalised(W) if self.by_activation else W
 
     def change(self, seen: Synapses) -> Float[Array, "lower upper"]:
         """Return the bounded change of the weights; compute a `WIDE` layer in blocks of upper units."""

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from metaplastic.network import Own, in_blocks
+from metaplastic.network import Own, Weights, in_blocks, standardise
 
 TERMS = (
     "0_order",
@@ -35,10 +35,6 @@ LOWER_READOUTS, UPPER_READOUTS = 7, 8
 WIDE = 2**22
 """Number of weights beyond which a layer's terms are computed for a block of upper units at a time, of about this many
 weights. All twelve terms of all weights would take more memory than anything else."""
-
-
-Weights = Float[Array, "lower upper"]
-"""Weights of a layer, or a change of them."""
 
 
 class Mix(NamedTuple):
@@ -72,12 +68,6 @@ class Signals(NamedTuple):
         return cls(x, stacked[:3], samples[3:5], samples[5] if count == UPPER_READOUTS else None, samples[-2:])
 
 
-def standardise(x: Float[Array, "batch unit"]) -> Float[Array, "batch unit"]:
-    """Shift and scale units to zero mean and unit variance over the batch."""
-    x = x - x.mean(0)
-    return x * jax.lax.rsqrt((x**2).mean(0) + 1e-6)
-
-
 def unit_total_variance(x: Float[Array, "batch unit"]) -> Float[Array, "batch unit"]:
     """Shift units to zero mean over the batch; scale all alike, so that their variances sum to one."""
     x = x - x.mean(0)
@@ -108,8 +98,8 @@ def weight_terms(w: Weights, lower: Signals, upper: Signals) -> Float[Array, "12
 def terms_of_block(w: Weights, lower: Signals, upper: Signals) -> Callable[[Own], Float[Array, "12 lower own"]]:
     """Return the function that computes `weight_terms` for a block of upper units.
 
-    Some terms sum over all upper units. For a `WIDE` layer, these sums are found before the blocks, as products with a
-    row per sample; the only block of any other layer takes whatever costs less.
+    Some terms sum over all upper units. For a `WIDE` layer these sums are computed once, before the blocks, as products
+    with a row per sample. Any other layer is a single block, which takes the cheaper order of products.
     """
     (batch, units), scale, root = upper.x.shape, 1.0 / len(upper.psd), w.shape[1] ** -0.5
     lower_x, upper_x = standardise(lower.x), standardise(upper.x)

@@ -46,11 +46,6 @@ def initial_rule(spec: Initial) -> Any:
     return built_rule(spec, seed_key(0))
 
 
-def first_keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
-    """Return the keys from which a meta-training run of this seed draws its initial theta and its held-out probe."""
-    return tuple(jax.random.split(jax.random.fold_in(seed_key(seed), 1)))
-
-
 @own_numbers()
 def trained_rule(path: Path) -> tuple[Learned, Any]:
     """Return the config and the rule of a theta file, which may come from anyone; the file is opened once for both.

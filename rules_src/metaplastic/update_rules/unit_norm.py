@@ -5,12 +5,11 @@ import abc
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from metaplastic.network import BaseModel, of_unit_length
-from metaplastic.update_rules.base import UpdateRule
-from metaplastic.update_rules.terms import Weights, standardise
+from metaplastic.network import Weights, of_unit_length, standardise
+from metaplastic.update_rules.base import LocalRule
 
 
-class UnitNormRule(UpdateRule):
+class UnitNormRule(LocalRule):
     """W <- W + rate E[dW] in every layer, with examples and the weights of each unit scaled to unit norm before."""
 
     rate: float = eqx.field(static=True)
@@ -19,14 +18,10 @@ class UnitNormRule(UpdateRule):
     def change(self, W: Weights, x: Float[Array, "batch lower"]) -> Weights:
         """Return the change of a layer's weights, summed over the examples below it."""
 
-    def update(self, phi: BaseModel, x: Float[Array, "batch input"]) -> BaseModel:
+    def changed(self, W: Weights, lower: Float[Array, "batch lower"], upper: Float[Array, "batch upper"]) -> Weights:
         """Take the step, and scale the weights of each unit to unit norm again."""
-
-        def changed(W: Array, lower: Array, upper: Array) -> Array:
-            lower, W = unit_examples(lower), of_unit_length(W, axis=0)
-            return of_unit_length(W + self.rate * self.change(W, lower) / len(lower), axis=0)
-
-        return phi.with_weights(x, changed)
+        lower, W = unit_examples(lower), of_unit_length(W, axis=0)
+        return of_unit_length(W + self.rate * self.change(W, lower) / len(lower), axis=0)
 
 
 class CompetitiveRule(UnitNormRule):

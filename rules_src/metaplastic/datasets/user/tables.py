@@ -118,7 +118,7 @@ class CsvTable(Table):
         return table
 
     def _parsed(self, names: Sequence[str], types: dict[str, pa.DataType]) -> pa.Table:
-        # Of a quotation mark that is never closed Arrow makes one value up to the end, and with it of a row put there.
+        # Arrow reads an unclosed quotation mark as one value up to the end of the file, even past an appended row.
         end, closed = self._separator * len(self.names) + END, b'"' not in self._text
         text = self._text if closed else self._text + f"\n{end}".encode()
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,20 +17,11 @@ from metaplastic.few_shot.spec import MetaLearned
 from metaplastic.meta_train.tasks.appearance import augmented
 from metaplastic.meta_train.tasks.source import Jitter
 from metaplastic.training.checkpoint import load_state, state_path
-from metaplastic.training.descent import Descent, Metrics
+from metaplastic.training.descent import Descent, Metrics, State
 from metaplastic.training.loop import Folder
 from metaplastic.training.sharding import on_each_device
 
 Initial = Callable[[Any, PRNGKeyArray, tuple[int, int, int]], Trainable]
-
-
-class State(NamedTuple):
-    """Everything that the next gradient step depends on."""
-
-    learner: Trainable
-    optimiser: optax.OptState
-    key: Key[Array, ""]
-    step: Int[Array, ""]
 
 
 class MetaLearning(Descent):
@@ -74,20 +65,12 @@ class MetaLearning(Descent):
             return jax.lax.map(of_task, keys)
 
         keys = jax.random.split(key, self.spec.task_batch)
-        gradients, outcomes = on_each_device(of_tasks)(keys, state.learner, *data)
+        gradients, outcomes = on_each_device(of_tasks)(keys, state.network, *data)
         gradient, outcome = jax.tree.map(lambda values: values.mean(0), (gradients, outcomes))
         updates, optimiser = self.adam.update(gradient, state.optimiser)
-        learner = optax.apply_updates(state.learner, updates).settled(outcome.seen)
+        learner = optax.apply_updates(state.network, updates).settled(outcome.seen)
         metrics = {"loss": outcome.loss, "accuracy": outcome.accuracy}
         return State(learner, optimiser, state.key, state.step + 1), metrics
-
-    def network(self, state: State) -> Trainable:
-        """Return the part of a state that is recorded."""
-        return state.learner
-
-    def no_metrics(self, state: State) -> Metrics:
-        """Return the metrics of no step at all."""
-        return {"loss": jnp.zeros(0), "accuracy": jnp.zeros(0)}
 
     def _shown(self, key: PRNGKeyArray, inputs: Array, pool: Pool) -> tuple[Array, Array]:
         key_draw, key_support, key_query = jax.random.split(key, 3)

@@ -7,10 +7,10 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from metaplastic.meta_train.tasks import spec as config
 from metaplastic.meta_train.tasks.source import COEFFICIENTS, Setting, Shown
-from metaplastic.update_rules.terms import standardise
+from metaplastic.network import standardise
 
 LEVELS = 3
-"""Columns of one category, and as many neighbours as any columns of one kind."""
+"""Neighbouring columns of one kind; a category takes as many, one for each level."""
 
 
 class Tables(eqx.Module):
