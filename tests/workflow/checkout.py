@@ -16,13 +16,18 @@ ROOT = Path(__file__).parents[2]
 
 # Importing Snakemake takes longer than planning with it: each of its runs is forked from a process that has done so.
 STARTED = multiprocessing.get_context("forkserver")
-STARTED.set_forkserver_preload(["snakemake.cli", "snakemake.workflow", "snakemake.dag", "pydantic"])
+STARTED.set_forkserver_preload(
+    ["snakemake.cli", "snakemake.workflow", "snakemake.dag", "metaplastic.config.load", "metaplastic.config.checks"]
+)
 
 
-def _snakemake(folder: Path, arguments: list[str], environment: dict[str, str], *streams) -> None:
-    """What `python -m snakemake` does in `folder`, in this process."""
+def _snakemake(folder: Path, arguments: list[str], environment: dict[str, str], own: bool, *streams) -> None:
+    """What `python -m snakemake` does in `folder`, in this process, where `own` with specs of that folder."""
     from snakemake.cli import main
 
+    if own:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "metaplastic"]:
+            del sys.modules[name]
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -36,8 +41,8 @@ def _snakemake(folder: Path, arguments: list[str], environment: dict[str, str], 
 class Checkout:
     """A copy of what a checkout holds, and Snakemake run in it with nothing activated."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, *, own: bool = False):
+        self.folder, self.own = folder, own
         for name in ("workflow", "config", "rules_src", "data/pretrained"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "Snakefile", folder)
@@ -49,7 +54,7 @@ class Checkout:
         environment = {"HOME": str(self.folder), "PATH": os.defpath, "LANG": "C.UTF-8"}
         with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
             streams = [multiprocessing.reduction.DupFd(stream.fileno()) for stream in (output, errors)]
-            process = STARTED.Process(target=_snakemake, args=(self.folder, command, environment, *streams))
+            process = STARTED.Process(target=_snakemake, args=(self.folder, command, environment, self.own, *streams))
             process.start()
             process.join()
             texts = [stream.seek(0) or stream.read() for stream in (output, errors)]
@@ -59,12 +64,7 @@ class Checkout:
 
     def jobs(self, *arguments: str) -> dict[str, int]:
         """Number of jobs of each rule in a dry run."""
-        lines = iter(self.snakemake("--dry-run", *arguments).stdout.splitlines())
-        if not any(line == "Job stats:" for line in lines):
-            return {}
-        next(lines), next(lines)
-        table = dict(line.split() for line in iter(lambda: next(lines).strip(), ""))
-        return {rule: int(count) for rule, count in table.items() if rule != "total"}
+        return counted(self.snakemake("--dry-run", *arguments).stdout)
 
     def outputs(self, *arguments: str) -> dict[Path, bool]:
         """Every output of the workflow, relative to the results folder, and whether a run would make it anew."""
@@ -90,20 +90,32 @@ class Checkout:
 
     @contextmanager
     def edited(self, file: str, *, append: str = "", replace: tuple[str, str] = ("", "")) -> Iterator[None]:
-        path = self.folder / file
+        path, own = self.folder / file, self.own
         text = path.read_text()
         assert replace[0] in text
         path.write_text(text.replace(*replace, 1) + append)
+        self.own = own or path.name == "spec.py"
         try:
             yield
         finally:
             path.write_text(text)
+            self.own = own
 
     def overlay(self, text: str) -> str:
         """A config file to lay over the default one."""
         path = self.folder / "overlay.yaml"
         path.write_text(text)
         return str(path)
+
+
+def counted(dry_run: str) -> dict[str, int]:
+    """Number of jobs of each rule in what a dry run prints."""
+    lines = iter(dry_run.splitlines())
+    if not any(line == "Job stats:" for line in lines):
+        return {}
+    next(lines), next(lines)
+    table = dict(line.split() for line in iter(lambda: next(lines).strip(), ""))
+    return {rule: int(count) for rule, count in table.items() if rule != "total"}
 
 
 def stem(path: Path) -> str:

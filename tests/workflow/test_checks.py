@@ -3,7 +3,6 @@
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -14,10 +13,10 @@ from metaplastic.config.load import check_files, load
 from metaplastic.config.study import Config
 from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.sources import digits, letters, mnist_5k
-from metaplastic.io.errors import InputError
 from metaplastic.meta_train import held_out
 from metaplastic.update_rules.spec import Compact, MetaTrained
 from metaplastic.update_rules.theta import initial_rule, save_theta
+from plans import refused
 from snakemake.utils import update_config
 
 from workflow import folders
@@ -28,13 +27,6 @@ def config(overlay: str = "{}") -> Config:
     default = known()
     update_config(default, yaml.safe_load(overlay))
     return load(default)
-
-
-def refused(check: Any, *arguments: Any) -> str:
-    with pytest.raises(InputError) as caught:
-        check(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda file: file.stem)
@@ -140,10 +132,6 @@ def test_files_that_are_no_config(tmp_path: Path, content: bytes, message: str):
 @pytest.mark.parametrize(
     ("overlay", "message"),
     [
-        (
-            "few_shot: {draws: 3}\napply: {seeds: 3}\nfew_shot: {ridge: 2.0}\n",
-            "overlay.yaml: key 'few_shot' is in lines",
-        ),
         ("results: Snakefile\n", "results: Snakefile: "),
         ("meta_train: {compact-letters: {tasks: {side: 9}}}\n", "meta_train.compact-letters.tasks.side: 9 is more"),
     ],

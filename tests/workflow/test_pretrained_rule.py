@@ -6,6 +6,7 @@ import re
 import pytest
 import yaml
 from checkout import Checkout
+from plans import plan_of, refused
 
 FILE = "data/pretrained/some-letters.safetensors"
 STUDY = {"datasets": ["digits"], "rules": ["shipped", "oja"], "embeddings": []}
@@ -14,7 +15,7 @@ STUDY = {"datasets": ["digits"], "rules": ["shipped", "oja"], "embeddings": []}
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A finished one; planning reads nothing of the rule's file but that it is there."""
-    study = Checkout(tmp_path_factory.mktemp("pretrained"))
+    study = Checkout(tmp_path_factory.mktemp("pretrained"), own=True)
     config = study.folder / "config/config.yaml"
     whole = yaml.safe_load(config.read_text())
     whole["studies"]["default"] |= STUDY
@@ -32,24 +33,21 @@ def test_it_is_applied_without_meta_training(study: Checkout):
     assert "studies/default/figures/first_layer_filters" in {str(path.with_suffix("")) for path in study.outputs()}
 
 
-def test_nothing_to_do(study: Checkout):
-    assert study.pending() == set()
+def _is_alone(pending: set[str]) -> bool:
+    features = {name for name in pending if name.startswith("features/")}
+    return features == {"features/small/shipped/digits"} and not any(name.startswith("datasets/") for name in pending)
 
 
-@pytest.mark.parametrize(
-    "file", [FILE, "rules_src/metaplastic/update_rules/compact.py", "rules_src/metaplastic/update_rules/published.py"]
-)
-def test_its_file_and_code_make_it_anew_and_nothing_else(study: Checkout, file: str):
-    with study.edited(file, append="\nunused = 1\n"):
-        pending = study.pending()
-    assert {name for name in pending if name.startswith("features/")} == {"features/small/shipped/digits"}
-    assert not any(re.match("datasets/|features/small/oja", name) for name in pending)
+@pytest.mark.parametrize("module", ["compact", "published"])
+def test_its_code_makes_it_anew_and_nothing_else(study: Checkout, module: str):
+    with study.edited(f"rules_src/metaplastic/update_rules/{module}.py", append="\nunused = 1\n"):
+        assert _is_alone(study.pending())
 
 
-def test_an_older_file_in_its_place_makes_it_anew(study: Checkout):
+def test_an_older_file_in_its_place_makes_it_anew_and_nothing_else(study: Checkout):
     with study.edited(FILE, append="2"):
         os.utime(study.folder / FILE, (10**9, 10**9))
-        assert "features/small/shipped/digits" in study.pending()
+        assert _is_alone(study.pending())
     os.utime(study.folder / FILE, (10**9, 10**9))
     assert study.pending() == set()
 
@@ -63,20 +61,13 @@ def test_a_run_can_start_from_it_and_reads_its_file(study: Checkout):
     assert FILE in job.split(", ")
 
 
-@pytest.mark.parametrize(
-    ("overlay", "key"),
-    [
-        ("rules: {shipped: {name: some-lettres}}", "rules.shipped.name"),
-        (
-            "studies: {default: {rules: [learned]}}\nmeta_train: {compact-letters: {start: some-lettres}}",
-            "meta_train.compact-letters.start",
-        ),
-    ],
-)
-def test_a_name_without_a_file_is_one_line(study: Checkout, overlay: str, key: str):
-    overlay = study.overlay(overlay)
-    done = study.snakemake("--dry-run", "--configfile", overlay, fails=True)
+def test_a_name_without_a_file_is_one_line(study: Checkout):
+    start = "studies: {default: {rules: [learned]}}\nmeta_train: {compact-letters: {start: some-lettres}}"
+    done = study.snakemake("--dry-run", "--configfile", study.overlay(start), fails=True)
     error = done.stderr.splitlines()[-1]
-    assert error.startswith(f"error: {key}: no pretrained rule 'some-lettres' in ")
+    assert error.startswith("error: meta_train.compact-letters.start: no pretrained rule 'some-lettres' in ")
     assert error.endswith("take one of: barb, generalist, pinion, quill, some-letters")
     assert "Traceback" not in done.stdout + done.stderr
+    assert refused(plan_of("rules: {shipped: {kind: pretrained, name: some-lettres}}").theta, "shipped").startswith(
+        "rules.shipped.name: no pretrained rule 'some-lettres' in "
+    )

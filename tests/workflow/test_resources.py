@@ -19,7 +19,7 @@ RUN = {
 
 
 def test_each_attempt_has_as_much_more():
-    asked = growing(lambda wildcards: int(wildcards.width))
+    asked = growing(lambda wildcards: {"mem_mb": int(wildcards.width), "runtime": 1})["mem_mb"]
     assert [asked(SimpleNamespace(width="7"), attempt) for attempt in (1, 2, 3)] == [7, 14, 21]
     assert growing({"mem_mb": 5, "runtime": 3})["mem_mb"](SimpleNamespace(), 2) == 10
 
