@@ -29,8 +29,8 @@ def test_initial_parameters_have_the_published_scales() -> None:
     assert not np.allclose(W, V)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_every_activation_gives_finite_features_for_constant_inputs(activation: str) -> None:
+@pytest.mark.parametrize("activation", ["relu", "sine"])
+def test_features_of_constant_inputs_are_finite(activation: str) -> None:
     phi = initial_base_model(jax.random.key(0), [4, 3], activation)
     assert jnp.isfinite(phi.features(jnp.ones((7, 4)))).all()
 

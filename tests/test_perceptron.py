@@ -20,7 +20,7 @@ def test_the_activations_are_those_of_the_network() -> None:
     assert ACTIVATIONS.keys() == network.ACTIVATIONS.keys()
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", ["relu", "sine"])
 def test_features_by_the_statistics_of_their_own_batch_are_those_of_a_forward_pass(activation: str) -> None:
     phi, fitted = _pair(activation)
     x = np.asarray(jax.random.normal(jax.random.key(1), (40, 6)))

@@ -1,4 +1,4 @@
-"""Runs of `toy_run.py` in processes of their own, and whether two of them are equal."""
+"""Runs of a toy program in processes of their own, and whether two of them are equal."""
 
 import os
 import subprocess
@@ -9,14 +9,12 @@ import numpy as np
 from metaplastic.training.checkpoint import read_history
 from safetensors.numpy import load_file
 
-PROGRAM = Path(__file__).with_name("toy_run.py")
-
 
 class Runs:
-    """Runs of `toy_run.py` that share what they compile."""
+    """Runs of one program that share what they compile."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, program: str = "toy_run.py") -> None:
+        self.folder, self.program = folder, Path(__file__).with_name(program)
         self.environment = {
             **os.environ,
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
@@ -26,15 +24,15 @@ class Runs:
         }
 
     def start(self, name: str, *arguments: str, devices: int = 1) -> subprocess.Popen[str]:
-        command = [sys.executable, str(PROGRAM), str(self.folder / name), *arguments]
+        command = [sys.executable, str(self.program), str(self.folder / name), *arguments]
         environment = {**self.environment, "JAX_NUM_CPU_DEVICES": str(devices)}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, env=environment, text=True, **pipes)
 
     def finish(self, name: str, *arguments: str, devices: int = 1) -> str:
         process = self.start(name, *arguments, devices=devices)
-        output, errors = process.communicate()
-        assert process.returncode == 0, errors
+        output, self.said = process.communicate()
+        assert process.returncode == 0, self.said
         return output
 
     def theta(self, name: str) -> np.ndarray:
@@ -44,7 +42,7 @@ class Runs:
         first, second = (self.folder / run for run in (name, other))
         for pattern in ("*.safetensors", "snapshots/*.safetensors"):
             names = {path.relative_to(first) for path in first.glob(pattern)}
-            assert names == {path.relative_to(second) for path in second.glob(pattern)}
+            assert names == {path.relative_to(second) for path in second.glob(pattern)} != set()
             for file in names:
                 assert (first / file).read_bytes() == (second / file).read_bytes(), file
         assert read_history(first / "history.zarr").identical(read_history(second / "history.zarr"))

@@ -40,23 +40,8 @@ def test_tar_members_are_read_by_name(mode):
     assert read(tar_of(*members, mode=mode)) == {"folder/a.txt": b"a"}
 
 
-BOMB = ("a.txt", bytes(10_000_000), tarfile.REGTYPE)
-HOSTILE = {
-    "parent": tar_of(("../a.txt", b"", tarfile.REGTYPE)),
-    "absolute": tar_of(("/a.txt", b"", tarfile.REGTYPE)),
-    "nested parent": tar_of(("b/../../a", b"", tarfile.REGTYPE)),
-    "drive": tar_of(("c:\\a.txt", b"", tarfile.REGTYPE)),
-    "symbolic link": tar_of(("a.txt", b"", tarfile.SYMTYPE)),
-    "hard link": tar_of(("a.txt", b"", tarfile.LNKTYPE)),
-    "device": tar_of(("a.txt", b"", tarfile.CHRTYPE)),
-    "large": tar_of(("a.txt", b"x" * 1001, tarfile.REGTYPE)),
-    **{f"truncated {mode}": (tar := tar_of(BOMB, mode=mode))[: len(tar) // 2] for mode in ("w", "w:gz", "w:xz")},
-    **{f"bomb {mode}": tar_of(BOMB, mode=mode) for mode in ("w", "w:gz", "w:bz2", "w:xz")},
-}
-
-
-@pytest.mark.parametrize("archive", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_tar_is_refused_by_its_checksum_before_it_is_unpacked(mirror, monkeypatch, archive):
+def test_a_hostile_tar_is_refused_by_its_checksum_before_it_is_unpacked(mirror, monkeypatch):
+    archive = tar_of(("../a.txt", b"", tarfile.REGTYPE))
     monkeypatch.setattr(tarfile, "open", lambda *_, **__: pytest.fail("unpacked"))
     for module, name in (
         (cifar_10, cifar_10.ARCHIVE.name),

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from metaplastic.datasets.fetch import RemoteFile
 from metaplastic.datasets.sources import fashion_mnist, mnist
-from metaplastic.datasets.sources.mnist import parse_idx
 from metaplastic.datasets.spec import FashionMnist, Mnist
 from metaplastic.io.errors import InputError
 
@@ -22,9 +21,8 @@ ARRAYS = {
 }
 
 
-def offer(server, **changed: bytes) -> list[RemoteFile]:
-    contents = {name: gzip.compress(idx(array)) for name, array in ARRAYS.items()}
-    return [server.offer(name, changed.get(name, content)) for name, content in contents.items()]
+def offer(server) -> list[RemoteFile]:
+    return [server.offer(name, gzip.compress(idx(array))) for name, array in ARRAYS.items()]
 
 
 @pytest.mark.parametrize(
@@ -48,36 +46,9 @@ def test_the_schema(server, fetch, module, spec):
     assert dataset.image.values[6, 0, 0, 0] == np.floor(block + 0.5)
 
 
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"train-images": gzip.compress(idx(ARRAYS["train-images"])[:-1])}, "4704 values announced, 4703 found"),
-        ({"test-labels": gzip.compress(idx(ARRAYS["test-images"]))}, "no idx file of 1-dimensional uint8 data"),
-        ({"test-labels": gzip.compress(b"\0\0")}, "no idx file of 1-dimensional uint8 data"),
-        ({"test-labels": gzip.compress(idx(ARRAYS["train-labels"]))}, "test-images: 3 images, but 6 labels"),
-    ],
-)
-def test_broken_files_are_refused(server, fetch, changed, message):
-    with pytest.raises(InputError, match=message):
-        mnist.prepare(Mnist(source="mnist"), fetch, offer(server, **changed))
-
-
 def test_a_truncated_file_is_refused_before_it_is_unpacked(server, mirror, monkeypatch):
     monkeypatch.setattr(gzip, "decompress", lambda _: pytest.fail("unpacked"))
     files = offer(server)
     fetch = mirror("mnist", **{"train-images": server.files["train-images"][:500]})
     with pytest.raises(InputError, match=f"train-images: wrong checksum, expected {files[0].checksum}, got "):
         mnist.prepare(Mnist(source="mnist"), fetch, files)
-
-
-def test_absurd_sizes_do_not_overflow():
-    content = bytes((0, 0, 8, 3)) + np.array([2**32 - 1] * 3, ">u4").tobytes()
-    with pytest.raises(InputError, match=f"{(2**32 - 1) ** 3} values announced, 0 found"):
-        parse_idx(content, 3, "x")
-
-
-def test_official_files_are_named_by_secure_checksums():
-    for file in (*mnist.FILES, *fashion_mnist.FILES):
-        assert isinstance(file, RemoteFile)
-        assert file.url.endswith(file.name)
-        assert len(file.checksum.removeprefix("sha256:")) == 64

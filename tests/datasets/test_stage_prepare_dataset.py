@@ -64,24 +64,27 @@ def test_what_studies_ask_of_a_dataset_is_granted_to_the_last_example_or_nothing
     prepare_dataset(**arguments, output=output, examples=1078, episodes=episodes)
 
 
+def test_bad_input_is_one_line_and_writes_nothing(tmp_path):
+    done = stage(tmp_path / "x.zarr", {"source": "mnist-5k", "sides": 7})
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: --spec: mnist-5k.sides: Extra inputs are not permitted")
+    assert done.stderr.count("\n") == 1
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
-    ("spec", "more", "message"),
+    ("spec", "mirror", "message"),
     [
-        (
-            {"source": "mnist-5k", "side": 29},
-            [],
-            "error: --spec: mnist-5k.side: Input should be less than or equal to 28",
-        ),
-        ({"source": "mnist-5k", "sides": 7}, [], "error: --spec: mnist-5k.sides: Extra inputs are not permitted"),
-        ({"source": "minst"}, [], "error: --spec: section: Input tag 'minst'"),
-        ({"source": "mnist"}, ["--mirror", "nowhere"], "error: --mirror nowhere: no such folder"),
+        ({"source": "mnist-5k", "side": 29}, None, "--spec: mnist-5k.side: Input should be less than or equal to 28"),
+        ({"source": "minst"}, None, "--spec: section: Input tag 'minst'"),
+        ({"source": "mnist"}, Path("nowhere"), "--mirror nowhere: no such folder"),
     ],
 )
-def test_bad_input_is_one_line_and_writes_nothing(tmp_path, spec, more, message):
-    done = stage(tmp_path / "x.zarr", spec, *more)
-    assert done.returncode == 1
-    assert done.stderr.startswith(message)
-    assert done.stderr.count("\n") == 1
+def test_what_cannot_be_prepared_is_refused_and_writes_nothing(tmp_path, spec, mirror, message):
+    with pytest.raises(InputError) as refused:
+        prepare_dataset("mine", json.dumps(spec), "abc", tmp_path / "cache", tmp_path / "x.zarr", mirror=mirror)
+    assert str(refused.value).startswith(message)
+    assert "\n" not in str(refused.value)
     assert not any(tmp_path.iterdir())
 
 

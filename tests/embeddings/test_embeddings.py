@@ -1,8 +1,4 @@
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -15,13 +11,11 @@ from metaplastic.embeddings import blurred, denoising_autoencoder, isomap, k_mea
 from metaplastic.embeddings.base import Unlabelled, unlabelled
 from metaplastic.embeddings.spec import Embedding
 from metaplastic.io.errors import InputError
-from metaplastic.training.checkpoint import read_history
 from metaplastic.training.loop import Folder
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
-HERE = Path(__file__).parents[1]
 NEURAL = {"features": 2, "hidden": [8], "steps": [0, 60, 240], "every": 60, "batch": 16, "learning_rate": 0.01}
 SPECS = {
     "raw": (raw, {}),
@@ -265,33 +259,3 @@ def test_the_parts_of_the_vae_s_objective_are_what_their_formulas_say(pixels):
 def test_a_loss_that_becomes_infinite_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"^learning_rate: at 1e\+30 the loss has become infinite; give less$"):
         embed("vae", _clusters()[0], tmp_path, learning_rate=1e30)
-
-
-def _start(folder: Path, event: str = "") -> subprocess.Popen:
-    environment = os.environ | {
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        "JAX_COMPILATION_CACHE_DIR": str(folder.parent / "cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    command = [sys.executable, str(HERE / "toy_embedding.py"), str(folder), event]
-    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-@pytest.mark.parametrize("events", [(9, 3), pytest.param((1, 9, 6, 10, 3), marks=pytest.mark.slow)])
-def test_a_vae_that_is_killed_ends_with_the_same_bytes(events, tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    output, errors = _start(whole).communicate()
-    assert not errors.count("Traceback"), errors
-    # Of each save a write, a flush, a rename and a flush of the folder, in the first one of a snapshot too.
-    for event in events:
-        process = _start(killed, str(event))
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    again, errors = _start(killed).communicate()
-    assert (again, output.count("\n")) == (output, 1), errors
-    names = {path.relative_to(whole) for path in whole.rglob("*.safetensors")}
-    assert names == {path.relative_to(killed) for path in killed.rglob("*.safetensors")}
-    assert len(names) == 2 + 3
-    for name in names:
-        assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
-    assert read_history(whole / "history.zarr").identical(read_history(killed / "history.zarr"))

@@ -65,18 +65,19 @@ def store(folder: Path, method: str, *, seed: int = 0, flip: bool = False, steps
     return path
 
 
-@pytest.fixture
-def stores(tmp_path: Path) -> list[Path]:
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("stores")
     return [
-        store(tmp_path, "plain", kind="identity"),
-        store(tmp_path, "late", **RUN, meta_step=40, seed=1),
-        store(tmp_path, "mine"),
-        store(tmp_path, "early", **RUN, meta_step=0),
-        store(tmp_path, "ends", kind="umap", base_model=None, depth=None, width=None, steps=[7, 8]),
+        store(folder, "plain", kind="identity"),
+        store(folder, "late", **RUN, meta_step=40, seed=1),
+        store(folder, "mine"),
+        store(folder, "early", **RUN, meta_step=0),
+        store(folder, "ends", kind="umap", base_model=None, depth=None, width=None, steps=[7, 8]),
     ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shown(stores: list[Path]) -> tuple[Shown, list[Panel]]:
     return recorded(stores, PROTOCOL, cores=1)
 

@@ -1,9 +1,7 @@
 import json
 import os
-import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -25,9 +23,7 @@ from metaplastic.few_shot.learners import (
 from metaplastic.few_shot.learners.networks import Network
 from metaplastic.few_shot.spec import Learner, Maml, ProtoNets, Shape
 from metaplastic.io.errors import InputError
-from metaplastic.training.checkpoint import read_history
 
-HERE = Path(__file__).parents[1]
 IMAGE = (5, 5, 1)
 SMALL = Maml(
     kind="maml", tasks=Shape(way=3, shots=2, queries=2), filters=2, inner_steps=2, test_inner_steps=3, inner_rate=0.3
@@ -316,33 +312,6 @@ def test_more_clusters_than_examples_to_match_are_one_line():
     spec = parse_spec(Learner, '{"kind": "cluster-matching", "clusters": 9}')
     with pytest.raises(InputError, match=r"^clusters: 9 are more than the 8 training examples; give fewer$"):
         cluster_matching.fit(spec, Unlabelled(np.zeros((8, 2), np.float32), np.ones(8, bool), None))
-
-
-def start(folder: Path, event: str = "") -> subprocess.Popen:
-    environment = os.environ | {
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        "JAX_COMPILATION_CACHE_DIR": str(folder.parent / "cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    command = [sys.executable, str(HERE / "toy_learner.py"), str(folder), event]
-    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def test_a_learner_killed_at_two_moments_ends_with_the_same_bytes_and_has_learned(tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    output, errors = start(whole).communicate()
-    assert not errors.count("Traceback"), errors
-    for event in (6, 10):
-        process = start(killed, str(event))
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    again, errors = start(killed).communicate()
-    assert (again, output.count("\n")) == (output, 1), errors
-    for name in {path.relative_to(whole) for path in whole.rglob("*.safetensors")}:
-        assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
-    history = read_history(whole / "history.zarr")
-    assert history.identical(read_history(killed / "history.zarr"))
-    assert history["loss"][-10:].mean() < 0.8 * history["loss"][:10].mean()
 
 
 def test_prototypes_need_images_that_pooling_leaves_something_of():

@@ -47,20 +47,6 @@ def test_a_meta_gradient_is_compiled_once_for_equal_shapes(monkeypatch: pytest.M
     assert gradient._cache_size() == 1
 
 
-def test_a_dispatch_of_meta_steps_is_compiled_once(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        str(Path(__file__).parents[1] / "toy_run.py"),
-        str(tmp_path / "run"),
-        '{"meta_steps": 6}',
-    ]
-    environment = os.environ | {"JAX_LOG_COMPILES": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["0", "2", "4", "6"]
-    assert done.stderr.count("Compiling jit(dispatch)") == 1
-
-
 def test_a_stage_started_again_compiles_nothing(tmp_path: Path) -> None:
     prepare_dataset("digits", '{"source": "digits"}', "abc", tmp_path / "raw", tmp_path / "digits.zarr")
     options = {

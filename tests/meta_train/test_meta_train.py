@@ -288,11 +288,13 @@ def test_neighbouring_base_models_take_turns_and_the_tasks_of_the_others_wait() 
 @pytest.mark.parametrize("estimator", [truncated_backprop(window_loss(ridge=0.1)), nres(window_loss(ridge=0.1), 0.01)])
 def test_tasks_of_drawn_activations_have_the_gradients_of_programs_of_one(estimator: GradientEstimator) -> None:
     with jax.enable_x64(True):
-        names = [*ACTIVATIONS]
-        like = group(SPEC.model_copy(update={"parallel_tasks": 9}), SHAPE.model_copy(update={"activations": names}))
+        names = ["relu", "swish", "sine", "step"]
+        spec = SPEC.model_copy(update={"parallel_tasks": len(names)})
+        like = group(spec, SHAPE.model_copy(update={"activations": names}))
         states, again = (staggered_tasks(jax.random.key(3), like, TOTALS) for _ in range(2))
         assert states.phi.activation.index.tolist() == again.phi.activation.index.tolist()
-        window, keys = sample_window(jax.random.key(4), states, SOURCES, like, truncation=3), jax.random.split(KEY, 9)
+        window = sample_window(jax.random.key(4), states, SOURCES, like, truncation=3)
+        keys = jax.random.split(KEY, len(names))
 
         def estimated(activation: Activation) -> TaskEstimate:
             phis = BaseModel(states.phi.layers, activation)
@@ -300,8 +302,8 @@ def test_tasks_of_drawn_activations_have_the_gradients_of_programs_of_one(estima
             each = jax.vmap(estimator.estimate, in_axes=(0, None, 0, 0, 0))
             return jax.jit(each)(keys, TOY, states._replace(phi=phis), carry, window)
 
-        drawn = estimated(jax.vmap(partial(OneOf, tuple(names)))(jnp.arange(9)))
-        assert len({float(loss) for loss in drawn.loss}) == 9
+        drawn = estimated(jax.vmap(partial(OneOf, tuple(names)))(jnp.arange(len(names))))
+        assert len({float(loss) for loss in drawn.loss}) == len(names)
         for index, name in enumerate(names):
             alone = estimated(ACTIVATIONS[name])
             for a, b in zip(jax.tree.leaves(drawn.gradient), jax.tree.leaves(alone.gradient), strict=True):

@@ -96,6 +96,7 @@ def test_examples_of_the_reference_are_true(monkeypatch: pytest.MonkeyPatch) -> 
     assert not failed, "".join(said)
 
 
+@pytest.mark.slow
 def test_episodes_of_cactus(tmp_path: Path) -> None:
     printed = _followed("docs/notebooks/few-shot.ipynb", tmp_path)
     assert "of their cluster's commonest digit" in printed

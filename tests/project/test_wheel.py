@@ -3,12 +3,10 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,10 +101,3 @@ def test_the_command_makes_features_on_an_installed_wheel(installed: Path, tmp_p
     assert written[0] == '"learnedrule0","learnedrule1","learnedrule2","kind"'
     assert [line.rsplit(",", 1)[1] for line in written[1:]] == ['"even"', '"odd"'] * 15
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.csv", "out.csv"]
-
-
-def test_the_version_is_the_same_wherever_it_stands() -> None:
-    released = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    found = re.findall(r"^## \[(\d.*)\] - (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert found[0] == (released, str(citation["date-released"])) == (citation["version"], found[0][1])

@@ -158,11 +158,6 @@ def test_meta_training_seeds_are_a_level_of_every_interval():
     assert "(3 draws), not over meta-training, which has one seed; best" in one
 
 
-def test_plain_xarray_selects_by_keyword(summary):
-    assert float(summary.accuracy.sel(representation="raw", dataset="b", base_model="small", shots=1).mean()) == 0.45
-    assert summary.kind.sel(representation="random-init") == "identity"
-
-
 def test_repeated_or_mixed_evaluations_are_refused():
     full = [evaluation("raw", "a", 0.5), evaluation("pca", "a", 0.5)]
     with pytest.raises(InputError, match="'raw' was evaluated twice"):

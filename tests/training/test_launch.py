@@ -14,14 +14,19 @@ import pytest
 from metaplastic.meta_train.spec import MetaTrain
 from metaplastic.training.launch import locked
 from toy_run import SPEC
-from toy_runs import PROGRAM, Runs
+from toy_runs import Runs
 
 TWO = '{"processes": 2}'
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    runs = Runs(tmp_path_factory.mktemp("processes"))
+    return Runs(tmp_path_factory.mktemp("processes"))
+
+
+@pytest.fixture(scope="module")
+def trained(runs: Runs) -> Runs:
+    """With a run "one", of one process."""
     assert runs.finish("one", devices=2).split() == ["0", "2", "4", "6", "8", "10", "12"]
     return runs
 
@@ -33,18 +38,18 @@ def _members(launcher: int) -> list[int]:
 
 
 @pytest.mark.slow
-def test_two_processes_of_one_device_end_with_the_bytes_of_one_process_of_two(runs: Runs) -> None:
-    assert runs.finish("two", TWO).split() == ["0", "2", "4", "6", "8", "10", "12"]
-    runs.assert_equal("one", "two")
+def test_two_processes_of_one_device_end_with_the_bytes_of_one_process_of_two(trained: Runs) -> None:
+    assert trained.finish("two", TWO).split() == ["0", "2", "4", "6", "8", "10", "12"]
+    trained.assert_equal("one", "two")
 
 
 @pytest.mark.slow
-def test_what_one_process_has_begun_two_can_end_and_the_other_way_round(runs: Runs) -> None:
+def test_what_one_process_has_begun_two_can_end_and_the_other_way_round(trained: Runs) -> None:
     for first, then in ((TWO, "{}"), ("{}", TWO)):
         name = f"begun by {2 if first == TWO else 1}"
-        _stop_after(runs, name, first, steps=4)
-        runs.finish(name, then, devices=2 if then == "{}" else 1)
-        runs.assert_equal("one", name)
+        _stop_after(trained, name, first, steps=4)
+        trained.finish(name, then, devices=2 if then == "{}" else 1)
+        trained.assert_equal("one", name)
 
 
 def _stop_after(runs: Runs, name: str, changes: str, steps: int) -> None:
@@ -75,9 +80,9 @@ def _wait_until_free(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_process_that_dies_ends_all_with_one_line_and_the_next_attempt_goes_on(runs: Runs, number: int) -> None:
+def test_a_process_that_dies_ends_all_with_one_line_and_the_next_attempt_goes_on(trained: Runs, number: int) -> None:
     name = f"without {number}"
-    launcher = runs.start(name, TWO)
+    launcher = trained.start(name, TWO)
     _wait_for(launcher, 4)
     members = _members(launcher.pid)
     os.kill(members[number], signal.SIGKILL)
@@ -86,8 +91,8 @@ def test_a_process_that_dies_ends_all_with_one_line_and_the_next_attempt_goes_on
     ended = "error: one of 2 processes was ended by SIGKILL; run again to go on from the last saved state"
     assert errors.splitlines() == [ended]
     assert not [member for member in members if Path(f"/proc/{member}").exists()]
-    assert int(runs.finish(name, TWO).split()[0]) >= 4
-    runs.assert_equal("one", name)
+    assert int(trained.finish(name, TWO).split()[0]) >= 4
+    trained.assert_equal("one", name)
 
 
 def test_an_error_of_one_process_ends_all_at_once(runs: Runs) -> None:
@@ -104,9 +109,9 @@ def test_an_error_of_one_process_ends_all_at_once(runs: Runs) -> None:
 
 
 @pytest.mark.slow
-def test_a_process_that_compiles_for_longer_than_another_is_waited_for(runs: Runs) -> None:
-    runs.finish("late", TWO, "", "35")
-    runs.assert_equal("one", "late")
+def test_a_process_that_compiles_for_longer_than_another_is_waited_for(trained: Runs) -> None:
+    trained.finish("late", TWO, "", "35")
+    trained.assert_equal("one", "late")
 
 
 def _started(runs: Runs, place: str, *command: str) -> subprocess.Popen[str]:
@@ -138,18 +143,19 @@ runpy.run_path(sys.argv[0], run_name="__main__")
     ("entry", "specs", "records"),
     [
         ("config", (TWO, '{"batch": 6, "processes": 2}'), ("{}", "{}")),
-        ("code", (TWO, TWO), ('{"code": "1"}', '{"code": "2"}')),
         ("jax", (TWO, TWO), ("{}", '{"jax": "0.1"}')),
     ],
 )
-def test_processes_of_unequal_configs_code_or_versions_are_refused_in_one_line(
+def test_processes_of_unequal_configs_or_versions_are_refused_in_one_line(
     runs: Runs, entry: str, specs: tuple[str, str], records: tuple[str, str]
 ) -> None:
     with socket.socket() as free:
         free.bind(("", 0))
         address = f"localhost:{free.getsockname()[1]}"
     processes = [
-        _started(runs, f"{number}/2@{address}", "-c", WITH_RECORD, record, str(PROGRAM), str(runs.folder / entry), spec)
+        _started(
+            runs, f"{number}/2@{address}", "-c", WITH_RECORD, record, str(runs.program), str(runs.folder / entry), spec
+        )
         for number, (spec, record) in enumerate(zip(specs, records, strict=True))
     ]
     for process in processes:
@@ -174,10 +180,10 @@ def test_tasks_that_cannot_be_shared_out_are_refused() -> None:
 
 
 @pytest.mark.slow
-def test_ten_kills_of_either_process_change_no_byte(runs: Runs) -> None:
+def test_ten_kills_of_either_process_change_no_byte(trained: Runs) -> None:
     rng = np.random.default_rng(0)
     for kill in range(10):
-        launcher = runs.start("killed", TWO)
+        launcher = trained.start("killed", TWO)
         deadline = time.monotonic() + 2 + rng.random() * 8
         while time.monotonic() < deadline and launcher.poll() is None:
             time.sleep(0.05)
@@ -185,5 +191,5 @@ def test_ten_kills_of_either_process_change_no_byte(runs: Runs) -> None:
         if launcher.poll() is None and len(members) == 2:
             os.kill(members[kill % 2], signal.SIGKILL)
         launcher.communicate(timeout=60)
-    runs.finish("killed", TWO)
-    runs.assert_equal("one", "killed")
+    trained.finish("killed", TWO)
+    trained.assert_equal("one", "killed")

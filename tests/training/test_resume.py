@@ -34,20 +34,23 @@ VARIED = json.dumps(
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     runs = Runs(tmp_path_factory.mktemp("runs"))
+    runs.environment["JAX_LOG_COMPILES"] = "1"
     assert runs.finish("whole").split() == ["0", "2", "4", "6", "8", "10", "12"]
+    del runs.environment["JAX_LOG_COMPILES"]
+    assert runs.said.count("Compiling jit(dispatch)") == 1
     return runs
 
 
-def _kill_while_saving(runs: Runs, name: str, events: list[int], changes: str = "{}") -> None:
+def _kill_while_saving(runs: Runs, name: str, events: list[int], *changes: str) -> None:
     for event in events:
-        process = runs.start(name, changes, str(event))
+        process = runs.start(name, *changes, str(event))
         process.communicate()
         assert process.returncode == -signal.SIGKILL
 
 
 def test_three_kills_in_the_middle_of_saving_change_no_byte(runs: Runs) -> None:
     # Eight events a dispatch: write, flush, rename and flush the folder, of its snapshot and of its state.
-    _kill_while_saving(runs, "killed", [12, 14, 7])
+    _kill_while_saving(runs, "killed", [12, 14, 7], "{}")
     assert runs.finish("killed").split() == ["4", "6", "8", "10", "12"]
     runs.assert_equal("whole", "killed")
     # And a finished run is not run again.
@@ -60,6 +63,19 @@ def test_a_run_that_draws_base_models_and_activations_goes_on_too(runs: Runs) ->
     _kill_while_saving(runs, "varied and killed", [12, 7], VARIED)
     runs.finish("varied and killed", VARIED)
     runs.assert_equal("varied", "varied and killed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("program", "events"), [("toy_embedding.py", [1, 9, 6, 10, 3]), ("toy_learner.py", [6, 10])])
+def test_embeddings_and_learners_that_are_killed_end_with_the_same_bytes(
+    program: str, events: list[int], tmp_path: Path
+) -> None:
+    # Of each save a write, a flush, a rename and a flush of the folder, in the first one of a snapshot too.
+    runs = Runs(tmp_path, program)
+    whole = runs.finish("whole")
+    _kill_while_saving(runs, "killed", events)
+    assert (runs.finish("killed"), whole.count("\n")) == (whole, 1)
+    runs.assert_equal("whole", "killed")
 
 
 def test_a_second_process_is_refused_in_one_line_and_changes_nothing(runs: Runs) -> None:

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from metaplastic.io.errors import InputError
 from metaplastic.network import BaseModel, initial_base_model
+from metaplastic.tools.replay import read_case
 from metaplastic.update_rules.published import Convolution, PublishedRule, build
 from metaplastic.update_rules.spec import Published
 
@@ -60,7 +62,8 @@ def test_a_slightly_different_rule_is_told_apart(environment: dict[str, str], tm
 def test_other_files_are_refused_in_one_line(environment: dict[str, str], tmp_path: Path) -> None:
     broken = tmp_path / "case.npz"
     broken.write_bytes((DATA / "case_B.npz").read_bytes()[:5000])
-    assert "error: " in _replay(environment, broken, code=1)
+    with pytest.raises(InputError, match=r"case\.npz: missing or no readable \.npz file "):
+        read_case(broken)
     np.savez(broken, something=np.zeros(3))
     assert "not a whole recorded case" in _replay(environment, broken, code=1)
 

@@ -3,6 +3,7 @@
 import os
 import re
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import yaml
@@ -18,6 +19,11 @@ FIGURES = "studies/[^/]*/figures/.*"
 FILTERS = "studies/default/figures/first_layer_filters"
 """Of the default study, which alone draws them."""
 RULES = {"learned", "early", "untrained", "oja"}
+UNUSED = "\nunused = 1\n"
+
+
+def source_of(module: str) -> str:
+    return f"rules_src/metaplastic/{module.replace('.', '/')}.py"
 
 
 def of_methods(*methods: str) -> str:
@@ -31,8 +37,13 @@ def of_datasets(*datasets: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def stems(finished: Checkout) -> set[str]:
-    return {stem(path) for path in finished.outputs()}
+def outputs(finished: Checkout) -> set[Path]:
+    return set(finished.outputs())
+
+
+@pytest.fixture(scope="module")
+def stems(outputs: set[Path]) -> set[str]:
+    return {stem(path) for path in outputs}
 
 
 def matching(stems: set[str], patterns: list[str]) -> set[str]:
@@ -41,7 +52,6 @@ def matching(stems: set[str], patterns: list[str]) -> set[str]:
 
 def test_nothing_to_do(finished: Checkout):
     assert "Nothing to be done" in finished.snakemake("--dry-run").stdout
-    assert finished.pending() == set()
 
 
 def test_touching_every_file_makes_nothing_anew(finished: Checkout):
@@ -58,6 +68,26 @@ def test_comments_and_docstrings_make_nothing_anew(finished: Checkout):
         assert finished.pending() == set()
 
 
+def test_code_that_no_job_runs_or_that_only_checks_and_tells_makes_nothing_anew(finished: Checkout):
+    with ExitStack() as edits:
+        for module in (
+            "embeddings.k_means",
+            "few_shot.episode_accuracy",
+            "meta_train.estimators.evolution",
+            "meta_train.tasks.strokes",
+            "tools.ship_rule",
+            "datasets.spec",
+            "update_rules.spec",
+            "training.launch",
+            "training.progress",
+            # Preparing a dataset only checks that episodes can be drawn from it.
+            "few_shot.attributes",
+            "few_shot.episodes",
+        ):
+            edits.enter_context(finished.edited(source_of(module), append=UNUSED))
+        assert finished.pending() == set()
+
+
 TRAINED = ["meta_train/.*", of_methods("learned", "early")]
 
 
@@ -69,36 +99,23 @@ TRAINED = ["meta_train/.*", of_methods("learned", "early")]
         ("stages.draw_figure", [FIGURES]),
         ("stages.evaluate", [SUMMARIES]),
         ("few_shot.readout_accuracy", [SUMMARIES]),
-        ("few_shot.episode_accuracy", []),
         ("results.tables", [SUMMARIES]),
         ("stages.embed", [of_methods("pca", "vae"), DEFAULT]),
         ("stages.apply_rule", [of_methods(*RULES), SUMMARIES, FILTERS]),
         ("embeddings.pca", [of_methods("pca"), DEFAULT]),
         ("embeddings.vae", [of_methods("vae"), DEFAULT]),
         ("embeddings.neural", [of_methods("vae"), DEFAULT]),
-        ("embeddings.k_means", []),
-        ("datasets.spec", []),
-        ("update_rules.spec", []),
         ("network", [*TRAINED, of_methods(*RULES, "vae"), SUMMARIES, FIGURES]),
         ("update_rules.oja", [of_methods("oja"), DEFAULT]),
         ("update_rules.compact", [*TRAINED, of_methods("untrained"), SUMMARIES, FIGURES]),
         ("stages.meta_train", [*TRAINED, SUMMARIES, FIGURES]),
         ("meta_train.outer", [*TRAINED, SUMMARIES, FIGURES]),
         ("meta_train.estimators.truncated_backprop", [*TRAINED, SUMMARIES, FIGURES]),
-        # Estimators and kinds of tasks that no run uses, and how far a run is.
-        ("meta_train.estimators.evolution", []),
-        ("meta_train.tasks.strokes", []),
         ("meta_train.tasks.images", [*TRAINED, SUMMARIES, FIGURES]),
-        ("training.progress", []),
-        ("training.launch", []),
         ("training.sharding", [*TRAINED, of_methods("vae"), SUMMARIES, FIGURES]),
-        # Preparing a dataset only checks that episodes can be drawn from it.
-        ("few_shot.episodes", []),
-        ("few_shot.attributes", []),
         ("update_rules.neuron_local", [*TRAINED, of_methods("untrained"), SUMMARIES, FIGURES]),
         ("update_rules.terms", [*TRAINED, of_methods("untrained", "oja"), SUMMARIES, FIGURES]),
         ("training.loop", [*TRAINED, of_methods("pca", "vae"), SUMMARIES, FIGURES]),
-        ("tools.ship_rule", []),
         ("datasets.sources.movie_sentences", [of_datasets("movie-sentences"), DEFAULT]),
         ("datasets.user.file", [of_datasets("mine"), DEFAULT]),
         ("datasets.user.tables", [of_datasets("mine"), DEFAULT]),
@@ -109,16 +126,13 @@ TRAINED = ["meta_train/.*", of_methods("learned", "early")]
 def test_code_makes_anew_what_runs_it_and_what_follows(
     finished: Checkout, stems: set[str], module: str, patterns: list[str]
 ):
-    with finished.edited(f"rules_src/metaplastic/{module.replace('.', '/')}.py", append="\nunused = 1\n"):
+    with finished.edited(source_of(module), append=UNUSED):
         assert finished.pending() == matching(stems, patterns)
 
 
 @pytest.mark.parametrize(
     ("overlay", "patterns"),
     [
-        ("data: {mirror: some/folder, cache: other/folder}", []),
-        ("rules: {spare: {kind: oja, rate: 0.5}}", []),
-        ("base_models: {spare: {hidden: [9]}}", []),
         ("datasets: {movie-sentences: {vocabulary: 400}}", [of_datasets("movie-sentences"), DEFAULT]),
         ("datasets: {mine: {standardise: false}}", [of_datasets("mine"), DEFAULT]),
         ("few_shot: {draws: 9}", [SUMMARIES]),
@@ -126,15 +140,23 @@ def test_code_makes_anew_what_runs_it_and_what_follows(
         ("rules: {oja: {rate: 0.5}}", [of_methods("oja"), DEFAULT]),
         ("embeddings: {vae: {beta: 0.5}}", [of_methods("vae"), DEFAULT]),
         ("studies: {default: {rules: [learned, oja]}}", [DEFAULT]),
-        # What a run keeps is no result of it.
-        ("meta_train: {compact-letters: {keep: {newest: 3, milestones: 4}}}", []),
     ],
 )
 def test_config_makes_anew_what_reads_it_and_what_follows(
     finished: Checkout, stems: set[str], overlay: str, patterns: list[str]
 ):
-    (finished.folder / "some/folder").mkdir(parents=True, exist_ok=True)
     assert finished.pending("--configfile", finished.overlay(overlay)) == matching(stems, patterns)
+
+
+def test_config_that_changes_no_result_makes_nothing_anew(finished: Checkout):
+    (finished.folder / "some/folder").mkdir(parents=True)
+    overlay = """
+data: {mirror: some/folder, cache: other/folder}
+rules: {spare: {kind: oja, rate: 0.5}}
+base_models: {spare: {hidden: [9]}}
+meta_train: {compact-letters: {keep: {newest: 3, milestones: 4}}}
+"""
+    assert finished.pending("--configfile", finished.overlay(overlay)) == set()
 
 
 def test_an_edited_file_makes_anew_its_dataset_and_what_follows(finished: Checkout, stems: set[str]):
@@ -215,8 +237,8 @@ def test_a_new_figure_draws_itself_alone(finished: Checkout):
     figure.unlink()
 
 
-def test_a_new_key_with_a_default_renames_no_finished_run(finished: Checkout):
-    before = {path for path in finished.outputs() if path.parts[0] == "meta_train"}
+def test_a_new_key_with_a_default_renames_no_finished_run(finished: Checkout, outputs: set[Path]):
+    before = {path for path in outputs if path.parts[0] == "meta_train"}
     key = (
         '    """Updates of theta."""\n',
         '    """Updates of theta."""\n    novelty: PositiveInt = 3\n    """New."""\n',
@@ -225,8 +247,8 @@ def test_a_new_key_with_a_default_renames_no_finished_run(finished: Checkout):
         assert {path for path in finished.outputs() if path.parts[0] == "meta_train"} == before
 
 
-def test_a_further_seed_of_a_run_leaves_the_others_as_they_are(finished: Checkout):
-    before = {path.parent for path in finished.outputs() if path.parts[0] == "meta_train"}
+def test_a_further_seed_of_a_run_leaves_the_others_as_they_are(finished: Checkout, outputs: set[Path]):
+    before = {path.parent for path in outputs if path.parts[0] == "meta_train"}
     planned = finished.outputs("--configfile", finished.overlay("meta_train: {compact-letters: {seeds: 2}}"))
     runs = {path.parent for path, update in planned.items() if update and path.parts[0] == "meta_train"}
     (new,) = runs
@@ -238,8 +260,8 @@ def test_a_further_seed_of_a_run_leaves_the_others_as_they_are(finished: Checkou
     }
 
 
-def test_a_changed_meta_training_run_gets_a_folder_of_its_own(finished: Checkout):
-    before = {path.parent for path in finished.outputs() if path.parts[0] == "meta_train"}
+def test_a_changed_meta_training_run_gets_a_folder_of_its_own(finished: Checkout, outputs: set[Path]):
+    before = {path.parent for path in outputs if path.parts[0] == "meta_train"}
     for overlay in ("meta_train: {compact-letters: {meta_steps: 550}}", "datasets: {digits: {test_fraction: 0.5}}"):
         planned = finished.outputs("--configfile", finished.overlay(overlay))
         runs = {path.parent for path in planned if path.parts[0] == "meta_train"}
