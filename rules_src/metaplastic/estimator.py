@@ -1,5 +1,6 @@
 """A learned rule as a scikit-learn transformer, from unlabelled rows to features."""
 
+import json
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
@@ -275,7 +276,7 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             least, spread = np.zeros_like(least), np.ones_like(spread)
         missing = None if self.missing is None else columns.mean
         untrained = FittedRule(
-            least, spread, missing, Perceptron((), (), self.activation), None, self._plain_parameters()
+            least, spread, missing, Perceptron((), (), self.activation), None, plain_parameters(self)
         )
         # JAX takes a second to import, and `transform` does without.
         from metaplastic.learned_rule.learning import learned
@@ -295,13 +296,20 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         columns = self.column_min_, self.column_range_, self.column_mean_
         return FittedRule(*columns, perceptron, names, self._parameters)
 
-    def _plain_parameters(self) -> dict[str, Any]:
-        """Return the parameters as JSON can hold them."""
-        seed = int(self.random_state) if isinstance(self.random_state, Integral) else None
-        plain = {"rule": str(self.rule), "hidden": list(map(int, self.hidden)), "features": int(self.features)}
-        plain |= {"inner_steps": int(self.inner_steps), "batch": int(self.batch), "average": float(self.average)}
-        plain |= {"scale": bool(self.scale), "random_state": seed, "verbose": int(self.verbose)}
-        return {**self.get_params(), **plain}
+
+def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
+    """Return the parameters as JSON holds them; what it cannot hold, such as a generator of random numbers, is None."""
+    return dict(json.loads(json.dumps(estimator.get_params(deep=False), default=_plain)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Integral | Real):
+        return int(value) if isinstance(value, Integral) else float(value)
+    if isinstance(value, np.ndarray | np.bool_):
+        return value.tolist()
+    if isinstance(value, Sequence):
+        return list(value)
+    return str(value) if isinstance(value, Path) else None
 
 
 def seed_of(random_state: Any) -> int:

@@ -1,6 +1,5 @@
 """Classes of images from a handful of labels, after learning from images without any: a scikit-learn classifier."""
 
-from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from metaplastic.estimator import check_integer, check_no_bool, seed_of
+from metaplastic.estimator import check_integer, check_no_bool, plain_parameters, seed_of
 from metaplastic.few_shot import labelling
 from metaplastic.few_shot.given import NEIGHBOUR_TASKS, TASKS, UNLABELLED, alike, given_images, given_labels, sections
 from metaplastic.few_shot.labelling_files import Support, packaged_learner, read, write
@@ -166,7 +165,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             InputError: the file cannot be written.
         """
         check_is_fitted(self, "learner_")
-        write(Path(path), self.learner_, getattr(self, "_support", None), self._plain_parameters())
+        write(Path(path), self.learner_, getattr(self, "_support", None), plain_parameters(self) | {"folder": None})
 
     @classmethod
     def load(cls, path: str | Path, *, image: tuple[int, int, int] | None = None) -> "FewShotClassifier":
@@ -282,17 +281,3 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "learner_")
         if not hasattr(self, "classes_"):
             raise NotFittedError("This FewShotClassifier has seen no labelled images yet; call 'adapt' with some.")
-
-    def _plain_parameters(self) -> dict[str, Any]:
-        """Return the parameters as JSON can hold them."""
-        seed = int(self.random_state) if isinstance(self.random_state, Integral) else None
-        return {
-            **self.get_params(deep=False),
-            "steps": int(self.steps),
-            "clusters": self.clusters if self.clusters is None or self._by_neighbours else int(self.clusters),
-            "partitions": int(self.partitions),
-            "rounds": int(self.rounds),
-            "random_state": seed,
-            "verbose": bool(self.verbose),
-            "folder": None,
-        }
