@@ -103,38 +103,28 @@ class Config(Section):
             learners = {learner: self.learners[learner] for learner in study.learners}
             trained = {learner: spec for learner, spec in learners.items() if isinstance(spec, MetaLearned)}
             partitions = {partition: self.partitions[partition] for partition in study.partitions}
-            oracles = [partition for partition, spec in partitions.items() if spec.true_labels]
-            has_features = bool(study.rules or study.embeddings)
-            if study.trained_on is not None and study.trained_on not in study.datasets:
-                raise ValueError(f"{place}.trained_on: {study.trained_on!r} is none of its datasets")
-            if study.trained_on is not None and not trained:
-                raise ValueError(f"{place}.trained_on: no learner of the study is trained; list one or leave it out")
-            if trained and not partitions:
-                raise ValueError(f"{place}.partitions: {next(iter(trained))!r} needs some to be trained on; list one")
-            if partitions and not trained:
-                raise ValueError(f"{place}.learners: none that is trained on partitions; list one")
+            _check_trained(place, study, trained)
+            for (learner, spec), (partition, of) in product(trained.items(), partitions.items()):
+                if spec.trainings > 1 and not of.needs_features:
+                    raise ValueError(f"learners.{learner}.rounds: {partition!r} of {place} partitions no features")
+                _check_tasks(f"learners.{learner}.tasks", spec.tasks, f"partitions.{partition}", of)
             for learner, spec in trained.items():
                 if spec.most_ways is not None and max(ways) > spec.most_ways:
-                    raise ValueError(
-                        f"learners.{learner}.tasks.way: {spec.most_ways} outputs are too few for the {max(ways)} ways "
-                        f"of {place}; give at least that"
+                    few = (
+                        f"{spec.most_ways} outputs are too few for the {max(ways)} ways of {place}; give at least that"
                     )
-                for partition, of in partitions.items():
-                    if spec.trainings > 1 and not of.needs_features:
-                        raise ValueError(f"learners.{learner}.rounds: {partition!r} of {place} partitions no features")
-                    if of.needs_features and not has_features:
-                        raise ValueError(f"{place}.embeddings: {partition!r} partitions features; list at least one")
-                    _check_tasks(f"learners.{learner}.tasks", spec.tasks, f"partitions.{partition}", of)
-            for learner, of_features in learners.items():
-                if not of_features.takes_images and not has_features:
+                    raise ValueError(f"learners.{learner}.tasks.way: {few}")
+            if not study.rules and not study.embeddings:
+                for partition in (partition for partition, of in partitions.items() if of.needs_features):
+                    raise ValueError(f"{place}.embeddings: {partition!r} partitions features; list at least one")
+                for learner in (learner for learner, of in learners.items() if not of.takes_images):
                     raise ValueError(f"{place}.embeddings: learner {learner!r} takes features; list at least one")
-            for dataset in study.datasets:
-                if not self.datasets[dataset].has_attributes:
-                    continue
+            for dataset in (dataset for dataset in study.datasets if self.datasets[dataset].has_attributes):
                 if not study.learners:
                     raise ValueError(f"{place}.datasets: {dataset!r} has attributes, no classes; only learners take it")
                 if ways != [2]:
                     raise ValueError(f"{place}.episodes.ways: attributes of {dataset!r} make 2 classes; give [2]")
+                oracles = [partition for partition, spec in partitions.items() if spec.true_labels]
                 for (learner, spec), oracle in product(trained.items(), oracles):
                     if (way := spec.tasks.way) > 2:
                         few = f"{oracle!r} of {dataset!r} has 2 classes, {way} are too many"
@@ -181,6 +171,18 @@ def _check_runs(runs: Mapping[str, MetaTrain], datasets: Mapping[str, Dataset]) 
             _look_up(used, datasets, place, "datasets")
             if datasets[used].modality != "image":
                 raise ValueError(f"{place}: {used!r} has no images")
+
+
+def _check_trained(place: str, study: Study, trained: Mapping[str, MetaLearned]) -> None:
+    """Refuse learners without partitions to train them, and the other way round."""
+    if study.trained_on is not None and study.trained_on not in study.datasets:
+        raise ValueError(f"{place}.trained_on: {study.trained_on!r} is none of its datasets")
+    if study.trained_on is not None and not trained:
+        raise ValueError(f"{place}.trained_on: no learner of the study is trained; list one or leave it out")
+    if trained and not study.partitions:
+        raise ValueError(f"{place}.partitions: {next(iter(trained))!r} needs some to be trained on; list one")
+    if study.partitions and not trained:
+        raise ValueError(f"{place}.learners: none that is trained on partitions; list one")
 
 
 def _check_tasks(tasks: str, shape: Shape, place: str, partitions: Partition) -> None:

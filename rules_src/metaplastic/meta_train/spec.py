@@ -242,9 +242,7 @@ class MetaTrain(Section):
         return shape.classes or self.tasks.classes
 
     @model_validator(mode="after")
-    def _fits(self) -> "MetaTrain":
-        if isinstance(self.rule, Polynomial) and self.precision != "float32":
-            raise ValueError("precision: a polynomial rule has no update network whose precision to choose")
+    def _tasks_divide(self) -> "MetaTrain":
         if len(self.base_models) % self.at_once:
             raise ValueError(f"draw.base_models: {self.at_once} does not divide {len(self.base_models)} base_models")
         if self.draw.every and self.held_out.every % self.draw.every:
@@ -263,6 +261,12 @@ class MetaTrain(Section):
         if trained > each:
             least = f"at least {shapes * trained}"
             raise ValueError(f"parallel_tasks: {trained} sources with {shapes} base_models take {least}")
+        return self
+
+    @model_validator(mode="after")
+    def _networks_fit(self) -> "MetaTrain":
+        if isinstance(self.rule, Polynomial) and self.precision != "float32":
+            raise ValueError("precision: a polynomial rule has no update network whose precision to choose")
         for base_model in self.base_models:
             if self.rule.demanded_features not in {None, base_model.features}:
                 raise ValueError(f"base_models.features: has to be rule.features, {self.rule.demanded_features}")
@@ -271,6 +275,10 @@ class MetaTrain(Section):
             if self.classes_of(base_model) > self.tasks.classes:
                 most = f"tasks.classes, {self.tasks.classes}"
                 raise ValueError(f"base_models.classes: {base_model.classes} is more than {most}")
+        return self
+
+    @model_validator(mode="after")
+    def _held_out_kinds_exist(self) -> "MetaTrain":
         sources = self.tasks.sources
         for name in self.held_out.kinds:
             if name not in sources:
