@@ -85,8 +85,8 @@ def bar(axes: Axes, place: int, cell: xr.Dataset, colour: str, alpha: float) -> 
 ARMS = {
     "from a few labels alone": ("from-scratch", "none"),
     "ProtoNets on random tasks": ("protonets-random", "none"),
-    "ProtoNets on clusters of BiGAN's features": ("protonets", "bigan"),
     "ProtoNets on clusters of quill's features": ("protonets", "quill"),
+    "ProtoNets on clusters of BiGAN's features": ("protonets", "bigan"),
     "MAML on clusters of ACAI's features": ("maml", "acai"),
     "no learner: blurred pixels": ("nearest-neighbours", "blurred"),
     "ProtoNets on clusters of ACAI's features": ("protonets", "acai"),
