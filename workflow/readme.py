@@ -62,6 +62,7 @@ ABLATIONS = [
     *("protonets-one-partition", "protonets-clusters-100", "protonets-clusters-1000", "protonets-hyperplanes"),
     *("protonets-random", "protonets-small-clusters", "maml-one-partition", "maml-hyperplanes", "maml-random"),
 ]
+PARTITIONS = ["protonets-one-partition", *(f"protonets-partitions-{number}" for number in (3, 10, 30)), "protonets"]
 DIGITS = ["nearest-neighbours", "linear", "protonets-ten"]
 """Few-shot learners by what is told of them."""
 EMBEDDINGS = ["bigan", "acai", "blurred", "untrained-encoder"]
@@ -177,6 +178,7 @@ PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "features": partial(learners, "cactus", ["nearest-neighbours", "mlp", "protonets"], ["quill", "contrastive"]),
         "jittered": partial(learners, "cactus", JITTERED, ["acai", "blurred", "contrastive"]),
         "strided": partial(learners, "cactus", [*BASELINES, *ABLATIONS], ["acai-strided", "zca"]),
+        "partitions": partial(learners, "cactus", PARTITIONS, ["acai"]),
         "digits": partial(learners, "cactus-mnist", DIGITS, ["infogan", *EMBEDDINGS]),
     },
     "docs/results/papers.md": {

@@ -114,6 +114,13 @@ def test_many_partitions_are_above_one_for_maml_and_not_for_protonets(results):
     assert (many[1] < one[0]).sel(way=20, shots=5)
 
 
+def test_one_partition_of_acai_costs_protonets_about_a_point_and_a_hundred_bring_no_more_than_thirty(results):
+    names = ("one-partition", "partitions-3", "partitions-10", "partitions-30")
+    few, *_, many = (results.sel(embedding="acai", learner=f"protonets-{name}")["accuracy"] for name in names)
+    assert ((many - few > 0.005) & (many - few < 0.0125)).all()
+    assert (ends(results, "acai", "protonets")[0] < ends(results, "acai", "protonets-partitions-30")[1]).all()
+
+
 def test_hyperplanes_are_below_clusters(results):
     planes, clusters = ends(results, "acai-strided", "maml-hyperplanes"), ends(results, "acai-strided", "maml")
     assert (planes[1] < clusters[0]).all()
