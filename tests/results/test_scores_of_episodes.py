@@ -62,8 +62,8 @@ def test_what_has_trained_a_learner_stands_beside_it():
     ten, one = {"partitions": 10, "clusters": 500}, {"partitions": 1, "clusters": 500}
     summary = summarise(
         [
-            evaluation("maml", 0.6, **trained("clusters", "k-means"), **of("codes"), **ten),
             evaluation("maml", 0.5, **trained("one", "k-means"), **of("codes"), **one),
+            evaluation("maml", 0.6, **trained("clusters", "k-means"), **of("codes"), **ten),
             evaluation("maml", 0.8, **trained("truth", "labels")),
             evaluation("mlp", 0.4, **of("codes")),
         ]
@@ -71,8 +71,8 @@ def test_what_has_trained_a_learner_stands_beside_it():
     names = ("learner_key", "partition", "partitions", "clusters")
     columns = [summary["accuracy"][name].values.tolist() for name in ("learner", *names)]
     assert list(zip(*columns, strict=True)) == [
-        ("maml", "maml", "clusters", 10, 500),
         ("maml-one", "maml", "one", 1, 500),
+        ("maml", "maml", "clusters", 10, 500),
         ("oracle-maml", "maml", "truth", 0, 0),
         ("mlp", "mlp", "none", 0, 0),
     ]

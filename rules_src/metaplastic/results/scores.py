@@ -185,7 +185,9 @@ def _readouts(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def _learners(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
-    clusters = next((e.attrs["partition"] for e in evaluations if e.attrs.get("partition_kind") == "k-means"), None)
+    of_clusters = [e.attrs for e in evaluations if e.attrs.get("partition_kind") == "k-means"]
+    # As the paper has many, its numbers stand beside those of the most partitions.
+    clusters = max(of_clusters, key=lambda of: of.get("partitions", 0), default={}).get("partition")
     first, by_arm = evaluations[0], dict[Arm, xr.Dataset]()
     for evaluation in evaluations:
         arm = Arm(evaluation.attrs["dataset"], evaluation.attrs.get("embedding"), _learner(evaluation, clusters))
