@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 from metaplastic import perceptron
 from metaplastic.apply import apply_rule
@@ -344,6 +345,12 @@ def test_a_saved_file_of_a_stranger_is_refused_in_one_line(
     with pytest.raises(InputError, match=f"rule.safetensors: not a readable saved transformer .*{message}") as error:
         LearnedRule.load(file)
     assert "\n" not in str(error.value)
+
+
+def test_a_saved_file_holds_names_of_columns_of_many_bytes(tmp_path: Path) -> None:
+    X = pd.DataFrame(_x(), columns=[letter * 2**20 for letter in "abcde"])
+    _small(hidden=(4,), inner_steps=0).fit(X).save(tmp_path / "rule.safetensors")
+    assert LearnedRule.load(tmp_path / "rule.safetensors").feature_names_in_.tolist() == X.columns.tolist()
 
 
 def test_a_saved_file_that_has_changed_or_is_missing_is_refused(tmp_path: Path) -> None:

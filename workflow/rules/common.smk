@@ -21,10 +21,10 @@ from workflow.fingerprint import Code, of_files
 from workflow.plan import Plan, dataset_stores, manifests, one_of
 from workflow.resources import (
     OTHERS,
+    PREPARING,
     SMALL,
     applying_of,
     cores,
-    PREPARING,
     growing,
     meta_training,
     threads_of,

@@ -28,7 +28,7 @@ rule explore_study:
         "<benchmarks>/explore/{study}.tsv"
     threads: 2
     resources:
-        **growing(OTHERS),
+        **growing(OTHERS | {"runtime": SMALL["runtime"]}),
     params:
         spec=lambda wildcards: canonical_json(plan.protocol(wildcards.study)),
         batch=settings.apply.batch,

@@ -26,7 +26,9 @@ from metaplastic.update_rules.pretrained import FOLDERS, packaged_files
 FORMAT = "metaplastic-few-shot-1"
 SNAPSHOT = "metaplastic-state-1"
 """Format of `training.checkpoint`, which needs packages that this does without."""
-LEARNER = tensors.Sort("few-shot learner", "save a fitted FewShotClassifier to it", FORMAT)
+LEARNER = tensors.Sort(
+    "few-shot learner", "save a fitted FewShotClassifier to it", FORMAT, largest=2**30, largest_header=2**22
+)
 LARGEST_RECIPE = 2**13
 """Largest size in bytes of the recipe in a header."""
 MOST_STEPS = 10_000
@@ -82,7 +84,7 @@ def read(path: Path, image: tuple[int, int, int] | None = None) -> tuple[Labelli
             kept = eqx.filter_eval_shape(lambda model, images: model.features(images), template, shown)
             expected |= {"features": described("float32", kept.shape), "classes": described("int32", (count,))}
         tensors.check_arrays(file, expected, of="its learner")
-        arrays = tensors.read_arrays(path, file, header)
+        arrays = tensors.read_arrays(file, header)
         tensors.check_finite(arrays)
         parameters = dict(json.loads(header["parameters"]))
         support = _support(labels, arrays["features"], arrays["classes"], template.most_classes) if labels else None

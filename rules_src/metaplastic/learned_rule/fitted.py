@@ -48,7 +48,7 @@ class FittedRule(NamedTuple):
             InputError: the file is missing or no such file, or it has changed since it was written.
         """
         with opened_safetensors(Path(path), TRANSFORMER) as (file, header):
-            arrays = read_arrays(Path(path), file, header)
+            arrays = read_arrays(file, header)
             return cls._of(arrays, json.loads(header["parameters"]), json.loads(header["columns"]))
 
     @classmethod

@@ -24,7 +24,7 @@ from metaplastic.io.trees import named_leaves
 from metaplastic.training.spec import Keep
 
 FORMAT = "metaplastic-state-1"
-STATE = Sort("state", "train", FORMAT, largest=2**40)
+STATE = Sort("state", "train", FORMAT)
 State = TypeVar("State")
 log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ def read_history(store: Path) -> xr.Dataset:
 def _whole(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read arrays and header of a state file; raise InputError if they are not as they were saved."""
     with opened_safetensors(path, STATE) as (file, header):
-        return read_arrays(path, file, header), header
+        return read_arrays(file, header), header
 
 
 def _restored(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, str], like: State) -> State:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float, Int, Key
@@ -62,6 +63,11 @@ class Descent(abc.ABC):
     def updated(self, state: State, data: Any) -> tuple[State, Metrics]:
         """Return the state after one gradient step, and the metrics of that step; traced."""
 
+    def no_metrics(self, state: State) -> Metrics:
+        """Return the metrics of no steps, for the item before the first one; here tracing a step shows which."""
+        metrics = jax.eval_shape(self.updated, state, self.data)[1]
+        return {name: jnp.zeros((0, *of.shape)) for name, of in metrics.items()}
+
     def prepared(self, state: State) -> State:
         """Return the state that a dispatch starts from, where it has to change between two dispatches."""
         return state
@@ -69,9 +75,7 @@ class Descent(abc.ABC):
     def items(self, start: State | None) -> Iterator[Progress]:
         """As `Run.items`."""
         state = start or jit(self.initial)()
-        # Only tracing a step shows its metrics.
-        none = jax.eval_shape(lambda state, data: self._dispatched(state, data, 0)[1], state, self.data)
-        yield Progress(state, jax.tree.map(lambda of: np.zeros(of.shape, of.dtype), none))
+        yield Progress(state, self.no_metrics(state))
         while (done := self.step(state)) < self.steps:
             count = min(self.dispatch, self.steps - done)
             state, metrics = self.dispatched(self.prepared(state), self.data, count)

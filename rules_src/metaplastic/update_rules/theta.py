@@ -5,6 +5,7 @@ it describes tells names, shapes and types without being allocated.
 """
 
 import json
+import logging
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,11 @@ from metaplastic.update_rules.spec import Initial, Learned
 
 FORMAT = "metaplastic-theta-1"
 HEADER = {"format", "rule", "sha256"}
-"""Keys of the header."""
+"""Keys of the header; files of earlier versions lack the checksum."""
 # The published rule takes 0.5 MB, and 5 kB of these are its header.
 THETA = tensors.Sort("theta file", "meta-train or fetch it", FORMAT, largest=2**26, largest_header=2**18)
+
+log = logging.getLogger(__name__)
 
 
 def save_theta(rule: UpdateRule, path: Path, *, spec: dict[str, Any]) -> None:
@@ -64,6 +67,8 @@ def trained_rule(path: Path) -> tuple[Learned, Any]:
         tensors.check_arrays(file, expected, of="its rule")
         if unknown := header.keys() - HEADER:
             raise ValueError(f"its header has the unknown key {min(unknown)!r}")
-        arrays = tensors.read_arrays(path, file, header)
+        if "sha256" not in header:
+            log.warning("%s: of an earlier version, without a checksum; damage to it would not be noticed", path)
+        arrays = tensors.read_arrays(file, header, checked="sha256" in header)
         tensors.check_finite(arrays)
     return spec, jax.tree.unflatten(jax.tree.structure(template), [jax.numpy.asarray(arrays[name]) for name in leaves])

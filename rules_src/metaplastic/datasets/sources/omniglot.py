@@ -24,7 +24,6 @@ ABOUT = About(
     citation="Lake, Salakhutdinov and Tenenbaum (2015), Human-level concept learning, Science 350:1332",
 )
 
-SIDE = 105
 PUBLISHED_SIDE = 28
 """Side of the images in Hsu et al. 2019."""
 DRAWING = re.compile(r"images_(?:background|evaluation)/([^/]+/character\d+)/\d+_\d+\.png")
