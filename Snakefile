@@ -4,7 +4,7 @@ from snakemake.utils import min_version
 
 min_version("9.20")
 
-# Of this file, wherever results go (`--directory`) and whatever includes it.
+# The folder of this file, wherever results go (`--directory`) and whatever includes it.
 CHECKOUT = Path(workflow.current_basedir)
 
 
@@ -58,7 +58,7 @@ rule all:
     input:
         rules.evaluate.input,
         rules.figures.input,
-        # Of fewer experiments the page has to be asked for.
+        # With fewer experiments the page is made on request only.
         rules.comparison.input
         if len(planned(experiments, plan)) == len(EXPERIMENTS)
         else [],

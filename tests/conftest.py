@@ -3,12 +3,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+# Tests, and the processes that they start, run each compiled program once or twice: compiling it fast matters more than
+# running it fast. JAX reads both when it is imported.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+
 import jax
 import pytest
 
-# Tests run each compiled program once or twice: compiling it fast matters more than running it fast.
-jax.config.update("jax_disable_most_optimizations", True)
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 # Tests mostly compile, and find what an earlier run of them has compiled.
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".cache/tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

@@ -28,8 +28,8 @@ RUN = """
 datasets: {digits: {source: digits}}
 meta_train:
   toy:
-    rule: {kind: compact, channels: 2, error_channels: 1, readout_channels: 1}
-    base_models: [{hidden: [4], features: 4}]
+    rule: {kind: polynomial}
+    base_models: [{hidden: [], features: 4}]
     tasks: {side: 4, classes: 3, sources: {digits: {kind: images, dataset: digits}}}
     parallel_tasks: 2
     batch: 6
@@ -69,7 +69,7 @@ def test_features_are_those_of_the_transformer_and_labels_stay(theta: str, tmp_p
             "a,b\n1,2\n3,4\n",
             "in.csv/out.csv",
             None,
-            "FOLDER/in.csv/out.csv: FOLDER/in.csv is no folder; give another, or move it away",
+            "FOLDER/in.csv/out.csv: FOLDER/in.csv is not a folder; give another, or move it away",
         ),
         ("a,b\n1,2\n3,4\n", "out.csv", ["c"], "FOLDER/in.csv: no column 'c'; it holds 'a', 'b'"),
         (
@@ -254,7 +254,7 @@ def test_a_dialect_that_cannot_be_is_told(options: dict[str, str], message: str,
         (os.mkfifo, "a pipe or device; name another file"),
         (lambda path: path.symlink_to(path), "a link that leads to itself; name another file"),
         (lambda path: path.symlink_to("in.csv"), "the table itself; name another file"),
-        (lambda path: path.symlink_to("in.csv/x.csv"), "FOLDER/in.csv is no folder; give another, or move it away"),
+        (lambda path: path.symlink_to("in.csv/x.csv"), "FOLDER/in.csv is not a folder; give another, or move it away"),
     ],
 )
 def test_a_place_that_cannot_be_written_to_is_told_before_learning(
@@ -341,7 +341,7 @@ def test_training_leaves_a_theta_that_the_next_call_finds_finished(
     (tmp_path / "mine.yaml").write_text(RUN)
     cli.train(tmp_path / "mine.yaml", tmp_path / "mine.safetensors", seed=3)
     spec, _ = trained_rule(tmp_path / "mine.safetensors")
-    assert spec.channels == 2
+    assert spec.kind == "polynomial"
     content = (tmp_path / "mine.safetensors").read_bytes()
     (tmp_path / "mine.safetensors").unlink()
     capfd.readouterr()

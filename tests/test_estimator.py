@@ -19,6 +19,7 @@ from metaplastic.apply import apply_rule
 from metaplastic.estimator import LearnedRule
 from metaplastic.io import memory
 from metaplastic.io.errors import InputError
+from metaplastic.io.jax_settings import compilations_kept
 from metaplastic.io.tensors import write_safetensors
 from metaplastic.learned_rule import learning, sample
 from metaplastic.learned_rule.fitted import FittedRule
@@ -138,7 +139,7 @@ def test_equal_shapes_are_compiled_once(caplog: pytest.LogCaptureFixture) -> Non
         assert [name for name in compiled() if "_advanced" in name]
 
 
-def test_what_is_compiled_is_kept_for_later_processes_unless_jax_is_told_not_to(tmp_path: Path, tiny: Path) -> None:
+def test_what_is_compiled_is_kept_for_later_processes(tmp_path: Path, tiny: Path) -> None:
     program = f"""
 import jax, numpy
 from metaplastic.estimator import LearnedRule
@@ -147,17 +148,29 @@ assert jax.config.jax_compilation_cache_dir is None
 assert jax.config.jax_persistent_cache_min_compile_time_secs == 1.0
 """
 
-    def found(**settings: str) -> int:
+    def found() -> int:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
         environment |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_LOG_COMPILES": "1"}
         command = [sys.executable, "-c", program]
-        done = subprocess.run(command, env=environment | settings, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stderr.count("Persistent compilation cache hit for 'jit__advanced'")
 
-    assert found(JAX_ENABLE_COMPILATION_CACHE="0") == 0
-    assert not list(tmp_path.iterdir())
     assert [found(), found()] == [0, 1]
+
+
+def test_nothing_compiled_is_kept_where_jax_is_told_not_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        with compilations_kept():
+            assert jax.config.jax_compilation_cache_dir is None
+    finally:
+        jax.config.update("jax_enable_compilation_cache", True)
+        jax.config.update("jax_compilation_cache_dir", before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_fit_says_what_it_does_where_that_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,12 +222,11 @@ X = numpy.random.default_rng(0).random((40, 5))
 features = LearnedRule({str(tiny)!r}, hidden=(4,), features=3, inner_steps=2, batch=4, random_state=3).fit_transform(X)
 numpy.save(sys.argv[1], features)
 """
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
-    plain |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    for name, settings in (("plain", {}), ("strict", STRICT)):
-        command = [sys.executable, "-c", program, str(tmp_path / f"{name}.npy")]
-        subprocess.run(command, env=plain | settings, check=True)
-    np.testing.assert_array_equal(np.load(tmp_path / "strict.npy"), np.load(tmp_path / "plain.npy"))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")} | STRICT
+    environment |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "strict.npy")], env=environment, check=True)
+    plain = _small(random_state=3).fit_transform(np.random.default_rng(0).random((40, 5)))
+    np.testing.assert_array_equal(np.load(tmp_path / "strict.npy"), plain)
 
 
 def test_strict_settings_of_a_thread_change_nothing_and_are_back_afterwards() -> None:
@@ -272,7 +284,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """
     theta = tmp_path / "theta.safetensors"
     save_theta(initial_rule(SPEC), theta, spec=SPEC.model_dump())
-    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", program, str(theta)], env=environment, check=True, timeout=300)
 
 

@@ -23,7 +23,7 @@ NO_RESULT = (
     "metaplastic.io.memory",
 )
 """Modules whose code changes no result: config reaches stages as parameters, and neither progress nor launching nor
-checks of memory change a number. Of a `spec.py` only methods count."""
+checks of memory change a number. Of a `spec.py` only numbers, facts and methods count."""
 NO_STATE = (*NO_RESULT, "metaplastic.io.storage", "metaplastic.io.tensors", "metaplastic.io.errors")
 """Further modules that a saved state does not depend on: how results are written, and messages of errors."""
 READ, PAGE = 1 << 24, 1 << 12
@@ -133,7 +133,7 @@ def closure(package: Path, *roots: str, files: Mapping[str, Path] | None = None)
     """Return the syntax-tree hash of every module of the folder `package` that `roots` import, by dotted name.
 
     Raises:
-        InputError: a root is no module of the package, or a module does not parse.
+        InputError: a root is not a module of the package, or a module does not parse.
     """
     files = files or _files(package)
     for root in roots:
@@ -216,8 +216,12 @@ def _names(statement: ast.Import | ast.ImportFrom, home: list[str]) -> Iterator[
 
 
 def _methods(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield what a `spec.py` computes: methods and properties of its sections, without fields, defaults and checks."""
-    for node in (node for section in body for node in getattr(section, "body", [])):
+    """Yield what a `spec.py` computes with: its numbers, and its sections' facts and methods; no fields, no checks."""
+    for node in (node for statement in body for node in getattr(statement, "body", [statement])):
         match node:
             case ast.FunctionDef(decorator_list=decorators) if "validator" not in "".join(map(ast.dump, decorators)):
+                yield node
+            case ast.Assign(value=ast.Constant(int() | float())) | ast.AnnAssign(
+                ast.Name(), ast.Subscript(ast.Name("ClassVar"))
+            ):
                 yield node

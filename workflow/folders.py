@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from metaplastic.config.base import parse_spec
@@ -67,7 +68,9 @@ def check_folders(config: Config) -> None:
         # Snakemake keeps a file of its own in a store; its time is the store's.
         marks = [mark for name in stores if (mark := Path(folder, name, ".snakemake_timestamp")).exists()]
         for path in [*marks, *(Path(folder, name) for name in files)]:
-            check_time(path)
+            # Gone since it was listed, or a link to nothing.
+            with suppress(FileNotFoundError):
+                check_time(path)
 
 
 def own_files(config: Config, dataset: str) -> list[Path]:

@@ -60,11 +60,11 @@ def learning() -> Figure:
     return figure
 
 
-def bars(axes: Axes, results: xr.Dataset, methods: list[str], most: int = 10, fewest: int = 1) -> None:
-    """Draw a bar a method for the most labels a class and a mark for the fewest, both with their intervals."""
+def bars(axes: Axes, results: xr.Dataset, methods: list[str]) -> None:
+    """Draw a bar a method for ten labels a class and a mark for one, both with their intervals."""
     colours = coloured(methods)
     for place, method in enumerate(methods):
-        many, few = (results.sel(representation=method, shots=shots) for shots in (most, fewest))
+        many, few = (results.sel(representation=method, shots=shots) for shots in (10, 1))
         bar(axes, place, many, colours[method], 0.95 if method == "shipped" else 0.5)
         half = float(few["interval"])
         axes.errorbar(float(few["accuracy"]), place, xerr=half, markersize=5, elinewidth=1.0, **DIAMOND)
@@ -73,7 +73,7 @@ def bars(axes: Axes, results: xr.Dataset, methods: list[str], most: int = 10, fe
         label.set_fontweight("bold" if method == "shipped" else "normal")
     axes.grid(visible=False, axis="y")
     style.accuracy_across(axes, 0.1)
-    axes.set_xlabel(f"test accuracy (%): {most} labels a class, diamonds {fewest}")
+    axes.set_xlabel("test accuracy (%): 10 labels a class, diamonds 1")
 
 
 def bar(axes: Axes, place: int, cell: xr.Dataset, colour: str, alpha: float) -> None:

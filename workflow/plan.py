@@ -184,7 +184,7 @@ class Plan:
 
     # Datasets
 
-    def asked(self, dataset: str) -> list[str]:
+    def dataset_checks(self, dataset: str) -> list[str]:
         """Return options that say what the studies that are run ask of a dataset, for its job to check."""
         studies = {name: self.study(name) for name in self.config.run if dataset in self.study(name).datasets}
         shots = [max(self.protocol(name).shots) for name, study in studies.items() if not study.learners]

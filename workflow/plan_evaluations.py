@@ -55,7 +55,7 @@ def evaluations(plan: Plan, name: str) -> list[Evaluation]:
     return found
 
 
-def asked(plan: Plan, name: str, fingerprint: Callable[..., str]) -> list[str]:
+def options_of(plan: Plan, name: str, fingerprint: Callable[..., str]) -> list[str]:
     """Return the evaluations of a study as options of the stage; `fingerprint` tells the code of modules.
 
     Raises:

@@ -106,7 +106,7 @@ def figures_of(plan: Plan, name: str) -> dict[str, Inputs]:
         return {figure: inputs for figure, inputs in drawn.items() if not known[figure].on_request}
     for figure in asked:
         if figure not in drawn:
-            why = "has nothing to show in this study" if figure in known else "is no figure"
+            why = "has nothing to show in this study" if figure in known else "is not a figure"
             raise InputError(f"studies.{name}.figures: {figure!r} {why}; valid: {', '.join(drawn)}")
     return {figure: drawn[figure] for figure in asked}
 

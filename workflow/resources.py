@@ -59,7 +59,7 @@ def meta_training(spec: MetaTrain) -> Amounts:
     """Return what a meta-training run asks for: a batch of tasks through a window, with its base models kept."""
     together, channels, kept, work = spec.tasks_each // spec.microbatches, spec.rule.hidden_channels, 0, 0.0
     for shape in spec.base_models:
-        widths = [spec.side_of(shape) ** 2, *shape.hidden, shape.features]
+        widths = shape.widths(spec.side_of(shape) ** 2)
         # Per step a base model is kept, and what the update network makes of a batch: a few dozen arrays.
         of_batch = channels * spec.batch_of(shape) * sum(widths)
         kept = max(kept, together * NUMBER * (max(spec.unroll.lengths) * _weights(widths) + 50 * of_batch))
@@ -72,8 +72,8 @@ def meta_training(spec: MetaTrain) -> Amounts:
 
 def applying(spec: Apply, base_model: BaseModel, rule: Rule, dataset: Any, *, thetas: int) -> Amounts:
     """Return what applying a rule asks for: base models and their averages, the dataset twice, and two layers of it."""
-    seeds, inputs = max(spec.seeds, spec.seeds_a_theta or 0), _inputs(dataset)
-    widths = [inputs, *base_model.hidden, base_model.features]
+    seeds, inputs = max(spec.seeds, spec.seeds_a_theta or 0), dataset.inputs or INPUTS
+    widths = base_model.widths(inputs)
     two_layers = max(map(sum, pairwise(widths)))
     recorded = thetas * seeds * len(spec.inner_steps) * EXAMPLES * base_model.features
     kept = NUMBER * (3 * seeds * _weights(widths) + EXAMPLES * (2 * inputs + two_layers) + 2 * recorded)
@@ -91,11 +91,6 @@ def applying_of(config: Config, base_model: str, rule: str, dataset: str) -> Amo
 def _weights(widths: Sequence[int]) -> int:
     """Return how many numbers W and V hold."""
     return 2 * sum(below * above for below, above in pairwise(widths))
-
-
-def _inputs(dataset: Any) -> int:
-    side, words = getattr(dataset, "side", None), getattr(dataset, "vocabulary", None)
-    return words or (side**2 if side else INPUTS)
 
 
 def _minutes(seconds: float) -> int:

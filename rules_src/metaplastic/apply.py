@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, Key
 from metaplastic.io.compilation import jit
 from metaplastic.io.jax_settings import own_numbers, platform, seed_key
 from metaplastic.io.memory import check_memory, numbers, size
-from metaplastic.network import BaseModel, initial_base_model, layer_widths
+from metaplastic.network import BaseModel, initial_base_model
 from metaplastic.perceptron import Parameters, Perceptron, slices
 from metaplastic.update_rules import spec as config
 from metaplastic.update_rules.base import UpdateRule
@@ -79,14 +79,14 @@ def check_size(seeds: int, inputs: int, base_model: config.BaseModel, *, batch: 
 
     Inner steps take `batch` examples each.
     """
-    widths = layer_widths(base_model, inputs)
+    widths = base_model.widths(inputs)
     loops = _shapes(seeds, inputs, base_model)
     parts = {"base models and their averages": loops, "a batch": numbers(seeds, batch, sum(widths))}
     check_memory("hidden, features, batch", parts)
 
 
 def _shapes(seeds: int, inputs: int, base_model: config.BaseModel) -> InnerLoops:
-    widths = layer_widths(base_model, inputs)
+    widths = base_model.widths(inputs)
     shapes: InnerLoops = jax.eval_shape(lambda: initial_inner_loops(seed_keys(seeds), widths, base_model.activation))
     return shapes
 
@@ -127,10 +127,10 @@ def apply_rule(
     x, examples, shown, keys = jnp.asarray(inputs), jnp.asarray(train), jnp.asarray(probe), seed_keys(spec.seeds)
 
     def recordings(keys: Key[Array, " seed"]) -> Iterator[Recording]:
-        loops = initial_inner_loops(keys, layer_widths(base_model, x.shape[1]), base_model.activation)
+        loops = initial_inner_loops(keys, base_model.widths(x.shape[1]), base_model.activation)
         for steps in pairwise([0, *spec.inner_steps]):
             loops = advance(rule, loops, x, examples, steps=steps, batch=spec.batch, average=spec.average)
-            if len(x) * max(layer_widths(base_model, 0)) > LARGE:
+            if len(x) * max(base_model.widths(0)) > LARGE:
                 yield _recorded_in_parts(loops, inputs, probe, base_model.activation)
                 continue
             features, weights, activations = _record(loops, x, shown)

@@ -64,7 +64,11 @@ def features(
     ] = None,
     save: Annotated[Path | None, Option(help="File to save what was learned to, .safetensors, for --load.")] = None,
     load: Annotated[
-        Path | None, Option(help="File of --save: learn nothing, and take its columns of this table, by their names.")
+        Path | None,
+        Option(
+            help="File of --save: learn nothing, whatever other options say, and take its columns of this table, by "
+            "their names."
+        ),
     ] = None,
 ) -> None:
     """Learn from the rows of a table without their labels, and write their features."""

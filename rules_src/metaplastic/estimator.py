@@ -79,7 +79,7 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         n_features_in_, feature_names_in_: number of columns of X, and their names if it had any.
     """
 
-    # Of batches so far, if any.
+    # The sample of the batches so far.
     _sample: Any = None
 
     # scikit-learn requires, and tests, a constructor that only stores its arguments; `fit` validates them.

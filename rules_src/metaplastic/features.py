@@ -107,9 +107,8 @@ def write_features(
             where = f"{identity.method} on {identity.dataset}"
             raise InputError(f"{where}: {name} has come out not finite; give a smaller rate or fewer steps")
     named = {name: value for name, value in identity._asdict().items() if value is not None}
-    counts = {"seeds": dataset.sizes["seed"], "feature_width": dataset.sizes["feature"], "code": code}
     spent = {"seconds": round(seconds, 2), "peak_mb": round(memory.peak() / 1e6, 1)}
-    write_zarr(dataset.assign_attrs(named | counts), path, spec=spec, code=code, extra=spent | extra)
+    write_zarr(dataset.assign_attrs(named), path, spec=spec, code=code, extra=spent | extra)
 
 
 def read_features(path: Path) -> xr.Dataset:

@@ -101,6 +101,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if shape[0] != shape[1] and getattr(method, "jitter", None) is not None:
             size = labelling.in_words(shape)
             raise ValueError(f"X has images of {size}; only square ones are jittered, give jitter=False.")
+        if labels is not None:
+            _check_classes(method.most_ways, np.unique(alike(labels[labels != UNLABELLED])))
         learner = self._learned(images, shape, embedding, method, seed)
         self._reset(learner)
         if labels is not None and (labelled := labels != UNLABELLED).any():
@@ -255,12 +257,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _learn(self, features: Float32[np.ndarray, "image feature"], labels: Any) -> "FewShotClassifier":
         """Adapt to labelled images by their features; what cannot be learned leaves all as it was."""
         found, classes = np.unique(alike(labels), return_inverse=True)
-        most = self.learner_.most_classes
-        if most is not None and len(found) > most:
-            raise ValueError(
-                f"labels: {len(found)} classes, but this MAML tells at most {most} apart, as many as its tasks had; "
-                "take method='protonets', or tasks of more ways."
-            )
+        _check_classes(self.learner_.most_classes, found)
         support = Support(found, features, classes.astype(np.int32))
         self._adapted = labelling.adapted(self.learner_, features, support.classes, len(found))
         self.classes_, self._support = found, support
@@ -281,3 +278,12 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "learner_")
         if not hasattr(self, "classes_"):
             raise NotFittedError("This FewShotClassifier has seen no labelled images yet; call 'adapt' with some.")
+
+
+def _check_classes(most: int | None, classes: np.ndarray) -> None:
+    """Refuse more classes than a learner can tell apart."""
+    if most is not None and len(classes) > most:
+        raise ValueError(
+            f"labels: {len(classes)} classes, but this MAML tells at most {most} apart, as many as its tasks had; "
+            "take method='protonets', or tasks of more ways."
+        )

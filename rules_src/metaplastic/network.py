@@ -10,7 +10,6 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from metaplastic.perceptron import EPSILON
-from metaplastic.update_rules import spec as config
 
 Activation = Callable[[Array], Array]
 
@@ -119,11 +118,6 @@ def standardise(x: Float[Array, "batch unit"]) -> Float[Array, "batch unit"]:
     """Shift and scale units to zero mean and unit variance over the batch: batch norm."""
     x = x - x.mean(0)
     return x * jax.lax.rsqrt((x**2).mean(0) + EPSILON)
-
-
-def layer_widths(shape: config.BaseModel, inputs: int) -> list[int]:
-    """Return the number of units of the input and of every layer above it."""
-    return [inputs, *shape.hidden, shape.features]
 
 
 def initial_base_model(key: PRNGKeyArray, widths: Sequence[int], *activations: str) -> BaseModel:

@@ -55,7 +55,7 @@ def changed(place: str, value: object) -> dict[str, Any]:
             ": parallel_tasks: 9 sources with 1 base_models take at least 9",
         ),
         ("rule", {"kind": "published", "features": 16}, ": base_models.features: has to be rule.features, 16"),
-        ("keep", {"every": 2, "milestones": 3}, ".keep: milestones: 3 is no multiple of every, 2"),
+        ("keep", {"every": 2, "milestones": 3}, ".keep: milestones: 3 is not a multiple of every, 2"),
     ],
 )
 def test_numbers_of_a_run_that_do_not_go_together(place: str, value: object, message: str):
@@ -121,7 +121,7 @@ def test_config_holds_data_and_checks_alone():
     """What computes results belongs where fingerprints see it; the workflow's own side may plan."""
     planning = {f"{name}.py" for name in ("base", "study", "schema", "load", "messages", "checks", "needs")}
     # What a section declares about itself, asked before any job.
-    declarations = {"side_of", "batch_of", "_known_suffix", "classes_of", "_mark", "_encoding"}
+    declarations = {"widths", "side_of", "batch_of", "_known_suffix", "classes_of", "_mark", "_encoding"}
     package = FOLDER.parent / "rules_src/metaplastic"
     for file in sorted([*package.rglob("spec.py"), *(package / "config").glob("*.py")]):
         for node in ast.walk(ast.parse(file.read_text())):

@@ -75,15 +75,15 @@ BAD = {
     "attribute": (edit(ATTR, "Attribute_0 ", ""), "{0}/" + ATTR + ": line 2 has 39 attributes; give the 40 of CelebA"),
     "count": (edit(ATTR, "60", "61"), "{0}/" + ATTR + ": line 1 says '61', but 60 images follow; give the whole list"),
     "empty": (lambda r: (r / ATTR).write_text(""), "{0}/" + ATTR + ": line 2 has 0 attributes; give the 40 of CelebA"),
-    "value": (edit(ATTR, " -1", " 0"), "{0}/" + ATTR + ": line 3 is no name of an image and 40 times -1 or 1"),
+    "value": (edit(ATTR, " -1", " 0"), "{0}/" + ATTR + ": line 3 is not the name of an image and 40 times -1 or 1"),
     "part": (
         edit(PART, "000002.jpg 0", "000002.jpg 3"),
-        "{0}/" + PART + ": line 2 is no name of an image and 1 times 0 or 1 or 2",
+        "{0}/" + PART + ": line 2 is not the name of an image and 1 times 0 or 1 or 2",
     ),
     "twice": (edit(PART, "000002", "000001"), "{0}/" + PART + ": line 2: '000001.jpg' is there twice; keep one"),
     "text": (
         lambda r: (r / PART).write_bytes(b"\xff"),
-        "{0}/" + PART + ": byte 0 is no ASCII; give the list of CelebA",
+        "{0}/" + PART + ": byte 0 is not ASCII; give the list of CelebA",
     ),
     "no such image": (
         lambda r: (r / IMAGES / "000007.jpg").unlink(),

@@ -344,10 +344,10 @@ def test_another_word_for_a_split_is_refused(tmp_path):
     path = write(tmp_path / "gems.csv", gems(part=np.where(PARTS == "test", "held-out", PARTS)))
     assert (
         refused(path, split="part")
-        == "column 'part': 'held-out' is no split; give train, test or validation, or 0 or 1"
+        == "column 'part': 'held-out' is not a split; give train, test or validation, or 0 or 1"
     )
     path = write(tmp_path / "gems.parquet", gems(part=PARTS == "test"))
-    assert refused(path, split="part").startswith("column 'part': 'False' is no split")
+    assert refused(path, split="part").startswith("column 'part': 'False' is not a split")
 
 
 @pytest.mark.parametrize(("header", "name"), [("a,a,y", "a"), ("y,a,y", "y")])
@@ -365,13 +365,13 @@ def test_columns_of_one_name_in_a_parquet_are_refused(tmp_path, header, name):
         ("y\nu\nv\n", "no columns of features beside 'y'"),
         (",a,y\n0,1,u\n1,2,v\n", "column 1 has no name; name it, or list the numeric ones in features"),
         ("a,y\n1,u\n2\n", "empty, broken or no CSV file (CSV parse error: Row #3: Expected 2 columns, got 1: 2"),
-        (b"a,y\n1,\xff\n2,v\n", "byte 6 is no UTF-8; save it as UTF-8, or name its encoding, such as latin-1"),
-        (b"\xff,y\n1,u\n", "byte 0 is no UTF-8; save it as UTF-8, or name its encoding, such as latin-1"),
+        (b"a,y\n1,\xff\n2,v\n", "byte 6 is not UTF-8; save it as UTF-8, or name its encoding, such as latin-1"),
+        (b"\xff,y\n1,u\n", "byte 0 is not UTF-8; save it as UTF-8, or name its encoding, such as latin-1"),
         (
             "a,y\n1,u\n".encode("utf-16-le"),
             "holds zero bytes, which no UTF-8 does; save it as UTF-8, or name its encoding",
         ),
-        ("a,y\n1,u\n".encode("utf-16")[:-1], "byte 16 is no UTF-16; save it as UTF-8, or name its encoding"),
+        ("a,y\n1,u\n".encode("utf-16")[:-1], "byte 16 is not UTF-16; save it as UTF-8, or name its encoding"),
         ("a,y\n1e999,u\n", "column 'a': 1 values missing, NaN or infinite"),
     ],
 )
@@ -591,7 +591,7 @@ def test_arrays_of_the_wrong_shape_or_type_are_refused(tmp_path, arrays, message
 
 def test_a_side_is_for_images_that_are_no_smaller(tmp_path):
     path = write(tmp_path / "gems.npz", gems())
-    assert refused(path, side=2).startswith("array 'x': shape (30, 3) of float64 is no array of uint8 images; ")
+    assert refused(path, side=2).startswith("array 'x': shape (30, 3) of float64 is not an array of uint8 images; ")
     np.savez(path, x=np.zeros((30, 6, 6), np.uint8), y=Y)
     with pytest.raises(InputError, match=r"^side: 7 is larger than the 6 of .*gems\.npz; give at most 6$"):
         prepare(path, side=7)

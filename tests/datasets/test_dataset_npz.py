@@ -84,8 +84,8 @@ def test_other_types_are_refused(tmp_path, array):
         (header("(((((((((((((((((((((((((((((("), "no npy data"),
         (header("(1, 2)")[:50], "no npy data"),
         (b"", "no npy data"),
-        (header("(1,)", "<U2")[:-8] + b"\xff" * 8, "text that is no Unicode"),
-        (header("(1,)", "<U2")[:-8] + b"\x00\xd8\x00\x00" * 2, "text that is no Unicode"),
+        (header("(1,)", "<U2")[:-8] + b"\xff" * 8, "text that is not Unicode"),
+        (header("(1,)", "<U2")[:-8] + b"\x00\xd8\x00\x00" * 2, "text that is not Unicode"),
     ],
 )
 def test_what_is_no_honest_array_is_refused(tmp_path, content, message):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from metaplastic.datasets.sources import letters
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import check_manifest, read_zarr
 from metaplastic.stages.prepare_dataset import prepare_dataset
@@ -89,7 +90,9 @@ def test_what_cannot_be_prepared_is_refused_and_writes_nothing(tmp_path, spec, m
 
 
 @pytest.mark.parametrize("source", ["digits", "letters", "mnist-5k"])
-def test_every_packaged_source_survives_the_store(tmp_path, source, store):
+def test_every_packaged_source_survives_the_store(tmp_path, source, store, monkeypatch):
+    faces = letters.installed_faces()[::20]
+    monkeypatch.setattr(letters, "installed_faces", lambda: faces)
     output = tmp_path / "x.zarr"
     spec = {"source": source} if source == "digits" else {"source": source, "side": 8}
     prepare_dataset("x", json.dumps(spec), "abc", tmp_path / "cache", output)

@@ -11,15 +11,28 @@ from metaplastic.io.storage import read_netcdf, write_zarr
 from metaplastic.network import initial_base_model
 from metaplastic.tools import dissect_rule
 from metaplastic.tools.dissect_rule import STEPS, dissect, relative_changes, without
-from metaplastic.update_rules.pretrained import pretrained_file
-from metaplastic.update_rules.spec import BaseModel
+from metaplastic.update_rules import pretrained
+from metaplastic.update_rules.spec import BaseModel, Compact
 from metaplastic.update_rules.terms import TERMS
-from metaplastic.update_rules.theta import trained_rule
+from metaplastic.update_rules.theta import initial_rule, save_theta, trained_rule
+
+NETWORK = {"hidden": [4], "features": 3}
 
 
 @pytest.fixture(scope="module")
-def rule():
-    return trained_rule(pretrained_file("generalist"))[1]
+def packaged(tmp_path_factory):
+    """A folder with a tiny rule."""
+    spec, folder = (
+        Compact(kind="compact", channels=2, error_channels=1, readout_channels=1),
+        tmp_path_factory.mktemp("rules"),
+    )
+    save_theta(initial_rule(spec), folder / "tiny.safetensors", spec=spec.model_dump())
+    return folder
+
+
+@pytest.fixture
+def rule(packaged):
+    return trained_rule(packaged / "tiny.safetensors")[1]
 
 
 @pytest.fixture
@@ -41,17 +54,19 @@ def test_without_a_term_only_its_coefficient_is_zero(rule):
     assert not np.allclose(update(without(rule, ["hebb"]), phi, x).layers[0].W, update(rule, phi, x).layers[0].W)
 
 
-def test_accuracy_and_changes_are_written_for_each_activation(dataset, tmp_path, monkeypatch):
+def test_accuracy_and_changes_are_written_for_each_activation(packaged, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(dissect_rule, "STEPS", STEPS[:3])
+    monkeypatch.setattr(dissect_rule, "SHAPE", NETWORK)
+    monkeypatch.setattr(pretrained, "FOLDERS", (packaged,))
     write_zarr(dataset, tmp_path / "blobs.zarr", spec={}, code="x")
     output = tmp_path / "terms.nc"
     dissect(
-        "generalist",
+        "tiny",
         data=tmp_path / "blobs.zarr",
         output=output,
         activations=["relu", "tanh"],
         alone=["hebb", "decorr_x"],
-        seeds=2,
+        seeds=1,
         inner_steps=10,
     )
     found = read_netcdf(output)
@@ -68,7 +83,7 @@ def test_accuracy_and_changes_are_written_for_each_activation(dataset, tmp_path,
 def test_a_change_is_that_of_the_inner_step_after_so_many(rule, dataset):
 
     data = load_inputs(dataset)
-    found = relative_changes(rule, data, BaseModel(hidden=[4], features=3), 1)
+    found = relative_changes(rule, data, BaseModel(**NETWORK), 1)
     loops = initial_inner_loops(seed_keys(1), [6, 4, 3], "relu")
     x, train = jnp.asarray(data.inputs), jnp.asarray(np.flatnonzero(data.train))
     old, new = (advance(rule, loops, x, train, steps=(0, n), batch=64, average=0.0).phis.layers[0].W[0] for n in (3, 4))

@@ -129,5 +129,7 @@ def test_bad_input_is_one_line_and_writes_nothing(state: Path, by: list[str], re
 
 def test_a_store_without_a_name_is_one_line() -> None:
     assert named_stores("--measure", ["a=b/c=d.zarr"]) == {"a": Path("b/c=d.zarr")}
-    with pytest.raises(InputError, match=r"^--measure: 'digits.zarr' is not NAME=STORE$"):
+    with pytest.raises(InputError, match=r"^--measure: 'digits.zarr' is not NAME=PATH$"):
         named_stores("--measure", ["digits.zarr"])
+    with pytest.raises(InputError, match=r"^--measure: 'a' is given 2 times$"):
+        named_stores("--measure", ["a=b.zarr", "a=c.zarr"])

@@ -139,7 +139,7 @@ def test_a_state_of_another_structure_is_named(folder: Path) -> None:
     like = LIKE._replace(theta={"a": jax.ShapeDtypeStruct((4, 2), jnp.float32)})
     with pytest.raises(InputError, match=r"theta.a is float32\[3, 2\], this version has float32\[4, 2\]"):
         newest_state(folder, like, RECORD)
-    with pytest.raises(InputError, match=r"theta.b is None, this version has"):
+    with pytest.raises(InputError, match=r"theta.b is missing, this version has"):
         newest_state(folder, LIKE._replace(theta=LIKE.theta | {"b": LIKE.theta["a"]}), RECORD)
 
 

@@ -95,6 +95,7 @@ def test_a_process_that_dies_ends_all_with_one_line_and_the_next_attempt_goes_on
     trained.assert_equal("one", name)
 
 
+@pytest.mark.slow
 def test_an_error_of_one_process_ends_all_at_once(runs: Runs) -> None:
     """Though it cannot end before the others, which wait for it."""
     folder = runs.folder / "taken"
@@ -143,7 +144,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
     ("entry", "specs", "records"),
     [
         ("config", (TWO, '{"batch": 6, "processes": 2}'), ("{}", "{}")),
-        ("jax", (TWO, TWO), ("{}", '{"jax": "0.1"}')),
+        pytest.param("jax", (TWO, TWO), ("{}", '{"jax": "0.1"}'), marks=pytest.mark.slow),
     ],
 )
 def test_processes_of_unequal_configs_or_versions_are_refused_in_one_line(

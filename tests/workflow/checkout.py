@@ -17,16 +17,21 @@ ROOT = Path(__file__).parents[2]
 # Importing Snakemake takes longer than planning with it: each of its runs is forked from a process that has done so.
 STARTED = multiprocessing.get_context("forkserver")
 STARTED.set_forkserver_preload(
-    ["snakemake.cli", "snakemake.workflow", "snakemake.dag", "metaplastic.config.load", "metaplastic.config.checks"]
+    [
+        *("snakemake.cli", "snakemake.api", "snakemake.workflow", "snakemake.dag", "snakemake.report.html_reporter"),
+        *("snakemake_logger_plugin_rich", "rich.logging", "rich.progress", "docutils.core", "jinja2", "numpy", "dpath"),
+        *("PIL.Image", "requests", "pygments.lexers", "metaplastic.config.load", "metaplastic.config.checks"),
+        *("metaplastic.config.needs", "metaplastic.io.jax_settings", "tests.workflow.preloaded"),
+    ]
 )
 
 
 def _snakemake(folder: Path, arguments: list[str], environment: dict[str, str], own: bool, *streams) -> None:
-    """What `python -m snakemake` does in `folder`, in this process, where `own` with specs of that folder."""
+    """What `python -m snakemake` does in `folder`, in this process, where `own` with that folder's specs and plans."""
     from snakemake.cli import main
 
     if own:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "metaplastic"]:
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("metaplastic", "workflow")]:
             del sys.modules[name]
     os.chdir(folder)
     os.environ.clear()
@@ -94,7 +99,7 @@ class Checkout:
         text = path.read_text()
         assert replace[0] in text
         path.write_text(text.replace(*replace, 1) + append)
-        self.own = own or path.name == "spec.py"
+        self.own = own or path.name == "spec.py" or path.parent.name == "workflow"
         try:
             yield
         finally:

@@ -102,7 +102,7 @@ def test_images_too_small_for_prototypes_are_named_before_any_job():
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        ("studies.tiny.learners", ["protonet"], "'protonet' is no key of learners; did you mean 'protonets'?"),
+        ("studies.tiny.learners", ["protonet"], "'protonet' is not a key of learners; did you mean 'protonets'?"),
         ("studies.tiny.partitions", [], "studies.tiny.partitions: 'protonets' needs some to be trained on; list one"),
         ("studies.tiny.learners", ["linear"], "studies.tiny.learners: none that is trained on partitions; list one"),
         ("studies.tiny.embeddings", [], "studies.tiny.embeddings: 'clusters' partitions features; list at least one"),
@@ -112,7 +112,7 @@ def test_images_too_small_for_prototypes_are_named_before_any_job():
             9,
             "partitions.clusters.members: 3 are too few for the 10 shots and queries of learners.protonets.tasks",
         ),
-        ("learners.maml.steps", [3], "learners.maml: steps: 3 is no multiple of every, 2"),
+        ("learners.maml.steps", [3], "learners.maml: steps: 3 is not a multiple of every, 2"),
         ("learners.maml.inner_step", 3, "unknown key 'learners.maml.inner_step'; did you mean 'inner_steps'?"),
         ("datasets.letters", {"source": "movie-sentences"}, "'protonets' takes images, dataset 'letters' has none"),
         (
@@ -140,7 +140,7 @@ def test_a_dataset_is_asked_for_what_clusters_and_episodes_take():
     config = load(TINY)
     episodes = canonical_json(config.studies["tiny"].episodes)
     # 75% of 5 clusters of 3 members, rounded up.
-    assert Plan(config, ROOT / "rules_src/metaplastic").asked("letters") == [
+    assert Plan(config, ROOT / "rules_src/metaplastic").dataset_checks("letters") == [
         "--shots=0",
         "--examples=12",
         f"--episodes={episodes}",
@@ -148,7 +148,7 @@ def test_a_dataset_is_asked_for_what_clusters_and_episodes_take():
     more = {"deep": {"kind": "deep-cluster", "clusters": 700}}
     study = {**TINY["studies"]["tiny"], "embeddings": ["deep"]}
     deep = load({**TINY, "studies": {"tiny": study}, "embeddings": more})
-    assert "--examples=700" in Plan(deep, ROOT / "rules_src/metaplastic").asked("letters")
+    assert "--examples=700" in Plan(deep, ROOT / "rules_src/metaplastic").dataset_checks("letters")
 
 
 def test_attributes_make_tasks_of_two_classes_for_learners_alone():

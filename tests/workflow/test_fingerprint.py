@@ -91,9 +91,10 @@ def test_the_public_names_of_the_package_do_not_count(package: Path):
     assert both(package) == before
 
 
-def test_methods_of_a_spec_count_and_its_fields_and_checks_do_not(package: Path):
+def test_numbers_facts_and_methods_of_a_spec_count_and_its_fields_and_checks_do_not(package: Path):
     text = (
-        "from pydantic import BaseModel, model_validator\n\n\nclass Section(BaseModel):\n    width: int = 3\n\n"
+        "from typing import ClassVar\nfrom pydantic import BaseModel, model_validator\n\nMOST = 7\n\n\n"
+        "class Section(BaseModel):\n    trained: ClassVar[bool] = False\n    width: int = 3\n\n"
         "    def double(self):\n        return 2 * self.width\n\n"
         "    @model_validator(mode='after')\n    def _wide(self):\n        return self\n"
     )
@@ -104,8 +105,10 @@ def test_methods_of_a_spec_count_and_its_fields_and_checks_do_not(package: Path)
     edit(package / "spec.py", "width: int = 3", "width: int = 4")
     edit(package / "spec.py", "return self\n", "return self or None\n")
     assert both(package) == before
-    edit(package / "spec.py", "2 * self.width", "3 * self.width")
-    assert both(package)[0] != before[0]
+    for old, new in {"2 * self.width": "3 * self.width", "MOST = 7": "MOST = 8", "= False": "= True"}.items():
+        edit(package / "spec.py", old, new)
+        assert both(package)[0] != before[0]
+        before = both(package)
 
 
 def test_code_outside_the_closure_does_not_count(package: Path):

@@ -57,6 +57,7 @@ def test_the_readme_s_example_is_planned_by_its_command(example: Checkout):
     assert "studies/flowers/table.md" in planned
 
 
+@pytest.mark.slow
 def test_the_dataset_and_an_evaluation_come_out(finished_example: Checkout):
     results = finished_example.folder / "results/smoke"
     dataset = read_zarr(results / "datasets/flowers.zarr")

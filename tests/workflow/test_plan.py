@@ -188,7 +188,7 @@ def test_a_figure_that_cannot_be_drawn_ends_with_one_line(checkout: Checkout):
         study = f"studies: {{pixels: {{datasets: [digits], embeddings: [raw], figures: [{figure}]}}}}"
         return study, f"studies.pixels.figures: '{figure}' {why}; valid: few_shot_bars"
 
-    study, message = said("few_shot_bar", "is no figure")
+    study, message = said("few_shot_bar", "is not a figure")
     done = checkout.snakemake("--dry-run", "pixels", "--configfile", checkout.overlay(study), fails=True)
     assert done.stderr.splitlines()[-1] == f"error: {message}"
     study, message = said("first_layer_filters", "has nothing to show in this study")
@@ -265,7 +265,7 @@ def test_a_wrong_config_ends_with_one_line(checkout: Checkout):
 def test_a_config_that_is_no_utf_8_ends_with_one_line(checkout: Checkout, option: str):
     (checkout.folder / "mine.yaml").write_bytes(b"results: caf\xe9\n")
     done = checkout.snakemake("--dry-run", *option.split(), fails=True)
-    assert done.stderr.splitlines()[-1] == "error: mine.yaml: byte 12 is no UTF-8; save the file as UTF-8"
+    assert done.stderr.splitlines()[-1] == "error: mine.yaml: byte 12 is not UTF-8; save the file as UTF-8"
     assert "Traceback" not in done.stdout + done.stderr
 
 

@@ -19,7 +19,7 @@ FIGURES = "studies/[^/]*/figures/.*"
 FILTERS = "studies/default/figures/first_layer_filters"
 """Of the default study, which alone draws them."""
 RULES = {"learned", "early", "untrained", "oja"}
-UNUSED = "\nunused = 1\n"
+UNUSED = "\nunused = None\n"
 
 
 def source_of(module: str) -> str:

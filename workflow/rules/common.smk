@@ -15,7 +15,7 @@ from metaplastic.io.jax_settings import ENVIRONMENT
 from metaplastic.meta_train.spec import EXECUTION
 from workflow.closing import closing
 from workflow.folders import check_folders, own_files
-from workflow.plan_evaluations import asked, evaluated, evaluated_by, evaluations
+from workflow.plan_evaluations import evaluated, evaluated_by, evaluations, options_of
 from workflow.plan_figures import declared, figures_of, files_of, names
 from workflow.fingerprint import Code, of_files
 from workflow.plan import Plan, dataset_stores, manifests, one_of

@@ -24,7 +24,7 @@ rule prepare_dataset:
             settings.datasets[wildcards.dataset].module,
             checks=("metaplastic.few_shot",),
         ),
-        # No input: for Snakemake braces in a path are wildcards, and a file that is replaced by an older one is no news.
+        # No input: for Snakemake braces in a path are wildcards, and a file that is replaced by an older one is not news.
         held=lambda wildcards: planned(
             of_files, planned(own_files, settings, wildcards.dataset)
         ),
@@ -34,8 +34,8 @@ rule prepare_dataset:
             settings.data.cache,
             *(["--mirror", settings.data.mirror] if settings.data.mirror else []),
         ],
-        # Nor does it change a result what is asked of the data, which an evaluation would only say much later.
-        asked=lambda wildcards, threads: plan.asked(wildcards.dataset),
+        # What studies ask of the data changes no result either; without this check an evaluation would fail much later.
+        asked=lambda wildcards, threads: plan.dataset_checks(wildcards.dataset),
     shell:
         """
         python -m metaplastic.stages.prepare_dataset --name {wildcards.dataset} --spec {params.spec:q} \

@@ -36,7 +36,7 @@ rule evaluate_few_shot:
             "evaluate", *planned(evaluated_by, plan, wildcards.study)
         ),
         evaluations=lambda wildcards: planned(
-            asked, plan, wildcards.study, source.of_state
+            options_of, plan, wildcards.study, source.of_state
         ),
         folder=lambda wildcards, output: Path(output.summary).parent / "evaluations",
         first=lambda wildcards, output: [

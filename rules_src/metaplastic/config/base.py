@@ -32,6 +32,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)
 Int = Annotated[int, Field(le=LARGEST)]
 PositiveInt = Annotated[Int, Field(gt=0)]
 Count = Annotated[Int, Field(ge=0)]
+TwoOrMore = Annotated[Int, Field(ge=2)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Decay = Annotated[float, Field(ge=0, le=LARGEST_DECAY)]

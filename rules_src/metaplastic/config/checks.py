@@ -8,10 +8,8 @@ from itertools import product
 
 from metaplastic.config.study import Config
 from metaplastic.io.errors import InputError
+from metaplastic.meta_train.spec import SCORED
 from metaplastic.update_rules.spec import Rule
-
-WATCHED = 50
-"""Examples per class on which a watched dataset is scored, besides the labelled ones."""
 
 
 def check_study(config: Config, name: str) -> None:
@@ -65,14 +63,14 @@ def check_run(config: Config, name: str) -> None:
         side, smallest = config.datasets[used].side_known, config.datasets[used].smallest_class
         if side is not None and side < shown:
             raise InputError(f"{place}.tasks.side: {shown} is more than the {side} pixels of {used!r}")
-        if smallest is not None and smallest < run.labelled + WATCHED:
+        if smallest is not None and smallest < run.labelled + SCORED:
             raise InputError(
-                f"{place}.labelled: {run.labelled} and {WATCHED} to score are more than the {smallest} examples of a "
+                f"{place}.labelled: {run.labelled} and {SCORED} to score are more than the {smallest} examples of a "
                 f"class of {used!r}, which is watched"
             )
 
 
 def described(config: Config, rule: str) -> Rule:
-    """Return the section that says how a rule computes: of a meta-trained or untrained one, the rule behind it."""
+    """Return the section that says how a rule computes: of a meta-trained one, the rule of its run."""
     spec = config.rules[rule]
-    return getattr(spec if spec.trained_by is None else config.meta_train[spec.trained_by], "rule", spec)
+    return spec if spec.trained_by is None else config.meta_train[spec.trained_by].rule

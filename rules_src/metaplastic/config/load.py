@@ -93,7 +93,7 @@ def check_files(files: Iterable[Path]) -> None:
         try:
             _check_keys(yaml.compose(file.read_text(encoding="utf-8")), file)
         except UnicodeDecodeError as error:
-            raise InputError(f"{file}: byte {error.start} is no UTF-8; save the file as UTF-8") from error
+            raise InputError(f"{file}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
         except OSError as error:
             raise InputError(f"{file}: {error.strerror}") from error
         except yaml.YAMLError as error:

@@ -59,17 +59,24 @@ def _numbers_of_clusters(study: Any) -> bool:
     return any(count >= CURVE for numbers in zip(*pairs, strict=True) for count in Counter(numbers).values())
 
 
+def _one_permuted(study: Any) -> bool:
+    """Return whether the first dataset with permuted inputs is the first one without, permuted."""
+    permuted, intact = ([d for d in study.datasets if (d.permuted is None) is not is_] for is_ in (True, False))
+    return bool(permuted and intact) and permuted[0].model_copy(update={"permuted": None}) == intact[0]
+
+
 NEEDS = {
-    "trained rule": _some("rules", "a rule that was meta-trained", lambda r: r.pretrained or r.trained_by),
+    "trained rule": _some("rules", "a rule that was meta-trained", lambda r: r.pretrained or r.trained),
     "random initialisation": _some("rules", "the rule of kind 'identity'", lambda r: r.kind == "identity"),
     "images": _some("datasets", "images", lambda d: d.modality == "image"),
     "text": _some("datasets", "text", lambda d: d.modality == "text"),
-    "several datasets": Need("datasets", "two moons and one more", lambda s: len(s.datasets) > 1),
-    "permuted inputs": Need(
+    "moons and images": Need(
         "datasets",
-        "one with `permuted` inputs and one without",
-        lambda s: len({d.permuted is None for d in s.datasets}) == 2,
+        "two moons, then images",
+        lambda s: [d.source == "two-moons" for d in s.datasets][:2] == [True, False],
     ),
+    "permuted inputs": Need("datasets", "one, and the same with `permuted` inputs", _one_permuted),
+    "one training set": Need("trained_on", "the dataset without `permuted`", lambda s: s.trained_on is not None),
     "training curve": _some(
         "embeddings", f"a network that is recorded after {CURVE} or more numbers of steps", lambda e: e.makes_a_curve
     ),

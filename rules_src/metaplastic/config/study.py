@@ -140,7 +140,7 @@ class Config(Section):
                 if meta_step is not None and meta_step not in kept:
                     near = min(kept, key=lambda step: abs(step - meta_step), default=None)
                     hint = "it keeps none" if near is None else f"the nearest that it keeps is {near}"
-                    no = f"{meta_step} is no snapshot of {rule.trained_by!r}"
+                    no = f"{meta_step} is not a snapshot of {rule.trained_by!r}"
                     raise ValueError(f"rules.{name}.meta_step: {no}; {hint}")
         _check_runs(self.meta_train, self.datasets)
         for name in self.rules.keys() & self.embeddings.keys():
@@ -198,7 +198,7 @@ def _check_tasks(tasks: str, shape: Shape, place: str, partitions: Partition) ->
 
 def _look_up(name: str, table: Mapping[str, Any], place: str, table_name: str) -> None:
     if name not in table:
-        raise ValueError(f"{place}: {name!r} is no key of {table_name}{nearest(name, table)}")
+        raise ValueError(f"{place}: {name!r} is not a key of {table_name}{nearest(name, table)}")
 
 
 def meta_train_folders(config: Config, run: str) -> dict[str, MetaTrain]:

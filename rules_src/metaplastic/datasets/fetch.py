@@ -108,6 +108,15 @@ def members_digest(members: Iterable[tuple[str, bytes]]) -> str:
     return sha256("".join(sorted(f"{name}\0{sha256(data)}\n" for name, data in members)).encode())
 
 
+def verify_members(members: Iterable[tuple[str, bytes]], archive: RemoteFile, path: Path) -> str:
+    """Return `<members_digest>  <name>` of an archive at `path`; refuse other members than those known."""
+    got = members_digest(members)
+    if got != archive.members:
+        expected = f"expected members of sha256:{archive.members}, got members of sha256:{got}"
+        raise InputError(f"{path}: wrong checksum, {expected}; replace the file")
+    return f"{got}  {path.name}"
+
+
 def package_file(package: str, *parts: str) -> Path:
     """Return a file or folder of an installed package, without importing it; refuse a package that lacks it."""
     spec = find_spec(package)

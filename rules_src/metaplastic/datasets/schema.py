@@ -93,7 +93,7 @@ def with_attributes(
 def permuted(dataset: xr.Dataset, seed: int) -> xr.Dataset:
     """Put the inputs of all examples into one random order, whose seed becomes the attribute `permuted`.
 
-    They are no paper's `benchmark` any more.
+    The attribute `benchmark` is dropped.
     """
     name = "image" if "image" in dataset else "feature"
     values = dataset[name].values

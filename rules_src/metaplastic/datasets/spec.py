@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from metaplastic.config.base import Folder, Fraction, Kind, PositiveFraction, PositiveInt, Section, Seed
+from metaplastic.config.base import Folder, Fraction, Kind, NonNegative, PositiveFraction, PositiveInt, Section, Seed
 
 
 class Data(Section):
@@ -42,6 +42,12 @@ class Dataset(Kind):
     def side_known(self) -> int | None:
         """Height and width of the images in pixels."""
         return getattr(self, "side", None)
+
+    @property
+    def inputs(self) -> int | None:
+        """Numbers that an example holds."""
+        channels = 3 if getattr(self, "colour", False) else 1
+        return None if self.side_known is None else channels * self.side_known**2
 
     @property
     def smallest_class(self) -> int | None:
@@ -92,6 +98,11 @@ class Text(Dataset):
     """What methods see of a word's count n: whether it is above 0, n, log(1 + n), or n times the inverse document
     frequency with each text at unit length. A few frequent words hold most of the variance of counts."""
 
+    @property
+    def inputs(self) -> int | None:
+        """Numbers that an example holds, one for each word."""
+        return self.vocabulary
+
 
 class Letters(Dataset):
     """A-Z, a-z and 0-9 rendered from the Latin font faces of installed packages."""
@@ -134,7 +145,7 @@ class TwoMoons(Labelled):
     source: Literal["two-moons"]
     per_class: Annotated[int, Field(ge=2, le=50_000)] = 1000
     """Points per half circle, over both splits."""
-    noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
+    noise: NonNegative = 0.1
     """Standard deviation of the noise on the points, in units of the radius."""
     draw_seed: Seed = 0
     """Seed of the points."""
@@ -196,6 +207,7 @@ class Cifar10(Resized):
     class_count = 10
     training = 5000
     smallest = 6000
+    colour: ClassVar[bool] = True
     source: Literal["cifar-10"]
     side: Annotated[PositiveInt, Field(le=32)] = 32
     """Height and width after resizing, at most 32."""
@@ -341,6 +353,7 @@ class Celeba(Dataset):
 
     folder = "user"
     has_attributes = True
+    colour: ClassVar[bool] = True
     files: ClassVar[tuple[str, str, str]] = ("img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt")
     source: Literal["celeba"]
     path: Folder

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.embeddings.networks import ConvolutionalDecoder, ConvolutionalEncoder, Image, Perceptron, told_apart
+from metaplastic.embeddings.networks import ConvolutionalDecoder, ConvolutionalEncoder, DenseLayers, Image, told_apart
 from metaplastic.embeddings.neural import Family, Objective, embedding_of_images
 from metaplastic.embeddings.spec import Bigan
 
@@ -17,7 +17,7 @@ class Discriminator(eqx.Module):
     """Gives the logit that a pair of image and code is real and encoded, rather than generated from the code."""
 
     seen: ConvolutionalEncoder
-    joint: Perceptron
+    joint: DenseLayers
 
     def __call__(self, x: Float[Array, "batch input"], code: Float[Array, "batch code"]) -> Float[Array, " batch"]:
         """Return the logit of each pair."""
@@ -41,7 +41,7 @@ def family(spec: Bigan, image: Image) -> Family:
     def initial(key: PRNGKeyArray, inputs: int) -> Bidirectional:
         keys = jax.random.split(key, 4)
         seen = ConvolutionalEncoder(keys[2], image, spec.filters, JOINT, pooled=spec.pooled, normalised=True)
-        joint = Perceptron(keys[3], [JOINT + spec.features, JOINT, 1], "leaky_relu")
+        joint = DenseLayers(keys[3], [JOINT + spec.features, JOINT, 1], "leaky_relu")
         encoder = ConvolutionalEncoder(keys[0], image, spec.filters, spec.features, pooled=spec.pooled, normalised=True)
         generator = ConvolutionalDecoder(keys[1], image, spec.filters, spec.features, normalised=True)
         return Bidirectional(encoder, generator, Discriminator(seen, joint))

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.embeddings.networks import ConvolutionalEncoder, Image, Perceptron
+from metaplastic.embeddings.networks import ConvolutionalEncoder, DenseLayers, Image
 from metaplastic.embeddings.neural import Family, Objective, embedding_of_images
 from metaplastic.embeddings.spec import Contrastive
 from metaplastic.meta_train.tasks.appearance import augmented
@@ -17,7 +17,7 @@ class Projecting(eqx.Module):
     """An encoder, and the projection of its code in which views are compared."""
 
     encoder: ConvolutionalEncoder
-    projection: Perceptron
+    projection: DenseLayers
 
 
 def family(spec: Contrastive, image: Image) -> Family:
@@ -28,7 +28,7 @@ def family(spec: Contrastive, image: Image) -> Family:
         encoder = ConvolutionalEncoder(
             key_encoder, image, spec.filters, spec.features, pooled=spec.pooled, normalised=True
         )
-        return Projecting(encoder, Perceptron(key_projection, [spec.features, spec.features, spec.projected], "relu"))
+        return Projecting(encoder, DenseLayers(key_projection, [spec.features, spec.features, spec.projected], "relu"))
 
     def loss(model: Projecting, key: PRNGKeyArray, batch: Float[Array, "batch input"]) -> Objective:
         views = augmented(key, jnp.tile(batch.reshape(-1, *image), (2, 1, 1, 1)), Jitter(**dict(spec.jitter)))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.embeddings.networks import ConvolutionalDecoder, ConvolutionalEncoder, Image, Perceptron, told_apart
+from metaplastic.embeddings.networks import ConvolutionalDecoder, ConvolutionalEncoder, DenseLayers, Image, told_apart
 from metaplastic.embeddings.neural import Family, Objective, embedding_of_images
 from metaplastic.embeddings.spec import Infogan
 
@@ -19,8 +19,8 @@ class Informed(eqx.Module):
 
     generator: ConvolutionalDecoder
     seen: ConvolutionalEncoder
-    discriminator: Perceptron
-    recognition: Perceptron
+    discriminator: DenseLayers
+    recognition: DenseLayers
 
     def judged(self, x: Float[Array, "batch input"]) -> Float[Array, " batch"]:
         """Return the logit that an image is real."""
@@ -43,8 +43,8 @@ def family(spec: Infogan, image: Image) -> Family:
         return Informed(
             ConvolutionalDecoder(keys[0], image, spec.filters, spec.features + spec.noise, normalised=True),
             ConvolutionalEncoder(keys[1], image, spec.filters, SEEN, pooled=spec.pooled, normalised=True),
-            Perceptron(keys[2], [SEEN, 1], "leaky_relu"),
-            Perceptron(keys[3], [SEEN, spec.features, spec.features], "leaky_relu"),
+            DenseLayers(keys[2], [SEEN, 1], "leaky_relu"),
+            DenseLayers(keys[3], [SEEN, spec.features, spec.features], "leaky_relu"),
         )
 
     def loss(model: Informed, key: PRNGKeyArray, batch: Float[Array, "batch input"]) -> Objective:

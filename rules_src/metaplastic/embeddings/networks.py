@@ -15,7 +15,7 @@ from metaplastic.network import ACTIVATIONS
 from metaplastic.training.sharding import on_each_device
 
 
-class Perceptron(eqx.Module):
+class DenseLayers(eqx.Module):
     """Fully connected layers with an activation between them."""
 
     layers: tuple[eqx.nn.Linear, ...]
@@ -38,14 +38,14 @@ class Perceptron(eqx.Module):
 class Autoencoder(eqx.Module):
     """An encoder to a code and a decoder back."""
 
-    encoder: Perceptron
-    decoder: Perceptron
+    encoder: DenseLayers
+    decoder: DenseLayers
 
     def __init__(self, key: PRNGKeyArray, inputs: int, spec: FullyConnected, *, encoded: int) -> None:
         """Draw both with mirrored hidden layers; the encoder returns `encoded` numbers about `spec.features` codes."""
         key_encoder, key_decoder = jax.random.split(key)
-        self.encoder = Perceptron(key_encoder, [inputs, *spec.hidden, encoded], spec.activation)
-        self.decoder = Perceptron(key_decoder, [spec.features, *reversed(spec.hidden), inputs], spec.activation)
+        self.encoder = DenseLayers(key_encoder, [inputs, *spec.hidden, encoded], spec.activation)
+        self.decoder = DenseLayers(key_decoder, [spec.features, *reversed(spec.hidden), inputs], spec.activation)
 
 
 Image = tuple[int, int, int]

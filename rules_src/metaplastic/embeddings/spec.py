@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from metaplastic.config.base import FittedKind, Fraction, Int, PositiveFloat, PositiveInt
+from metaplastic.config.base import FittedKind, Fraction, Int, PositiveFloat, PositiveInt, TwoOrMore
 from metaplastic.meta_train.tasks.spec import Jitter
 from metaplastic.training.spec import Descended, Steps
 from metaplastic.update_rules.spec import Activation
@@ -87,7 +87,7 @@ class KMeans(Fitted):
 class Neighbours(Fitted):
     """An embedding that keeps the examples it was fitted on and finds neighbours among them."""
 
-    neighbours: Annotated[Int, Field(ge=2)] = 15
+    neighbours: TwoOrMore = 15
     """Number of nearest examples that count as neighbours."""
     examples: Annotated[Int, Field(ge=3)] = 10000
     """Most training examples to fit on; they are drawn at random if there are more."""
@@ -221,7 +221,7 @@ class Infogan(Adversarial):
     kind: Literal["infogan"]
     features: Annotated[Int, Field(ge=3)] = 50
     """Width of the code: a category and numbers uniform in [-1, 1]."""
-    categories: Annotated[Int, Field(ge=2)] = 10
+    categories: TwoOrMore = 10
     """Values of the category, which count as many features."""
     noise: PositiveInt = 62
     """Width of the noise in addition to the code."""
@@ -262,7 +262,7 @@ class DeepCluster(Convolutional):
     """Width of the code."""
     batch: PositiveInt = 128
     """Examples per gradient step, drawn so that all clusters are equally frequent."""
-    clusters: Annotated[Int, Field(ge=2)] = 500
+    clusters: TwoOrMore = 500
     clustered_every: PositiveInt = 500
     """Gradient steps between two runs of k-means."""
     jitter: Jitter = Jitter(rotation=10.0, scale=0.1, shift=0.1, shear=0.15, elastic=0.03)
@@ -271,5 +271,5 @@ class DeepCluster(Convolutional):
     @model_validator(mode="after")
     def _clustered_where_saved(self) -> "DeepCluster":
         if self.clustered_every % self.every:
-            raise ValueError(f"clustered_every: {self.clustered_every} is no multiple of every, {self.every}")
+            raise ValueError(f"clustered_every: {self.clustered_every} is not a multiple of every, {self.every}")
         return self

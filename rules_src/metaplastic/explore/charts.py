@@ -61,7 +61,7 @@ def curves(panel: Panel, shown: Shown, chance: float, **size: Any) -> Chart:
     count = len(panel.inner_steps)
     rows = [
         {
-            "shots": told(shots),
+            "shots": labels(shots),
             "theta": frame // count,
             "frame": frame,
             "step": panel.inner_steps[frame % count],
@@ -76,7 +76,8 @@ def curves(panel: Panel, shown: Shown, chance: float, **size: Any) -> Chart:
     look: dict[str, Any] = {"domain": False, "ticks": False, "gridColor": "#e4e4e4", "labelPadding": 9}
     beside = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".0%", **look)
     up = alt.Y("accuracy:Q", title=None, axis=beside, scale=alt.Scale(domain=[0, 1]))
-    greys = alt.Scale(domain=list(map(told, shown.shots)), range=["#8a6d1f", DARK] if len(shown.shots) == 2 else [DARK])
+    named = list(map(labels, shown.shots))
+    greys = alt.Scale(domain=named, range=["#8a6d1f", DARK] if len(shown.shots) == 2 else [DARK])
     colour = alt.Color("shots:N", scale=greys, legend=None)
     base = _chart(rows).encode(x=across, y=up, color=colour)
     is_shown = f"datum.theta == floor(after / {count})"
@@ -92,7 +93,7 @@ def curves(panel: Panel, shown: Shown, chance: float, **size: Any) -> Chart:
     return alt.layer(*layers).properties(**size)
 
 
-def told(shots: int) -> str:
+def labels(shots: int) -> str:
     """Name a number of labelled examples of each class."""
     return f"{shots} label{'s' * (shots > 1)} a class"
 

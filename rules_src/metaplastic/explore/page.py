@@ -32,12 +32,12 @@ def page(dataset: xr.Dataset, shown: Shown, panels: Sequence[Panel], *, batch: i
     chance = 1 / len(names)
     rules = [panel for panel in panels if panel.filters]
     network, inputs = rules[0].identity, f"{dataset.sizes['column']} x {dataset.sizes['row']} pixels"
-    told = {
+    context = {
         "inputs": inputs,
         "batch": batch,
         "steps": steps,
-        "told": list(map(charts.told, shown.shots)),
-        "panels": _told(panels),
+        "labels": list(map(charts.labels, shown.shots)),
+        "panels": _panel_texts(panels),
         "title": dataset.attrs["title"],
         "citation": dataset.attrs["citation"],
         "shown": shown,
@@ -54,7 +54,7 @@ def page(dataset: xr.Dataset, shown: Shown, panels: Sequence[Panel], *, batch: i
         "script": vl_convert.javascript_bundle(_text("page.js")).replace("</script", r"<\/script"),
     }
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(_text("page.html")).render(told)
+    return environment.from_string(_text("page.html")).render(context)
 
 
 def still(dataset: xr.Dataset, shown: Shown, panels: Sequence[Panel]) -> bytes:
@@ -64,7 +64,7 @@ def still(dataset: xr.Dataset, shown: Shown, panels: Sequence[Panel]) -> bytes:
         if panel.meta_steps:
             continue
         shares = zip(shown.shots, panel.accuracies[:, -1], strict=True)
-        below = [f"{100 * share:.0f}% right with {charts.told(shots)}" for shots, share in shares]
+        below = [f"{100 * share:.0f}% right with {charts.labels(shots)}" for shots, share in shares]
         head = alt.TitleParams(title, subtitle=below, anchor="start", fontSize=19, subtitleFontSize=15, offset=12)
         last = panel._replace(places=panel.places[-1:], filters=panel.filters[-1:])
         parts = [charts.places(last, shown, names, width=STILL, height=STILL).properties(title=head)]
@@ -72,8 +72,8 @@ def still(dataset: xr.Dataset, shown: Shown, panels: Sequence[Panel]) -> bytes:
             parts.append(charts.filters(last, width=STILL, height=STILL / 4))
         columns.append(alt.vconcat(*parts, spacing=10))
     text = f"{len(shown.labels)} images, placed by what was learned from {shown.n_train:,} others without their labels"
-    told = "Colours and names are classes, which no method is told. Under networks: weights of 16 of their first units."
-    below = [f"{dataset.attrs['name']}. {told}"]
+    key = "Colours and names are classes, which no method is told. Under networks: weights of 16 of their first units."
+    below = [f"{dataset.attrs['name']}. {key}"]
     head = alt.TitleParams(text, subtitle=below, anchor="start", fontSize=22, subtitleFontSize=15, offset=22)
     drawn = alt.hconcat(*columns, spacing=28, title=head, background="white", padding=20)
     png = vl_convert.vegalite_to_png(charts.at(drawn.configure_view(stroke="#dcdcdc"), 0).to_dict(), scale=2)
@@ -83,7 +83,7 @@ def still(dataset: xr.Dataset, shown: Shown, panels: Sequence[Panel]) -> bytes:
     return small.getvalue()
 
 
-def _told(panels: Sequence[Panel]) -> list[dict[str, object]]:
+def _panel_texts(panels: Sequence[Panel]) -> list[dict[str, object]]:
     """Return what the page says of each panel."""
     return [
         {

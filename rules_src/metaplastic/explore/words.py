@@ -12,6 +12,7 @@ SENTENCES = {
     "oja": "A rule written by hand: a connection grows when both of its ends are active, and decays to stay bounded.",
     "hebb": "The oldest rule: a connection grows when both of its ends are active.",
     "pretrained": "A rule that was itself learned beforehand instead of written by hand. It comes with this package.",
+    "untrained-encoder": "A network for images with its random weights: it has learned nothing.",
     "umap": "No rule: a method that needs all images at once, and places them so that neighbours stay neighbours.",
 }
 """A sentence for each kind of method that says to anybody what it does; other kinds have their docstring."""

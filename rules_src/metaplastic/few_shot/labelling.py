@@ -114,7 +114,7 @@ class Neighbours(Labelling):
         """Return the features of an embedding that learns nothing."""
         if self.network is not None:
             return images
-        # Of an extra, which other learners do without.
+        # This needs the extra `workflow`, which ProtoNets and MAML do without.
         from metaplastic.embeddings.base import Folder, Unlabelled
 
         spec = parse_spec(Embedding, self.recipe.embedding, "embedding")

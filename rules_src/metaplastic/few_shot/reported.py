@@ -22,7 +22,7 @@ REPORTED = {
     ("", "oracle-maml"): (94.46, 98.83, 84.60, 96.29),
     ("", "oracle-protonets"): (98.35, 99.58, 95.31, 98.81),
 }
-"""Percent, by kind of embedding, if it takes one, and kind of learner."""
+"""Percent, by kind of embedding, if it takes one, and the learner's name in summaries."""
 
 
 def reported(benchmark: str, embedding: str, learner: str, way: int, shots: int) -> float | None:

@@ -5,13 +5,19 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from metaplastic.config.base import FittedKind, Fraction, Increasing, PositiveFloat, PositiveInt, Section, Seed
+from metaplastic.config.base import (
+    FittedKind,
+    Fraction,
+    Increasing,
+    NonNegative,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+    Seed,
+    TwoOrMore,
+)
 from metaplastic.meta_train.tasks.spec import Jitter
 from metaplastic.training.spec import Descended, Steps
-
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Way = Annotated[int, Field(ge=2)]
-
 
 SMALLEST_POOLED = 16
 """Smallest side of an image that four blocks halve and leave something of."""
@@ -20,7 +26,7 @@ SMALLEST_POOLED = 16
 class Shape(Section):
     """An N-way K-shot episode."""
 
-    way: Way = 5
+    way: TwoOrMore = 5
     """Classes per episode."""
     shots: PositiveInt = 1
     """Labelled examples per class: the support."""
@@ -33,13 +39,13 @@ class Episodes(Section):
 
     split: Literal["test", "validation"] = "test"
     """Split of the dataset that episodes are drawn from."""
-    ways: Annotated[list[Way], Increasing] = [5, 20]
+    ways: Annotated[list[TwoOrMore], Increasing] = [5, 20]
     """Classes per episode."""
     shots: Annotated[list[PositiveInt], Increasing] = [1, 5]
     """Labelled examples per class."""
     queries: PositiveInt = 5
     """Examples per class that the learner has to label."""
-    episodes: Annotated[int, Field(ge=2)] = 1000
+    episodes: TwoOrMore = 1000
     """Episodes for each way and number of shots."""
     seed: Seed = 0
     """Seed of the draws."""
@@ -89,7 +95,7 @@ class Clusters(Partition):
 
     found_clusters: ClassVar[bool] = True
     kind: Literal["k-means"]
-    clusters: Annotated[int, Field(ge=2)] = 500
+    clusters: TwoOrMore = 500
     """Clusters per partition, before small ones are dropped."""
     partitions: PositiveInt = 100
     restarts: PositiveInt = 1
@@ -109,7 +115,7 @@ class Hyperplanes(Partition):
     """Zones between random hyperplanes through an embedding."""
 
     kind: Literal["hyperplanes"]
-    way: Annotated[int, Field(ge=2)] = 20
+    way: TwoOrMore = 20
     """Classes per task; there are as many planes as this number of zones takes."""
     partitions: PositiveInt = 2400
     candidates: PositiveInt = 1000
@@ -140,7 +146,7 @@ class Random(Partition):
 
     needs_features: ClassVar[bool] = False
     kind: Literal["random"]
-    clusters: Annotated[int, Field(ge=2)] = 500
+    clusters: TwoOrMore = 500
     partitions: PositiveInt = 100
 
 
@@ -232,7 +238,7 @@ class Maml(MetaLearned):
     downsample: Literal["stride", "pool"] = "stride"
     """How blocks halve the side: strides as on Omniglot, or maxima of 2x2 as on miniImageNet, with all positions as
     features, 800 of them on 84 x 84 pixels."""
-    head: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    head: NonNegative = 1.0
     """Standard deviation of the last layer's initial weights, 1 as published. Trainings of a few thousand steps are far
     better from 0: all classes begin alike and no random weights have to be unlearned."""
     first_order: bool = False
@@ -284,7 +290,7 @@ class ClusterMatching(Learner):
     """Clusters of the embedding's training examples, each labelled by the support examples in it."""
 
     kind: Literal["cluster-matching"]
-    clusters: Annotated[int, Field(ge=2)] = 500
+    clusters: TwoOrMore = 500
     restarts: PositiveInt = 10
     """Starts of k-means, of which the best is kept."""
     seed: Seed = 0

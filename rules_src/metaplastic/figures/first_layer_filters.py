@@ -90,7 +90,7 @@ def filter_images(
     inputs = len(weights)
     channels = next((c for c in (1, 3) if c * isqrt(inputs // c) ** 2 == inputs), None)
     if channels is None:
-        raise InputError(f"{path}: {inputs} inputs are no square image of one or three channels")
+        raise InputError(f"{path}: {inputs} inputs are not a square image of one or three channels")
     side = isqrt(inputs // channels)
     in_order = np.empty_like(weights)
     in_order[permutation] = weights

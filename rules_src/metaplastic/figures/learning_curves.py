@@ -86,6 +86,6 @@ def _evaluated(path: Path, history: xr.Dataset, results: xr.Dataset) -> xr.Datas
     same = (results["learner_key"].values == learner) & (results["partition"].values == partition)
     names = results["learner"].values[same]
     if not len(names) or dataset not in results["dataset"].values:
-        raise InputError(f"{path}: of a learner or a dataset that the summary has not; run the study again")
+        raise InputError(f"{path}: of a learner or a dataset that is not in the summary; run the study again")
     embedding = history.attrs.get("embedding", results["embedding"].values[0])
     return results.sel(learner=names[0], dataset=dataset, embedding=embedding)

@@ -63,6 +63,7 @@ _COLOURS = {
     "acai": "#2f6f8f",
     "bigan": "#b5651d",
     "infogan": "#8f5f7f",
+    "deep-cluster": "#a0527f",
     "contrastive": "#3a9a8a",
 }
 """Colours by kind, so that a method looks the same whatever a user calls it."""

@@ -35,7 +35,7 @@ def check_writable(folder: Path, place: str) -> None:
     # A link to nowhere stands in the way too.
     above = next(each for each in places if each.is_symlink() or each.exists())
     if not above.is_dir():
-        raise InputError(f"{place}: {above} is no folder; give another, or move it away")
+        raise InputError(f"{place}: {above} is not a folder; give another, or move it away")
     if not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f"{place}: {above} cannot be written to; give another")
 

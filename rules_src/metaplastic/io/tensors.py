@@ -95,6 +95,11 @@ def check_arrays(file: Any, expected: Mapping[str, str], *, of: str) -> None:
     """
     slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
     found = {name: described(array.get_dtype(), array.get_shape()) for name, array in slices.items()}
+    check_described(found, expected, of=of)
+
+
+def check_described(found: Mapping[str, str], expected: Mapping[str, str], *, of: str) -> None:
+    """Compare arrays with those of `of`, both as `described`; raise ValueError naming one that differs."""
     for name in sorted(expected.keys() | found.keys()):
         if (here := found.get(name, "missing")) != (there := expected.get(name, "no such array")):
             raise ValueError(f"{name} is {here}, {of} has {there}")

@@ -1,9 +1,10 @@
 """What is known about the columns of a table: how it is scaled, and which value stands for a missing one."""
 
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 
 from metaplastic.learned_rule.fitted import dense
 from metaplastic.perceptron import slices
@@ -29,13 +30,12 @@ def columns_of(X: Any, *, means: bool) -> Columns:
     if not means:
         low, high = (np.ravel(dense(most)) for most in (X.min(0), X.max(0)))
         return Columns(low, high, np.zeros_like(low), np.full(len(low), float(X.shape[0])))
-    found: Columns | None = None
-    for part in slices(X.shape[0], X.shape[1:]):
-        rows = dense(X[part]).astype(np.float64)
-        there = ~np.isnan(rows)
-        counts = there.sum(0).astype(np.float64)
-        mean = rows.sum(0, where=there) / np.maximum(counts, 1)
-        of_part = Columns(np.fmin.reduce(rows), np.fmax.reduce(rows), mean, counts)
-        found = found.joined(of_part) if found else of_part
-    assert found is not None  # noqa: S101
-    return found
+    parts = (dense(X[part]).astype(np.float64) for part in slices(X.shape[0], X.shape[1:]))
+    return reduce(Columns.joined, map(_of_rows, parts))
+
+
+def _of_rows(rows: Float64[np.ndarray, "row column"]) -> Columns:
+    there = ~np.isnan(rows)
+    counts = there.sum(0).astype(np.float64)
+    mean = rows.sum(0, where=there) / np.maximum(counts, 1)
+    return Columns(np.fmin.reduce(rows), np.fmax.reduce(rows), mean, counts)

@@ -99,11 +99,12 @@ class FittedRule(NamedTuple):
         write_safetensors(Path(path), contiguous, header)
 
     def transform(self, X: Any) -> Float32[np.ndarray, "row feature"]:
-        """Return features of rows of numbers, a NumPy array or a CSR matrix; those of a row depend on that row alone.
+        """Return features of rows of numbers, an array or a sparse matrix; those of a row depend on that row alone.
 
         Raises:
             ValueError: X has another number of columns, or holds what is not finite.
         """
+        X = X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)
         widths = [len(layer.b) for layer in self.perceptron.layers]
         if X.ndim != 2 or X.shape[1] != len(self.least):
             raise ValueError(f"X has the shape {X.shape}; give rows of {len(self.least)} columns")
@@ -115,7 +116,7 @@ class FittedRule(NamedTuple):
     def parts(self, X: Any, widths: Sequence[int]) -> list[slice]:
         """Return slices of the rows of `X` that are scaled and go through layers of these widths at once."""
         count, columns = X.shape
-        return slices(count, [X.nnz // count + 1 if self._stays_sparse(X) else columns, *widths])
+        return slices(count, [X.nnz // max(count, 1) + 1 if self._stays_sparse(X) else columns, *widths])
 
     def scaled(self, X: Any) -> Any:
         """Return rows as the base model takes them: float32, dense; sparse only if zero stays zero."""

@@ -17,7 +17,6 @@ from metaplastic.apply import advance, check_size, drawn, initial_inner_loops, t
 from metaplastic.io.compilation import jit
 from metaplastic.io.jax_settings import compilations_kept, own_numbers, seed_key
 from metaplastic.learned_rule.fitted import FittedRule, dense
-from metaplastic.network import layer_widths
 from metaplastic.perceptron import Parameters, Perceptron
 from metaplastic.update_rules.base import UpdateRule, check_fit
 from metaplastic.update_rules.pretrained import pretrained_file
@@ -51,7 +50,7 @@ def learned(fitted: FittedRule, X: Any, base_model: BaseModel, *, seed: int) -> 
     """
     told, parameters, (count, columns) = _Told(fitted.parameters["verbose"]), fitted.parameters, X.shape
     name, batch, steps = parameters["rule"], parameters["batch"], parameters["inner_steps"]
-    parts = fitted.parts(X, layer_widths(base_model, columns)[1:])
+    parts = fitted.parts(X, base_model.widths(columns)[1:])
     with own_numbers(parameters["device"]), compilations_kept():
         spec, rule = trained_rule(Path(name) if name.endswith(".safetensors") else pretrained_file(name))
         check_fit(spec, base_model)
@@ -142,7 +141,7 @@ def inner_loop(
     """
     count, columns = shape
     key = seed_key(seed)
-    loops = initial_inner_loops(key[None], tuple(layer_widths(base_model, columns)), base_model.activation)
+    loops = initial_inner_loops(key[None], tuple(base_model.widths(columns)), base_model.activation)
     at_once = max(batch, min(MOST_ROWS, MOST_NUMBERS // columns))
     whole = count <= at_once
     # The sizes of arrays depend on neither seed nor steps, and little on the rows, so that few programs are compiled.

@@ -11,14 +11,12 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from metaplastic.io.compilation import jit
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.objective import normalised_targets, ridge_readout, with_ones
+from metaplastic.meta_train.spec import SCORED
 from metaplastic.meta_train.tasks.mixture import every_class, random_classes, show
 from metaplastic.meta_train.tasks.source import Source
 from metaplastic.meta_train.window import Group, unroll
 from metaplastic.network import BaseModel, initial_base_model
 from metaplastic.update_rules.base import UpdateRule
-
-SCORED = 50
-"""Examples per class on which a readout is scored."""
 
 
 class Probe(NamedTuple):

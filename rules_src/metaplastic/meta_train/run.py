@@ -25,7 +25,7 @@ from metaplastic.meta_train.tasks import spec as config
 from metaplastic.meta_train.tasks.mixture import shares
 from metaplastic.meta_train.tasks.source import Jitter, Setting, Source, Variety
 from metaplastic.meta_train.window import Group, Totals, window_loss
-from metaplastic.network import initial_base_model, layer_widths
+from metaplastic.network import initial_base_model
 from metaplastic.training.checkpoint import save_state, state_path
 from metaplastic.training.loop import Folder
 from metaplastic.update_rules.base import MetaTrainable, UpdateRule
@@ -78,7 +78,7 @@ def group(spec: MetaTrain, shape: TaskShape) -> Group:
     setting = task_setting(spec.tasks, spec.side_of(shape), spec.classes_of(shape))
     activations = shape.activations or [shape.activation]
     weights = {name: source.weight for name, source in spec.trained_sources.items()}
-    widths, each = layer_widths(shape, setting.side**2), shares(weights, spec.tasks_each)
+    widths, each = shape.widths(setting.side**2), shares(weights, spec.tasks_each)
     return Group(widths, activations, setting, spec.batch_of(shape), spec.labelled, each)
 
 

@@ -8,7 +8,6 @@ from metaplastic.config.base import (
     Count,
     Decay,
     Distinct,
-    Int,
     Kind,
     Name,
     PositiveFloat,
@@ -16,10 +15,14 @@ from metaplastic.config.base import (
     PositiveInt,
     Section,
     Seed,
+    TwoOrMore,
 )
 from metaplastic.meta_train.tasks.spec import Tasks, TaskSource
 from metaplastic.training.spec import Keep
 from metaplastic.update_rules.spec import Activation, BaseModel, Learned, Polynomial, Precision
+
+SCORED = 50
+"""Examples per class on which a readout on held-out data is scored."""
 
 
 class Unroll(Section):
@@ -139,7 +142,7 @@ class TaskShape(BaseModel):
     """Height and width of the images that its tasks show; at most `tasks.side`, which is the default."""
     batch: PositiveInt | None = None
     """Unlabelled examples per inner step, in place of the run's `batch`."""
-    classes: Annotated[Int, Field(ge=2)] | None = None
+    classes: TwoOrMore | None = None
     """Classes per task; at most `tasks.classes`, which is the default."""
 
 
@@ -282,7 +285,7 @@ class MetaTrain(Section):
         sources = self.tasks.sources
         for name in self.held_out.kinds:
             if name not in sources:
-                raise ValueError(f"held_out.kinds: {name!r} is no key of tasks.sources; valid: {', '.join(sources)}")
+                raise ValueError(f"held_out.kinds: {name!r} is not a key of tasks.sources; valid: {', '.join(sources)}")
         for name in self.held_out.datasets:
             if name in sources:
                 raise ValueError(f"held_out.datasets: {name!r} is the name of one of tasks.sources too; rename that")

@@ -43,7 +43,7 @@ NEARLY_RELU = ("leaky_relu", "swish")
 VARIANCE = 0.9
 """Share of the variance that counted principal components explain."""
 
-CAPTION = (
+BELOW = (
     "Test accuracies in percent, of a logistic regression on the most labelled examples a class that the study has, or "
     "of few-shot learners on episodes; ± is half of the 95% interval. In brackets differences, paired by seeds, draws "
     "and episodes: the rule less what stands before the bracket, a network less the same as it was drawn, the last "
@@ -108,7 +108,7 @@ def comparison(results: Mapping[Experiment, Results], *, configured: str = "") -
         ours = "; ".join(part.words for part in parts) or MISSING
         command = " ".join(filter(None, ["snakemake", f"figure_{claim.place.split()[0]}", "--cores 2", configured]))
         table.append([claim.place, claim.finding, ours, verdict(parts), f"`{command}`" if parts else MISSING])
-    return markdown(table, CAPTION)
+    return markdown(table, BELOW)
 
 
 def _falls_again(what: str, points: Mapping[int, xr.DataArray]) -> Part:
@@ -150,7 +150,10 @@ def _permuted(results: Results) -> Iterator[Part]:
 
 
 def _over_meta_training(results: Results, *, modality: str) -> Iterator[Part]:
-    steps = results.summary["meta_step"].to_series().dropna().sort_values(kind="stable").astype(int)
+    """Judge the snapshots of the first run that has enough."""
+    runs = results.summary["run"].to_series()
+    of_run = runs == next(run for run in runs if run and (runs == run).sum() >= CURVE)
+    steps = results.summary["meta_step"].to_series()[of_run].sort_values(kind="stable").astype(int)
     for dataset in _of_kinds(results.summary["modality"], modality):
         points = {step: _last(results.summary, name, dataset) for name, step in steps.items()}
         if modality == "text":

@@ -33,6 +33,7 @@ NAMES = {
     "acai": "ACAI",
     "bigan": "BiGAN",
     "infogan": "InfoGAN",
+    "deep-cluster": "DeepCluster",
     "contrastive": "contrastive",
 }
 """Names of methods by kind, so that a method has the same name whatever a user calls it."""

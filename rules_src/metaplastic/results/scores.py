@@ -10,7 +10,7 @@ import xarray as xr
 
 from metaplastic.few_shot.reported import reported
 from metaplastic.io.errors import InputError
-from metaplastic.results.intervals import LEVELS, Interval, score
+from metaplastic.results.intervals import LEVELS, Interval, draws_of, score
 from metaplastic.results.selections import INITIAL, NONE, ORACLE, SHAPE
 
 ANY = "any"
@@ -138,7 +138,7 @@ def _readouts(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
     every = {name.replace("accuracy", "accuracies"): _draws(of_name, coords) for name, of_name in drawn.items()}
     if initial:
         drawn["difference_to_random_init"] = {
-            cell: _less(evaluation["accuracy"], reference["accuracy"])
+            cell: draws_of(evaluation["accuracy"]) - draws_of(reference["accuracy"])
             for cell, evaluation in cells.items()
             if (reference := cells.get(cell._replace(representation=initial))) is not None
         }
@@ -276,17 +276,8 @@ def _placed(by_key: Mapping[Place, xr.Dataset], spread: str, names: Sequence[str
 
 
 def _less(accuracy: xr.DataArray, reference: xr.DataArray) -> xr.DataArray:
-    """Return the difference for each random draw; a method of one seed is compared with each seed of the other.
-
-    Learners without seeds learn from clusters of the first seed's features.
-    """
-    if "seed" not in accuracy.dims:
-        return accuracy - reference.isel(seed=0, missing_dims="ignore")
-    if accuracy.sizes["seed"] > 1 and reference.sizes.get("seed", 0) != 1:
-        return accuracy - reference  # aligns the seeds that both have
-    accuracy, reference = (a.isel(seed=0, drop=True) if a.sizes.get("seed") == 1 else a for a in (accuracy, reference))
-    difference = accuracy - reference
-    return difference if "seed" in difference.dims else difference.expand_dims("seed")
+    """Return the difference for each episode; a learner without seeds learns from clusters of the first seed's."""
+    return accuracy - (reference if "seed" in accuracy.dims else reference.isel(seed=0, missing_dims="ignore"))
 
 
 def _scores(drawn: Mapping[Place, xr.DataArray], coords: Mapping[str, np.ndarray]) -> xr.Dataset:

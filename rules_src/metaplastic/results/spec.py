@@ -25,12 +25,14 @@ class Declared(NamedTuple):
 
 EXPERIMENTS: dict[Experiment, Declared] = {
     "objective-mismatch": Declared("figure_2", ("training curve",)),
-    "permuted-inputs": Declared("figure_2", ("permuted inputs", "meta-learned learner", "trained rule")),
+    "permuted-inputs": Declared(
+        "figure_2", ("permuted inputs", "one training set", "meta-learned learner", "trained rule")
+    ),
     "over-meta-training": Declared("figure_3", ("snapshots", "images")),
     "unseen-datasets": Declared("figure_4", ("trained rule", "random initialisation", "images")),
     "supervised": Declared("figure_4", ("linear and mlp", "trained rule", "raw input")),
     "unseen-modality": Declared("figure_4", ("trained rule", "random initialisation", "text")),
     "unseen-architectures": Declared("figure_5", ("trained rule", "random initialisation", "several networks")),
-    "how-it-learns": Declared("figure_6", ("trained rule", "several datasets", "principal components")),
+    "how-it-learns": Declared("figure_6", ("trained rule", "moons and images", "principal components")),
 }
 """In the order of the paper."""

@@ -33,7 +33,7 @@ code, th {{ white-space: nowrap; }}
 """
 
 
-write = partial(xr.apply_ufunc, vectorize=True, output_dtypes=[object])
+texts_of = partial(xr.apply_ufunc, vectorize=True, output_dtypes=[object])
 """Return arrays as texts, given first the function that writes numbers of one place."""
 
 
@@ -56,7 +56,7 @@ def markdown(table: Table, *below: str) -> str:
 
 def table_page(title: str, text: str) -> str:
     """Return a self-contained HTML page of a Markdown text, which may hold tables; HTML in it is shown as text."""
-    # Who prints tables needs no pages, and the core of the package no packages for them.
+    # Only pages need markdown-it, which is not a core dependency.
     from markdown_it import MarkdownIt
 
     renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
@@ -105,7 +105,7 @@ def _of_readouts(summary: xr.Dataset) -> list[str]:
         parts.append(markdown(_table(f"Points over {reference}", others), below))
     if fewest < most:
         parts.append(markdown(_accuracies(summary.sel(shots=fewest)), f"As above, with {_labelled(fewest)} a class."))
-    seconds = write(lambda value: MISSING if isnan(value) else f"{value:.1f}", summary["seconds"])
+    seconds = texts_of(lambda value: MISSING if isnan(value) else f"{value:.1f}", summary["seconds"])
     caption = (
         "Wall-clock time to learn from the unlabelled training examples and to embed all, all seeds together, with "
         "compilation where it was not cached and without meta-training, as it was in this run."
@@ -134,7 +134,7 @@ def _labelled(shots: int) -> str:
 
 def _shares(summary: xr.Dataset, name: str, sign: str = "") -> xr.DataArray:
     mean, low, high = (summary[f"{name}{end}"].sel(readout=TABLE_READOUT) for end in ("", "_low", "_high"))
-    return write(partial(percent, sign=sign), mean, (high - low) / 2, mean.max("representation"))
+    return texts_of(partial(percent, sign=sign), mean, (high - low) / 2, mean.max("representation"))
 
 
 def _table(title: str, texts: xr.DataArray) -> Table:
@@ -147,7 +147,7 @@ def _table(title: str, texts: xr.DataArray) -> Table:
 
 def _of_learners(summary: xr.Dataset) -> list[str]:
     numbers = [summary[name] for name in ("accuracy", "interval", "reported")]
-    cells = summary.assign(text=write(_beside_reported, *numbers, numbers[0].max(("learner", "embedding"))))
+    cells = summary.assign(text=texts_of(_beside_reported, *numbers, numbers[0].max(("learner", "embedding"))))
     settings = [f"{way}-way {k}-shot" for way, k in product(summary["way"].values, summary["shots"].values)]
     parts: list[str] = []
     for dataset in summary["dataset"].values.tolist():
@@ -177,7 +177,7 @@ def architectures_table(published: xr.Dataset) -> str:
     """Return a Markdown table: a row per trained network, a column per representation, then the cost of the first."""
     names = published["representation"].values.tolist()
     table: Table = [["Hidden layers", "Units of each", "Activation", *names, "Seconds", "Peak MB"]]
-    written = published.assign(text=write(percent, published["accuracy"], published["interval"]))
+    written = published.assign(text=texts_of(percent, published["accuracy"], published["interval"]))
     flat = written.stack(network=SHAPE).dropna("network", subset=["accuracy"], how="all")
     for (depth, width, activation), of_network in flat.groupby("network"):
         cost = (of_network[name].values.ravel()[0] for name in ("seconds", "peak_mb"))
@@ -198,7 +198,7 @@ def few_shot_table(published: xr.Dataset) -> str:
     """Return a Markdown table: a row per representation, a column per dataset and number of labelled examples."""
     measured = published.stack(column=("dataset", "shots")).dropna("column", subset=["accuracy"], how="all")
     columns = (f"{dataset}, {shots} label{'' if shots == 1 else 's'}" for dataset, shots in measured["column"].values)
-    texts = write(percent, measured["accuracy"], measured["interval"]).transpose("representation", "column")
+    texts = texts_of(percent, measured["accuracy"], measured["interval"]).transpose("representation", "column")
     names = published["representation"].values.tolist()
     rows = ([name, *row] for name, row in zip(names, texts.values.tolist(), strict=True))
     table: Table = [["Method", *columns], *rows]

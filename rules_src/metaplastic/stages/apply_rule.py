@@ -51,7 +51,7 @@ def apply(
         for each in update_rules
     ]
     seconds = time.monotonic() - begin
-    features = _features(recordings, section, stored, probe, meta_seeds=kind.several)
+    features = _features(recordings, section, stored, probe, meta_seeds=kind.trained_by is not None)
     shape = len(network.hidden), max(network.hidden, default=0), network.activation
     what = kind.kind if kind.trained else described.kind
     identity = Identity(method, what, stored.attrs["name"], base_model_name, *shape)
@@ -84,7 +84,7 @@ def _snapshot(folder: Path, meta_step: int) -> Path:
     path = state_path(folder, meta_step)
     if not path.is_file():
         kept = ", ".join(map(str, saved_steps(folder))) or "none"
-        raise InputError(f"meta_step: {meta_step} is no snapshot of {folder}; kept: {kept}")
+        raise InputError(f"meta_step: {meta_step} is not a snapshot of {folder}; kept: {kept}")
     return path
 
 

@@ -17,7 +17,6 @@ Spec = Annotated[str, Option(help="Section of the config, as JSON.")]
 Code = Annotated[str, Option(help="Fingerprint of the source code.")]
 TrainedBy = Annotated[str, Option(help="Fingerprint of the part of it that a state depends on.")]
 DatasetStore = Annotated[Path, Option(help="Store of the dataset.")]
-Examples = Annotated[Path, Option(help="Store of the features, or of the dataset where no features are needed.")]
 Output = Annotated[Path, Option(help="File, store or folder to write.")]
 """Options that several stages have."""
 
@@ -73,12 +72,20 @@ def command_line(*commands: Callable[..., None], version: str = "") -> None:
 
 
 def named_stores(option: str, texts: Sequence[str]) -> dict[str, Path]:
-    """Read the values of a repeatable option, each NAME=STORE; raise InputError as `named_paths` does."""
-    return {name: paths[-1] for name, paths in named_paths(option, texts, what="STORE").items()}
+    """Read the values of a repeatable option, each NAME=PATH.
+
+    Raises:
+        InputError: one of them has another form, or a name comes twice.
+    """
+    named = named_paths(option, texts)
+    for name, paths in named.items():
+        if len(paths) > 1:
+            raise InputError(f"{option}: {name!r} is given {len(paths)} times")
+    return {name: path for name, (path,) in named.items()}
 
 
-def named_paths(option: str, texts: Sequence[str], *, what: str) -> dict[str, list[Path]]:
-    """Read the values of a repeatable option, each NAME=PATH, grouped by name; messages say `what` in place of PATH.
+def named_paths(option: str, texts: Sequence[str]) -> dict[str, list[Path]]:
+    """Read the values of a repeatable option, each NAME=PATH, grouped by name.
 
     Raises:
         InputError: one of them has another form.
@@ -87,6 +94,6 @@ def named_paths(option: str, texts: Sequence[str], *, what: str) -> dict[str, li
     for text in texts:
         name, equals, path = text.partition("=")
         if not equals:
-            raise InputError(f"{option}: {text!r} is not NAME={what}")
+            raise InputError(f"{option}: {text!r} is not NAME=PATH")
         named.setdefault(name, []).append(Path(path))
     return named

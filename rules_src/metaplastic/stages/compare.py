@@ -25,8 +25,8 @@ def compare(
     summaries = named_stores("--summary", summary)
     for name in summaries:
         if name not in EXPERIMENTS:
-            raise InputError(f"--summary: {name!r} is no experiment; valid: {', '.join(EXPERIMENTS)}")
-    stores = named_paths("--features", features or [], what="STORE")
+            raise InputError(f"--summary: {name!r} is not an experiment; valid: {', '.join(EXPERIMENTS)}")
+    stores = named_paths("--features", features or [])
     results = {
         cast(Experiment, name): Results(read_netcdf(path), [read_features(store) for store in stores.get(name, [])])
         for name, path in summaries.items()

@@ -24,8 +24,8 @@ def draw_figure(
     name = f"metaplastic.figures.{figure}"
     draw = getattr(import_module(name), "draw", None) if figure.isidentifier() and find_spec(name) else None
     if draw is None:
-        raise InputError(f"--figure: {figure!r} is no module of figures")
-    inputs = named_paths("--input", input_, what="PATH")
+        raise InputError(f"--figure: {figure!r} is not a module of figures")
+    inputs = named_paths("--input", input_)
     with style.theme():
         drawn = draw(**inputs)
         for file in output:

@@ -3,18 +3,22 @@
 import json
 import sys
 import time
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import xarray as xr
 from tqdm import tqdm
+from typer import Option
 
 from metaplastic.config.base import parse_spec
 from metaplastic.features import read_examples
 from metaplastic.few_shot.partitions import number_of_partitions, partitions
 from metaplastic.few_shot.spec import Partition
 from metaplastic.io.storage import write_zarr
-from metaplastic.stages.command import Code, Examples, Key, Output, Spec, run
+from metaplastic.stages.command import Code, Key, Output, Spec, run
 
+Examples = Annotated[Path, Option(help="Store of the features, or of the dataset where no features are needed.")]
 ATTRIBUTES = {"long_name": "cluster of each example, -1 for none", "units": "1"}
 
 

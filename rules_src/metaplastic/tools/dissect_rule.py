@@ -17,7 +17,6 @@ from metaplastic.few_shot.readout_accuracy import evaluate
 from metaplastic.few_shot.spec import FewShot
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_zarr, write_netcdf
-from metaplastic.network import layer_widths
 from metaplastic.results.intervals import paired, score
 from metaplastic.results.selections import TABLE_READOUT
 from metaplastic.stages.command import run
@@ -105,7 +104,7 @@ def relative_changes(
     rule: NeuronLocalRule, data: Inputs, shape: BaseModel, seeds: int
 ) -> Float[np.ndarray, "inner_step layer"]:
     """Return the norm of one inner step's change of W over that of W, after each of `STEPS`, as means over seeds."""
-    widths = layer_widths(shape, data.inputs.shape[1])
+    widths = shape.widths(data.inputs.shape[1])
     loops = initial_inner_loops(seed_keys(seeds), widths, shape.activation)
     x, train, done, found = jnp.asarray(data.inputs), jnp.asarray(np.flatnonzero(data.train)), 0, []
     for step in STEPS:

@@ -1,7 +1,6 @@
 """The command `metaplastic few-shot`: learn from unlabelled images, then label images by a few labelled ones."""
 
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -45,7 +44,8 @@ def few_shot(
     learner: Annotated[
         str | None,
         Option(
-            help="Learn nothing from unlabelled images: file of --save or of the workflow, or name of a packaged one."
+            help="Learn nothing from unlabelled images, whatever other options say: file of --save or of the workflow, "
+            "or name of a packaged one."
         ),
     ] = None,
     save: Annotated[Path | None, Option(help="File to save the learner to, .safetensors, for --learner.")] = None,
@@ -117,7 +117,7 @@ def _read(path: Path, *, side: int | None, colour: bool) -> Given:
 
 
 def _read_labelled(path: Path, *, side: int | None, colour: bool) -> Given:
-    from metaplastic.datasets.user.image_files import entries, image_files, read_images
+    from metaplastic.datasets.user.image_files import entries, read_classes
     from metaplastic.datasets.user.labels import check_names
 
     if path.suffix.lower() == ".npz":
@@ -126,10 +126,10 @@ def _read_labelled(path: Path, *, side: int | None, colour: bool) -> Given:
     folders = entries(path)
     if not folders:
         raise InputError(f"{path}: no class; give a folder of images for each")
-    check_names([folder.name for folder in folders], str(path))
-    files = [image_files(folder) for folder in folders]
-    images, _ = read_images(list(chain.from_iterable(files)), path, side=side, colour=colour)
-    return Given(path, images, {}, np.repeat([folder.name for folder in folders], [len(of) for of in files]))
+    names = [folder.name for folder in folders]
+    check_names(names, str(path))
+    images, classes, _ = read_classes(folders, path, side=side, colour=colour)
+    return Given(path, images, {}, np.array(names)[classes])
 
 
 def _arrays(path: Path, names: list[str], side: int | None) -> list[np.ndarray]:

@@ -19,7 +19,7 @@ import xarray as xr
 import zarr
 
 from metaplastic.io.errors import InputError
-from metaplastic.io.tensors import Sort, described, opened_safetensors, read_arrays, write_safetensors
+from metaplastic.io.tensors import Sort, check_described, described, opened_safetensors, read_arrays, write_safetensors
 from metaplastic.io.trees import named_leaves
 from metaplastic.training.spec import Keep
 
@@ -146,14 +146,14 @@ def _whole(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 def _restored(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, str], like: State) -> State:
     template = named_leaves(jax.eval_shape(lambda state: jax.tree.map(_data, state), like))
-    expected, found = (
+    found, expected = (
         {name: described(array.dtype.name, array.shape) for name, array in named.items()}
-        for named in (template, arrays)
+        for named in (arrays, template)
     )
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            raise InputError(f"{path}: {name} is {found.get(name)}, this version has {expected.get(name)}")
-
+    try:
+        check_described(found, expected, of="this version")
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
     values = {name: jax.numpy.asarray(arrays[name]) for name in template}
     for name, leaf in named_leaves(like).items():
         if _is_key(leaf):

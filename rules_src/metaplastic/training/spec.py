@@ -27,7 +27,7 @@ class Keep(Section):
     @model_validator(mode="after")
     def _saved(self) -> "Keep":
         if self.milestones and self.milestones % self.every:
-            raise ValueError(f"milestones: {self.milestones} is no multiple of every, {self.every}")
+            raise ValueError(f"milestones: {self.milestones} is not a multiple of every, {self.every}")
         return self
 
 
@@ -50,5 +50,5 @@ class Descended(Section):
     def _recorded_where_saved(self) -> "Descended":
         for step in self.steps:
             if step % self.every:
-                raise ValueError(f"steps: {step} is no multiple of every, {self.every}")
+                raise ValueError(f"steps: {step} is not a multiple of every, {self.every}")
         return self

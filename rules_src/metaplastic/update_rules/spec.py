@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from metaplastic.config.base import Count, Decay, Increasing, Kind, Name, PositiveFloat, PositiveInt, Section
+from metaplastic.config.base import Count, Decay, Increasing, Kind, Name, PositiveFloat, PositiveInt, Section, TwoOrMore
 
 Activation = Literal["relu", "leaky_relu", "elu", "swish", "tanh", "sigmoid", "softplus", "sine", "step"]
 
@@ -28,10 +28,14 @@ class BaseModel(Section):
     activation: Activation = "relu"
     """Activation function after the batch norm of every layer, including the last."""
 
+    def widths(self, inputs: int) -> list[int]:
+        """Return the number of units of the input and of every layer above it."""
+        return [inputs, *self.hidden, self.features]
+
     @model_validator(mode="after")
     def _fits_somewhere(self) -> "BaseModel":
         # W and V in single precision; the size of the first layer depends on the dataset.
-        weights = sum(2 * 4 * below * above for below, above in pairwise([1, *self.hidden, self.features]))
+        weights = sum(2 * 4 * below * above for below, above in pairwise(self.widths(1)))
         if weights > LARGEST_WEIGHTS:
             raise ValueError(
                 f"hidden, features: weights between these layers take {weights / 2**30:,.0f} GiB, "
@@ -51,8 +55,6 @@ class Rule(Kind):
     """Number of that run's updates after which theta is taken; by default all."""
     pretrained: ClassVar[str | None] = None
     """Name of the theta file that comes with the project."""
-    several: ClassVar[bool] = False
-    """Whether it may be applied with several thetas, which results tell apart."""
     demanded_features: ClassVar[int | None] = None
     """Width of the base model's last layer that the theta demands."""
     hidden_channels: ClassVar[int] = 16
@@ -176,7 +178,7 @@ class Competing(HandMade):
     kind: Literal["competing"]
     rate: PositiveFloat = 0.3
     """Inner step size for examples and weights of unit norm."""
-    rank: Annotated[int, Field(ge=2)] = 2
+    rank: TwoOrMore = 2
     """Rank of the unit that unlearns."""
     repulsion: Annotated[float, Field(ge=0, le=1)] = 0.1
     """How much it unlearns, relative to what the first one learns."""
@@ -201,7 +203,6 @@ class Identity(HandMade):
 class MetaTrained(Rule):
     """A rule with the theta of a meta-training run of this config."""
 
-    several: ClassVar[bool] = True
     kind: Literal["meta-trained"]
     run: Name
     """Key into `meta_train`."""

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from metaplastic.datasets.archives import read_tar
-from metaplastic.datasets.fetch import Fetch, RemoteFile, made_from, members_digest
+from metaplastic.datasets.fetch import Fetch, RemoteFile, made_from, verify_members
 from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.sources.text import bag_of_words
 from metaplastic.datasets.spec import Imdb
@@ -44,13 +44,7 @@ def prepare(spec: Imdb, fetch: Fetch, archive: RemoteFile = ARCHIVE) -> xr.Datas
     """
     if path := fetch.mirrored(ABOUT.source, LABELLED):
         reviews = _labelled(path)
-        got = members_digest(reviews.items())
-        if got != archive.members:
-            raise InputError(
-                f"{path}: wrong checksum, expected members of sha256:{archive.members}, got members of sha256:{got}; "
-                "replace the file"
-            )
-        origin = {"checksum": [f"{got}  {LABELLED}"], "checksum_kind": "members"}
+        origin = {"checksum": [verify_members(reviews.items(), archive, path)], "checksum_kind": "members"}
     else:
         raw = fetch(ABOUT.source, archive)
         reviews, origin = read_tar(raw.content, REVIEW.fullmatch), made_from("official files", raw)

@@ -11,11 +11,10 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from metaplastic.datasets.archives import read_zip
-from metaplastic.datasets.fetch import Fetch, RemoteFile, members_digest, read_raw
+from metaplastic.datasets.fetch import Fetch, RemoteFile, read_raw, verify_members
 from metaplastic.datasets.images import BATCH, resize
 from metaplastic.datasets.schema import OMNIGLOT, TEST, TRAIN, VALIDATION, About, make_dataset
 from metaplastic.datasets.spec import Omniglot
-from metaplastic.io.errors import InputError
 
 ABOUT = About(
     source="omniglot",
@@ -87,12 +86,7 @@ def _part(
     drawings = sorted(dict(members).items())
     line, kind = raw.checksum_line, "official files"
     if f"md5:{hashlib.md5(raw.content, usedforsecurity=False).hexdigest()}" != archive.checksum:
-        if (got := members_digest(drawings)) != archive.members:
-            raise InputError(
-                f"{raw.path}: wrong checksum, expected {archive.checksum} or members of sha256:{archive.members}, "
-                f"got members of sha256:{got}; replace the file"
-            )
-        line, kind = f"{got}  {archive.name}", "members"
+        line, kind = verify_members(drawings, archive, raw.path), "members"
     batches = (np.stack([_ink(png) for _, png in drawings[n : n + BATCH]]) for n in range(0, len(drawings), BATCH))
     images = np.concatenate([resize(batch[..., None], side, source=ABOUT.source) for batch in batches])
     return images, [DRAWING.sub(r"\1", name) for name, _ in drawings], line, kind

@@ -75,7 +75,7 @@ def _read_list(path: Path) -> tuple[RawFile, list[str]]:
     try:
         return raw, raw.content.decode("ascii").splitlines()
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is no ASCII; give the list of CelebA") from error
+        raise InputError(f"{path}: byte {error.start} is not ASCII; give the list of CelebA") from error
 
 
 def _rows(path: Path, lines: list[str], width: int, valid: Set[str], *, first: int) -> dict[str, list[str]]:
@@ -85,7 +85,7 @@ def _rows(path: Path, lines: list[str], width: int, valid: Set[str], *, first: i
         name, *values = line.split() or [""]
         if len(values) != width or not valid >= set(values):
             expected = " or ".join(sorted(valid))
-            raise InputError(f"{path}: line {number} is no name of an image and {width} times {expected}")
+            raise InputError(f"{path}: line {number} is not the name of an image and {width} times {expected}")
         if name in rows:
             raise InputError(f"{path}: line {number}: {name!r} is there twice; keep one")
         rows[name] = values

@@ -63,7 +63,7 @@ def as_utf8(content: bytes, encoding: str | None, place: Path) -> bytes:
                 decoded.write((piece if start else piece.removeprefix("\ufeff")).encode())
         except UnicodeError as error:
             byte = start - waiting + getattr(error, "start", 0)
-            raise InputError(f"{place}: byte {byte} is no {encoding.upper()}; {advice}") from error
+            raise InputError(f"{place}: byte {byte} is not {encoding.upper()}; {advice}") from error
     text = content if is_utf8 else decoded.getvalue()
     if b"\0" in text[:SAMPLE]:
         raise InputError(f"{place}: holds zero bytes, which no {encoding.upper()} does; {advice}")

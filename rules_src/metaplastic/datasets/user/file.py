@@ -125,7 +125,7 @@ def read_content(path: Path) -> bytes:
     """Return the content of a file or a pipe, or of standard input for the path `-`.
 
     Raises:
-        InputError: it is no file, empty or too large.
+        InputError: it is not a file, empty or too large.
     """
     if path == STANDARD_INPUT:
         content = sys.stdin.buffer.read(LIMIT + 1)
@@ -167,7 +167,7 @@ def _numbers(values: np.ndarray, spec: File, place: str) -> np.ndarray:
         return _images(values, spec, place)
     if spec.shows_images:
         key = "side" if spec.side else "layout"
-        raise InputError(f"{place}: shape {values.shape} of {values.dtype} is no array of uint8 images; drop {key}")
+        raise InputError(f"{place}: shape {values.shape} of {values.dtype} is not an array of uint8 images; drop {key}")
     if values.dtype.kind == "U":
         raise InputError(f"{place}: holds text; give numbers")
     check_count(place, "numbers", values.size, VALUES)
@@ -264,7 +264,7 @@ def _column(column: pa.ChunkedArray, place: str, wanted: Wanted) -> Float64[np.n
 
 
 def _shown(column: pa.ChunkedArray, otherwise: str) -> str:
-    """Return which value of a column is no number, in which row of the data, and what to do."""
+    """Return which value of a column is not a number, in which row of the data, and what to do."""
     texts = is_text(value_type(column))
 
     def reads(value: object) -> bool:

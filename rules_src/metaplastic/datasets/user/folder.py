@@ -1,6 +1,5 @@
 """Images of a user, `<folder>/<split>/<class>/<image>`, for few-shot learning: no class is in two splits."""
 
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import xarray as xr
 from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import ImageFolder
-from metaplastic.datasets.user.image_files import entries, image_files, read_images
+from metaplastic.datasets.user.image_files import entries, read_classes
 from metaplastic.datasets.user.labels import SPLITS, check_names
 from metaplastic.io.errors import InputError
 
@@ -19,7 +18,7 @@ def prepare(spec: ImageFolder, fetch: Fetch) -> xr.Dataset:
 
     Raises:
         InputError: a folder is missing or empty or holds something else, a class is in two splits, or as for
-            `read_images`; the message names the folder or file.
+            `read_classes`; the message names the folder or file.
     """
     root = Path(spec.path)
     classes: dict[str, Path] = {}
@@ -28,10 +27,8 @@ def prepare(spec: ImageFolder, fetch: Fetch) -> xr.Dataset:
             if (other := classes.setdefault(of_class.name, of_class)) is not of_class:
                 raise InputError(f"{of_class}: a class that is also at {other}; no class may be in two splits")
     check_names(list(classes), str(root))
-    files = [image_files(of_class) for of_class in classes.values()]
-    label = np.repeat(np.arange(len(classes), dtype=np.int32), [len(of_class) for of_class in files])
     split = np.array([SPLITS[of_class.parent.name.lower()] for of_class in classes.values()], np.uint8)
-    pixels, digest = read_images(list(chain.from_iterable(files)), root, side=spec.side, colour=spec.colour)
+    pixels, label, digest = read_classes(list(classes.values()), root, side=spec.side, colour=spec.colour)
     about = About(spec.source, root.name, licence="not stated", citation="not stated")
     origin = {"checksum": [f"{digest}  {root.name}"], "checksum_kind": "members"}
     return make_dataset(pixels, label, split[label], about, class_names=list(classes), **origin)

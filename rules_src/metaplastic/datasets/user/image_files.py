@@ -4,10 +4,11 @@ import io
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int32, UInt8
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
@@ -85,6 +86,20 @@ def read_images(
 
     digest = members_digest(members())  # fills `pixels`
     return pixels, digest
+
+
+def read_classes(
+    folders: Sequence[Path], root: Path, *, side: int | None, colour: bool
+) -> tuple[UInt8[np.ndarray, "example row column channel"], Int32[np.ndarray, " example"], str]:
+    """Read a folder of images for each class; return pixels, classes by the place of their folder, and a digest.
+
+    Raises:
+        InputError: as for `image_files` and `read_images`.
+    """
+    files = [image_files(folder) for folder in folders]
+    classes = np.repeat(np.arange(len(files), dtype=np.int32), [len(of_class) for of_class in files])
+    pixels, digest = read_images(list(chain.from_iterable(files)), root, side=side, colour=colour)
+    return pixels, classes, digest
 
 
 def _read(path: Path, side: int | None, colour: bool) -> tuple[UInt8[np.ndarray, "row column channel"], bytes]:

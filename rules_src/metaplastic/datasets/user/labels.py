@@ -88,7 +88,7 @@ def read_split(column: pa.Array | pa.ChunkedArray, classes: Classes, place: str)
     codes = SPLITS | {"0": TRAIN, "1": TEST}
     for name in names:
         if name.lower() not in codes:
-            raise InputError(f"{place}: {name!r} is no split; give train, test or validation, or 0 or 1")
+            raise InputError(f"{place}: {name!r} is not a split; give train, test or validation, or 0 or 1")
     split = np.array([codes[name.lower()] for name in names], np.uint8)[label]
     apart = split_of_classes(classes.label, split, len(classes.names))
     if apart is None or not {TRAIN, TEST} <= set(apart.tolist()):

@@ -66,5 +66,5 @@ def _decode(content: bytes, place: str) -> np.ndarray:
         # numpy accepts any 32 bits as a code point, and fails only when it makes a string of them.
         points = native.view(np.uint32)
         if not ((points < SURROGATES.start) | ((points >= SURROGATES.stop) & (points <= sys.maxunicode))).all():
-            raise InputError(f"{place}: text that is no Unicode; write the file again")
+            raise InputError(f"{place}: text that is not Unicode; write the file again")
     return native.reshape(shape, order="F" if fortran_order else "C")

@@ -6,11 +6,11 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metaplastic.embeddings.base import Unlabelled
-from metaplastic.embeddings.networks import Perceptron
+from metaplastic.embeddings.networks import DenseLayers
 from metaplastic.few_shot.learners.base import Query, Scores, Scoring, Support, cross_entropy
 from metaplastic.few_shot.spec import Mlp
 
-Trained = tuple[Perceptron, optax.OptState]
+Trained = tuple[DenseLayers, optax.OptState]
 
 
 class EachPerceptron(Scoring):
@@ -22,10 +22,10 @@ class EachPerceptron(Scoring):
         """Return logits without dropout, after full-batch Adam on the support."""
         way, _, width = support.shape
         key = jax.random.key(self.spec.seed)
-        network = Perceptron(jax.random.fold_in(key, 0), [width, self.spec.hidden, way], "relu")
+        network = DenseLayers(jax.random.fold_in(key, 0), [width, self.spec.hidden, way], "relu")
         adam = optax.adam(self.spec.learning_rate)
 
-        def loss(network: Perceptron, key: PRNGKeyArray) -> Float[Array, ""]:
+        def loss(network: DenseLayers, key: PRNGKeyArray) -> Float[Array, ""]:
             return cross_entropy(self._logits(network, support, key)).mean()
 
         def step(state: Trained, key: PRNGKeyArray) -> tuple[Trained, None]:
@@ -38,7 +38,7 @@ class EachPerceptron(Scoring):
         return self._logits(network, query)
 
     def _logits(
-        self, network: Perceptron, examples: Float[Array, "way example input"], key: PRNGKeyArray | None = None
+        self, network: DenseLayers, examples: Float[Array, "way example input"], key: PRNGKeyArray | None = None
     ) -> Float[Array, "way example class_"]:
         first, last = network.layers
         hidden = jax.nn.relu(jax.vmap(jax.vmap(first))(examples))

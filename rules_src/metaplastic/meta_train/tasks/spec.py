@@ -4,9 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from metaplastic.config.base import Int, Kind, Name, PositiveFloat, PositiveInt, Section
+from metaplastic.config.base import Kind, Name, NonNegative, PositiveFloat, PositiveInt, Section, TwoOrMore
 
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Exponent = Annotated[float, Field(ge=0, le=10)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -142,7 +141,7 @@ class Tasks(Section):
 
     side: PositiveInt = 7
     """Height and width of the images that a task shows; tasks of every source have the square of it as inputs."""
-    classes: Annotated[Int, Field(ge=2)] = 10
+    classes: TwoOrMore = 10
     """Classes per task."""
     sources: Annotated[dict[Name, TaskSource], Field(min_length=1)] = {
         "letters": Images(kind="images", dataset="letters")
