@@ -406,12 +406,18 @@ def test_sparse_rows_get_the_features_of_dense_ones(layout: Any, shift: int, sca
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_sparse_rows_whose_zeros_stay_are_never_dense(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sparse_rows_whose_zeros_stay_are_never_dense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     X = csr_array(np.abs(_sparse()))
     model = _small().fit(X)
     expected = model.transform(X.toarray())
     monkeypatch.setattr(csr_array, "toarray", lambda *_: pytest.fail("dense"))
     np.testing.assert_allclose(model.transform(X), expected, rtol=1e-5, atol=1e-5)
+    monkeypatch.undo()
+    model.save(tmp_path / "rule.safetensors")
+    fitted = FittedRule.load(tmp_path / "rule.safetensors")
+    for other in (X.tocsc(), X.toarray().tolist()):
+        np.testing.assert_allclose(fitted.transform(other), expected, rtol=1e-5, atol=1e-5)
+    assert fitted.transform(X[:0]).shape == (0, expected.shape[1])
 
 
 def test_rows_that_do_not_fit_on_the_device_at_once_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -244,6 +244,10 @@ def test_maml_adapts_as_in_the_workflow_s_episodes_and_its_classes_count_the_sam
     np.testing.assert_allclose(np.bincount(unequal, shares), [1, 1], rtol=1e-6)
     with pytest.raises(ValueError, match=r"^labels: 7 classes, but this MAML tells at most 6 apart, as many as its"):
         adapting.adapt(UNSEEN[:7], np.arange(7))
+    # Before anything is trained.
+    unlimited = FewShotClassifier("raw", MAML, steps=10**6)
+    with pytest.raises(ValueError, match=r"^labels: 7 classes, but this MAML tells at most 6 apart"):
+        unlimited.fit(UNSEEN[:8], [*range(7), -1])
     assert adapting.classes_.tolist() == [0, 1, 2, 3, 4]
 
 

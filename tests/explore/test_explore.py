@@ -73,7 +73,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         store(folder, "late", **RUN, meta_step=40, seed=1),
         store(folder, "mine"),
         store(folder, "early", **RUN, meta_step=0),
-        store(folder, "ends", kind="umap", base_model=None, depth=None, width=None, steps=[7, 8]),
+        store(folder, "ends", kind="untrained-encoder", base_model=None, depth=None, width=None, steps=[7, 8]),
     ]
 
 

@@ -110,6 +110,8 @@ def test_over_meta_training_images_rise_and_text_falls(images, text, expected: l
         for dataset, modality, means in (("digits", "image", images), ("reviews", "text", text))
         for step, mean in zip((0, 50, 100), means, strict=True)
     ]
+    # Of another run there are too few snapshots to judge.
+    evaluations.append(of("other", "digits", 0.99, kind="meta-trained", modality="image", run="other", meta_step=200))
     found = rows("over-meta-training", Results(summarise(evaluations)))
     assert [row["Verdict"] for row in found] == expected
     assert found[0]["Here"].startswith("digits: ")

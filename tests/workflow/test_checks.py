@@ -107,6 +107,8 @@ def test_a_result_from_the_future(tmp_path: Path, path: str):
     file = tmp_path / path
     file.parent.mkdir(exist_ok=True)
     file.touch()
+    # A link to nothing is as a file that another job has just removed.
+    (tmp_path / "gone").symlink_to("nowhere")
     folders.check_folders(config(f"results: {tmp_path}"))
     os.utime(file, (0, time.time() + 7200))
     message = refused(folders.check_folders, config(f"results: {tmp_path}"))

@@ -122,10 +122,27 @@ def test_all_experiments_make_a_page(whole: Checkout):
             "studies: {over-meta-training: {experiment: unseen-modality, datasets: [movie-sentences]}}",
             "run: 'over-meta-training' and 'unseen-modality' are both 'unseen-modality'; run one of them",
         ),
+        (
+            "studies: {how-it-learns: {rules: [after-0]}}",
+            "studies.how-it-learns.rules: experiment 'how-it-learns' takes a rule that was meta-trained",
+        ),
+        (
+            "studies: {how-it-learns: {datasets: [mnist-5k, two-moons]}}",
+            "studies.how-it-learns.datasets: experiment 'how-it-learns' takes two moons, then images",
+        ),
+        (
+            "studies: {permuted-inputs: {datasets: [letters, characters-permuted], trained_on: letters}}",
+            "studies.permuted-inputs.datasets: experiment 'permuted-inputs' takes one, and the same with `permuted`",
+        ),
+        (
+            "studies: {permuted-inputs: {trained_on: null}}",
+            "studies.permuted-inputs.trained_on: experiment 'permuted-inputs' takes the dataset without `permuted`",
+        ),
     ],
 )
 def test_an_experiment_that_lacks_something_is_refused(overlay: str, message: str):
-    assert refused(studies_of, plan_of(overlay), "figure_2").startswith(message)
+    figure = "figure_6" if "how-it-learns" in overlay else "figure_2"
+    assert refused(studies_of, plan_of(overlay), figure).startswith(message)
 
 
 def test_snakemake_says_in_one_line_what_an_experiment_lacks(whole: Checkout):

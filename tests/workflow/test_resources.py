@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from metaplastic.datasets.spec import Mnist, MovieSentences
+from metaplastic.datasets.spec import Cifar10, Mnist, MovieSentences
 from metaplastic.meta_train.spec import MetaTrain
 from metaplastic.update_rules.spec import Apply, BaseModel, Compact, Identity
 
@@ -74,5 +74,7 @@ def test_applying_asks_for_the_network_the_data_and_what_is_recorded():
     # W, V, their averages and what an update makes of both.
     assert 3 * 2 * 4 * 10_000**2 / 1e6 < wide["mem_mb"] - least["mem_mb"] < 12_000
     text = MovieSentences(source="movie-sentences", vocabulary=1000)
-    for more in (asked(spec=Apply(seeds=50)), asked(dataset=text), asked(thetas=10)):
+    coloured = Cifar10(source="cifar-10", side=16)
+    assert coloured.inputs == 3 * 16**2
+    for more in (asked(spec=Apply(seeds=50)), asked(dataset=text), asked(dataset=coloured), asked(thetas=10)):
         assert more["mem_mb"] > least["mem_mb"]
