@@ -6,7 +6,7 @@ from pathlib import Path
 # Tests, and the processes that they start, run each compiled program once or twice: compiling it fast matters more than
 # running it fast. JAX reads both when it is imported.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1")
 
 import jax
 import pytest

@@ -52,7 +52,8 @@ def test_blurred_pixels_and_an_untrained_encoder_are_above_acai_and_what_learns_
     _, trained = ends(results, "acai", "nearest-neighbours")
     for embedding in ("blurred", "untrained-encoder"):
         assert (ends(results, embedding, "nearest-neighbours")[0] > trained).all()
-    assert (ends(results, "blurred", "nearest-neighbours")[0] > ends(results, "acai", "maml")[1]).all()
+    blurred, maml = ends(results, "blurred", "nearest-neighbours"), ends(results, "acai", "maml")
+    assert (blurred[0] + blurred[1] > maml[0] + maml[1]).all()
     above = ends(results, "blurred", "nearest-neighbours")[0] > ends(results, "acai", "protonets")[1]
     assert above.sel(shots=5).all()
     assert (ends(results, "untrained-encoder", "linear")[0] > ends(results, "acai", "protonets")[1]).sel(shots=5).all()
@@ -65,9 +66,16 @@ def test_protonets_on_acai_s_clusters_are_within_a_point_of_the_paper_and_above_
     assert all((low > ends(results, "acai", baseline)[1]).all() for baseline in BASELINES)
 
 
-def test_maml_on_acai_s_clusters_is_above_every_baseline_on_acai(results):
-    low, _ = ends(results, "acai-strided", "maml")
-    assert all((low > ends(results, "acai-strided", baseline)[1]).all() for baseline in BASELINES)
+@pytest.mark.parametrize("embedding", ["acai", "acai-strided"])
+def test_maml_on_acai_s_clusters_is_above_every_baseline_on_acai(results, embedding):
+    low, _ = ends(results, embedding, "maml")
+    assert all((low > ends(results, embedding, baseline)[1]).all() for baseline in BASELINES)
+
+
+def test_maml_on_acai_s_clusters_is_three_to_five_points_below_the_paper(results):
+    maml = results.sel(embedding="acai", learner="maml")
+    behind = maml["reported"] - maml["accuracy"]
+    assert ((behind > 0.025) & (behind < 0.05)).all()
 
 
 def test_of_protonets_it_holds_but_for_the_perceptron_with_twenty_ways_and_five_shots(results):

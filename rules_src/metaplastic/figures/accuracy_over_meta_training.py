@@ -48,7 +48,7 @@ def draw(summary: list[Path]) -> Figure:
         seeds = int(of_run["meta_seeds"].max())
         what = f"run {run}, {seeds} seed{'' if seeds == 1 else 's'}"
         axes.set_title(what if len(base_models) == 1 else f"{what}, base model {base_model}")
-        steps = of_run["meta_step"].values
+        steps = of_run["meta_step"].values.astype(int)
         if len(steps) <= MOST_TICKS:
             style.ticks(axes, steps)
         else:
@@ -56,7 +56,8 @@ def draw(summary: list[Path]) -> Figure:
         style.percent_axis(axes)
     style.label_edges(panels, "meta-step", f"test accuracy with {int(results['shots'])} labels per class (%)")
     entries = [style.entry(name, linewidth=2, markersize=4, **look) for name, look in looks.items()]
-    entries.append(style.entry("random initialisation", color=style.DARK, linestyle="--"))
+    if INITIAL in results["kind"]:
+        entries.append(style.entry("random initialisation", color=style.DARK, linestyle="--"))
     entries.append(style.entry("chance", **style.CHANCE))
     panels[0, -1].legend(handles=entries, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
