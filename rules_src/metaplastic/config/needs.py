@@ -61,12 +61,13 @@ def _numbers_of_clusters(study: Any) -> bool:
 
 def _one_permuted(study: Any) -> bool:
     """Return whether the first dataset with permuted inputs is the first one without, permuted."""
-    permuted, intact = ([d for d in study.datasets if (d.permuted is None) is not is_] for is_ in (True, False))
+    permuted = [dataset for dataset in study.datasets if dataset.permuted is not None]
+    intact = [dataset for dataset in study.datasets if dataset.permuted is None]
     return bool(permuted and intact) and permuted[0].model_copy(update={"permuted": None}) == intact[0]
 
 
 NEEDS = {
-    "trained rule": _some("rules", "a rule that was meta-trained", lambda r: r.pretrained or r.trained),
+    "trained rule": _some("rules", "a rule that was meta-trained", lambda r: r.trained),
     "random initialisation": _some("rules", "the rule of kind 'identity'", lambda r: r.kind == "identity"),
     "images": _some("datasets", "images", lambda d: d.modality == "image"),
     "text": _some("datasets", "text", lambda d: d.modality == "text"),
