@@ -172,7 +172,7 @@ print(jax.device_count(), float(metrics["loss"][0]), *np.stack([abs(k).sum() for
 """
 
     def on(devices: int) -> list[float]:
-        environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+        environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices)}
         return list(map(float, subprocess.check_output([sys.executable, "-c", code], env=environment).split()))
 
     (one, *alone), (two, *shared_out) = on(1), on(2)
