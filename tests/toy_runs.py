@@ -17,7 +17,6 @@ class Runs:
         self.folder, self.program = folder, Path(__file__).with_name(program)
         self.environment = {
             **os.environ,
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
             "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",

@@ -179,7 +179,7 @@ def _analyse(source: str, name: str, is_package: bool) -> tuple[str, frozenset[s
     text = _text(body, imported)
     home = name.split(".") if is_package else name.split(".")[:-1]
     if name.endswith(".spec"):
-        text = _text(list(_methods(body)), [])
+        text = _text(list(_counted(body)), [])
     return hashlib.sha256(text.encode()).hexdigest(), frozenset(
         found for each in imported for found in _names(each, home)
     )
@@ -215,7 +215,7 @@ def _names(statement: ast.Import | ast.ImportFrom, home: list[str]) -> Iterator[
     yield from (f"{base}.{alias.name}".lstrip(".") for alias in statement.names)
 
 
-def _methods(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+def _counted(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """Yield what a `spec.py` computes with: its numbers, and its sections' facts and methods; no fields, no checks."""
     for node in (node for statement in body for node in getattr(statement, "body", [statement])):
         match node:

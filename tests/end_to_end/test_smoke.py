@@ -193,7 +193,7 @@ def test_a_truncated_store_ends_the_job_that_reads_it(finished: Study):
     summary, evaluation = study / "summary.nc", study / "evaluations/pca/mnist-5k.nc"
     chunk = max((file for file in features.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
     whole = chunk.read_bytes()
-    target = str(summary.relative_to(finished.folder))
+    target, others = str(summary.relative_to(finished.folder)), summary.read_bytes()
     summary.unlink()
     evaluation.unlink()
     chunk.write_bytes(whole[: len(whole) // 2])
@@ -209,3 +209,6 @@ def test_a_truncated_store_ends_the_job_that_reads_it(finished: Study):
     assert "Traceback" not in log
     assert not summary.exists()
     assert not evaluation.exists()
+    finished.run(target)
+    assert evaluation.exists()
+    assert summary.read_bytes() == others

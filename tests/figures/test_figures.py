@@ -280,16 +280,17 @@ def test_equal_results_give_equal_files(figure, request, tmp_path):
         options = request.getfixturevalue(made_of)
     else:
         options = [f"{name}={request.getfixturevalue(fixture)}" for name, fixture in made_of.items()]
-    # What differs shows in the SVG already, which is drawn sooner than the PNG.
-    suffixes = (".svg", ".png") if figure == FIGURES[0] else (".svg",)
+    # What differs shows in the SVG already, which is drawn sooner.
+    suffixes = {"one": (".svg", ".png"), "two": (".svg", ".png") if figure == FIGURES[0] else (".svg",)}
     drawn = []
-    for folder in ("one", "two"):
-        outputs = [tmp_path / folder / f"{figure}{suffix}" for suffix in suffixes]
+    for folder, of_both in suffixes.items():
+        outputs = [tmp_path / folder / f"{figure}{suffix}" for suffix in of_both]
         draw_figure(options, figure, outputs)
         drawn.append([path.read_bytes() for path in outputs])
     first, second = drawn
-    assert first == second
-    assert all(map(bytes.startswith, first, (b"<?xml", b"\x89PNG")))
+    assert second == first[: len(second)]
+    assert first[0].startswith(b"<?xml")
+    assert first[1].startswith(b"\x89PNG")
     assert min(map(len, first)) > 5000
 
 

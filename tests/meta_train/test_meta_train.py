@@ -279,7 +279,10 @@ def test_neighbouring_base_models_take_turns_and_the_tasks_of_the_others_wait() 
     assert [group.tasks for group in hyper.groups] == [2] * 4
     drawn = [sample_program(hyper, step).groups for step in range(30)]
     assert set(drawn) == {range(2), range(2, 4)}
+    *_, last = meta_train(TOY, SOURCES, hyperparameters(spec), {})
+    assert len(last.metrics.meta_loss) == 4
     states = [item.state for item in meta_train(TOY, SOURCES, hyper, {})]
+    assert eqx.tree_equal(states[-1].tasks, last.state.tasks)
     assert len(states) == 1 + spec.meta_steps
     for (before, after), turn in zip(pairwise(states), drawn, strict=False):
         for index, (old, new) in enumerate(zip(before.tasks, after.tasks, strict=True)):
@@ -290,7 +293,7 @@ def test_neighbouring_base_models_take_turns_and_the_tasks_of_the_others_wait() 
 @pytest.mark.parametrize("estimator", [truncated_backprop(window_loss(ridge=0.1)), nres(window_loss(ridge=0.1), 0.01)])
 def test_tasks_of_drawn_activations_have_the_gradients_of_programs_of_one(estimator: GradientEstimator) -> None:
     with jax.enable_x64(True):
-        names = ["relu", "sine"]
+        names = ["relu", "swish", "sine", "step"]
         spec = SPEC.model_copy(update={"parallel_tasks": len(names)})
         like = group(spec, SHAPE.model_copy(update={"activations": names}))
         states, again = (staggered_tasks(jax.random.key(3), like, TOTALS) for _ in range(2))

@@ -82,9 +82,11 @@ def readout_accuracy(x: np.ndarray, y: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", EVERY_SOURCE)
-def test_every_source_shows_finite_inputs_whose_classes_can_be_told_apart(name: str):
-    varied = {"variety": dict.fromkeys(Variety._fields, 0.2), "jitter": {"elastic": 0.02, "least": 0.2}}
-    spec = tasks(sources=EVERY_SOURCE, **varied)
+@pytest.mark.parametrize("varied", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_every_source_shows_finite_inputs_whose_classes_can_be_told_apart(name: str, varied: bool):
+    everything = dict.fromkeys(Variety._fields, 0.2)
+    more = {"variety": everything, "jitter": {"elastic": 0.02, "least": 0.2}} if varied else {}
+    spec = tasks(sources=EVERY_SOURCE, **more)
     source = sources_of(spec)[name]
     classes = every_class(60, setting(spec))
     draw = jax.jit(jax.vmap(lambda key, task: show(key, task, source, classes, setting(spec))))

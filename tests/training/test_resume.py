@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -49,13 +50,17 @@ def _kill_while_saving(runs: Runs, name: str, events: list[int], *changes: str) 
 
 # Eight events a dispatch: write, flush, rename and flush the folder, of its snapshot and of its state.
 @pytest.mark.parametrize(
-    ("events", "last"), [([12], "0"), pytest.param([12, 14, 7], "4", marks=pytest.mark.slow)], ids=["one", "three"]
+    ("events", "steps"),
+    [([12], [0, 2, 4, 6, 8, 10, 12]), pytest.param([12, 14, 7], [4, 6, 8, 10, 12], marks=pytest.mark.slow)],
+    ids=["one", "three"],
 )
-def test_kills_in_the_middle_of_saving_change_no_byte(runs: Runs, events: list[int], last: str) -> None:
+def test_kills_in_the_middle_of_saving_change_no_byte(runs: Runs, events: list[int], steps: list[int]) -> None:
     name = f"killed {len(events)}"
     _kill_while_saving(runs, name, events, "{}")
-    assert runs.finish(name).split()[0] == last
+    assert list(map(int, runs.finish(name).split())) == steps
     runs.assert_equal("whole", name)
+    # And a finished run is not run again.
+    assert runs.finish(name).split() == ["12"]
 
 
 @pytest.mark.slow
@@ -77,6 +82,16 @@ def test_embeddings_and_learners_that_are_killed_end_with_the_same_bytes(
     _kill_while_saving(runs, "killed", events)
     assert (runs.finish("killed"), whole.count("\n")) == (whole, 1)
     runs.assert_equal("whole", "killed")
+
+
+def test_a_second_process_is_refused_in_one_line_and_changes_nothing(runs: Runs) -> None:
+    with locked(runs.folder / "contended"):
+        second = runs.start("contended")
+        _, errors = second.communicate()
+        holder = f"process {os.getpid()} on {socket.gethostname()}"
+        message = f"{runs.folder}/contended: in use by {holder}; wait for it or end it, then run again"
+        assert errors.splitlines()[-1] == f"error: {message}"
+        assert [path.name for path in (runs.folder / "contended").iterdir()] == ["lock"]
 
 
 def test_a_process_holds_its_folder_until_it_is_killed(tmp_path: Path) -> None:

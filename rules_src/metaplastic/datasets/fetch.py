@@ -108,12 +108,15 @@ def members_digest(members: Iterable[tuple[str, bytes]]) -> str:
     return sha256("".join(sorted(f"{name}\0{sha256(data)}\n" for name, data in members)).encode())
 
 
-def verify_members(members: Iterable[tuple[str, bytes]], archive: RemoteFile, path: Path) -> str:
-    """Return `<members_digest>  <name>` of an archive at `path`; refuse other members than those known."""
+def verify_members(members: Iterable[tuple[str, bytes]], archive: RemoteFile, path: Path, *, whole: str = "") -> str:
+    """Return `<members_digest>  <name>` of an archive at `path`; refuse other members than those known.
+
+    The message also names `whole`, the checksum of a file that would have been right as it is.
+    """
     got = members_digest(members)
     if got != archive.members:
-        expected = f"expected members of sha256:{archive.members}, got members of sha256:{got}"
-        raise InputError(f"{path}: wrong checksum, {expected}; replace the file")
+        expected = " or ".join(filter(None, [whole, f"members of sha256:{archive.members}"]))
+        raise InputError(f"{path}: wrong checksum, expected {expected}, got members of sha256:{got}; replace the file")
     return f"{got}  {path.name}"
 
 

@@ -208,6 +208,7 @@ class Cifar10(Resized):
     training = 5000
     smallest = 6000
     colour: ClassVar[bool] = True
+    """Images have three channels."""
     source: Literal["cifar-10"]
     side: Annotated[PositiveInt, Field(le=32)] = 32
     """Height and width after resizing, at most 32."""
@@ -354,6 +355,7 @@ class Celeba(Dataset):
     folder = "user"
     has_attributes = True
     colour: ClassVar[bool] = True
+    """Images have three channels."""
     files: ClassVar[tuple[str, str, str]] = ("img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt")
     source: Literal["celeba"]
     path: Folder

@@ -86,7 +86,7 @@ def _part(
     drawings = sorted(dict(members).items())
     line, kind = raw.checksum_line, "official files"
     if f"md5:{hashlib.md5(raw.content, usedforsecurity=False).hexdigest()}" != archive.checksum:
-        line, kind = verify_members(drawings, archive, raw.path), "members"
+        line, kind = verify_members(drawings, archive, raw.path, whole=archive.checksum), "members"
     batches = (np.stack([_ink(png) for _, png in drawings[n : n + BATCH]]) for n in range(0, len(drawings), BATCH))
     images = np.concatenate([resize(batch[..., None], side, source=ABOUT.source) for batch in batches])
     return images, [DRAWING.sub(r"\1", name) for name, _ in drawings], line, kind
