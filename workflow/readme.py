@@ -122,7 +122,7 @@ def verdicts() -> str:
 
 def _counted(comparison: str) -> dict[str, str]:
     cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in comparison.splitlines() if row.startswith("| ")]
-    counts = Counter((row[0][0], row[3]) for row in cells[1:])
+    counts = Counter((figure[0], verdict) for figure, _, _, verdict, _ in cells[1:] if figure)
 
     def text(number: str) -> str:
         judged = {verdict: count for (figure, verdict), count in counts.items() if figure == number}

@@ -25,7 +25,13 @@ def rows(experiment: str, results: Results) -> list[dict[str, str]]:
     """The rows of one experiment, by the head of the table."""
     head, _, *lines = comparison({experiment: results}).split("\n\n")[0].splitlines()
     names, *values = ([cell.strip() for cell in line.strip("|").split("|")] for line in (head, *lines))
-    found = [dict(zip(names, row, strict=True)) for row in values]
+    found: list[dict[str, str]] = []
+    for row in values:
+        if row[0]:
+            found.append(dict(zip(names, row, strict=True)))
+        else:
+            assert [cell for cell in row if cell] == [row[2]]
+            found[-1]["Here"] += f"; {row[2]}"
     return [row for row, claim in zip(found, CLAIMS, strict=True) if claim.experiment == experiment]
 
 

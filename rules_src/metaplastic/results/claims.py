@@ -100,14 +100,16 @@ def verdict(parts: Sequence[Part]) -> str:
 def comparison(results: Mapping[Experiment, Results], *, configured: str = "") -> str:
     """Return a Markdown table: a row per finding, with ours, the verdict and, if tested, the command of its figure.
 
-    `configured` are options of Snakemake that name the config, for the commands.
+    What was measured on further datasets stands below, in rows with nothing else. `configured` are options of Snakemake
+    that name the config, for the commands.
     """
     table: Table = [["Figure", "The paper's finding", "Here", "Verdict", "Command"]]
     for claim in CLAIMS:
         parts = list(claim.parts(results[claim.experiment])) if claim.experiment in results else []
-        ours = "; ".join(part.words for part in parts) or MISSING
+        first, *others = [part.words for part in parts] or [MISSING]
         command = " ".join(filter(None, ["snakemake", f"figure_{claim.place.split()[0]}", "--cores 2", configured]))
-        table.append([claim.place, claim.finding, ours, verdict(parts), f"`{command}`" if parts else MISSING])
+        table.append([claim.place, claim.finding, first, verdict(parts), f"`{command}`" if parts else MISSING])
+        table.extend(["", "", words, "", ""] for words in others)
     return markdown(table, BELOW)
 
 
@@ -214,7 +216,7 @@ def _networks(
         cells = [[_after(summary, method, dataset, model, step) for model in line.index] for method in methods]
         ours, drawn = (dict(zip(line[varied], of_method, strict=True)) for of_method in cells)
         gains = {value: paired(ours[value], drawn[value]) for value in ours}
-        numbers = ", ".join(f"{value} {_said(ours[value])} {_apart(gain)}" for value, gain in gains.items())
+        numbers = ", ".join(f"{value}: {_said(ours[value])} {_apart(gain)}" for value, gain in gains.items())
         fixed = ", ".join(f"{name} {line[name].iloc[0]}" for name in SHAPE if name != varied)
         as_found = all(gain.low > 0 for gain in gains.values()) and sized(ours, drawn)
         yield Part(f"{dataset}, {fixed}, {methods[0]} after {step:,} steps, {varied} {numbers}", as_found, when)
