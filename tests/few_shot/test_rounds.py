@@ -85,6 +85,17 @@ def test_the_images_of_a_class_are_turned_together_by_quarters_of_a_circle(tmp_p
     assert (support.reshape(3, 16, 16)[:, 0].sum(1) == 1).all()
 
 
+def test_the_rate_is_halved_after_each_step_that_is_named(tmp_path: Path) -> None:
+    halving, whole, half, quarter = (
+        _training(images(), tmp_path, learning_rate=rate, halved=steps)[0]
+        for rate, steps in ((0.02, [2, 4]), (0.02, None), (0.01, None), (0.005, None))
+    )
+    state = expected = whole.initial()
+    for plain in (whole, half, quarter):
+        (state, _), (expected, _) = (each.dispatched(expected, each.data, 2) for each in (halving, plain))
+        jax.tree.map(np.testing.assert_array_equal, state.network, expected.network)
+
+
 def test_images_that_are_not_square_are_not_turned(tmp_path: Path) -> None:
     data = Unlabelled(np.zeros((60, 512), np.float32), np.ones(60, bool), (16, 32, 1))
     clusters = (np.arange(60) % 6)[None].astype(np.int32)

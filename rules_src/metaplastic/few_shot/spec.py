@@ -187,6 +187,8 @@ class MetaLearned(Descended, Learner):
     trainings: ClassVar[int] = 1
     steps: Steps = [30000]
     """Gradient steps after which it is recorded; results quote the last. Append one to train on."""
+    halved: Steps | None = None
+    """Gradient steps after which the learning rate is halved, if any; by default it is constant, as published."""
     tasks: Shape
     task_batch: PositiveInt
     filters: PositiveInt

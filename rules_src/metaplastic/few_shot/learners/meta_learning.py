@@ -68,6 +68,8 @@ class MetaLearning(Descent):
         gradients, outcomes = on_each_device(of_tasks)(keys, state.network, *data)
         gradient, outcome = jax.tree.map(lambda values: values.mean(0), (gradients, outcomes))
         updates, optimiser = self.adam.update(gradient, state.optimiser)
+        if self.spec.halved:
+            updates = optax.tree.scale(0.5 ** (state.step >= jnp.array(self.spec.halved)).sum(), updates)
         learner = optax.apply_updates(state.network, updates).settled(outcome.seen)
         metrics = {"loss": outcome.loss, "accuracy": outcome.accuracy}
         return State(learner, optimiser, state.key, state.step + 1), metrics
