@@ -41,17 +41,6 @@ onsuccess:
     print(closing(settings))
 
 
-localrules:
-    all,
-    datasets,
-    meta_train,
-    apply,
-    evaluate,
-    figures,
-    comparison,
-    explore,
-
-
 rule all:
     """The studies that the config runs: their tables, summaries, accuracies on episodes and figures."""
     default_target: True

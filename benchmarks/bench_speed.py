@@ -35,11 +35,7 @@ def test_speed(
 ) -> None:
     """Compile a program from every tree, then let them take turns."""
     checkouts = request.config.getoption("--tree") or [ROOT]
-    measured = []
-    for checkout in checkouts:
-        # Earlier revisions may lack it.
-        if program := programs(checkout).get(name):
-            measured.append(Measurement(program(), product))
+    measured = [Measurement(programs(checkout)[name](), product) for checkout in checkouts]
     first, *others = measured
     rounds = min(max(int(GFLOP * 1e9 / first.flops), 1), MOST_ROUNDS)
     # A call that is long enough to be the only one needs no warm-up.

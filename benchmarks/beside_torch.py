@@ -4,7 +4,6 @@ PyTorch is no requirement of the project; install it beside for this.
 """
 
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -69,12 +68,12 @@ def measure(
 
 
 def cores() -> int:
-    """That this process may run on."""
+    """Return the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0))
 
 
 def check_same_networks(theirs: Any, inputs: np.ndarray) -> None:
-    """Loss and gradient of either learner on one task, from the same weights, are the same.
+    """Check that loss and gradient of each learner on one task are the same in both, from the same weights.
 
     Raises:
         ValueError: they are not, so that their times say nothing.
@@ -92,7 +91,7 @@ def check_same_networks(theirs: Any, inputs: np.ndarray) -> None:
 
 
 def trained_here(module: Any, spec: MetaLearned, inputs: np.ndarray, steps: int) -> Callable[[], None]:
-    """What takes so many training steps, from the drawing of tasks to the update of weights."""
+    """Return a function that takes so many training steps, from the drawing of tasks to the update of weights."""
     labels = np.repeat(np.arange(CLASSES), MEMBERS)[None]
     tasks = pool(labels, np.ones(labels.shape[1], bool), spec.tasks, place="tasks")
     flat = inputs.reshape(len(inputs), -1)
@@ -106,7 +105,7 @@ def trained_here(module: Any, spec: MetaLearned, inputs: np.ndarray, steps: int)
 
 
 def in_turn(ours: Callable[[], None], theirs: Callable[[], None], rounds: int) -> tuple[list[Taken], list[Taken]]:
-    """What rounds of each took: one that does not count, then turns, with the other one first every other time."""
+    """Return what rounds of each took. The first is not counted; then they take turns in starting."""
     for call in (ours, theirs):
         call()
     taken: dict[Callable[[], None], list[Taken]] = {ours: [], theirs: []}
@@ -119,7 +118,7 @@ def in_turn(ours: Callable[[], None], theirs: Callable[[], None], rounds: int) -
 
 
 def row(name: str, ours: Sequence[Taken], theirs: Sequence[Taken], *, tasks: int) -> str:
-    """Of the table."""
+    """Return a learner's row of the table."""
     rates = [f"{tasks / median(each.clock for each in taken):.1f}" for taken in (ours, theirs)]
     cells = []
     for here, there in zip(zip(*ours, strict=True), zip(*theirs, strict=True), strict=True):
@@ -129,5 +128,4 @@ def row(name: str, ours: Sequence[Taken], theirs: Sequence[Taken], *, tasks: int
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))
     run(measure)

@@ -26,7 +26,7 @@ from metaplastic.config.load import load_runs
 from metaplastic.few_shot.spec import Shape
 from metaplastic.io.errors import InputError
 from metaplastic.io.memory import OUT_OF_MEMORY, device_memory
-from metaplastic.io.storage import check_manifest, manifest_path, read_zarr, write_whole
+from metaplastic.io.storage import manifest_path, read_with_manifest, write_whole
 from metaplastic.meta_train.data import task_sources
 from metaplastic.meta_train.outer import meta_train
 from metaplastic.meta_train.run import hyperparameters, meta_training
@@ -216,8 +216,9 @@ def gone_on(given: Given, section: dict[str, Any]) -> Iterator[Numbers]:
         write_whole(known, lambda file: file.write_text(json.dumps(missing)))
     lacking = json.loads(known.read_text())
     spec = without(section, lacking)
-    datasets = {name: read_zarr(stores[name]) for name in spec.datasets}
-    data = short_hash(*(check_manifest(stores[name])["content_sha256"] for name in datasets))
+    read = {name: read_with_manifest(stores[name]) for name in spec.datasets}
+    datasets = {name: of[0] for name, of in read.items()}
+    data = short_hash(*(of[1]["content_sha256"] for of in read.values()))
     by = code.of_state("metaplastic.meta_train.run", *spec.modules)
     folder = folder_of(given.folder / given.name, spec, code=by, data=data, without=EXECUTION)
     training = meta_training(spec, datasets, None, folder)

@@ -105,7 +105,8 @@ def work(name: str, part: Part, given: Given) -> None:
                 continue
             try:
                 found = measure() if time.time() < given.until else {"error": OVER}
-                for rows[row] in [found] if isinstance(found, dict) else found:
+                for numbers in [found] if isinstance(found, dict) else found:
+                    rows[row] = numbers
                     kept()
             except Exception as error:
                 rows[row] = {**rows.get(row, {}), "error": one_line(error)}

@@ -15,7 +15,7 @@ from metaplastic.meta_train import window as windows
 from metaplastic.meta_train.estimators import base
 from metaplastic.meta_train.estimators import truncated_backprop as backprop
 from metaplastic.network import BaseModel, initial_base_model
-from metaplastic.update_rules import compact, published, terms
+from metaplastic.update_rules import compact, published
 from metaplastic.update_rules.base import UpdateRule
 from metaplastic.update_rules.spec import Compact, Published
 
@@ -108,16 +108,9 @@ def steps_on_table(columns: int) -> Program:
     return Program(unroll, (compact_rule(), *arguments), STEPS, trips=STEPS, around=(Addition(phi), *arguments))
 
 
-def on_tables() -> dict[str, Callable[[], Program]]:
-    """Inner steps by the number of columns, of revisions whose memory does not grow with its square."""
-    if not hasattr(terms, "symmetric_product"):
-        return {}
-    return {f"inner steps, compact, {columns:,} columns": partial(steps_on_table, columns) for columns in COLUMNS}
-
-
 def coarser() -> dict[str, Callable[[], Program]]:
-    """Meta-gradients in less than float32, on devices with arithmetic for it, by revisions that know of it."""
-    if jax.default_backend() == "cpu" or not hasattr(compact.CompactRule, "with_precision"):
+    """Meta-gradients in less than float32, on devices with arithmetic for it."""
+    if jax.default_backend() == "cpu":
         return {}
     return {
         f"meta-gradient, {name}, {precision}": partial(in_precision, rule, precision)
@@ -132,6 +125,6 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
     "meta-gradient, published": lambda: meta_gradient(published_rule()),
     "meta-gradient, compact": lambda: meta_gradient(compact_rule()),
     "meta-gradient, compact, toy size": lambda: meta_gradient(compact_rule(), TOY_WIDTHS, TOY_BATCH),
-    **on_tables(),
+    **{f"inner steps, compact, {columns:,} columns": partial(steps_on_table, columns) for columns in COLUMNS},
     **coarser(),
 }

@@ -105,7 +105,7 @@ def maml(weights: Sequence[torch.Tensor], support: torch.Tensor, query: torch.Te
 
 
 def logits(fast: Sequence[torch.Tensor], shifts: Sequence[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """Of the adapted network."""
+    """Return the logits of the adapted network."""
     for kernel, shift in zip(fast[:BLOCKS], shifts, strict=True):
         x = torch.relu(normalised(functional.conv2d(x, kernel, stride=2, padding=1), None, shift))
     return x.mean((2, 3)) @ fast[BLOCKS] + fast[BLOCKS + 1]

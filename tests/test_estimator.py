@@ -450,7 +450,11 @@ def test_batches_give_what_all_rows_at_once_give() -> None:
         _small().fit_batches([])
     with pytest.raises(ValueError, match="4 features, but LearnedRule is expecting 5"):
         model.partial_fit(X[:, 1:])
-    # After `fit`, batches begin anew.
+    # After batches of which one was refused, and after `fit`, batches begin anew.
+    again = _small(missing="mean")
+    with pytest.raises(ValueError, match="4 features, but LearnedRule is expecting 5"):
+        again.fit_batches([X[:30], X[:, 1:]])
+    np.testing.assert_allclose(again.partial_fit(X).transform(X), expected, atol=1e-5)
     model.fit(X[:30]).partial_fit(X)
     np.testing.assert_allclose(model.transform(X), expected, atol=1e-5)
 

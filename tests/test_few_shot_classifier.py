@@ -475,6 +475,7 @@ def test_labels_that_are_refused(pixels: FewShotClassifier, labels: Any, message
         ({"clusters": "many"}, TypeError, "clusters must be an instance of int, not str."),
         ({"rounds": 0}, ValueError, "rounds == 0, must be >= 1."),
         ({"rounds": 2, "method": "maml"}, ValueError, "rounds == 2, must be 1 for 'maml'."),
+        ({"rounds": 2, "method": "nearest-neighbours"}, ValueError, "rounds == 2, must be 1 for 'nearest-neighbours'."),
         ({"partitions": 2.5}, TypeError, "partitions must be an instance of int, not float."),
         ({"random_state": -1}, ValueError, "Seed must be between 0 and 2**32 - 1"),
         ({"verbose": "yes"}, TypeError, "verbose == 'yes', must be True or False."),

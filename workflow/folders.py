@@ -20,17 +20,6 @@ CLOCKS = 2.0
 """Seconds by which the clocks of two machines may differ."""
 
 
-def check_time(path: Path) -> None:
-    """Refuse an input from the future: whatever a job makes of it would count as older.
-
-    Raises:
-        InputError: naming the path.
-    """
-    ahead = path.stat().st_mtime - time.time()
-    if ahead > CLOCKS:
-        raise InputError(f"{path}: its time is {ahead:,.0f} s ahead of the clock; set the clock right, then touch it")
-
-
 def check_start(run: MetaTrain, place: str, theta: Path) -> None:
     """Refuse to start a run from the theta of another rule. A broken file passes; the job that reads it says so.
 
@@ -47,10 +36,10 @@ def check_start(run: MetaTrain, place: str, theta: Path) -> None:
 
 
 def check_folders(config: Config) -> None:
-    """Refuse folders that jobs could not use.
+    """Refuse folders that jobs could not use, and files in them from the future: what is made of these counts as older.
 
     Raises:
-        InputError: naming the key.
+        InputError: naming the key or the file.
     """
     mirror, results = config.data.mirror, Path(config.results).absolute()
     if mirror is not None and not Path(mirror).is_dir():
@@ -70,7 +59,10 @@ def check_folders(config: Config) -> None:
         for path in [*marks, *(Path(folder, name) for name in files)]:
             # Gone since it was listed, or a link to nothing.
             with suppress(FileNotFoundError):
-                check_time(path)
+                ahead = path.stat().st_mtime - time.time()
+                if ahead > CLOCKS:
+                    time_is = f"its time is {ahead:,.0f} s ahead of the clock"
+                    raise InputError(f"{path}: {time_is}; set the clock right, then touch it")
 
 
 def own_files(config: Config, dataset: str) -> list[Path]:
@@ -82,14 +74,9 @@ def own_files(config: Config, dataset: str) -> list[Path]:
     paths = config.datasets[dataset].own_paths
     for path, kind in paths.items():
         if not (path.is_file() if kind == "file" else path.is_dir()):
-            found = (
-                "folder"
-                if path.is_dir()
-                else "file"
-                if path.is_file()
-                else "pipe or device, which no job can read twice"
-            )
-            what = f"is a {found}" if path.exists() else f"no such {kind}"
+            found = {"folder": path.is_dir(), "file": path.is_file()}
+            found["pipe or device, which no job can read twice"] = path.exists()
+            what = next((f"is a {name}" for name, is_one in found.items() if is_one), f"no such {kind}")
             raise InputError(f"datasets.{dataset}.path: {path}: {what}")
     return list(paths)
 

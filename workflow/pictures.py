@@ -167,10 +167,10 @@ def datasets() -> Figure:
         **dict.fromkeys(("wine", "iris", "breast-cancer"), tables),
     }
     methods = ["random-init", "polynomial", "shipped", "raw", "k-means", "umap"]
+    colours = coloured(methods)
     figure, grid = style.grid(2, 3, (11, 5.6), sharey=True)
     for axes, (dataset, results) in zip(grid.flat, shown.items(), strict=True):
         cells = results.sel(dataset=dataset)
-        colours = coloured(methods)
         for place, method in enumerate(methods):
             cell = cells.sel(representation=method, shots=10)
             mean, half = float(cell["accuracy"]), float(cell["interval"])
@@ -288,12 +288,12 @@ PICTURES: Mapping[str, Callable[[], Figure]] = {
 }
 
 
-def draw(folder: Path, ending: str = ".svg") -> None:
+def draw(folder: Path) -> None:
     """Draw all pictures into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with style.theme():
         for name, picture in PICTURES.items():
-            style.save(picture(), folder / f"{name}{ending}")
+            style.save(picture(), folder / f"{name}.svg")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from typing import Any
 
 from metaplastic.config.study import Config
 from metaplastic.meta_train.spec import MetaTrain
-from metaplastic.update_rules.spec import Apply, BaseModel, Rule
 
 MEGABYTE = 10**6
 NUMBER = 4
@@ -50,11 +49,6 @@ def cores(config: Config, run: str) -> int:
     return 1 if spec.processes > 1 or spec.seeds > 1 else 2
 
 
-def threads_of(config: Config, run: str) -> int:
-    """Return the cores of all processes of a run."""
-    return config.meta_train[run].processes * cores(config, run)
-
-
 def meta_training(spec: MetaTrain) -> Amounts:
     """Return what a meta-training run asks for: a batch of tasks through a window, with its base models kept."""
     together, channels, kept, work = spec.tasks_each // spec.microbatches, spec.rule.hidden_channels, 0, 0.0
@@ -70,22 +64,17 @@ def meta_training(spec: MetaTrain) -> Amounts:
     }
 
 
-def applying(spec: Apply, base_model: BaseModel, rule: Rule, dataset: Any, *, thetas: int) -> Amounts:
+def applying(config: Config, base_model: str, rule: str, dataset: str) -> Amounts:
     """Return what applying a rule asks for: base models and their averages, the dataset twice, and two layers of it."""
-    seeds, inputs = max(spec.seeds, spec.seeds_a_theta or 0), dataset.inputs or INPUTS
-    widths = base_model.widths(inputs)
+    spec, network, of_rule = config.apply, config.base_models[base_model], config.rules[rule]
+    thetas = config.meta_train[of_rule.trained_by].seeds if of_rule.trained_by else 1
+    seeds, inputs = max(spec.seeds, spec.seeds_a_theta or 0), config.datasets[dataset].inputs or INPUTS
+    widths = network.widths(inputs)
     two_layers = max(map(sum, pairwise(widths)))
-    recorded = thetas * seeds * len(spec.inner_steps) * EXAMPLES * base_model.features
+    recorded = thetas * seeds * len(spec.inner_steps) * EXAMPLES * network.features
     kept = NUMBER * (3 * seeds * _weights(widths) + EXAMPLES * (2 * inputs + two_layers) + 2 * recorded)
-    work = thetas * seeds * spec.inner_steps[-1] * spec.batch * sum(widths) * rule.hidden_channels**2
+    work = thetas * seeds * spec.inner_steps[-1] * spec.batch * sum(widths) * of_rule.hidden_channels**2
     return {"mem_mb": PROCESS + kept // MEGABYTE, "runtime": _minutes(SECONDS * work)}
-
-
-def applying_of(config: Config, base_model: str, rule: str, dataset: str) -> Amounts:
-    """Return the same for keys of the config."""
-    spec = config.rules[rule]
-    thetas = config.meta_train[spec.trained_by].seeds if spec.trained_by else 1
-    return applying(config.apply, config.base_models[base_model], spec, config.datasets[dataset], thetas=thetas)
 
 
 def _weights(widths: Sequence[int]) -> int:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 from typer import Argument, Option
 
-from metaplastic.config.base import LARGEST, parse_spec
+from metaplastic.config.base import LARGEST, LARGEST_SEED, canonical_json, parse_spec
 from metaplastic.datasets.spec import Dialect
 from metaplastic.datasets.user.file import FILL, Content, Wanted, is_large, read_in_batches, read_numbers
 from metaplastic.datasets.user.tables import as_numbers, is_table
@@ -30,7 +30,6 @@ from metaplastic.tools.results import results
 from metaplastic.tools.rules import rules
 from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
 
-LARGEST_SEED = 2**32 - 1
 FOUND = "found"
 WRITERS = {
     ".csv": partial(csv.CSVWriter, write_options=csv.WriteOptions(quoting_style="needed")),
@@ -165,7 +164,6 @@ def train(
     # Features of a table need none of the packages of the extra `workflow`, which these do.
     import yaml
 
-    from metaplastic.config.base import canonical_json
     from metaplastic.config.load import check_files, load_runs
     from metaplastic.meta_train.spec import EXECUTION
     from metaplastic.stages.meta_train import train as meta_train

@@ -152,13 +152,14 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Do as `partial_fit` on each of `batches`, but train once, at the end, and keep no sample."""
         self.check_parameters()
         self._sample = None
-        for X in batches:
-            self._take(X, first=self._sample is None)
-        if self._sample is None:
-            raise ValueError("no batches; give one or more")
-        self._fit(self._sample.rows, self._columns, self._seed)
-        self._sample = None
-        return self
+        try:
+            for X in batches:
+                self._take(X, first=self._sample is None)
+            if self._sample is None:
+                raise ValueError("no batches; give one or more")
+            return self._fit(self._sample.rows, self._columns, self._seed)
+        finally:
+            self._sample = None
 
     def transform(self, X: Any) -> Float[np.ndarray, "row feature"]:
         """Return features in single precision, dense; those of a row do not depend on other rows.

@@ -20,7 +20,7 @@ from metaplastic.few_shot.spec import Clusters, Neighbourhoods, Partition
 from metaplastic.io.errors import InputError, what_brings
 
 MOST_CLUSTERS, IMAGES_A_CLUSTER = 500, 20
-"""Most clusters of a partition, and the images that make one cluster more."""
+"""The most clusters of a partition, and how many images there are for each."""
 
 
 class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -31,8 +31,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     the images of `fit`. `predict` then labels others. Labelled images can be added or a class taken away at any time
     without another `fit`.
 
-    Some minutes of `fit` serve images of some thousands and 28 x 28 pixels; `verbose` tells how many are left. It needs
-    what `pip install "metaplastic[workflow]"` brings. `adapt` and `predict` of ProtoNets and MAML need none of that.
+    `fit` takes a few minutes for some thousands of images of 28 x 28 pixels; `verbose` shows how many are left.
+    It needs what `pip install "metaplastic[workflow]"` brings. `adapt` and `predict` of ProtoNets and MAML need none
+    of that.
 
     Args:
         embedding: what is clustered or, by nearest neighbours, compared: the name of a kind such as "contrastive",
@@ -41,9 +42,10 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             labelled images, and knows at most as many classes as its tasks have, 20 by default; "nearest-neighbours"
             takes the class of the nearest labelled image in the embedding, and trains no learner. Or a mapping with
             `kind` and other keys of the config's section `learners`.
-        jitter: how images may change and stay of their class. True shifts, turns and bends those of tasks as suits
-            drawn characters; a mapping with some of `rotation`, `scale`, `shift`, `shear` and `elastic` does as it
-            says, for views of a contrastive embedding too; False leaves images of tasks as they are.
+        jitter: how much an image may change without changing its class. True shifts, turns and bends the images of
+            tasks as far as suits drawn characters; a mapping with some of `rotation`, `scale`, `shift`, `shear` and
+            `elastic` does as it says, for views of a contrastive embedding too; False leaves images of tasks as they
+            are.
         steps: gradient steps of the embedding, if it is trained, and of the learner; above 100 rounded up to hundreds.
         clusters: clusters in each partition; by default one for 20 images, at most 500. With "neighbours" an image and
             its two nearest ones are a class, of tasks with 40 ways and 2 queries, which suits drawn characters better.
@@ -217,7 +219,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         of_learner = {"tasks": NEIGHBOUR_TASKS if self._by_neighbours else TASKS, "rounds": int(self.rounds)}
         jitter, steps = self.jitter, int(self.steps)
         embedding, method = sections(self.embedding, self.method, jitter=jitter, steps=steps, seed=seed, **of_learner)
-        if self.rounds > 1 and getattr(method, "trainings", 1) == 1:
+        if self.rounds > 1 >= method.trainings:
             raise ValueError(f"rounds == {self.rounds}, must be 1 for {method.kind!r}.")
         return embedding, method
 

@@ -57,7 +57,7 @@ def in_blocks(
 ) -> Float[Array, "row column"]:
     """Fill an array of `shape` in place, a block of columns at a time, so that little else is held in memory.
 
-    The argument of `block` takes a block's columns from any array. If `width` columns are all, there is no loop.
+    The argument of `block` takes a block's columns from any array. If one block holds all columns, there is no loop.
     """
     columns, width = shape[1], max(1, width)
     if columns <= width:

@@ -48,7 +48,7 @@ class Statistics(NamedTuple):
 
 
 class Perceptron(NamedTuple):
-    """A base model whose batch norm has fixed statistics; that of layers without statistics is not defined."""
+    """A base model whose batch norm has fixed statistics; layers without statistics are not computed."""
 
     layers: tuple[Parameters, ...]
     statistics: tuple[Statistics, ...]

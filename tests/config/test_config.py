@@ -73,6 +73,12 @@ def test_a_number_that_yaml_reads_as_text_is_written_out(text: str, plain: str):
     assert load(changed("rules.oja.rate", yaml.safe_load(plain)))
 
 
+@pytest.mark.parametrize("text", ["nan", "inf", "1e1000"])
+def test_a_text_that_is_no_number_to_write_out_has_no_advice(text: str):
+    with pytest.raises(InputError, match=rf"got '{text}'$"):
+        load(changed("rules.oja.rate", text))
+
+
 def test_several_errors_are_counted():
     config = changed("apply.seeds", 0) | {"few_shot": {"draws": 0}}
     with pytest.raises(InputError, match=r"\(and 1 more\)$"):

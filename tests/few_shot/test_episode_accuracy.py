@@ -32,7 +32,7 @@ class Oracle:
 
 
 def test_accuracy_is_the_share_of_right_answers(data):
-    right, first = (evaluate(Oracle(knows), data.inputs, data, SPEC)["accuracy"] for knows in (True, False))
+    right, first = (evaluate(Oracle(knows), data, SPEC)["accuracy"] for knows in (True, False))
     assert right.dims == ("way", "shots", "episode")
     assert (right == 1).all()
     np.testing.assert_allclose(first.sel(way=2), 0.5)
@@ -42,16 +42,15 @@ def test_accuracy_is_the_share_of_right_answers(data):
 def test_episodes_are_of_the_test_split_and_every_learner_gets_the_same(data):
     one, other = Oracle(True), Oracle(False)
     for learner in (one, other):
-        evaluate(learner, data.inputs, data, SPEC)
+        evaluate(learner, data, SPEC)
     for (support, query), (again, queried) in zip(one.seen, other.seen, strict=True):
         np.testing.assert_array_equal(support, again)
         np.testing.assert_array_equal(query, queried)
     episodes = shared_episodes(data, SPEC, 4, 3)
     assert data.test[np.asarray(episodes.query)].all()
     numbers = Oracle(True)
-    evaluate(
-        numbers, np.arange(72, dtype=np.float32)[:, None], data, SPEC.model_copy(update={"ways": [4], "shots": [3]})
-    )
+    numbered = data._replace(inputs=np.arange(72, dtype=np.float32)[:, None])
+    evaluate(numbers, numbered, SPEC.model_copy(update={"ways": [4], "shots": [3]}))
     np.testing.assert_array_equal(np.concatenate([s for s, _ in numbers.seen])[..., 0], episodes.support)
 
 
@@ -60,7 +59,7 @@ def test_intervals_are_1_96_standard_errors_and_paired_ones_narrower(data):
         nearest_neighbours.fit(NearestNeighbours(kind="nearest-neighbours", neighbours=k), unlabelled(data))
         for k in (1, 3)
     ]
-    one, three = (evaluate(learner, data.inputs, data, SPEC)["accuracy"].sel(way=4) for learner in learners)
+    one, three = (evaluate(learner, data, SPEC)["accuracy"].sel(way=4) for learner in learners)
     mean, low, high = score(one).values()
     np.testing.assert_allclose(mean, one.mean("episode"), rtol=1e-6)
     np.testing.assert_allclose(high - low, 2 * 1.96 * one.std("episode") / 60**0.5, rtol=1e-3)
@@ -82,4 +81,4 @@ def test_intervals_are_1_96_standard_errors_and_paired_ones_narrower(data):
 )
 def test_too_few_classes_or_examples_are_one_line(data, changes, message):
     with pytest.raises(InputError, match=message):
-        evaluate(Oracle(True), data.inputs, data, SPEC.model_copy(update=changes))
+        evaluate(Oracle(True), data, SPEC.model_copy(update=changes))

@@ -13,7 +13,7 @@ import xarray as xr
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.data import small_images
 from metaplastic.meta_train.estimators.base import Estimate, GradientEstimator, TaskEstimate, over_tasks
-from metaplastic.meta_train.estimators.evolution import nres
+from metaplastic.meta_train.estimators.evolution import antithetic
 from metaplastic.meta_train.estimators.truncated_backprop import truncated_backprop
 from metaplastic.meta_train.held_out import dataset_probe, held_out_accuracy, source_probe
 from metaplastic.meta_train.objective import meta_objective
@@ -290,7 +290,10 @@ def test_neighbouring_base_models_take_turns_and_the_tasks_of_the_others_wait() 
             np.testing.assert_array_equal(new.age == old.age + 3 * (index in turn), new.task == old.task)
 
 
-@pytest.mark.parametrize("estimator", [truncated_backprop(window_loss(ridge=0.1)), nres(window_loss(ridge=0.1), 0.01)])
+LOSS = window_loss(ridge=0.1)
+
+
+@pytest.mark.parametrize("estimator", [truncated_backprop(LOSS), antithetic(LOSS, 0.01, reuse=True)])
 def test_tasks_of_drawn_activations_have_the_gradients_of_programs_of_one(estimator: GradientEstimator) -> None:
     with jax.enable_x64(True):
         names = ["relu", "swish", "sine", "step"]

@@ -122,6 +122,7 @@ def test_a_result_from_the_future(tmp_path: Path, path: str):
         (b"a: [{b: {c: 1, c: 2}}]\n", "key 'c' is in lines 1 and 1; YAML takes the last alone"),
         (b"a: [1\n", "no YAML (while parsing a flow sequence"),
         (b"a: 1\n---\nb: 2\n", "no YAML (expected a single document in the stream"),
+        (b"a: &x [*x]\n", "no YAML that ends; an alias holds itself"),
     ],
 )
 def test_files_that_are_no_config(tmp_path: Path, content: bytes, message: str):

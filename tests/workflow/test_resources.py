@@ -65,7 +65,11 @@ def test_applying_asks_for_the_network_the_data_and_what_is_recorded():
     compact, network, mnist = Compact(kind="compact"), BaseModel(hidden=[64]), Mnist(source="mnist", side=14)
 
     def asked(spec=Apply(), model=network, dataset=mnist, thetas=1, rule=compact):  # noqa: B008
-        return applying(spec, model, rule, dataset, thetas=thetas)
+        runs = {"run": SimpleNamespace(seeds=thetas)}
+        # What tells how many thetas there are belongs to rules of other kinds.
+        of_rule = SimpleNamespace(trained_by="run", hidden_channels=rule.hidden_channels)
+        tables = {"base_models": {"m": model}, "rules": {"r": of_rule}, "datasets": {"d": dataset}, "meta_train": runs}
+        return applying(SimpleNamespace(apply=spec, **tables), "m", "r", "d")
 
     least = asked()
     assert least["runtime"] == LEAST

@@ -23,11 +23,10 @@ from workflow.resources import (
     OTHERS,
     PREPARING,
     SMALL,
-    applying_of,
+    applying,
     cores,
     growing,
     meta_training,
-    threads_of,
 )
 
 

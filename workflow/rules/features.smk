@@ -18,7 +18,7 @@ rule apply_rule:
     wildcard_constraints:
         method=one_of(name for name, spec in settings.rules.items() if spec.learned),
     resources:
-        **growing(lambda w: applying_of(settings, w.base_model, w.method, w.dataset)),
+        **growing(lambda w: applying(settings, w.base_model, w.method, w.dataset)),
     params:
         rule=lambda wildcards: canonical_json(settings.rules[wildcards.method]),
         base_model=lambda wildcards: canonical_json(

@@ -21,7 +21,7 @@ rule meta_train_rule:
         "<benchmarks>/meta_train_rule/{run}.tsv"
     wildcard_constraints:
         run=one_of(plan.together(several=False)),
-    threads: lambda wildcards: threads_of(settings, plan.runs[wildcards.run].name)
+    threads: lambda w: plan.runs[w.run].spec.processes * cores(settings, plan.runs[w.run].name)
     resources:
         **growing(lambda w: meta_training(plan.runs[w.run].spec)),
     params:

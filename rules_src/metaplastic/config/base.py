@@ -38,7 +38,8 @@ PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Decay = Annotated[float, Field(ge=0, le=LARGEST_DECAY)]
 PositiveFraction = Annotated[float, Field(gt=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+LARGEST_SEED = 2**32 - 1
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
 
 def _increasing(values: list[int]) -> list[int]:
@@ -126,7 +127,7 @@ class Kind(Section):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         """Name the module of a new member."""
         super().__pydantic_init_subclass__(**kwargs)
-        if cls._tagged() and "module" not in cls.__dict__:
+        if cls._tagged() and not cls.module:
             room = cls.__module__.removesuffix(".spec")
             cls.module = ".".join(filter(None, [room, cls.folder, cls._tagged().replace("-", "_")]))
 

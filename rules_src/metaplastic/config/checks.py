@@ -1,6 +1,6 @@
 """What can be known before any job: whether data suffice for a study, a learner or a meta-training run.
 
-The sections declare what is known of data before they are read. What is not known, the first job that reads them says.
+The sections declare what is known of data before they are read. The first job that reads them reports the rest.
 Each check raises an InputError that names the key.
 """
 

@@ -75,16 +75,22 @@ def _place(loc: tuple[int | str, ...], raw: Any) -> str:
     return ".".join(place)
 
 
+LONGEST = 30
+"""Digits up to which a message writes a number out."""
+
+
 def _number_as_text(kind: str, given: object) -> str:
     """Say how to write a number that YAML has taken for text."""
     if kind not in {"float_type", "int_type"} or not isinstance(given, str):
         return ""
     try:
-        plain = f"{Decimal(given):f}"
+        number = Decimal(given)
     except InvalidOperation:
         return ""
+    if not number.is_finite() or abs(number.adjusted()) > LONGEST:
+        return ""
     hint = " (YAML takes 1e-3 for text, 1.0e-3 for a number)" if "e" in given else ""
-    return f", which is text; write {plain}{hint}"
+    return f", which is text; write {number:f}{hint}"
 
 
 def check_files(files: Iterable[Path]) -> None:
@@ -96,6 +102,8 @@ def check_files(files: Iterable[Path]) -> None:
             raise InputError(f"{file}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
         except OSError as error:
             raise InputError(f"{file}: {error.strerror}") from error
+        except RecursionError as error:
+            raise InputError(f"{file}: no YAML that ends; an alias holds itself") from error
         except yaml.YAMLError as error:
             raise InputError(f"{file}: no YAML ({' '.join(str(error).split())})") from error
 

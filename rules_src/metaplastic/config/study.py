@@ -138,10 +138,9 @@ class Config(Section):
                 _look_up(rule.trained_by, self.meta_train, f"rules.{name}.run", "meta_train")
                 kept, meta_step = self.meta_train[rule.trained_by].snapshot_steps, rule.snapshot
                 if meta_step is not None and meta_step not in kept:
-                    near = min(kept, key=lambda step: abs(step - meta_step), default=None)
-                    hint = "it keeps none" if near is None else f"the nearest that it keeps is {near}"
+                    near = min(kept, key=lambda step: abs(step - meta_step))
                     no = f"{meta_step} is not a snapshot of {rule.trained_by!r}"
-                    raise ValueError(f"rules.{name}.meta_step: {no}; {hint}")
+                    raise ValueError(f"rules.{name}.meta_step: {no}; the nearest that it keeps is {near}")
         _check_runs(self.meta_train, self.datasets)
         for name in self.rules.keys() & self.embeddings.keys():
             raise ValueError(f"embeddings.{name}: the name is taken by rules.{name}; rename one of them")

@@ -4,7 +4,7 @@ Each kind has a module of its name in this folder with a function `embed(data, s
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int
@@ -35,10 +35,12 @@ class Embedded(NamedTuple):
     """Gradient steps after which the features were taken; 0 where there is no training."""
     history: Mapping[str, Float32[np.ndarray, "seed update"]] = {}
     """Metrics of every gradient step by name."""
+    networks: Any = None
+    """What was trained, as it was after the last step, with an axis of seeds in front."""
 
 
 def image_of(data: Unlabelled, *, square_for: str = "") -> tuple[int, int, int]:
-    """Return rows, columns and channels; raise InputError without images, or square ones that `square_for` needs."""
+    """Return rows, columns and channels; refuse other data, and what is not square if `square_for` is given."""
     if data.image is None:
         raise InputError("convolutions take images, but the dataset has none; choose another method or dataset")
     rows, columns, _ = data.image

@@ -63,7 +63,7 @@ def family(spec: Infogan, image: Image) -> Family:
         parts = {"discriminator": discriminator, "adversary": adversary, "code": code}
         return discriminator + adversary + spec.information * code, parts
 
-    return Family(initial, loss, lambda model, x: model.recognised(x))
+    return Family(initial, loss, Informed.recognised)
 
 
 embed = embedding_of_images(family)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,17 +60,12 @@ class NeuralTraining(Descent):
         self.adam = optax.adam(spec.learning_rate, b1=spec.momentum)
         parts = {"networks and their optimiser": jax.eval_shape(self.initial)}
         check_memory("hidden, features, batch", parts | {"a batch": numbers(seeds, spec.batch, x.shape[1])})
-        # Activations are functions and not part of a state.
-        self.static = eqx.partition(family.initial(jax.random.key(0), x.shape[1]), eqx.is_array)[1]
 
     def initial(self) -> State:
         """As `Descent.initial`."""
         keys = jax.vmap(jax.random.key)(jnp.arange(self.seeds))
 
-        def model(key: PRNGKeyArray) -> Any:
-            return eqx.filter(self.family.initial(jax.random.fold_in(key, 0), self.data.shape[1]), eqx.is_array)
-
-        models = jax.vmap(model)(keys)
+        models = jax.vmap(lambda key: self.family.initial(jax.random.fold_in(key, 0), self.data.shape[1]))(keys)
         classes = jnp.zeros((self.seeds, len(self.data)), jnp.int32) if self.family.pseudo_labels else None
         return State(models, jax.vmap(self.adam.init)(models), keys, jnp.zeros((), jnp.int32), classes)
 
@@ -82,11 +76,7 @@ class NeuralTraining(Descent):
             model, optimiser, key, classes = seed
             key_batch, key_loss = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, 1), state.step))
             batch = drawn(key_batch, data, classes, self.spec.batch)
-
-            def loss(model: Any) -> tuple[Array, dict[str, Array]]:
-                return self.family.loss(eqx.combine(model, self.static), key_loss, batch)
-
-            (value, parts), gradient = jax.value_and_grad(loss, has_aux=True)(model)
+            (value, parts), gradient = jax.value_and_grad(self.family.loss, has_aux=True)(model, key_loss, batch)
             updates, optimiser = self.adam.update(gradient, optimiser)
             return optax.apply_updates(model, updates), optimiser, {"loss": value, **parts}
 
@@ -104,7 +94,7 @@ class NeuralTraining(Descent):
         labels = self.family.pseudo_labels
         if labels is None or self.step(state) % labels.every:
             return state
-        codes = _encoded(self.family, eqx.combine(state.network, self.static), self.data)
+        codes = _encoded(self.family, state.network, self.data)
         classes = [labels.classes(of_seed, [self.step(state), seed]) for seed, of_seed in enumerate(codes)]
         model = labels.forgotten(state.network)
         optimiser, new = jax.vmap(self.adam.init)(model), jnp.asarray(np.stack(classes))
@@ -121,9 +111,10 @@ def embed_by(family: Family, data: Unlabelled, spec: Neural, *, seeds: int, fold
         features = []
         for step in spec.steps:
             models = load_state(state_path(folder.path / SNAPSHOTS, step), like)
-            features.append(_encoded(family, eqx.combine(models, training.static), data.inputs))
+            features.append(_encoded(family, models, data.inputs))
         past = read_history(folder.path / HISTORY)
-        return Embedded(np.stack(features, 1), spec.steps, {str(name): past[name].values.T for name in past.data_vars})
+        history = {str(name): past[name].values.T for name in past.data_vars}
+        return Embedded(np.stack(features, 1), spec.steps, history, models)
 
 
 def embedding_of_images(family: Callable[..., Family], *, square: bool = False) -> Callable[..., Embedded]:
@@ -159,5 +150,5 @@ def of_unit_variance(data: Unlabelled) -> Unlabelled:
 
 def _encoded(family: Family, models: Any, x: np.ndarray | Array) -> Float32[np.ndarray, "seed example feature"]:
     """Encode examples by the models of all seeds, 1024 at once."""
-    encode = jit(eqx.filter_vmap(family.encode, in_axes=(eqx.if_array(0), None)))
+    encode = jit(jax.vmap(family.encode, in_axes=(0, None)))
     return np.concatenate([encode(models, jnp.asarray(x[i : i + 1024])) for i in range(0, len(x), 1024)], 1)

@@ -11,6 +11,7 @@ import numpy as np
 
 from metaplastic.explore.recorded import EDGE, Panel, Shown
 from metaplastic.figures.style import CHANCE, DARK
+from metaplastic.results.names import labels
 
 FINE = 100
 """Places are written in units of 1 / FINE, of which a panel has about one for each pixel."""
@@ -54,7 +55,7 @@ def filters(panel: Panel, **size: Any) -> Chart:
 
 
 def curves(panel: Panel, shown: Shown, chance: float, **size: Any) -> Chart:
-    """Draw accuracies over inner steps, with a mark at the step that is shown; of an embedding they are levels."""
+    """Draw accuracies over inner steps, with a mark at the step that is shown; an embedding has horizontal lines."""
     steps = shown.inner_steps
     if level := len(panel.inner_steps) == 1:
         panel = panel._replace(inner_steps=[steps[0], steps[-1]], accuracies=panel.accuracies.repeat(2, 1))
@@ -91,11 +92,6 @@ def curves(panel: Panel, shown: Shown, chance: float, **size: Any) -> Chart:
     ends = base.transform_filter(f"datum.step == {steps[-1]} && ({is_shown})")
     layers.append(ends.mark_text(align="right", dy=-9, font=FONT, fontSize=11.5).encode(text="shots:N"))
     return alt.layer(*layers).properties(**size)
-
-
-def labels(shots: int) -> str:
-    """Name a number of labelled examples of each class."""
-    return f"{shots} label{'s' * (shots > 1)} a class"
 
 
 def at(chart: Any, frame: int) -> Any:

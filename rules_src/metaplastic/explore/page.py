@@ -13,6 +13,7 @@ from PIL import Image
 from metaplastic.explore import charts
 from metaplastic.explore.recorded import Panel, Shown
 from metaplastic.explore.words import SOURCES, sentence, titles
+from metaplastic.results.names import labels
 
 FOLDER = Path(__file__).parent
 STILL = 230
@@ -36,7 +37,7 @@ def page(dataset: xr.Dataset, shown: Shown, panels: Sequence[Panel], *, batch: i
         "inputs": inputs,
         "batch": batch,
         "steps": steps,
-        "labels": list(map(charts.labels, shown.shots)),
+        "labels": list(map(labels, shown.shots)),
         "panels": _panel_texts(panels),
         "title": dataset.attrs["title"],
         "citation": dataset.attrs["citation"],
@@ -64,7 +65,7 @@ def still(dataset: xr.Dataset, shown: Shown, panels: Sequence[Panel]) -> bytes:
         if panel.meta_steps:
             continue
         shares = zip(shown.shots, panel.accuracies[:, -1], strict=True)
-        below = [f"{100 * share:.0f}% right with {charts.labels(shots)}" for shots, share in shares]
+        below = [f"{100 * share:.0f}% right with {labels(shots)}" for shots, share in shares]
         head = alt.TitleParams(title, subtitle=below, anchor="start", fontSize=19, subtitleFontSize=15, offset=12)
         last = panel._replace(places=panel.places[-1:], filters=panel.filters[-1:])
         parts = [charts.places(last, shown, names, width=STILL, height=STILL).properties(title=head)]

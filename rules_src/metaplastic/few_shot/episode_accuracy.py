@@ -19,7 +19,7 @@ from metaplastic.few_shot.learners.base import Learner
 from metaplastic.few_shot.learners.meta_learning import recorded
 from metaplastic.few_shot.readout_accuracy import scale
 from metaplastic.few_shot.spec import Episodes, Shape
-from metaplastic.few_shot.spec import Learner as Section
+from metaplastic.few_shot.spec import Learner as LearnerSpec
 from metaplastic.io.storage import check_manifest
 
 TOGETHER = 50
@@ -45,7 +45,7 @@ def evaluation(
     Raises:
         InputError: a store is broken, or as for `evaluate`.
     """
-    episodes, kind = parse_spec(Episodes, spec), parse_spec(Section, json.dumps(section))
+    episodes, kind = parse_spec(Episodes, spec), parse_spec(LearnerSpec, json.dumps(section))
     module: Any = import_module(kind.module)
     examples = read_examples(Path(data))
     seeds, attributes = examples.seeds, examples.embedding
@@ -58,23 +58,24 @@ def evaluation(
         learners = [recorded(module.initial, kind, image_of(unlabelled(seeds[0])), Path(snapshots), kind.steps[-1])]
     else:
         learners = [module.fit(kind, unlabelled(inputs)) for inputs in seeds]
-    of_seeds = [evaluate(fitted, x.inputs, x, episodes) for fitted, x in zip(learners, seeds, strict=True)]
+    of_seeds = [evaluate(fitted, inputs, episodes) for fitted, inputs in zip(learners, seeds, strict=True)]
     accuracy = xr.concat(of_seeds, "seed") if len(of_seeds) > 1 else of_seeds[0]
     data_of = {"dataset": examples.dataset, "permuted": int(examples.permuted), "benchmark": examples.benchmark}
     made_by = {"learner": learner, "learner_kind": kind.kind, "code": code}
     return accuracy.assign_attrs(attributes | data_of | made_by)
 
 
-def evaluate(
-    learner: Learner, inputs: Float32[np.ndarray, "example input"], data: Inputs, spec: Episodes
-) -> xr.Dataset:
+def evaluate(learner: Learner, data: Inputs, spec: Episodes) -> xr.Dataset:
     """Return `accuracy (way, shots, episode)`: shares of the queries, in [0, 1], float32.
 
-    The learner's `inputs` are images, or features scaled as by `readout_accuracy.scale`; `data` holds labels and split
-    of the same examples. Equal labels, splits and specs give equal episodes, so results of several learners are paired.
+    The learner sees images, or features scaled as by `readout_accuracy.scale`. Equal labels, splits and specs give
+    equal episodes, so results of several learners are paired.
     Raises InputError as `true_pool` does.
     """
-    found = [[_accuracies(learner, inputs, shared_episodes(data, spec, w, k)) for k in spec.shots] for w in spec.ways]
+    found = [
+        [_accuracies(learner, data.inputs, shared_episodes(data, spec, way, shots)) for shots in spec.shots]
+        for way in spec.ways
+    ]
     attributes = {"units": "1", "long_name": "share of the queries"}
     return xr.Dataset(
         {"accuracy": (("way", "shots", "episode"), np.array(found), attributes)},

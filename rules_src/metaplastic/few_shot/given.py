@@ -18,7 +18,7 @@ from metaplastic.meta_train.tasks.spec import Jitter
 UNLABELLED = -1
 """The label of what has none, as in `sklearn.semi_supervised`."""
 TASKS, NEIGHBOUR_TASKS = {"way": 20, "shots": 1, "queries": 5}, {"way": 40, "shots": 1, "queries": 2}
-"""Tasks of clusters, and those of neighbours, of which the nearest are more often of one class."""
+"""Tasks of clusters, and of neighbours, which have fewer queries: only the nearest are mostly of one class."""
 SHORT = {"maml": {"task_batch": 4, "learning_rate": 0.003, "head": 0.0}}
 """What suits trainings of a few thousand steps, by method."""
 JITTER = {"rotation": 15.0, "scale": 0.2, "shift": 0.15, "shear": 0.2, "elastic": 0.04}

@@ -58,7 +58,7 @@ class Recipe(NamedTuple):
 
 
 class Labelling(eqx.Module):
-    """A trained learner. `features` are kept of labelled images; `scores` of others are up to a constant of each."""
+    """A trained learner: `features` of labelled images are kept, `scores` of an image are up to a constant of it."""
 
     recipe: Recipe = eqx.field(static=True)
 

@@ -89,7 +89,7 @@ def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
             "draw": np.arange(spec.draws),
             "draw_over_inner_steps": np.arange(draws_over_steps),
         },
-        attrs=counts | {"feature_width": features.sizes["feature"]},
+        attrs=counts,
     )
 
 
@@ -136,8 +136,8 @@ class Readouts(NamedTuple):
 def logistic_regression(features: Labelled, labels: Labels, *, c: float) -> Readouts:
     """Fit multinomial logistic regression with an L2 penalty of inverse strength `c` and an unpenalised bias.
 
-    L-BFGS solves all draws as one problem, to scikit-learn's tolerance: fits of so few examples are calls more than
-    arithmetic. As there, two classes are penalised as if they had one score, the difference of their two.
+    L-BFGS solves all draws as one problem, to scikit-learn's tolerance: fitted one by one, most of the time would go
+    into calls. As there, two classes are penalised as if they had one score, the difference of their two.
     """
     draws, labelled, width = features.shape
     targets = np.eye(labels.max() + 1)[labels]

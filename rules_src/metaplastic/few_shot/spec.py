@@ -20,7 +20,7 @@ from metaplastic.meta_train.tasks.spec import Jitter
 from metaplastic.training.spec import Descended, Steps
 
 SMALLEST_POOLED = 16
-"""Smallest side of an image that four blocks halve and leave something of."""
+"""Smallest side of an image of which four blocks that halve it leave something."""
 
 
 class Shape(Section):

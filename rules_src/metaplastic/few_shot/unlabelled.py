@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -23,7 +22,6 @@ from metaplastic.few_shot.labelling import (
     Neighbours,
     Pixels,
     Recipe,
-    family_of,
     in_unit_range,
     untrained,
     with_learner,
@@ -34,7 +32,7 @@ from metaplastic.few_shot.rounds import finish
 from metaplastic.few_shot.spec import Learner, MetaLearned, Partition
 from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import compilations_kept, own_numbers
-from metaplastic.training.checkpoint import load_state, state_path, versions
+from metaplastic.training.checkpoint import versions
 from metaplastic.training.loop import SNAPSHOTS, Folder
 from metaplastic.training.progress import hidden
 
@@ -79,7 +77,7 @@ def learned(
         embedded = import_module(embedding.module).embed(data, embedding, seeds=1, folder=of_embedding)
         code = np.asarray(embedded.features[0, -1], np.float32)
     if not isinstance(method, MetaLearned):
-        network = _network(recipe, of_embedding, embedded.steps[-1]) if embedding.trained else None
+        network = jax.tree.map(lambda leaf: np.asarray(leaf[0]), embedded.networks)
         variance = code.var(0, dtype=np.float64).sum() or 1.0
         return Neighbours(recipe, network, jnp.float32(variance))
     with _told(f"{partition.partitions} partitions: {partition.kind}", verbose):
@@ -99,19 +97,6 @@ def _folder(folder: Path, section: Section, *data: str) -> Folder:
     code, config = version("metaplastic"), canonical_json(section)
     record = {"config": config, "code": code, "data": short_hash(*data), **versions()}
     return Folder(folder / f"{section.kind}-{short_hash(code, config, *data)}", record)  # type: ignore[attr-defined]
-
-
-def _network(recipe: Recipe, folder: Folder, step: int) -> Any:
-    """Load the network that a training of an embedding has recorded."""
-    family, width = family_of(recipe), int(np.prod(recipe.image))
-
-    def initial(key: Any) -> Any:
-        return eqx.filter(family.initial(key, width), eqx.is_array)
-
-    # The leading axis is the seed, of which there is one.
-    like = jax.eval_shape(lambda: jax.vmap(initial)(jax.random.split(jax.random.key(0), 1)))
-    arrays = jax.tree.map(lambda leaf: np.asarray(leaf[0]), load_state(state_path(folder.path / SNAPSHOTS, step), like))
-    return eqx.combine(arrays, eqx.filter_eval_shape(family.initial, jax.random.key(0), width))
 
 
 def _with_ways(method: MetaLearned, found: Int32[np.ndarray, "partition image"]) -> MetaLearned:

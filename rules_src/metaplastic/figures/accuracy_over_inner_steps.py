@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from metaplastic.embeddings.spec import Neural
 from metaplastic.figures import style
+from metaplastic.results.names import labels
 
 INPUTS = {"summary": "summary"}
 NEEDS = ("few-shot methods", "rules")
@@ -55,6 +56,6 @@ def draw(summary: list[Path]) -> Figure:
         style.percent_axis(axes)
     trained = any(kind in Neural.kinds() for kind in results["kind"].drop_sel(representation=baselines).values)
     across = f"inner steps{' (gradient steps of networks)' * trained}"
-    style.label_edges(panels, across, f"test accuracy with {int(results['shots'].max())} labels per class (%)")
+    style.label_edges(panels, across, f"test accuracy with {labels(int(results['shots'].max()))} (%)")
     style.legend_above(figure, panels[0, 0], columns=5)
     return figure

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from metaplastic.figures import style
 from metaplastic.io.errors import InputError
+from metaplastic.results.names import labels
 from metaplastic.results.selections import INITIAL
 
 INPUTS = {"summary": "summary"}
@@ -54,7 +55,7 @@ def draw(summary: list[Path]) -> Figure:
         else:
             axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, integer=True))
         style.percent_axis(axes)
-    style.label_edges(panels, "meta-step", f"test accuracy with {int(results['shots'])} labels per class (%)")
+    style.label_edges(panels, "meta-step", f"test accuracy with {labels(int(results['shots']))} (%)")
     entries = [style.entry(name, linewidth=2, markersize=4, **look) for name, look in looks.items()]
     if INITIAL in results["kind"]:
         entries.append(style.entry("random initialisation", color=style.DARK, linestyle="--"))

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaplastic.figures import style
+from metaplastic.results.names import labels
 
 INPUTS = {"summary": "summary"}
 NEEDS = ("few-shot methods",)
@@ -63,6 +64,6 @@ def method_rows(axes: Axes, looks: dict[str, style.Look]) -> None:
 
 def legend(figure: Figure, shots: list[int]) -> None:
     """Say above the panels what bars, marks and the dotted line are."""
-    *fewer, most = [f"{number} label{'' if number == 1 else 's'} per class" for number in shots]
+    *fewer, most = map(labels, shots)
     marks = [style.entry(label, marker=mark, linewidth=1.0, **MARK) for label, mark in zip(fewer, MARKS, strict=False)]
     style.legend_above(figure, [style.entry(most, linewidth=8, color="#9a9a9a"), *marks], length=2.0)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from metaplastic.features import identity_of
 from metaplastic.figures import style
+from metaplastic.results.names import labels
 
 INPUTS = {"summary": "summary", "features": "features over training"}
 NEEDS = ("few-shot methods",)
@@ -55,7 +56,7 @@ def draw(summary: list[Path], features: list[Path]) -> Figure:
             axes.axvline(float(steps[best]), color=colour, linestyle="--", linewidth=1.2)
     for axes in panels[0]:
         style.percent_axis(axes)
-    panels[0, 0].set_ylabel(f"test accuracy (%)\nwith {int(results['shots'].max())} labels per class")
+    panels[0, 0].set_ylabel(f"test accuracy (%)\nwith {labels(int(results['shots'].max()))}")
     style.label_edges(panels, "gradient steps")
     panels[1, 0].set(ylabel=f"training loss\nmean of last {WINDOW} steps", xscale="log")
     style.legend_above(figure, panels[0, 0], columns=len(looks) + 1)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaplastic.figures import style
+from metaplastic.results.names import labels
 from metaplastic.results.selections import INITIAL, SHAPE, alike, judged_steps
 
 INPUTS = {"summary": "summary"}
@@ -54,7 +55,7 @@ def draw(summary: list[Path]) -> Figure:
             axes.set_ylim(0, style.highest(of_dataset, "accuracy", "accuracy_over_inner_steps"))
             style.percent_axis(axes)
         for axes in (above[0], below[0]):
-            axes.set_ylabel(f"test accuracy with {shots} labels per class (%)")
+            axes.set_ylabel(f"test accuracy with {labels(shots)} (%)")
     entries = [style.entry(look.label, color=look.colour, marker="o", linewidth=2) for look in looks.values()]
     if len(columns["width"]) > 1:
         drawn = {_layers([group["depth"].iloc[0]]): line for group, line in zip(columns["width"], LINES, strict=False)}

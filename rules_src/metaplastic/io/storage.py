@@ -154,8 +154,7 @@ def read_zarr(path: Path) -> xr.Dataset:
 def read_with_manifest(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
     """Load a Zarr store as `read_zarr` does, and return its manifest too."""
     manifest = check_manifest(path)
-    with xr.open_zarr(path) as dataset:
-        return dataset.load(), manifest
+    return xr.load_dataset(path, engine="zarr"), manifest
 
 
 def write_netcdf(dataset: xr.Dataset, path: Path) -> None:

@@ -83,3 +83,8 @@ def named(summary: xr.Dataset) -> xr.Dataset:
     if "learner" in summary.dims:
         called["learner"] = learners(summary)
     return summary.assign_coords({dim: list(found.values()) for dim, found in called.items()})
+
+
+def labels(shots: int) -> str:
+    """Say how many labelled examples of each class there are."""
+    return f"{shots} label{'' if shots == 1 else 's'} per class"

@@ -138,7 +138,7 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def _named_apart(summary: xr.Dataset, first: xr.Dataset) -> xr.Dataset:
-    """Rename learners that other partitions train than those of the same name in `first`."""
+    """Rename learners trained on other partitions than the learner of that name in `first`."""
     partitions, learners = (part["partition"].to_series() for part in (first, summary))
     names = [name if partitions.get(name, own) == own else arm_name(name, own) for name, own in learners.items()]
     return summary.assign_coords(learner=np.array(names, dtype=object))

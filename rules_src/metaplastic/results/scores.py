@@ -262,7 +262,7 @@ def _learner(evaluation: xr.Dataset, clusters: str | None) -> str:
 
 
 def arm_name(learner: str, partition: str) -> str:
-    """Return the name of a learner that other partitions train than the usual ones."""
+    """Return the name of a learner trained on other than the usual partitions."""
     return f"{learner}-{partition}"
 
 

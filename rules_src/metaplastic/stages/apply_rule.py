@@ -38,7 +38,7 @@ def apply(
     """Train base models on the dataset's unlabelled training examples with the rule."""
     section, network = parse_spec(Apply, spec), parse_spec(BaseModel, base_model, "--base-model")
     kind, thetas = parse_spec(Rule, rule, "--rule"), theta or []
-    described, update_rules = _rules(kind, thetas)
+    described, update_rules, meta_step = _rules(kind, thetas)
     if len(update_rules) > 1 and section.seeds_a_theta:
         section = section.model_copy(update={"seeds": section.seeds_a_theta})
     check_fit(described, network)
@@ -54,30 +54,25 @@ def apply(
     features = _features(recordings, section, stored, probe, meta_seeds=kind.trained_by is not None)
     shape = len(network.hidden), max(network.hidden, default=0), network.activation
     what = kind.kind if kind.trained else described.kind
-    identity = Identity(method, what, stored.attrs["name"], base_model_name, *shape)
-    if kind.trained_by is not None:
-        identity = identity._replace(run=kind.trained_by, meta_step=_meta_step(kind, thetas))
+    identity = Identity(method, what, stored.attrs["name"], base_model_name, *shape, kind.trained_by, meta_step)
     specs = {"rule": json.loads(rule), "base_model": json.loads(base_model), "apply": json.loads(spec)}
     device = jax.devices()[0].device_kind
     write_features(features, output, identity=identity, spec=specs, code=code, seconds=seconds, device=device)
 
 
-def _rules(spec: Rule, thetas: Sequence[Path]) -> tuple[Initial, list[UpdateRule]]:
-    """Return the section that describes the rules, and one rule for each theta."""
+def _rules(spec: Rule, thetas: Sequence[Path]) -> tuple[Initial, list[UpdateRule], int | None]:
+    """Return the section that describes the rules, a rule for each theta, and after how many updates a run had it."""
     if isinstance(spec, Initial):
-        return spec, [initial_rule(spec)]
+        return spec, [initial_rule(spec)], None
     if not thetas:
         raise InputError(f"--theta: missing; a {spec.kind} rule needs one")
+    meta_step = None
     if isinstance(spec, MetaTrained):
-        meta_step = _meta_step(spec, thetas)
+        manifests = [check_manifest(folder) for folder in thetas]
+        meta_step = int(manifests[0]["spec"]["meta_steps"]) if spec.meta_step is None else spec.meta_step
         thetas = [_snapshot(theta, meta_step) for theta in thetas]
     described, rules = zip(*map(trained_rule, thetas), strict=True)
-    return described[0], list(rules)
-
-
-def _meta_step(spec: MetaTrained, folders: Sequence[Path]) -> int:
-    manifests = [check_manifest(folder) for folder in folders]
-    return int(manifests[0]["spec"]["meta_steps"]) if spec.meta_step is None else spec.meta_step
+    return described[0], list(rules), meta_step
 
 
 def _snapshot(folder: Path, meta_step: int) -> Path:

@@ -15,7 +15,7 @@ from metaplastic.io.memory import OUT_OF_MEMORY
 Key = Annotated[str, Option(help="Key in the config.")]
 Spec = Annotated[str, Option(help="Section of the config, as JSON.")]
 Code = Annotated[str, Option(help="Fingerprint of the source code.")]
-TrainedBy = Annotated[str, Option(help="Fingerprint of the part of it that a state depends on.")]
+TrainedBy = Annotated[str, Option(help="Fingerprint of the source code that a saved state depends on.")]
 DatasetStore = Annotated[Path, Option(help="Store of the dataset.")]
 Output = Annotated[Path, Option(help="File, store or folder to write.")]
 """Options that several stages have."""

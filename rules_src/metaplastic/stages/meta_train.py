@@ -11,7 +11,7 @@ from typer import Option
 
 from metaplastic.config.base import canonical_json, parse_spec, short_hash
 from metaplastic.io.jax_settings import compiling
-from metaplastic.io.storage import check_manifest, content_hash, read_zarr
+from metaplastic.io.storage import content_hash, read_with_manifest
 from metaplastic.meta_train.run import inner_step_flops, meta_training
 from metaplastic.meta_train.spec import EXECUTION, MetaTrain
 from metaplastic.stages.command import Code, Key, Output, Spec, TrainedBy, named_stores, run
@@ -45,11 +45,10 @@ def train(
         launch(processes, cores=devices)
         return
     section = parse_spec(MetaTrain, spec)
-    stores = named_stores("--dataset", dataset or [])
-    contents = [check_manifest(store)["content_sha256"] for store in stores.values()]
+    read = {name: read_with_manifest(store) for name, store in named_stores("--dataset", dataset or []).items()}
+    datasets, contents = {name: of[0] for name, of in read.items()}, [of[1]["content_sha256"] for of in read.values()]
     data = short_hash(*contents, *([content_hash(start)] if start else []))
     folder = folder_of(snapshots.parent / "state", section, code=trained_by, data=data, without=EXECUTION)
-    datasets = {name: read_zarr(store) for name, store in stores.items()}
     with together():
         check_equal(folder.record)
         training = meta_training(section, datasets, start, folder)

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyarrow import csv
 from typer import Argument, Option
 
-from metaplastic.config.base import LARGEST
+from metaplastic.config.base import LARGEST, LARGEST_SEED
 from metaplastic.few_shot.labelling import METHODS
 from metaplastic.few_shot_classifier import FewShotClassifier
 from metaplastic.io.errors import InputError, check_output
@@ -57,7 +57,7 @@ def few_shot(
         bool, Option("--neighbours", help="Classes of tasks are an image and its nearest ones, instead of clusters.")
     ] = False,
     rounds: Annotated[int, Option(help="Trainings, each on clusters of what the one before has learned.", min=1)] = 1,
-    seed: Annotated[int, Option(help="Seed of everything random.", min=0, max=2**32 - 1)] = 0,
+    seed: Annotated[int, Option(help="Seed of everything random.", min=0, max=LARGEST_SEED)] = 0,
     side: Annotated[
         int | None, Option(help="Height and width to resize images of folders to.", show_default=OF_LEARNER, min=1)
     ] = None,

@@ -40,11 +40,9 @@ def table(summary: xr.Dataset) -> str:
     if set(SHAPE) <= set(summary.dims):
         return architectures_table(summary)
     # What is published of few-shot readouts is of one readout.
-    return (
-        few_shot_table(summary)
-        if {"representation", "interval"} <= {*summary.dims, *summary}
-        else markdown_table(named(summary))
-    )
+    if {"representation", "interval"} <= {*summary.dims, *summary}:
+        return few_shot_table(summary)
+    return markdown_table(named(summary))
 
 
 def records(summary: xr.Dataset) -> str:

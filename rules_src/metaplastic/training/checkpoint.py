@@ -134,8 +134,7 @@ def cut_back_history(store: Path, step: int, growing: Mapping[str, str]) -> None
 
 def read_history(store: Path) -> xr.Dataset:
     """Load the history so far into memory."""
-    with xr.open_zarr(store, consolidated=False) as dataset:
-        return dataset.load().drop_encoding()
+    return xr.load_dataset(store, engine="zarr", consolidated=False).drop_encoding()
 
 
 def _whole(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -64,7 +64,7 @@ class Descent(abc.ABC):
         """Return the state after one gradient step, and the metrics of that step; traced."""
 
     def no_metrics(self, state: State) -> Metrics:
-        """Return the metrics of no steps, for the item before the first one; here tracing a step shows which."""
+        """Return empty metrics for the item before the first step; tracing a step tells their names and shapes."""
         metrics = jax.eval_shape(self.updated, state, self.data)[1]
         return {name: jnp.zeros((0, *of.shape)) for name, of in metrics.items()}
 

@@ -46,8 +46,8 @@ def divide_cpu(devices: int) -> None:
 def on_each_device(function: Callable[..., T]) -> Callable[..., T]:
     """Let each of the devices that a CPU is divided into work on an equal part of the first argument's leading axis.
 
-    Results are joined along that axis; other arguments are the same for all parts. There is one part only where parts
-    would be unequal, and within a part.
+    Results are joined along that axis; other arguments are the same for all parts. Where parts would be unequal, or
+    inside a part already, the function runs once on everything.
     """
 
     def call(first: Any, *others: Any) -> T:

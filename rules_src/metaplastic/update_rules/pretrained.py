@@ -14,7 +14,7 @@ DEFAULT = "generalist"
 
 
 def packaged_files(folders: Sequence[Path]) -> dict[str, Path]:
-    """Return the files of weights in folders by their names without the ending; the first folder comes first."""
+    """Return the files of weights in folders by their names without the ending; of two the first one counts."""
     return {file.stem: file for folder in reversed(folders) for file in sorted(folder.glob("*.safetensors"))}
 
 

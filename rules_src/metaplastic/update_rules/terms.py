@@ -190,7 +190,7 @@ def mixture(terms: Float[Array, "12 lower upper"], mix: Mix) -> Weights:
 def bounded(change: Weights, w: Weights) -> Weights:
     """Bound a change of the weights: take out what would shrink them along themselves, and subtract `w / 7`.
 
-    A step subtracts the change from the weights. So they grow by `w / 7`, which the decay of a step holds at a scale.
+    A step subtracts the change, so the weights grow by a share of `w / 7`; the decay in each step keeps their scale.
     """
     change = (change - w * jax.nn.relu((change * w).mean())) * len(TERMS) ** -0.5
     return saturate(change) - w / 7.0

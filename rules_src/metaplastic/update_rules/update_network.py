@@ -36,16 +36,14 @@ def linear(
     return (weight @ a.reshape(len(a), -1)).reshape(-1, *a.shape[1:])
 
 
-def normalise(
-    a: Float[Array, "channel *rest"], axes: Sequence[int] = (1, 2), eps: float = 1e-3
-) -> Float[Array, "channel *rest"]:
+def normalise(a: Float[Array, "channel *rest"], axes: Sequence[int] = (1, 2)) -> Float[Array, "channel *rest"]:
     """Apply batch norm without scale: zero mean and unit variance over `axes`, by the statistics of `a` itself.
 
     Statistics are taken in float32 if `a` has a lower precision.
     """
     given, a = a.dtype, a.astype(jnp.promote_types(a.dtype, jnp.float32))
     mean = a.mean(axes, keepdims=True)
-    scale = jax.lax.rsqrt(((a - mean) ** 2).mean(axes, keepdims=True) + eps)
+    scale = jax.lax.rsqrt(((a - mean) ** 2).mean(axes, keepdims=True) + 1e-3)
     # Not `(a - mean) * scale`: a compiler would share that difference with the variance and write it to memory.
     return (a * scale - mean * scale).astype(given)
 

@@ -43,9 +43,14 @@ def unpacked(content: bytes, place: Path, limit: int) -> bytes:
             content = file.read(limit + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{place}: truncated or broken gzip file ({error}); replace the file") from error
-    if len(content) > limit:
-        raise InputError(f"{place}: unpacks to more than {limit} bytes; give fewer examples or columns")
+    check_size(place, len(content), limit)
     return content
+
+
+def check_size(place: Path, size: int, limit: int) -> None:
+    """Refuse a file that unpacks to more bytes than the limit."""
+    if size > limit:
+        raise InputError(f"{place}: unpacks to more than {limit} bytes; give fewer examples or columns")
 
 
 def as_utf8(content: bytes, encoding: str | None, place: Path) -> bytes:

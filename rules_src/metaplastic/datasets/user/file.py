@@ -46,7 +46,7 @@ class Wanted(NamedTuple):
     gaps: bool = False
     """Whether numbers may be missing, as NaN."""
     texts: str = "list the numeric ones in features"
-    """What to do about a column of texts, besides to drop it."""
+    """What errors advise about a column of texts, besides dropping it."""
     missing: str = FILL
     """What to do about missing numbers."""
 

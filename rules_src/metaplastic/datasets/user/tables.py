@@ -1,6 +1,5 @@
 """Read columns of a `.csv` or `.parquet` by Arrow, which refuses rows of unequal length."""
 
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
 from metaplastic.datasets.spec import Dialect
-from metaplastic.datasets.user.dialects import as_utf8, marks_of, unpacked
+from metaplastic.datasets.user.dialects import as_utf8, check_size, marks_of, unpacked
 from metaplastic.io.errors import InputError
 
 BLOCK = 1 << 24
@@ -28,45 +27,14 @@ MISSING = {"", "?", "-", ".", "<na>", "n/a", "na", "#n/a", "#n/a n/a", "#na", "n
 """What stands for a missing value among numbers, in lower case; among texts only an empty one does."""
 NULLS = [word for lower in MISSING for word in {lower, lower.upper(), lower.title(), lower.capitalize()}]
 NULLS += csv.ConvertOptions().null_values
-"""The same as Arrow compares it."""
+"""The same words in every spelling, because Arrow distinguishes capitals."""
 END = "\0the end"
-"""What the row that is put after the last of a CSV ends with."""
-
-
-class Table(ABC):
-    """A table that is opened."""
-
-    names: list[str]
-    """Its columns in order."""
-    index: list[str]
-    """Those of an index of pandas."""
-    typed: bool
-    """Whether the file says of which types they are."""
-
-    @abstractmethod
-    def read(self, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
-        """Read the named columns; those in `texts` stay texts in a CSV even if they look like numbers.
-
-        Raises:
-            InputError: the file is broken, unpacks to more than `limit` bytes or has more rows than `examples`.
-        """
+"""Ends the row that `CsvTable` appends to a text."""
 
 
 def is_table(path: PurePath) -> bool:
     """Return whether a path has the name of a table, or one that says nothing, as those of pipes do."""
     return _suffix(path) in {"", ".csv", ".tsv", ".parquet"}
-
-
-def open_table(path: Path, content: bytes, dialect: Dialect, *, limit: int) -> Table:
-    """Open the content of a file, packed by gzip or not; refuse a broken one, or a name of columns used twice.
-
-    A path whose name says nothing is a Parquet file if its content begins like one.
-    """
-    content = unpacked(content, path, limit)
-    is_parquet = _suffix(path) == ".parquet" or (not _suffix(path) and content.startswith(b"PAR1"))
-    if _suffix(path) == ".tsv" and not dialect.separator:
-        dialect = dialect.model_copy(update={"separator": "\t"})
-    return ParquetTable(path, content) if is_parquet else CsvTable(path, content, dialect)
 
 
 def exceeds(path: Path, *, size: int, rows: int, numbers: int) -> bool:
@@ -88,10 +56,15 @@ def _suffix(path: PurePath) -> str:
     return PurePath(path.name.lower().removesuffix(".gz")).suffix
 
 
-class CsvTable(Table):
+class CsvTable:
     """A CSV, in whichever dialect."""
 
+    names: list[str]
+    """Its columns in order."""
+    index: list[str]
+    """Those of an index of pandas."""
     typed = False
+    """Whether the file says of which types they are."""
 
     def __init__(self, path: Path, content: bytes, dialect: Dialect) -> None:
         self._path, self._text, self.index = path, as_utf8(content, dialect.encoding, path), list[str]()
@@ -105,7 +78,11 @@ class CsvTable(Table):
         _check_names(path, self.names)
 
     def read(self, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
-        """See `Table`."""
+        """Read the named columns; those in `texts` stay texts even if they look like numbers.
+
+        Raises:
+            InputError: the file is broken, unpacks to more than `limit` bytes or has more rows than `examples`.
+        """
         types = dict.fromkeys(texts, pa.string())
         with _blamed_on(self._path, "CSV"):
             try:
@@ -137,8 +114,8 @@ class CsvTable(Table):
         return table
 
 
-class ParquetTable(Table):
-    """A Parquet file, of whose content little is in memory at a time if that is not given."""
+class ParquetTable:
+    """A Parquet file, with the same members; little of its content is in memory at a time if that is not given."""
 
     typed = True
 
@@ -173,7 +150,7 @@ class ParquetTable(Table):
                     yield table
 
     def read(self, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
-        """See `Table`."""
+        """Read the named columns as `CsvTable.read` does."""
         schema = self._schema_of(names)
         # A repeated text is stored once, so a small file could unpack to a huge one.
         repeated = [field.name for field in schema if _is_long(field.type)]
@@ -181,19 +158,30 @@ class ParquetTable(Table):
         with _blamed_on(self._path, "Parquet"), parquet.ParquetFile(self._source(), read_dictionary=repeated) as file:
             check_count(self._path, "examples", file.metadata.num_rows, examples)
             groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
-            self._check_size(sum(group.total_byte_size for group in groups), limit)
+            check_size(self._path, sum(group.total_byte_size for group in groups), limit)
             for batch in file.iter_batches(BATCH, columns=names):
                 size += sum(map(_bytes, batch.columns))
-                self._check_size(size, limit)
+                check_size(self._path, size, limit)
                 batches.append(batch)
             encoded = pa.Table.from_batches(batches, None if batches else file.schema_arrow).select(names)
             table = encoded.cast(schema)
             table.validate(full=True)
         return table
 
-    def _check_size(self, size: int, limit: int) -> None:
-        if size > limit:
-            raise InputError(f"{self._path}: unpacks to more than {limit} bytes; give fewer examples or columns")
+
+Table = CsvTable | ParquetTable
+
+
+def open_table(path: Path, content: bytes, dialect: Dialect, *, limit: int) -> Table:
+    """Open the content of a file, packed by gzip or not; refuse a broken one, or a name of columns used twice.
+
+    A path whose name says nothing is a Parquet file if its content begins like one.
+    """
+    content = unpacked(content, path, limit)
+    is_parquet = _suffix(path) == ".parquet" or (not _suffix(path) and content.startswith(b"PAR1"))
+    if _suffix(path) == ".tsv" and not dialect.separator:
+        dialect = dialect.model_copy(update={"separator": "\t"})
+    return ParquetTable(path, content) if is_parquet else CsvTable(path, content, dialect)
 
 
 def _bytes(column: pa.Array) -> int:

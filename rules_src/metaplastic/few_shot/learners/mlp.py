@@ -41,10 +41,8 @@ class EachPerceptron(Scoring):
         self, network: DenseLayers, examples: Float[Array, "way example input"], key: PRNGKeyArray | None = None
     ) -> Float[Array, "way example class_"]:
         first, last = network.layers
-        hidden = jax.nn.relu(jax.vmap(jax.vmap(first))(examples))
-        if key is not None:
-            kept = jax.random.bernoulli(key, 1 - self.spec.dropped, hidden.shape)
-            hidden = hidden * kept / (1 - self.spec.dropped)
+        dropout = eqx.nn.Dropout(self.spec.dropped, inference=key is None)
+        hidden = dropout(jax.nn.relu(jax.vmap(jax.vmap(first))(examples)), key=key)
         return jax.vmap(jax.vmap(last))(hidden)
 
 

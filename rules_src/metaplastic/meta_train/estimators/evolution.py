@@ -5,7 +5,6 @@ window's estimate is score / (2 sigma^2) * (loss of the first - loss of the seco
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -30,7 +29,14 @@ class Pair(NamedTuple):
     """The base model at theta - delta."""
 
 
-def _antithetic(loss: WindowLoss, sigma: float, *, reuse: bool) -> GradientEstimator:
+def antithetic(loss: WindowLoss, sigma: float, *, reuse: bool) -> GradientEstimator:
+    """Return the estimator of a loss whose perturbations have standard deviation `sigma`.
+
+    With `reuse` these are noise-reuse evolution strategies (Li et al. 2023): a task keeps its delta to its end, and
+    delta is the score. Without it they are persistent evolution strategies (Vicol et al. 2021): every window has a new
+    delta, and their sum is the score.
+    """
+
     def gaussian(key: PRNGKeyArray, rule: UpdateRule) -> UpdateRule:
         return jax.tree.map(lambda a: sigma * a, optax.tree.random_like(key, rule, sampler=jax.random.normal))
 
@@ -54,12 +60,6 @@ def _antithetic(loss: WindowLoss, sigma: float, *, reuse: bool) -> GradientEstim
     return GradientEstimator(start, estimate)
 
 
-nres = partial(_antithetic, reuse=True)
-"""Noise-reuse evolution strategies (Li et al. 2023): a task keeps its delta to its end; delta is the score."""
-pes = partial(_antithetic, reuse=False)
-"""Persistent evolution strategies (Vicol et al. 2021): a new delta every window; their sum is the score."""
-
-
 def build(spec: Pes | Nres, loss: Callable[[], WindowLoss]) -> GradientEstimator:
     """Build the estimator that a section of the config describes; `loss` is `window_loss` with its arguments."""
-    return _antithetic(loss(), spec.sigma, reuse=spec.kind == "nres")
+    return antithetic(loss(), spec.sigma, reuse=spec.kind == "nres")
