@@ -14,7 +14,7 @@ from typing import NamedTuple
 from metaplastic.config.base import canonical_json
 from metaplastic.config.checks import check_run, described
 from metaplastic.config.study import Config, Study, learner_folder, meta_train_folders
-from metaplastic.few_shot.spec import Episodes, FewShot
+from metaplastic.few_shot.spec import Episodes, FewShot, Partition
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.spec import MetaTrain
 from metaplastic.update_rules.pretrained import pretrained_file
@@ -159,11 +159,20 @@ class Plan:
         """Return the partitions that a study makes of its representations and datasets."""
         return self._partitioned(self.of_study(name), self.study(name).partitions)
 
+    def partition(self, partitioned: str) -> Partition:
+        """Return the section of a partition of `<representation>/<partition>`."""
+        return self.config.partitions[PurePath(partitioned).name]
+
+    def parted(self, partitioned: str, dataset: str) -> str:
+        """Return the store that is partitioned: features, or the dataset where none are needed."""
+        representation = PurePath(partitioned).parent
+        needed = self.partition(partitioned).needs_features
+        return f"<results>/features/{representation}/{dataset}.zarr" if needed else dataset_stores([dataset])[0]
+
     def learned_by(self, learner_run: str, partitioned: str) -> list[str]:
         """Return the modules that train a learner: its own, and the partition's where later rounds partition anew."""
         learner = self.config.learners[self.learners[learner_run]]
-        partition = self.config.partitions[PurePath(partitioned).name]
-        return [learner.module, *[partition.module] * (learner.trainings > 1)]
+        return [learner.module, *[self.partition(partitioned).module] * (learner.trainings > 1)]
 
     def trained_learner(self, learner: str, partitioned: str, dataset: str) -> str:
         """Return the folder of a learner that partitions of a dataset train."""

@@ -3,7 +3,7 @@
 import ast
 from functools import cache
 from itertools import product
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import NamedTuple
 
 from metaplastic.config.needs import is_met
@@ -69,7 +69,7 @@ def results_of(plan: Plan, name: str) -> Inputs:
     embeddings = {embedding: config.embeddings[embedding] for embedding in study.embeddings}
     curves = [embedding for embedding, spec in embeddings.items() if spec.makes_a_curve]
     networks = [embedding for embedding, spec in embeddings.items() if spec.trained]
-    clusters = [place for place in partitioned if config.partitions[PurePath(place).name].found_clusters]
+    clusters = [place for place in partitioned if plan.partition(place).found_clusters]
     learners = [learner for learner in study.learners if config.learners[learner].meta_learned]
     return {
         "summary": plan.tables(name)[:1],

@@ -60,7 +60,7 @@ def convolution(x, kernel, stride):
 
 def written_out(network, images, known=None):
     x = np.asarray(images, np.float64).reshape(-1, *network.image)
-    pooled = network.blocks == "pooled"
+    pooled = network.blocks == "pool"
     for block, kernel in enumerate(np.asarray(k, np.float64) for k in network.kernels):
         x = batch_norm(convolution(x, kernel, 1 if pooled else 2), known[block] if known else None)
         x = np.maximum(x * (1 if network.scales is None else network.scales[block]) + network.shifts[block], 0)
@@ -78,7 +78,7 @@ def shifted(network: Network) -> Network:
 
 @pytest.mark.parametrize(
     ("blocks", "image", "scaled"),
-    [("strided", (7, 6, 2), False), ("pooled", (17, 16, 2), True), ("pooled", (16, 33, 1), False)],
+    [("stride", (7, 6, 2), False), ("pool", (17, 16, 2), True), ("pool", (16, 33, 1), False)],
 )
 def test_features_are_what_numpy_makes_of_four_blocks(blocks, image, scaled):
     network = shifted(Network(jax.random.key(0), image, 3, blocks, scaled=scaled))
@@ -120,7 +120,7 @@ def test_prototypical_networks_are_what_numpy_makes_of_them():
 
 
 def test_blocks_are_pooled_before_they_are_normalised_whatever_the_sign_of_their_scales():
-    network = Network(jax.random.key(0), (9, 8, 1), 4, "pooled", scaled=True)
+    network = Network(jax.random.key(0), (9, 8, 1), 4, "pool", scaled=True)
     network = eqx.tree_at(lambda n: n.scales, network, (jnp.array([1.0, -0.5, 0.0, 2.0]),) * 4)
     network = eqx.tree_at(lambda n: n.shifts, network, (jnp.array([0.1, 0.2, 0.3, -0.1]),) * 4)
     one_block = eqx.tree_at(lambda n: n.kernels, network, network.kernels[:1])

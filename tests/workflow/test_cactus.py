@@ -61,7 +61,7 @@ def test_what_is_trained_once_serves_every_study_and_bounds_need_no_embedding(ch
     bounds = checkout.jobs("cactus_bounds", "--configfile", "config/cactus.yaml")
     assert bounds == {
         "prepare_dataset": 1,
-        "partition_dataset": 2,
+        "partition": 2,
         "meta_learn": 4,
         "evaluate_episodes": 1,
         "draw_figure": 1,
@@ -246,8 +246,7 @@ def test_studies_of_colour_images_are_planned(colour: Checkout):
         "cactus_celeba": (2, 2, 4),
     }.items():
         jobs = colour.jobs(study, "--configfile", "config/cactus-colour.yaml")
-        partitions = jobs.get("partition", 0) + jobs.get("partition_dataset", 0)
-        assert (jobs.get("embed", 0), partitions, jobs["meta_learn"]) == counts, study
+        assert (jobs.get("embed", 0), jobs["partition"], jobs["meta_learn"]) == counts, study
 
 
 @pytest.mark.slow

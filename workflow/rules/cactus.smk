@@ -2,55 +2,30 @@
 
 
 rule partition:
-    """Cluster an embedding into the classes of pseudo-tasks."""
+    """Partition a dataset into the classes of pseudo-tasks, most kinds by clusters of an embedding."""
     input:
-        data="<results>/features/{representation}/{dataset}.zarr",
-        data_manifest="<results>/features/{representation}/{dataset}.manifest.json",
+        data=lambda w: plan.parted(w.partitioned, w.dataset),
+        data_manifest=lambda w: manifests([plan.parted(w.partitioned, w.dataset)]),
     output:
-        store=directory(
-            "<results>/partitions/{representation}/{partition}/{dataset}.zarr"
-        ),
-        manifest="<results>/partitions/{representation}/{partition}/{dataset}.manifest.json",
+        store=directory("<results>/partitions/{partitioned}/{dataset}.zarr"),
+        manifest="<results>/partitions/{partitioned}/{dataset}.manifest.json",
     log:
-        "<logs>/partition/{representation}/{partition}/{dataset}.log",
+        "<logs>/partition/{partitioned}/{dataset}.log",
     benchmark:
-        "<benchmarks>/partition/{representation}/{partition}/{dataset}.tsv"
-    wildcard_constraints:
-        partition=one_of(
-            name for name, spec in settings.partitions.items() if spec.needs_features
-        ),
+        "<benchmarks>/partition/{partitioned}/{dataset}.tsv"
     resources:
         **growing(OTHERS),
     params:
-        spec=lambda wildcards: canonical_json(settings.partitions[wildcards.partition]),
+        name=lambda wildcards: PurePath(wildcards.partitioned).name,
+        spec=lambda wildcards: canonical_json(plan.partition(wildcards.partitioned)),
         code=lambda wildcards: code(
-            "partition", settings.partitions[wildcards.partition].module
+            "partition", plan.partition(wildcards.partitioned).module
         ),
     shell:
         """
-        python -m metaplastic.stages.partition --name {wildcards.partition} --spec {params.spec:q} --code {params.code} \
+        python -m metaplastic.stages.partition --name {params.name} --spec {params.spec:q} --code {params.code} \
             --data {input.data:q} --output {output.store:q} 2>&1 | tee {log:q}
         """
-
-
-use rule partition as partition_dataset with:
-    # For kinds that take no features.
-    input:
-        data="<results>/datasets/{dataset}.zarr",
-        data_manifest="<results>/datasets/{dataset}.manifest.json",
-    output:
-        store=directory("<results>/partitions/{partition}/{dataset}.zarr"),
-        manifest="<results>/partitions/{partition}/{dataset}.manifest.json",
-    log:
-        "<logs>/partition/{partition}/{dataset}.log",
-    benchmark:
-        "<benchmarks>/partition/{partition}/{dataset}.tsv"
-    wildcard_constraints:
-        partition=one_of(
-            name
-            for name, spec in settings.partitions.items()
-            if not spec.needs_features
-        ),
 
 
 rule meta_learn:

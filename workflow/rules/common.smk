@@ -2,7 +2,7 @@
 
 import os
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 
 # Planning and jobs take the package of this checkout, whichever one is installed, since its code is fingerprinted.
 PACKAGES = CHECKOUT / "rules_src"
@@ -89,8 +89,6 @@ wildcard_constraints:
     base_model=one_of(settings.base_models),
     method=one_of(settings.rules),
     embedding=one_of(settings.embeddings),
-    representation=one_of(plan.representations),
-    partition=one_of(settings.partitions),
     partitioned=one_of(plan.partitioned),
     learner=one_of(settings.learners),
     learner_run=one_of(plan.learners),

@@ -10,6 +10,11 @@ from pydantic import AfterValidator, Field, model_validator
 from metaplastic.config.base import Folder, Fraction, Kind, NonNegative, PositiveFraction, PositiveInt, Section, Seed
 
 
+def rounded_share(fraction: float, count: int) -> int:
+    """Return `fraction` of `count`, rounded, halves up."""
+    return int(fraction * count + 0.5)
+
+
 class Data(Section):
     """Where raw files come from and where they are kept."""
 
@@ -56,9 +61,9 @@ class Dataset(Kind):
 
     @property
     def training_examples(self) -> int | None:
-        """Training examples of the smallest class; a share is rounded as in `datasets.splits`, slow to import."""
+        """Training examples of the smallest class."""
         found, share = self.smallest_class, getattr(self, "test_fraction", None)
-        return self.training if found is None or share is None else found - int(share * found + 0.5)
+        return self.training if found is None or share is None else found - rounded_share(share, found)
 
     @property
     def task_classes(self) -> int | None:
@@ -107,7 +112,7 @@ class Text(Dataset):
 class Letters(Dataset):
     """A-Z, a-z and 0-9 rendered from the Latin font faces of installed packages."""
 
-    class_count = 62
+    class_count: ClassVar[int] = 62
     source: Literal["letters"]
     side: Annotated[PositiveInt, Field(ge=6, le=256)] = 28
     """Height and width of the images in pixels, margin included, 6 to 256."""
@@ -124,8 +129,8 @@ class Letters(Dataset):
     @property
     def task_classes(self) -> int | None:
         """Smallest number of classes that a task can draw from, in training or held out."""
-        held_out = int(self.held_out_characters * 62 + 0.5)
-        return min(held_out, 62 - held_out)
+        held_out = rounded_share(self.held_out_characters, self.class_count)
+        return min(held_out, self.class_count - held_out)
 
 
 class Digits(Labelled):

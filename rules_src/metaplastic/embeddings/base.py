@@ -56,6 +56,12 @@ def unlabelled(data: Inputs) -> Unlabelled:
     return Unlabelled(data.inputs, data.train, data.image)
 
 
+def check_clusters(clusters: int, examples: int) -> None:
+    """Raise InputError if there are more clusters than training examples."""
+    if clusters > examples:
+        raise InputError(f"clusters: {clusters} are more than the {examples} training examples; give fewer")
+
+
 def fitted_examples(data: Unlabelled, spec: Neighbours, seed: int) -> Int[np.ndarray, " fitted_example"]:
     """Draw at most `spec.examples` training examples; raise InputError if there are not more than neighbours."""
     indices = np.flatnonzero(data.train)

@@ -16,11 +16,10 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from metaplastic.embeddings.base import Embedded, Folder, Unlabelled, image_of
+from metaplastic.embeddings.base import Embedded, Folder, Unlabelled, check_clusters, image_of
 from metaplastic.embeddings.networks import ConvolutionalEncoder, Image
 from metaplastic.embeddings.neural import Family, Objective, PseudoLabels, embed_by
 from metaplastic.embeddings.spec import DeepCluster
-from metaplastic.io.errors import InputError
 from metaplastic.meta_train.tasks.appearance import augmented
 from metaplastic.meta_train.tasks.source import Jitter
 from metaplastic.network import of_unit_length
@@ -39,9 +38,8 @@ def embed(data: Unlabelled, spec: DeepCluster, *, seeds: int, folder: Folder) ->
 
     Raises InputError if the data are not square images or have fewer training examples than clusters, or as `embed_by`.
     """
-    image, examples = image_of(data, square_for=spec.kind), int(data.train.sum())
-    if spec.clusters > examples:
-        raise InputError(f"clusters: {spec.clusters} are more than the {examples} training examples; give fewer")
+    image = image_of(data, square_for=spec.kind)
+    check_clusters(spec.clusters, int(data.train.sum()))
     coded = embed_by(family(spec, image), data, spec, seeds=seeds, folder=folder)
     features = [[whitened(codes, data.train, spec.features) for codes in of_seed] for of_seed in coded.features]
     return coded._replace(features=np.asarray(features))

@@ -49,9 +49,9 @@ class Support(NamedTuple):
 
 def write(path: Path, labelling: Labelling, support: Support | None, parameters: dict[str, Any]) -> None:
     """Write a labelling, what it has adapted to, and the parameters of its classifier; raise InputError if it fails."""
-    arrays = {f"model.{name}": np.array(leaf, order="C") for name, leaf in named_leaves(labelling).items()}
+    arrays = {f"model.{name}": leaf for name, leaf in named_leaves(labelling).items()}
     if support is not None:
-        arrays |= {"features": np.ascontiguousarray(support.features), "classes": support.classes}
+        arrays |= {"features": support.features, "classes": support.classes}
     labels = [] if support is None else support.labels.tolist()
     header = {"recipe": labelling.recipe, "labels": labels, "parameters": parameters}
     tensors.write_safetensors(

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Int32
 
 from metaplastic.datasets.arrays import Attributes
 from metaplastic.datasets.schema import TRAIN
+from metaplastic.embeddings.base import check_clusters
 from metaplastic.few_shot.partitioning.base import NONE, Assignment, Examples, Features, without_small
 from metaplastic.few_shot.spec import Partition
 from metaplastic.io.errors import InputError
@@ -31,9 +32,7 @@ def partitions(
         InputError: more clusters than examples, attributes that part too few of them, features that are not finite,
             k-means without enough large clusters, or no planes with enough examples on either side.
     """
-    number, clusters = int(train.sum()), getattr(spec, "clusters", 0)
-    if clusters > number:
-        raise InputError(f"clusters: {clusters} are more than the {number} training examples; give fewer")
+    check_clusters(getattr(spec, "clusters", 0), int(train.sum()))
     x = np.zeros((len(train), 0), np.float32) if features is None else features
     if not np.isfinite(x).all():
         raise InputError("features that are not finite; their embedding may have diverged")

@@ -34,8 +34,10 @@ class Sort(NamedTuple):
 
 def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
     """Write arrays, metadata and a `checksum` of both, the metadata sorted, so that equal content gives equal bytes."""
+    # The library writes an array's memory as it lies.
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     metadata = {**metadata, "sha256": checksum(arrays, metadata)}
-    content = save(dict(arrays), metadata)
+    content = save(arrays, metadata)
     data = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:data])
     header["__metadata__"] = dict(sorted(metadata.items()))

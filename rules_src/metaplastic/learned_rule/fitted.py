@@ -95,8 +95,7 @@ class FittedRule(NamedTuple):
             "parameters": json.dumps(self.parameters, sort_keys=True),
             "columns": json.dumps(self.names),
         }
-        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        write_safetensors(Path(path), contiguous, header)
+        write_safetensors(Path(path), arrays, header)
 
     def transform(self, X: Any) -> Float32[np.ndarray, "row feature"]:
         """Return features of rows of numbers, an array or a sparse matrix; those of a row depend on that row alone.

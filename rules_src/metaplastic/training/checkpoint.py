@@ -58,7 +58,7 @@ def save_state(state: Any, path: Path, record: Mapping[str, str]) -> None:
     Raises:
         InputError: the disk is full, or the folder cannot be written to; older files are as they were.
     """
-    arrays = {name: np.array(leaf, order="C") for name, leaf in named_leaves(jax.tree.map(_data, state)).items()}
+    arrays = named_leaves(jax.tree.map(_data, state))
     prng = str(jax.random.key_impl(jax.random.key(0)))
     write_safetensors(path, arrays, {**record, "format": FORMAT, "prng": prng})
 

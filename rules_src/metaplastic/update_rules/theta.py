@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 def save_theta(rule: UpdateRule, path: Path, *, spec: dict[str, Any]) -> None:
     """Write the array leaves of `rule`, in single precision, and its config `spec`."""
-    arrays = {name: np.array(leaf, np.float32, order="C") for name, leaf in named_leaves(rule).items()}
+    arrays = {name: np.asarray(leaf, np.float32) for name, leaf in named_leaves(rule).items()}
     tensors.write_safetensors(path, arrays, {"format": FORMAT, "rule": json.dumps(spec, sort_keys=True)})
 
 

@@ -4,17 +4,15 @@ import numpy as np
 from jaxtyping import Float32, Int
 from sklearn.cluster import KMeans
 
-from metaplastic.embeddings.base import Unlabelled
+from metaplastic.embeddings.base import Unlabelled, check_clusters
 from metaplastic.few_shot.learners.base import EachEpisode
 from metaplastic.few_shot.spec import ClusterMatching
-from metaplastic.io.errors import InputError
 
 
 def fit(spec: ClusterMatching, data: Unlabelled) -> EachEpisode:
     """Cluster the features of the training examples; raise InputError if there are more clusters than examples."""
     x = data.inputs[data.train]
-    if spec.clusters > len(x):
-        raise InputError(f"clusters: {spec.clusters} are more than the {len(x)} training examples; give fewer")
+    check_clusters(spec.clusters, len(x))
     k_means = KMeans(spec.clusters, n_init=spec.restarts, max_iter=3000, random_state=spec.seed).fit(x)
     centroids = k_means.cluster_centers_.astype(np.float32)
     return EachEpisode(lambda support, classes, query: matched(centroids, support, classes, query))

@@ -84,8 +84,7 @@ def initial(spec: Maml, key: PRNGKeyArray, image: tuple[int, int, int]) -> Adapt
     """Return the learner before the first step; raise InputError if pooling leaves nothing of images this small."""
     check_poolable(image, spec.smallest)
     inner = Inner(spec.inner_rate, spec.inner_steps, spec.test_inner_steps, spec.first_order)
-    blocks: Blocks = "pooled" if spec.downsample == "pool" else "strided"
-    return random_network(key, image, spec.filters, spec.tasks.way, inner, head=spec.head, blocks=blocks)
+    return random_network(key, image, spec.filters, spec.tasks.way, inner, head=spec.head, blocks=spec.downsample)
 
 
 def random_network(
@@ -96,7 +95,7 @@ def random_network(
     inner: Inner,
     *,
     head: float = 1.0,
-    blocks: Blocks = "strided",
+    blocks: Blocks = "stride",
 ) -> AdaptedNetwork:
     """Return a network at random weights; those of the last layer are normal with standard deviation `head`."""
     key_network, key_weights = jax.random.split(key)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from metaplastic.embeddings.networks import Image, convolved
 from metaplastic.io.errors import InputError
 
-Blocks = Literal["strided", "pooled"]
+Blocks = Literal["stride", "pool"]
 BLOCKS = 4
 EPSILON = 1e-5
 """Added to the variance in batch norm."""
@@ -27,7 +27,7 @@ class Statistics(NamedTuple):
 class Network(eqx.Module):
     """A network from images to features.
 
-    Features are means over positions if blocks are `strided`, and those of all positions if they are `pooled`.
+    Features are means over positions if blocks `stride`, and those of all positions if they `pool`.
     ProtoNets take pooled blocks whose batch norm has scales, MAML takes either without.
     """
 
@@ -48,7 +48,7 @@ class Network(eqx.Module):
     @property
     def width(self) -> int:
         """Return the number of features."""
-        positions = 1 if self.blocks == "strided" else prod(side // 2**BLOCKS for side in self.image[:2])
+        positions = 1 if self.blocks == "stride" else prod(side // 2**BLOCKS for side in self.image[:2])
         return len(self.shifts[0]) * positions
 
     def features(
@@ -57,16 +57,16 @@ class Network(eqx.Module):
         """Return features of flattened images, and each block's statistics: `known`, by default those of the batch."""
         x, used = inputs.reshape(-1, *self.image), []
         for block, kernel in enumerate(self.kernels):
-            x = convolved(x, kernel, stride=2 if self.blocks == "strided" else 1)
+            x = convolved(x, kernel, stride=2 if self.blocks == "stride" else 1)
             statistics = known[block] if known else _statistics(x)
             gain = jax.lax.rsqrt(statistics.variance + EPSILON)
             gain = gain if self.scales is None else gain * self.scales[block]
             # The rest of the block is monotone in every filter, so pooling first saves three quarters of it.
-            x = x if self.blocks == "strided" else _pooled(x, gain > 0)
+            x = x if self.blocks == "stride" else _pooled(x, gain > 0)
             mean, gain, shift = (_each(len(x), value) for value in (statistics.mean, gain, self.shifts[block]))
             x = jax.nn.relu((x - mean) * gain + shift)
             used.append(statistics)
-        features = x.mean((1, 2)) if self.blocks == "strided" else x.reshape(len(x), -1)
+        features = x.mean((1, 2)) if self.blocks == "stride" else x.reshape(len(x), -1)
         return features, tuple(used)
 
 

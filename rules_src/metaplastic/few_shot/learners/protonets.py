@@ -53,6 +53,6 @@ def _scores(support: Float[Array, "way shots feature"], query: Float[Array, "que
 def initial(spec: ProtoNets, key: PRNGKeyArray, image: tuple[int, int, int]) -> PrototypicalNetwork:
     """Return the learner before the first step; raise InputError if pooling leaves nothing of images this small."""
     check_poolable(image, spec.smallest)
-    network = Network(key, image, spec.filters, "pooled", scaled=True)
+    network = Network(key, image, spec.filters, "pool", scaled=True)
     nothing = Statistics(jnp.zeros(spec.filters), jnp.ones(spec.filters))
     return PrototypicalNetwork(network, (nothing,) * BLOCKS)
