@@ -8,13 +8,13 @@ from metaplastic.apply import Recording, apply_rule, input_permutations, seed_ke
 from metaplastic.config.base import parse_spec
 from metaplastic.features import Identity, identity_of, read_features
 from metaplastic.io import memory
-from metaplastic.io.errors import InputError
 from metaplastic.io.storage import write_manifest
 from metaplastic.network import initial_base_model
 from metaplastic.stages.apply_rule import apply as stage
 from metaplastic.stages.prepare_dataset import prepare_dataset
 from metaplastic.update_rules.spec import Apply, BaseModel, Compact, Initial
 from metaplastic.update_rules.theta import built_rule, save_theta
+from refusals import refused
 
 EXAMPLES, INPUTS = 40, 6
 TEST = np.arange(0, EXAMPLES, 4)
@@ -88,10 +88,8 @@ def test_features_are_of_all_rows_and_normalised_over_all_of_them():
 
 
 def test_each_seed_sees_the_permutation_that_is_recorded_for_it():
-    recording, permutations = (
-        _recordings("identity", [0], seeds=3)[0],
-        np.asarray(input_permutations(seed_keys(3), INPUTS)),
-    )
+    recording = _recordings("identity", [0], seeds=3)[0]
+    permutations = np.asarray(input_permutations(seed_keys(3), INPUTS))
     np.testing.assert_array_equal(np.sort(permutations, 1), np.tile(np.arange(INPUTS), (3, 1)))
     assert len({tuple(permutation) for permutation in permutations} | {tuple(range(INPUTS))}) == 4
     for seed, key in enumerate(seed_keys(3)):
@@ -187,12 +185,9 @@ def test_of_several_thetas_each_trains_as_many_base_models_as_the_config_says(se
 
 def test_a_width_whose_base_models_cannot_fit_is_refused_before_anything_is_made(monkeypatch):
     monkeypatch.setattr(memory, "device_memory", lambda: 2**33)
-    with pytest.raises(InputError) as caught:
-        apply.check_size(1, 196, BaseModel(hidden=[20_000, 40_000]), batch=64)
+    message = refused(apply.check_size, 1, 196, BaseModel(hidden=[20_000, 40_000]), batch=64)
     parts = "12.0 for base models and their averages + 0.0 for a batch"
-    assert (
-        str(caught.value) == f"hidden, features, batch: {parts} = 12.0 GiB at least, but there are 8.0 GiB; give less"
-    )
+    assert message == f"hidden, features, batch: {parts} = 12.0 GiB at least, but there are 8.0 GiB; give less"
     # Activations of all examples take no part.
     apply.check_size(1, 196, BaseModel(hidden=[10_000, 40_000]), batch=64)
 

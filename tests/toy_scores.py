@@ -36,6 +36,13 @@ def evaluation(method, dataset, mean, *, seeds=2, steps=(0,), base_model="small"
     )
 
 
+def on_episodes(accuracy: np.ndarray, **attributes: str | int) -> xr.Dataset:
+    """Accuracies `[way, shots, episode]` of a learner on tasks of five ways with one label or five."""
+    coords = {"way": [5], "shots": [1, 5], "episode": np.arange(accuracy.shape[-1])}
+    attrs = {"queries": 5, "split": "test", **attributes}
+    return xr.Dataset({"accuracy": (("way", "shots", "episode"), accuracy)}, coords, attrs)
+
+
 def of_shapes(
     shapes: dict[str, tuple[int, int, str]],
     dataset: str = "mnist",

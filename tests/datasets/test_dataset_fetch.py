@@ -2,6 +2,7 @@ import gc
 from pathlib import Path
 
 import pytest
+import refusals
 from metaplastic.datasets.fetch import Fetch, RemoteFile, members_digest, package_file, verify
 from metaplastic.io.errors import InputError
 
@@ -35,10 +36,7 @@ def test_a_spoilt_copy_in_the_cache_is_replaced(server, fetch):
 
 
 def refused(fetch: Fetch, file: RemoteFile) -> str:
-    with pytest.raises(InputError) as error:
-        fetch("mnist", file)
-    message = str(error.value)
-    assert "\n" not in message
+    message = refusals.refused(fetch, "mnist", file)
     assert message.startswith(file.url)
     assert message.endswith("or put the file at <mirror>/mnist/a.gz and set data.mirror (--mirror)")
     assert left_in(fetch.cache) == []
@@ -82,8 +80,8 @@ def test_the_mirror_comes_first_and_is_verified(server, mirror):
     fetch = mirror("mnist", **{"a.gz": CONTENT})
     assert fetch("mnist", file) == (fetch.mirror / "mnist" / "a.gz", CONTENT)
     mirror("mnist", **{"a.gz": b"other"})
-    with pytest.raises(InputError, match=rf"mirror/mnist/a\.gz: wrong checksum, expected {file.checksum}, got sha256:"):
-        fetch("mnist", file)
+    message = refusals.refused(fetch, "mnist", file)
+    assert f"mirror/mnist/a.gz: wrong checksum, expected {file.checksum}, got sha256:" in message
     assert server.asked == []
 
 
@@ -112,8 +110,7 @@ def test_members_digest_ignores_order_alone():
 def test_absent_packages_and_files_are_named():
     with pytest.raises(InputError, match=r"^no_such_package/a: not found; install no_such_package again$"):
         package_file("no_such_package", "a")
-    with pytest.raises(InputError, match=r"^mlxtend/data/none: not found"):
-        package_file("mlxtend", "data", "none")
+    assert refusals.refused(package_file, "mlxtend", "data", "none").startswith("mlxtend/data/none: not found")
 
 
 def test_a_folder_in_place_of_a_file_of_the_mirror_is_named(mirror):

@@ -3,7 +3,7 @@ import pytest
 from metaplastic.datasets.arrays import load_inputs
 from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.sources.text import bag_of_words, tokens
-from metaplastic.io.errors import InputError
+from refusals import refused
 from sklearn.feature_extraction.text import TfidfTransformer
 
 TEXTS = ["good good film", "bad film, a bad FILM", "unseen unseen unseen unseen good"]
@@ -55,6 +55,4 @@ def test_methods_see_words_as_the_store_says(weighting: str, expected):
     ],
 )
 def test_too_few_words_are_refused(texts, message):
-    with pytest.raises(InputError) as error:
-        bag_of_words(texts, TEST, 9)
-    assert str(error.value) == message
+    assert refused(bag_of_words, texts, TEST, 9) == message

@@ -8,6 +8,7 @@ from metaplastic.few_shot.episode_accuracy import shared_episodes
 from metaplastic.few_shot.partitions import number_of_partitions, partitions
 from metaplastic.few_shot.spec import Episodes, Labels
 from metaplastic.io.errors import InputError
+from refusals import refused
 
 VALUES = np.random.default_rng(0).random((300, 9)) < 0.4
 SPLIT = np.repeat(np.array([0, 2, 1], np.uint8), 100)
@@ -48,16 +49,12 @@ def test_evaluation_episodes_differ_in_three_attributes_of_their_split(name, cod
 def test_too_few_on_either_side_are_one_line():
     data = Inputs(np.zeros((300, 1), np.float32), np.zeros(300, np.int32), SPLIT, attributes=ATTRIBUTES)
     spec = Episodes(ways=[2], shots=[60], queries=1, episodes=4)
-    with pytest.raises(
-        InputError, match=r"^episodes: no three attributes of split test part 61 of its examples from 61 others$"
-    ):
-        shared_episodes(data, spec, 2, 60)
+    message = refused(shared_episodes, data, spec, 2, 60)
+    assert message == "episodes: no three attributes of split test part 61 of its examples from 61 others"
     with pytest.raises(InputError, match=r"^episodes\.way: 5 classes asked for, but split test, attributes"):
         shared_episodes(data, spec, 5, 1)
-    with pytest.raises(
-        InputError, match=r"^members: no three attributes part 61 training examples from 61 others; give fewer$"
-    ):
-        list(partitions(Labels(kind="labels", members=61), SPLIT == 0, attributes=ATTRIBUTES))
+    message = refused(lambda: list(partitions(Labels(kind="labels", members=61), SPLIT == 0, attributes=ATTRIBUTES)))
+    assert message == "members: no three attributes part 61 training examples from 61 others; give fewer"
 
 
 def test_the_oracle_s_partitions_are_of_training_attributes_and_examples():

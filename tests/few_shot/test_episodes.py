@@ -1,11 +1,9 @@
-import re
-
 import jax
 import numpy as np
 import pytest
 from metaplastic.few_shot.episodes import draw_many, pool
 from metaplastic.few_shot.spec import Shape
-from metaplastic.io.errors import InputError
+from refusals import refused
 
 SHAPE = Shape(way=3, shots=2, queries=2)
 PARTITIONS = np.stack([np.arange(60) % 5, np.arange(60) // 10, np.where(np.arange(60) < 40, np.arange(60) // 8, -1)])
@@ -53,5 +51,4 @@ def test_the_same_key_gives_the_same_episodes_and_more_begin_with_fewer():
     ],
 )
 def test_too_few_clusters_or_members_are_one_line(changes, message):
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        drawn(shape=SHAPE.model_copy(update=changes))
+    assert refused(drawn, shape=SHAPE.model_copy(update=changes)) == message

@@ -41,13 +41,8 @@ def test_levels_of_the_features_are_levels_of_the_accuracies():
     features = xr.DataArray(values, dims=(*coords, "example", "feature"), coords=coords)
     both = evaluate(features, data, FewShot(shots=[1, 5], draws=4))
     assert both["accuracy"].dims == ("readout", "shots", "meta_seed", "seed", "draw")
-    assert both["accuracy_over_inner_steps"].dims == (
-        "readout",
-        "inner_step",
-        "meta_seed",
-        "seed",
-        "draw_over_inner_steps",
-    )
+    dims = both["accuracy_over_inner_steps"].dims
+    assert dims == ("readout", "inner_step", "meta_seed", "seed", "draw_over_inner_steps")
     alone = evaluate(features.isel(meta_seed=1, seed=[2]), data, FewShot(shots=[1, 5], draws=4))
     for name in ("accuracy", "accuracy_over_inner_steps"):
         np.testing.assert_array_equal(both[name].isel(meta_seed=1, seed=[2]), alone[name])

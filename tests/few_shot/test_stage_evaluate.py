@@ -11,11 +11,11 @@ from metaplastic.features import Identity, features_dataset, read_examples, read
 from metaplastic.few_shot.episode_accuracy import evaluation
 from metaplastic.few_shot.readout_accuracy import evaluate
 from metaplastic.few_shot.spec import FewShot
-from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_netcdf, read_zarr, write_zarr
 from metaplastic.stages import evaluate as stage
 from metaplastic.stages.meta_learn import learn
 from metaplastic.stages.partition import partition
+from refusals import refused
 
 EXAMPLES, CLASSES = 48, 8
 SPLIT = (np.arange(EXAMPLES) % 3 == 0).astype(np.uint8)
@@ -56,9 +56,8 @@ def test_every_seed_is_evaluated_on_the_same_episodes(dataset, tmp_path):
     several = accuracies(stored(tmp_path / "several.zarr", random, dataset))
     assert several["accuracy"].dims == ("seed", "way", "shots", "episode")
     assert several.sizes["seed"] == 6
-    means = several["accuracy"].mean(("way", "shots", "episode")).values
-    assert means.argmax() == 4
-    (one,) = (accuracies(stored(tmp_path / "one.zarr", random[:1, 0], dataset)),)
+    assert several["accuracy"].mean(("way", "shots", "episode")).values.argmax() == 4
+    one = accuracies(stored(tmp_path / "one.zarr", random[:1, 0], dataset))
     assert one["accuracy"].dims == ("way", "shots", "episode")
     xr.testing.assert_equal(one["accuracy"], several["accuracy"].isel(seed=0))
     assert (one.attrs["dataset"], one.attrs["permuted"], one.attrs["embedding"]) == ("mine", 0, "rule")
@@ -153,8 +152,7 @@ def test_readouts_need_the_features_store_alone(readable, tmp_path):
     xr.testing.assert_equal(found, evaluate(features, inputs, FewShot(shots=[1, 2], draws=3)))
     assert (found.attrs["modality"], found.attrs["method"], found.attrs["code"]) == ("image", "pca", "abc")
     assert "permuted" not in found.attrs
-    with pytest.raises(InputError, match=rf"^{path}: few_shot\.shots: 5 labelled"):
-        few_shot(path, tmp_path, shots=[5])
+    assert refused(few_shot, path, tmp_path, shots=[5]).startswith(f"{path}: few_shot.shots: 5 labelled")
 
 
 def test_an_evaluation_is_kept_until_something_changes_that_it_depends_on(readable, tmp_path, capsys):

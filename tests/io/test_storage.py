@@ -20,6 +20,7 @@ from metaplastic.io.storage import (
     write_whole,
     write_zarr,
 )
+from refusals import refused
 
 
 def _dataset(seed: int = 0) -> xr.Dataset:
@@ -138,9 +139,7 @@ def test_a_store_whose_writer_died_before_the_manifest_is_refused(tmp_path, rewr
         store,
     )
     assert store.exists()
-    with pytest.raises(InputError, match=r"x\.manifest\.json: missing or unreadable") as caught:
-        read_zarr(store)
-    assert "\n" not in str(caught.value)
+    assert "x.manifest.json: missing or unreadable" in refused(read_zarr, store)
     _write(_dataset(), store)
     assert read_zarr(store).identical(_dataset())
 
@@ -157,8 +156,7 @@ def test_what_a_writer_that_died_left_is_neither_read_nor_kept(tmp_path):
         store,
     )
     assert len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(InputError, match=r"x\.zarr: missing"):
-        read_zarr(store)
+    assert "x.zarr: missing" in refused(read_zarr, store)
     _write(_dataset(), store)
     assert {path.name for path in tmp_path.iterdir()} == {"x.zarr", "x.manifest.json"}
 
@@ -226,8 +224,7 @@ def test_a_damaged_store_is_refused(tmp_path, damage):
     store = tmp_path / "x.zarr"
     _write(_dataset(), store)
     damage(store)
-    with pytest.raises(InputError, match=r"x\.zarr: truncated or changed since it was written"):
-        read_zarr(store)
+    assert "x.zarr: truncated or changed since it was written" in refused(read_zarr, store)
 
 
 @pytest.mark.parametrize(
@@ -249,8 +246,7 @@ def test_a_manifest_of_other_content_is_refused(tmp_path):
     _write(_dataset(), store)
     record = json.loads(manifest_path(store).read_text())
     manifest_path(store).write_text(json.dumps({**record, "content_sha256": None}))
-    with pytest.raises(InputError, match=r"x\.zarr: truncated or changed"):
-        read_zarr(store)
+    assert "x.zarr: truncated or changed" in refused(read_zarr, store)
 
 
 def test_a_file_is_checked_against_its_manifest_too(tmp_path):
@@ -259,8 +255,7 @@ def test_a_file_is_checked_against_its_manifest_too(tmp_path):
     write_manifest(path, spec={}, code="abc")
     assert check_manifest(path)["code"] == "abc"
     path.write_text("thetb")
-    with pytest.raises(InputError, match=r"x\.safetensors: truncated or changed"):
-        check_manifest(path)
+    assert "x.safetensors: truncated or changed" in refused(check_manifest, path)
 
 
 def test_other_programs_read_the_netcdf_file_and_its_numbers_are_filtered(tmp_path):
@@ -268,12 +263,8 @@ def test_other_programs_read_the_netcdf_file_and_its_numbers_are_filtered(tmp_pa
     with xr.open_dataset(tmp_path / "x.nc", engine="h5netcdf") as dataset:
         assert dataset.load().identical(_dataset())
     with h5py.File(tmp_path / "x.nc") as file:
-        assert {name for name in _dataset().variables if file[name].fletcher32} == {
-            "accuracy",
-            "count",
-            "image",
-            "draw",
-        }
+        filtered = {name for name in _dataset().variables if file[name].fletcher32}
+        assert filtered == {"accuracy", "count", "image", "draw"}
 
 
 def test_equal_content_gives_equal_netcdf_bytes(tmp_path):
@@ -298,8 +289,7 @@ def test_a_changed_byte_anywhere_in_a_netcdf_file_is_refused(tmp_path):
         changed = bytearray(content)
         changed[position] ^= 1 << rng.integers(8)
         path.write_bytes(changed)
-        with pytest.raises(InputError, match=r"x\.nc: truncated or changed since it was written"):
-            read_netcdf(path)
+        assert "x.nc: truncated or changed since it was written" in refused(read_netcdf, path)
     path.write_bytes(content)
     assert read_netcdf(path).identical(_dataset())
 
@@ -309,15 +299,13 @@ def test_a_truncated_netcdf_file_is_refused(tmp_path, kept):
     path = tmp_path / "x.nc"
     write_netcdf(_dataset(), path)
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(InputError, match=r"x\.nc: truncated or changed since it was written; remove it"):
-        read_netcdf(path)
+    assert "x.nc: truncated or changed since it was written; remove it" in refused(read_netcdf, path)
 
 
 def test_what_is_no_netcdf_file_is_refused_by_name(tmp_path):
     (tmp_path / "folder.nc").mkdir()
     for name in ("absent.nc", "folder.nc"):
-        with pytest.raises(InputError, match=rf"{name}: missing or no netCDF file; remove it"):
-            read_netcdf(tmp_path / name)
+        assert f"{name}: missing or no netCDF file; remove it" in refused(read_netcdf, tmp_path / name)
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), RuntimeError("x"), OSError("x"), ValueError("x")])
@@ -328,8 +316,7 @@ def test_whatever_the_netcdf_reader_raises_is_an_input_error(tmp_path, monkeypat
         raise error
 
     monkeypatch.setattr(xr, "open_dataset", fail)
-    with pytest.raises(InputError, match=r"x\.nc: missing or no netCDF file"):
-        read_netcdf(tmp_path / "x.nc")
+    assert "x.nc: missing or no netCDF file" in refused(read_netcdf, tmp_path / "x.nc")
 
 
 def test_a_store_behind_a_link_is_replaced_where_it_is(tmp_path):

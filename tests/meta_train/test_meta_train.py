@@ -235,10 +235,8 @@ def test_base_models_of_several_shapes_share_each_meta_step() -> None:
     hyper = hyperparameters(spec)
     before = initial_state(TOY, hyper)
     after, metrics = jax.jit(lambda state: meta_step(state, SOURCES, hyper, estimate, Program(range(2), 3)))(before)
-    assert [[layer.W.shape for layer in tasks.phi.layers] for tasks in after.tasks] == [
-        [(2, 16, 5)],
-        [(2, 16, 3), (2, 3, 2)],
-    ]
+    weights = [[layer.W.shape for layer in tasks.phi.layers] for tasks in after.tasks]
+    assert weights == [[(2, 16, 5)], [(2, 16, 3), (2, 3, 2)]]
     np.testing.assert_allclose(metrics.gradient_norm, (5 + 5 + 2) / 3 * TOY.rates.size**0.5, rtol=1e-5)
     np.testing.assert_allclose(metrics.meta_loss, (5 + 5 + 2) / 3, rtol=1e-6)
     assert metrics.dropped == 0.25
@@ -326,10 +324,8 @@ def test_too_many_broken_tasks_stop_the_run_and_leave_its_state(tmp_path) -> Non
     spec = SPEC.model_copy(update={"faults": Faults(share=0.05, window=4), "gradient": Nres(kind="nres")})
     with pytest.raises(InputError, match=r"68% of the latest tasks were not finite.*faulty-step-000004.safetensors"):
         list(resumed(MetaTraining(broken, SOURCES, spec, probes, place), place, spec.keep))
-    assert {path.name for path in tmp_path.glob("*.safetensors")} == {
-        "step-000000.safetensors",
-        "faulty-step-000004.safetensors",
-    }
+    files = {path.name for path in tmp_path.glob("*.safetensors")}
+    assert files == {"step-000000.safetensors", "faulty-step-000004.safetensors"}
 
 
 @pytest.mark.slow
@@ -339,9 +335,8 @@ def test_the_published_rule_is_meta_trained_too() -> None:
     held_out = {"every": 2, "inner_steps": 1, "tasks": 1}
     # What backpropagation makes of this rule is tested with the rule; a forward pass alone compiles sooner.
     gradient = {"kind": "nres"}
-    spec = MetaTrain.model_validate(
-        SPEC.model_dump() | changes | {"rule": rule, "held_out": held_out, "gradient": gradient}
-    )
+    changes |= {"rule": rule, "held_out": held_out, "gradient": gradient}
+    spec = MetaTrain.model_validate(SPEC.model_dump() | changes)
     before = import_module(spec.rule.module).build(spec.rule, jax.random.key(0))
     *_, last = meta_train(before, SOURCES, hyperparameters(spec), {})
     assert np.isfinite(last.metrics.meta_loss).all()
@@ -405,5 +400,4 @@ def test_held_out_accuracy_is_perfect_where_classes_are_far_apart() -> None:
     centres = 10 * jax.nn.one_hot(labels, 16)
     inputs = centres + 0.01 * jax.random.normal(jax.random.key(1), centres.shape)
     probe = dataset_probe(jax.random.key(0), inputs, labels, GROUP, **PROBED)
-    accuracy = held_out_accuracy(TOY, probe, classes=3, ridge=0.1)
-    assert float(accuracy.mean()) > 0.95
+    assert float(held_out_accuracy(TOY, probe, classes=3, ridge=0.1).mean()) > 0.95

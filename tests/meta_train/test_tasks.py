@@ -7,7 +7,6 @@ import pytest
 import xarray as xr
 from metaplastic.datasets.schema import make_dataset
 from metaplastic.datasets.sources.letters import ABOUT
-from metaplastic.io.errors import InputError
 from metaplastic.meta_train.data import image_pool, task_sources
 from metaplastic.meta_train.run import group, task_setting
 from metaplastic.meta_train.spec import MetaTrain
@@ -19,6 +18,7 @@ from metaplastic.meta_train.tasks.source import Jitter, Setting, Source, Variety
 from metaplastic.meta_train.tasks.spec import Tasks
 from metaplastic.meta_train.tasks.words import poisson
 from metaplastic.meta_train.window import Totals, sample_window, staggered_tasks
+from refusals import refused
 
 STILL = {"rotation": 0.0, "scale": 0.0, "shift": 0.0, "shear": 0.0}
 SOURCES = {
@@ -328,6 +328,4 @@ def test_held_out_images_are_those_of_the_test_split():
     ],
 )
 def test_a_dataset_that_is_too_small_is_one_line(keys: dict[str, int], message: str):
-    with pytest.raises(InputError) as caught:
-        sources_of(tasks(**keys))
-    assert str(caught.value) == message
+    assert refused(sources_of, tasks(**keys)) == message

@@ -10,6 +10,7 @@ import pytest
 from metaplastic.io.errors import InputError
 from metaplastic.network import BaseModel
 from metaplastic.update_rules.base import UpdateRule
+from refusals import refused
 
 from benchmarks import beside_torch, programs
 from benchmarks import measurement as measurement_module
@@ -162,12 +163,10 @@ def test_turns_change_who_is_first_and_one_does_not_count() -> None:
 
 def test_without_the_other_library_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(InputError, match=r"^PyTorch is not installed; install torch beside the project to measure it$"):
-        beside_torch.measure()
+    assert refused(beside_torch.measure) == "PyTorch is not installed; install torch beside the project to measure it"
 
 
 def test_an_unknown_revision_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^BASE: 'no-such-revision' is no revision of this repository$"):
         check_out("no-such-revision", tmp_path)
-    with pytest.raises(InputError, match="is no revision"):
-        check_out("--output=x", tmp_path)
+    assert "is no revision" in refused(check_out, "--output=x", tmp_path)

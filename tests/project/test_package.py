@@ -49,9 +49,8 @@ for name in ("meta_training", "read_zarr", "read_netcdf"):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[2] == "metaplastic.read_netcdf: h5netcdf is not installed; run: pip install 'metaplastic[workflow]'"
-    assert [line.split(":")[0] for line in lines] == [
-        f"metaplastic.{n}" for n in ("meta_training", "read_zarr", "read_netcdf")
-    ]
+    names = [line.split(":")[0] for line in lines]
+    assert names == ["metaplastic.meta_training", "metaplastic.read_zarr", "metaplastic.read_netcdf"]
 
 
 def test_a_command_names_the_extra_that_is_missing(tmp_path: Path) -> None:
@@ -63,10 +62,8 @@ from metaplastic.cli import main
 main()
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (
-        1,
-        "error: zarr is not installed; run: pip install 'metaplastic[workflow]'\n",
-    )
+    said = "error: zarr is not installed; run: pip install 'metaplastic[workflow]'\n"
+    assert (done.returncode, done.stderr) == (1, said)
 
 
 @pytest.mark.parametrize(

@@ -155,9 +155,7 @@ def test_a_job_that_takes_too_much_memory_gets_more(tmp_path_factory: pytest.Tem
     assert (study.folder / target).exists()
 
 
-def test_a_job_that_runs_out_of_time_goes_on_where_it_was(
-    tmp_path_factory: pytest.TempPathFactory, cluster: Cluster
-) -> None:
+def test_a_job_that_runs_out_of_time_goes_on_where_it_was(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster):
     study = _study(tmp_path_factory, cluster, **LONG)
     limit = ["--set-resources", "meta_train_rule:runtime=60*attempt-59"]
     study.run(META_TRAIN, *PROFILE, *limit)
@@ -189,9 +187,7 @@ def test_a_node_that_goes_down_loses_nothing(tmp_path_factory: pytest.TempPathFa
     assert int(study.log()[0].split()[0]) > 0
 
 
-def test_a_partition_that_demands_an_account_says_so(
-    tmp_path_factory: pytest.TempPathFactory, cluster: Cluster
-) -> None:
+def test_a_partition_that_demands_an_account_says_so(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster):
     study = _study(tmp_path_factory, cluster)
     options = ["--default-resources", "slurm_partition=paid", "--retries", "0"]
     output = study.run("results/smoke/datasets/digits.zarr", *PROFILE, *options, fails=True)

@@ -22,10 +22,8 @@ NETWORK = {"hidden": [4], "features": 3}
 @pytest.fixture(scope="module")
 def packaged(tmp_path_factory):
     """A folder with a tiny rule."""
-    spec, folder = (
-        Compact(kind="compact", channels=2, error_channels=1, readout_channels=1),
-        tmp_path_factory.mktemp("rules"),
-    )
+    spec = Compact(kind="compact", channels=2, error_channels=1, readout_channels=1)
+    folder = tmp_path_factory.mktemp("rules")
     save_theta(initial_rule(spec), folder / "tiny.safetensors", spec=spec.model_dump())
     return folder
 

@@ -13,6 +13,7 @@ import pytest
 from metaplastic.io.errors import InputError
 from metaplastic.training.checkpoint import newest_state, remove_old_states, save_state, saved_steps, state_path
 from metaplastic.training.spec import Keep
+from refusals import refused
 
 RECORD = {"config": "abc", "jax": "1.0", "devices": "1"}
 
@@ -76,39 +77,24 @@ def _with_shape(shape: list[int]) -> Callable[[bytes], bytes]:
     return _with_header(lambda header: header["theta.a"].update(shape=shape))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda content: content[: len(content) // 2],
-        lambda content: b"",
-        lambda content: content[:-1],
-        lambda content: content + b"x",
-        _flip(-1),
-        _flip(-40),
-        _flip(3),
-        _flip(30),
-        _with_shape([2**40, 2**20]),
-        _with_shape([2, 3]),
-        lambda content: (2**62).to_bytes(8, "little") + content[8:],
-        lambda content: b"x" * 100,
-        _with_header(lambda header: header["__metadata__"].pop("sha256")),
-    ],
-    ids=[
-        "half",
-        "empty",
-        "short",
-        "long",
-        "last bit",
-        "data",
-        "length",
-        "header",
-        "huge",
-        "shape",
-        "claim",
-        "text",
-        "no sum",
-    ],
-)
+DAMAGE = {
+    "half": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "short": lambda content: content[:-1],
+    "long": lambda content: content + b"x",
+    "last bit": _flip(-1),
+    "data": _flip(-40),
+    "length": _flip(3),
+    "header": _flip(30),
+    "huge": _with_shape([2**40, 2**20]),
+    "shape": _with_shape([2, 3]),
+    "claim": lambda content: (2**62).to_bytes(8, "little") + content[8:],
+    "text": lambda content: b"x" * 100,
+    "no sum": _with_header(lambda header: header["__metadata__"].pop("sha256")),
+}
+
+
+@pytest.mark.parametrize("change", DAMAGE.values(), ids=DAMAGE)
 def test_a_state_that_is_not_whole_is_passed_over_in_one_line(
     folder: Path, change: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -137,8 +123,7 @@ def test_a_state_of_another_config_ends_the_run(folder: Path) -> None:
 
 def test_a_state_of_another_structure_is_named(folder: Path) -> None:
     like = LIKE._replace(theta={"a": jax.ShapeDtypeStruct((4, 2), jnp.float32)})
-    with pytest.raises(InputError, match=r"theta.a is float32\[3, 2\], this version has float32\[4, 2\]"):
-        newest_state(folder, like, RECORD)
+    assert "theta.a is float32[3, 2], this version has float32[4, 2]" in refused(newest_state, folder, like, RECORD)
     with pytest.raises(InputError, match=r"theta.b is missing, this version has"):
         newest_state(folder, LIKE._replace(theta=LIKE.theta | {"b": LIKE.theta["a"]}), RECORD)
 
@@ -152,9 +137,7 @@ def test_another_version_is_said_loudly_and_gone_on_from(folder: Path, caplog: p
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_full_disk_is_one_line_and_leaves_older_states(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
+def test_a_full_disk_is_one_line_and_leaves_older_states(folder: Path, monkeypatch: pytest.MonkeyPatch, call: str):
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -167,8 +150,7 @@ def test_a_full_disk_is_one_line_and_leaves_older_states(
 
 def test_a_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be saved"):
-        save_state(_state(1), state_path(tmp_path / "file", 1), RECORD)
+    assert "cannot be saved" in refused(save_state, _state(1), state_path(tmp_path / "file", 1), RECORD)
 
 
 def test_the_newest_states_and_milestones_are_kept(tmp_path: Path) -> None:

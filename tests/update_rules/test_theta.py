@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from metaplastic.update_rules import theta
 from metaplastic.update_rules.compact import build
 from metaplastic.update_rules.spec import Compact, Learned, Polynomial
 from metaplastic.update_rules.theta import FORMAT, built_rule, save_theta, trained_rule
+from refusals import refused
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -80,19 +82,17 @@ def test_every_single_bit_counts(path: Path) -> None:
         changed = bytearray(whole)
         changed[place] ^= 1 << bit
         path.write_bytes(changed)
-        with pytest.raises(InputError) as caught:
-            trained_rule(path)
-        assert "\n" not in str(caught.value)
+        refused(trained_rule, path)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda header: header["__metadata__"].update(sha256="0" * 64), "changed since it was written.; meta-train or"),
+        (lambda header: header["__metadata__"].update(sha256="0" * 64), "changed since it was written); meta-train or"),
         (lambda header: header["__metadata__"].update(sha257="0"), "its header has the unknown key 'sha257'"),
         (
             lambda header: header["__metadata__"].update(rule=json.dumps(SPEC.model_dump() | {"initial_rate": 0.04})),
-            "ch",
+            "changed since it was written",
         ),
     ],
     ids=["sum", "key", "config"],
@@ -104,8 +104,7 @@ def test_a_changed_header_is_refused(path: Path, change: Callable[[dict[str, Any
     change(header)
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + content[size:])
-    with pytest.raises(InputError, match=f"theta.safetensors: not a readable theta file .{message}"):
-        trained_rule(path)
+    assert f"theta.safetensors: not a readable theta file ({message}" in refused(trained_rule, path)
 
 
 def test_a_file_of_an_earlier_version_is_taken_with_a_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -120,21 +119,17 @@ def test_a_file_of_an_earlier_version_is_taken_with_a_warning(path: Path, caplog
 @pytest.mark.parametrize("keep", [0, 4, 40, -1])
 def test_a_truncated_file_is_refused(path: Path, keep: int) -> None:
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(InputError, match="not a readable theta file"):
-        trained_rule(path)
+    assert "not a readable theta file" in refused(trained_rule, path)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.safetensors"
     save_file({"a": np.zeros(2)}, foreign)
-    with pytest.raises(InputError, match="has no format"):
-        trained_rule(foreign)
-    with pytest.raises(InputError, match="missing"):
-        trained_rule(tmp_path / "nothing.safetensors")
+    assert "has no format" in refused(trained_rule, foreign)
+    assert "missing" in refused(trained_rule, tmp_path / "nothing.safetensors")
     # A header that claims more than the file holds must not be believed.
     foreign.write_bytes((2**40).to_bytes(8, "little") + b"{}")
-    with pytest.raises(InputError, match="not a readable theta file"):
-        trained_rule(foreign)
+    assert "not a readable theta file" in refused(trained_rule, foreign)
 
 
 def _forged(path: Path, rule: str) -> Path:
@@ -162,10 +157,9 @@ def _forged(path: Path, rule: str) -> Path:
 )
 def test_a_config_that_no_rule_should_be_made_from(path: Path, rule: str, message: str) -> None:
     _forged(path, rule)
-    with pytest.raises(InputError, match=message) as caught:
-        trained_rule(path)
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 400
+    said = refused(trained_rule, path)
+    assert re.search(message, said)
+    assert len(said) < 400
 
 
 def test_the_largest_config_is_compared_without_being_allocated(path: Path) -> None:
@@ -183,9 +177,7 @@ def test_a_header_that_claims_more_than_the_file_holds(path: Path, shape: list[i
     }
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
-    with pytest.raises(InputError, match="not a readable theta file") as caught:
-        trained_rule(path)
-    assert "\n" not in str(caught.value)
+    assert "not a readable theta file" in refused(trained_rule, path)
 
 
 def test_a_type_that_numpy_lacks_is_named(path: Path) -> None:
@@ -195,8 +187,7 @@ def test_a_type_that_numpy_lacks_is_named(path: Path) -> None:
     }
     text = json.dumps({"__metadata__": {"format": FORMAT, "rule": json.dumps(SPEC.model_dump())}} | header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(2 * len(header)))
-    with pytest.raises(InputError, match=r"activity_in is BF16\[\], its rule has float32\[4, 2\]"):
-        trained_rule(path)
+    assert "activity_in is BF16[], its rule has float32[4, 2]" in refused(trained_rule, path)
 
 
 def test_a_file_exchanged_while_it_is_read_is_taken_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,5 +209,4 @@ def test_a_file_exchanged_while_it_is_read_is_taken_as_it_was(path: Path, monkey
 def test_a_file_of_many_bytes_is_not_read(path: Path) -> None:
     with path.open("r+b") as file:
         file.truncate(2**40)
-    with pytest.raises(InputError, match="theta files have at most"):
-        trained_rule(path)
+    assert "theta files have at most" in refused(trained_rule, path)

@@ -67,6 +67,12 @@ class Checkout:
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         return done
 
+    def error(self, *arguments: str) -> str:
+        """The line that a dry run ends with which fails."""
+        done = self.snakemake("--dry-run", *arguments, fails=True)
+        assert "Traceback" not in done.stdout + done.stderr
+        return done.stderr.splitlines()[-1]
+
     def jobs(self, *arguments: str) -> dict[str, int]:
         """Number of jobs of each rule in a dry run."""
         return counted(self.snakemake("--dry-run", *arguments).stdout)

@@ -1,13 +1,9 @@
-"""What is planned and refused, without Snakemake."""
+"""What is planned, without Snakemake."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pytest
 import yaml
 from metaplastic.config.load import load
-from metaplastic.io.errors import InputError
 from snakemake.utils import update_config
 
 from workflow.plan import Plan
@@ -21,11 +17,3 @@ def plan_of(overlay: str = "{}", *configs: str) -> Plan:
     for text in (*((ROOT / f"config/{name}.yaml").read_text() for name in ("config", *configs)), overlay):
         update_config(raw, yaml.safe_load(text))
     return Plan(load(raw), ROOT / "rules_src/metaplastic")
-
-
-def refused(call: Callable[..., object], *arguments: Any) -> str:
-    """What one line says of input that is refused."""
-    with pytest.raises(InputError) as caught:
-        call(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)

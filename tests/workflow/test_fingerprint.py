@@ -2,7 +2,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from metaplastic.io.errors import InputError
+from refusals import refused
 
 from workflow.fingerprint import closure, fingerprint
 
@@ -52,13 +52,8 @@ def both(package: Path) -> tuple[str, str]:
 
 
 def test_closure_follows_imports_and_parent_packages_only(package: Path):
-    assert set(closure(package, "pack.stages.train")) == {
-        "pack",
-        "pack.stages",
-        "pack.stages.train",
-        "pack.model",
-        "pack.helpers",
-    }
+    modules = set(closure(package, "pack.stages.train"))
+    assert modules == {"pack", "pack.stages", "pack.stages.train", "pack.model", "pack.helpers"}
 
 
 @pytest.mark.parametrize(
@@ -192,10 +187,9 @@ def test_import_inside_a_function(package: Path):
 
 def test_a_root_adds_what_is_imported_dynamically(package: Path):
     alone = fingerprint(package, "pack.stages.train")
-    assert fingerprint(package, "pack.stages.train", "pack.drawing") != alone
-    assert fingerprint(package, "pack.drawing", "pack.stages.train") == fingerprint(
-        package, "pack.stages.train", "pack.drawing"
-    )
+    with_root = fingerprint(package, "pack.stages.train", "pack.drawing")
+    assert with_root != alone
+    assert with_root == fingerprint(package, "pack.drawing", "pack.stages.train")
 
 
 def test_the_place_of_the_package_does_not_count(package: Path):
@@ -208,11 +202,9 @@ def test_the_place_of_the_package_does_not_count(package: Path):
 
 def test_syntax_error_names_file_and_line(package: Path):
     (package / "helpers.py").write_text("number = 1\nnumber = = 2\n")
-    with pytest.raises(InputError, match=r"helpers\.py:2: invalid syntax"):
-        fingerprint(package, "pack.stages.train")
+    assert "helpers.py:2: invalid syntax" in refused(fingerprint, package, "pack.stages.train")
 
 
 @pytest.mark.parametrize("root", ["pack.stages.trian", "elsewhere.stages.train", "pack.model.fit"])
 def test_a_root_that_is_no_module_is_an_error(package: Path, root: str):
-    with pytest.raises(InputError, match=rf"{root}: no such module"):
-        fingerprint(package, root)
+    assert f"{root}: no such module" in refused(fingerprint, package, root)

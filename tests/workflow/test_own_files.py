@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from checkout import Checkout
 from PIL import Image
-from plans import plan_of, refused
+from plans import plan_of
+from refusals import refused
 
 from workflow.fingerprint import READ, of_files
 from workflow.folders import own_files

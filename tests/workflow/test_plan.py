@@ -11,7 +11,8 @@ import pytest
 import yaml
 from checkout import ROOT, Checkout, counted
 from metaplastic.results.spec import EXPERIMENTS
-from plans import plan_of, refused
+from plans import plan_of
+from refusals import refused
 
 from workflow.plan_experiments import studies_of
 from workflow.plan_explore import explored, pages
@@ -96,8 +97,7 @@ def test_curves_over_meta_training_apply_snapshots_of_one_run_to_any_dataset(who
 
 
 def test_components_are_drawn_where_a_study_lists_them(whole: Checkout):
-    plan = whole.snakemake("--dry-run", "figure_6").stdout
-    assert "how-it-learns/figures/principal_components.svg" in plan
+    assert "how-it-learns/figures/principal_components.svg" in whole.snakemake("--dry-run", "figure_6").stdout
 
 
 def test_all_experiments_make_a_page(whole: Checkout):
@@ -147,9 +147,8 @@ def test_an_experiment_that_lacks_something_is_refused(overlay: str, message: st
 
 def test_snakemake_says_in_one_line_what_an_experiment_lacks(whole: Checkout):
     overlay = whole.overlay("studies: {unseen-modality: {datasets: [digits]}}")
-    done = whole.snakemake("--dry-run", "figure_4", "--configfile", overlay, fails=True)
     message = "studies.unseen-modality.datasets: experiment 'unseen-modality' takes text"
-    assert done.stderr.splitlines()[-1] == f"error: {message}"
+    assert whole.error("figure_4", "--configfile", overlay) == f"error: {message}"
 
 
 def test_a_study_that_meta_trains_nothing_draws_only_what_it_has(checkout: Checkout):
@@ -206,8 +205,7 @@ def test_a_figure_that_cannot_be_drawn_ends_with_one_line(checkout: Checkout):
         return study, f"studies.pixels.figures: '{figure}' {why}; valid: few_shot_bars"
 
     study, message = said("few_shot_bar", "is not a figure")
-    done = checkout.snakemake("--dry-run", "pixels", "--configfile", checkout.overlay(study), fails=True)
-    assert done.stderr.splitlines()[-1] == f"error: {message}"
+    assert checkout.error("pixels", "--configfile", checkout.overlay(study)) == f"error: {message}"
     study, message = said("first_layer_filters", "has nothing to show in this study")
     assert refused(figures_of, plan_of(study), "pixels") == message
 
@@ -215,18 +213,16 @@ def test_a_figure_that_cannot_be_drawn_ends_with_one_line(checkout: Checkout):
 @pytest.mark.parametrize("name", ["figure-2", "evaluate-episodes"])
 def test_no_study_can_have_the_name_of_a_rule(checkout: Checkout, name: str):
     overlay = checkout.overlay(f"studies: {{{name}: {{datasets: [digits], embeddings: [raw]}}}}")
-    done = checkout.snakemake("--dry-run", "--configfile", overlay, fails=True)
     expected = f"error: config: studies.{name}: the name is that of a rule of the workflow; rename it"
-    assert done.stderr.splitlines()[-1] == expected
+    assert checkout.error("--configfile", overlay) == expected
 
 
 def test_a_study_without_rules_or_without_embeddings(checkout: Checkout):
     only_rules = checkout.jobs("--configfile", checkout.overlay("studies: {default: {rules: [oja], embeddings: []}}"))
     assert only_rules.keys().isdisjoint({"embed", "meta_train_rule"})
     assert only_rules["draw_figure"] == 2
-    only_embeddings = checkout.jobs(
-        "--configfile", checkout.overlay("studies: {default: {rules: [], embeddings: [pca]}}")
-    )
+    overlay = checkout.overlay("studies: {default: {rules: [], embeddings: [pca]}}")
+    only_embeddings = checkout.jobs("--configfile", overlay)
     assert only_embeddings.keys().isdisjoint({"apply_rule", "apply_hand_made_rule", "meta_train_rule"})
     assert only_embeddings["draw_figure"] == 1
 
@@ -281,16 +277,12 @@ def test_a_wrong_config_ends_with_one_line(checkout: Checkout):
 @pytest.mark.parametrize("option", ["--configfile=mine.yaml", "--configfiles mine.yaml"])
 def test_a_config_that_is_no_utf_8_ends_with_one_line(checkout: Checkout, option: str):
     (checkout.folder / "mine.yaml").write_bytes(b"results: caf\xe9\n")
-    done = checkout.snakemake("--dry-run", *option.split(), fails=True)
-    assert done.stderr.splitlines()[-1] == "error: mine.yaml: byte 12 is not UTF-8; save the file as UTF-8"
-    assert "Traceback" not in done.stdout + done.stderr
+    assert checkout.error(*option.split()) == "error: mine.yaml: byte 12 is not UTF-8; save the file as UTF-8"
 
 
 def test_a_stage_that_does_not_parse_ends_with_one_line(checkout: Checkout):
     with checkout.edited("rules_src/metaplastic/stages/evaluate.py", append="\ndef f(:\n"):
-        done = checkout.snakemake("--dry-run", fails=True)
-    assert done.stderr.splitlines()[-1].startswith("error: source of stage evaluate: ")
-    assert "Traceback" not in done.stdout + done.stderr
+        assert checkout.error().startswith("error: source of stage evaluate: ")
 
 
 def test_lint(checkout: Checkout):
@@ -327,7 +319,6 @@ def test_studies_with_nothing_to_show_have_no_page(whole: Checkout):
     for study in ("unseen-modality", "cactus-letters", "objective-mismatch"):
         assert refused(explored, plan, study).startswith(f"studies.{study}: no page to show; it takes update rules")
     text = whole.overlay("run: [unseen-modality]")
-    done = whole.snakemake("--dry-run", "explore", "--configfile", text, fails=True)
     what = "update rules, a dataset of images and no learners"
     told = f"error: explore: none of the studies that are run has a page to show; it takes {what}"
-    assert done.stderr.splitlines()[-1] == told
+    assert whole.error("explore", "--configfile", text) == told
