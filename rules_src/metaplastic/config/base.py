@@ -127,7 +127,7 @@ class Kind(Section):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         """Name the module of a new member."""
         super().__pydantic_init_subclass__(**kwargs)
-        if cls._tagged() and not cls.module:
+        if cls._tagged() and "module" not in cls.__dict__:
             room = cls.__module__.removesuffix(".spec")
             cls.module = ".".join(filter(None, [room, cls.folder, cls._tagged().replace("-", "_")]))
 

@@ -87,12 +87,14 @@ class Evolution(Estimator):
 class Pes(Evolution):
     """Persistent evolution strategies (Vicol et al. 2021): a new perturbation every window, summed over the unroll."""
 
+    module: ClassVar[str] = Evolution.module
     kind: Literal["pes"]
 
 
 class Nres(Evolution):
     """Noise-reuse evolution strategies (Li et al. 2023): one perturbation for a task's whole unroll."""
 
+    module: ClassVar[str] = Evolution.module
     kind: Literal["nres"]
 
 
