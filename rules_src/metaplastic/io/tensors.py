@@ -32,8 +32,8 @@ class Sort(NamedTuple):
     """Size in bytes of the header's JSON; the library takes 100 MB."""
 
 
-def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Write arrays, metadata and a `checksum` of both, the metadata sorted, so that equal content gives equal bytes."""
+def write_safetensors(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+    """Write arrays of NumPy or JAX, metadata and a `checksum` of both; equal content gives equal bytes."""
     # The library writes an array's memory as it lies.
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     metadata = {**metadata, "sha256": checksum(arrays, metadata)}
