@@ -27,10 +27,10 @@ def prepare(root: Path, side: int = 9):
 
 def test_every_image_has_the_attributes_and_the_split_that_the_lists_say(tmp_path):
     values = write_celeba(tmp_path)
-    # In the lists' order or not.
-    lists = [tmp_path / name for name in ("list_attr_celeba.txt", "list_eval_partition.txt")]
-    header, rows = lists[0].read_text().splitlines()[:2], lists[0].read_text().splitlines()[2:]
-    lists[0].write_text("\n".join([*header, *reversed(rows)]))
+    # The lists need not be in one order.
+    attributes = tmp_path / "list_attr_celeba.txt"
+    count, names, *rows = attributes.read_text().splitlines()
+    attributes.write_text("\n".join([count, names, *reversed(rows)]))
     dataset = prepare(tmp_path, side=3)
     assert dataset.image.shape == (60, 3, 3, 3)
     np.testing.assert_array_equal(dataset.attribute, values)

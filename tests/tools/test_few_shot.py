@@ -94,7 +94,7 @@ def test_arrays_are_read_too_and_rows_numbered(tmp_path: Path) -> None:
         ({"save": "mine.pkl"}, "FOLDER/mine.pkl: no .safetensors; name one"),
         (
             {"output": "query/2-crosses.png/out.csv"},
-            "FOLDER/query/2-crosses.png/out.csv: FOLDER/query/2-crosses.png i",
+            "FOLDER/query/2-crosses.png/out.csv: FOLDER/query/2-crosses.png is not a folder",
         ),
         ({"unlabelled": "nowhere"}, "FOLDER/nowhere: no such folder"),
         ({"query": "empty"}, "FOLDER/empty: no image; give some, or remove the folder"),
@@ -110,7 +110,7 @@ def test_arrays_are_read_too_and_rows_numbered(tmp_path: Path) -> None:
         ({"unlabelled": "large.npz", "query": "large.npz", "support": "large.npz"}, "FOLDER/large.npz: X holds pixels"),
         (
             {"query": "query", "side": 99},
-            "side: 99 is larger than the 12 of FOLDER/labelled/crosses/0-crosses.png; gi",
+            "side: 99 is larger than the 12 of FOLDER/labelled/crosses/0-crosses.png; give at most 12",
         ),
         ({"embedding": "pca"}, "embedding == 'pca', must be one of raw, blurred, acai"),
         ({"unlabelled": None, "learner": "FOLDER/none.safetensors"}, "FOLDER/none.safetensors: missing; save a fitted"),
