@@ -186,7 +186,7 @@ def architectures_table(published: xr.Dataset) -> str:
     attrs = published.attrs
     steps, seeds = int(published["inner_step"].max()), int(published["seeds"].max())
     caption = (
-        f"Test accuracy in percent of a logistic regression fitted on {_labelled(attrs['shots'])} a class of "
+        f"Test accuracy in percent of a logistic regression fitted on {_labelled(int(attrs['shots']))} a class of "
         f"{attrs['dataset']} after {steps:,} inner steps; ± is half of the 95% interval over {seeds} seeds and "
         f"{attrs['draws']} draws of labels. Seconds, and largest memory of the process, to apply {names[0]} with all "
         "seeds, compilation included where it was not cached."
