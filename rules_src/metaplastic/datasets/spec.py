@@ -10,11 +10,6 @@ from pydantic import AfterValidator, Field, model_validator
 from metaplastic.config.base import Folder, Fraction, Kind, NonNegative, PositiveFraction, PositiveInt, Section, Seed
 
 
-def rounded_share(fraction: float, count: int) -> int:
-    """Return `fraction` of `count`, rounded, halves up."""
-    return int(fraction * count + 0.5)
-
-
 class Data(Section):
     """Where raw files come from and where they are kept."""
 
@@ -61,9 +56,9 @@ class Dataset(Kind):
 
     @property
     def training_examples(self) -> int | None:
-        """Training examples of the smallest class."""
+        """Training examples of the smallest class; a share is rounded as in `datasets.splits`, slow to import."""
         found, share = self.smallest_class, getattr(self, "test_fraction", None)
-        return self.training if found is None or share is None else found - rounded_share(share, found)
+        return self.training if found is None or share is None else found - int(share * found + 0.5)
 
     @property
     def task_classes(self) -> int | None:
@@ -129,7 +124,7 @@ class Letters(Dataset):
     @property
     def task_classes(self) -> int | None:
         """Smallest number of classes that a task can draw from, in training or held out."""
-        held_out = rounded_share(self.held_out_characters, self.class_count)
+        held_out = int(self.held_out_characters * self.class_count + 0.5)
         return min(held_out, self.class_count - held_out)
 
 

@@ -3,8 +3,12 @@
 import numpy as np
 from jaxtyping import Bool, Float64, Integer
 
-from metaplastic.datasets.spec import rounded_share
 from metaplastic.io.errors import InputError
+
+
+def rounded_share(fraction: float, count: int) -> int:
+    """Return `fraction` of `count`, rounded, halves up."""
+    return int(np.floor(fraction * count + 0.5))
 
 
 def stratified_test_mask(

@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 from metaplastic.datasets.fetch import Fetch, made_from, package_file, read_raw
 from metaplastic.datasets.images import resize
 from metaplastic.datasets.schema import About, make_dataset
-from metaplastic.datasets.spec import Letters, rounded_share
+from metaplastic.datasets.spec import Letters
+from metaplastic.datasets.splits import rounded_share
 from metaplastic.io.errors import InputError
 
 ABOUT = About(

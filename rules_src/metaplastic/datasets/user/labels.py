@@ -9,8 +9,7 @@ import pyarrow as pa
 from jaxtyping import Int32
 
 from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, Split, split_of_classes
-from metaplastic.datasets.spec import rounded_share
-from metaplastic.datasets.splits import stratified_test_mask
+from metaplastic.datasets.splits import rounded_share, stratified_test_mask
 from metaplastic.datasets.user.npz import listed
 from metaplastic.datasets.user.tables import MISSING, is_text, value_type
 from metaplastic.io.errors import InputError
