@@ -29,6 +29,7 @@ LEARNERS = {
     "protonets-one-partition": "ProtoNets, one partition",
     **{f"protonets-partitions-{number}": f"ProtoNets, {number} partitions" for number in (3, 10, 30)},
     "protonets-clusters-100": "ProtoNets, 100 clusters",
+    "protonets-clusters-250": "ProtoNets, 250 clusters",
     "protonets-clusters-1000": "ProtoNets, 1,000 clusters",
     "protonets-small-clusters": "ProtoNets, clusters of 6 or more",
     "maml-one-partition": "MAML, one partition",

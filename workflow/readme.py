@@ -58,10 +58,9 @@ def datasets(file: str, *names: str) -> str:
 BASELINES = ["nearest-neighbours", "linear", "mlp", "cluster-matching", "maml", "protonets"]
 PAPER = ["from-scratch", *BASELINES, "oracle-maml", "oracle-protonets"]
 JITTERED = ["protonets-jittered", "maml-jittered", "protonets-rounds-neighbourhoods"]
-ABLATIONS = [
-    *("protonets-one-partition", "protonets-clusters-100", "protonets-clusters-1000", "protonets-hyperplanes"),
-    *("protonets-random", "protonets-small-clusters", "maml-one-partition", "maml-hyperplanes", "maml-random"),
-]
+CLUSTERS = [f"protonets-{name}" for name in ("clusters-100", "clusters-250", "partitions-10", "clusters-1000")]
+CLUSTERS += ["protonets-hyperplanes", "protonets-small-clusters"]
+STRIDED = ["maml", "maml-one-partition", "maml-hyperplanes", "maml-random", "protonets-random"]
 PARTITIONS = ["protonets-one-partition", *(f"protonets-partitions-{number}" for number in (3, 10, 30)), "protonets"]
 DIGITS = ["nearest-neighbours", "linear", "protonets-ten"]
 """Few-shot learners by what is told of them."""
@@ -177,7 +176,8 @@ PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "paper": partial(learners, "cactus", PAPER, EMBEDDINGS),
         "features": partial(learners, "cactus", ["nearest-neighbours", "mlp", "protonets"], ["quill", "contrastive"]),
         "jittered": partial(learners, "cactus", JITTERED, ["acai", "blurred", "contrastive"]),
-        "strided": partial(learners, "cactus", [*BASELINES, *ABLATIONS], ["acai-strided", "zca"]),
+        "clusters": partial(learners, "cactus", CLUSTERS, ["acai", "zca"]),
+        "strided": partial(learners, "cactus", STRIDED, ["acai-strided"]),
         "partitions": partial(learners, "cactus", PARTITIONS, ["acai"]),
         "digits": partial(learners, "cactus-mnist", DIGITS, ["infogan", *EMBEDDINGS]),
     },

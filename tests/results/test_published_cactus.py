@@ -13,6 +13,7 @@ BASELINES = ("nearest-neighbours", "linear", "mlp", "cluster-matching")
 KINDS = ("protonets", "maml")
 SCRATCH, RANDOM, PIXELS = "acai-strided/from-scratch", "acai-strided/protonets-random", "zca/protonets-small-clusters"
 ROUNDS = "blurred/protonets-rounds-neighbourhoods"
+TEN = "acai/protonets-partitions-10"
 
 ABOVE = [
     # Pooling in place of strides.
@@ -36,14 +37,14 @@ ABOVE = [
     # Jitter, rounds of neighbours.
     ("contrastive/protonets-jittered", "contrastive/nearest-neighbours", {"shots": 1}),
     (ROUNDS, "contrastive/protonets-jittered", {}),
-    # Where tasks come from: for ProtoNets one partition, the best of ten, is ahead in one setting.
+    # Where tasks come from.
+    (TEN, "acai/protonets-clusters-100", {}),
+    (TEN, "acai/protonets-hyperplanes", {}),
+    ("acai/protonets-hyperplanes", RANDOM, {}),
     ("acai-strided/maml", "acai-strided/maml-one-partition", {}),
-    ("acai-strided/protonets-one-partition", "acai-strided/protonets", {"way": 20, "shots": 5}),
     ("acai-strided/maml", "acai-strided/maml-hyperplanes", {}),
-    ("acai-strided/protonets", "acai-strided/protonets-hyperplanes", {"way": 20}),
     *((f"acai-strided/{kind}", f"acai-strided/{kind}-random", {}) for kind in KINDS),
     *((f"acai-strided/{kind}-hyperplanes", f"acai-strided/{kind}-random", {}) for kind in KINDS),
-    ("acai-strided/protonets", "acai-strided/protonets-clusters-100", {}),
     *((f"acai-strided/oracle-{kind}", f"{e}/{kind}", {}) for kind, e in product(KINDS, ("acai-strided", "bigan"))),
     # Random tasks, and clusters of pixels, against an episode alone.
     (SCRATCH, "acai-strided/maml-random", {}),
@@ -58,7 +59,7 @@ ABOVE = [
 LEVEL = [
     ("blurred/nearest-neighbours", "acai/maml", {}),
     ("acai-strided/protonets", "acai-strided/mlp", {"way": 20, "shots": 5}),
-    ("acai-strided/protonets", "acai-strided/protonets-one-partition", {"shots": 1}),
+    (TEN, "acai/protonets-clusters-1000", {}),
     ("bigan/protonets", "bigan/mlp", {"shots": 5}),
     ("bigan/protonets", "bigan/linear", {"way": 20, "shots": 5}),
     (RANDOM, SCRATCH, {"way": 5, "shots": 1}),
@@ -70,7 +71,7 @@ LEVEL = [
 
 HIGHER = [
     ("bigan/protonets", "quill/protonets", {}),
-    ("acai-strided/protonets", "acai-strided/protonets-hyperplanes", {}),
+    (TEN, "acai/protonets-clusters-250", {}),
     # The learner that knows all labels of the same images.
     ("blurred/oracle-protonets", ROUNDS, {"way": 20}),
 ]

@@ -116,6 +116,13 @@ def test_they_stand_beside_the_paper_s_own_data_and_split_alone(other):
     assert summarise([evaluation("maml", 0.6, **of("codes", "acai"), **other)])["reported"].isnull().all()
 
 
+@pytest.mark.parametrize(("clusters", "known"), [(500, True), (100, False)])
+def test_the_paper_s_numbers_are_of_its_number_of_clusters(clusters: int, known: bool):
+    trained_on = trained("clusters", "k-means") | {"partitions": 10, "clusters": clusters}
+    arm = evaluation("maml", 0.6, **trained_on, **of("codes", "acai"))
+    assert summarise([arm])["reported"].notnull().any() == known
+
+
 def test_what_does_not_belong_together_is_refused():
     first = evaluation("linear", 0.5, **of("raw"))
     assert refused(summarise, [first, first]) == "learner 'linear' was evaluated twice on 'omniglot', raw"

@@ -25,9 +25,16 @@ REPORTED = {
 """Percent, by kind of embedding, if it takes one, and the learner's name in summaries."""
 
 
-def reported(benchmark: str, embedding: str, learner: str, way: int, shots: int) -> float | None:
-    """Return the accuracy in the paper, in [0, 1], or None if it reports none on the test split of this `benchmark`."""
+CLUSTERS = 500
+"""Clusters of a partition in the paper."""
+
+
+def reported(benchmark: str, embedding: str, learner: str, way: int, shots: int, *, clusters: int) -> float | None:
+    """Return the accuracy in the paper, in [0, 1], of a learner on partitions of so many `clusters`, 0 for others.
+
+    It is None if the paper reports none on the test split of this `benchmark`, or has other clusters.
+    """
     row = REPORTED.get(("", learner)) or REPORTED.get((embedding, learner))
-    if benchmark != OMNIGLOT or row is None or (way, shots) not in SETTINGS:
+    if benchmark != OMNIGLOT or row is None or (way, shots) not in SETTINGS or clusters not in (0, CLUSTERS):
         return None
     return row[SETTINGS.index((way, shots))] / 100

@@ -225,8 +225,10 @@ def _learners(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
     places = product(*(values.tolist() for values in coords.values()))
     tested = first.attrs["split"] == "test"
     benchmarks = {name: e.attrs.get("benchmark", "") if tested else "" for name, e in datasets.items()}
+    clusters = {at: evaluation.attrs.get("clusters", 0) for at, evaluation in cells.items()}
     papers = [
-        reported(benchmarks[d], kinds[e], *rest) if Arm(d, e, rest[0]) in cells else None for d, e, *rest in places
+        reported(benchmarks[d], kinds[e], *rest, clusters=clusters[at]) if (at := Arm(d, e, rest[0])) in cells else None
+        for d, e, *rest in places
     ]
     summary = xr.Dataset(
         {
