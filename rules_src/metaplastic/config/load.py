@@ -14,6 +14,8 @@ from metaplastic.config.study import Config, Runs
 from metaplastic.io.errors import InputError
 
 Validated = TypeVar("Validated", Config, Runs)
+LONGEST = 30
+"""Digits up to which a message writes a number out."""
 
 
 def load(raw: Mapping[str, Any]) -> Config:
@@ -73,10 +75,6 @@ def _place(loc: tuple[int | str, ...], raw: Any) -> str:
         there = part in node if is_mapping else isinstance(node, list) and isinstance(part, int)
         node = node[part] if there else None
     return ".".join(place)
-
-
-LONGEST = 30
-"""Digits up to which a message writes a number out."""
 
 
 def _number_as_text(kind: str, given: object) -> str:
