@@ -234,7 +234,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if line := what_brings(error):
                 raise ModuleNotFoundError(f"FewShotClassifier.fit: {line}", name=error.name) from error
             raise
-        members = method.tasks.shots + method.tasks.queries if method.meta_learned else 1
+        members = method.tasks.members if method.meta_learned else 1
         common: Any = {"partitions": int(self.partitions), "members": members, "seed": seed}
         if self._by_neighbours:
             of_images: Partition = Neighbourhoods(kind="neighbourhoods", **common)

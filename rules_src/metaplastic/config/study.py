@@ -186,7 +186,7 @@ def _check_trained(place: str, study: Study, trained: Mapping[str, MetaLearned])
 
 def _check_tasks(tasks: str, shape: Shape, place: str, partitions: Partition) -> None:
     """Refuse partitions, at a place, whose clusters are too few or too small for the shape of the tasks at another."""
-    (key, classes), needed = partitions.task_classes or ("", shape.way), shape.shots + shape.queries
+    (key, classes), needed = partitions.task_classes or ("", shape.way), shape.members
     if classes < shape.way:
         few = f"{classes} are fewer than the {shape.way} ways of {tasks}; give at least that"
         raise ValueError(f"{place}.{key}: {few}")

@@ -61,10 +61,10 @@ def pool(
         if len(clusters) < shape.way:
             raise InputError(f"{place}.way: {shape.way} classes asked for, but {where} has {len(clusters)}")
         small = members.argmin()
-        if members[small] < (needed := shape.shots + shape.queries):
+        if members[small] < shape.members:
             raise InputError(
-                f"{place}: {shape.shots} shots and {shape.queries} queries take {needed} examples a class, but class "
-                f"{clusters[small]} of {where} has {members[small]}"
+                f"{place}: {shape.shots} shots and {shape.queries} queries take {shape.members} examples a class, but "
+                f"class {clusters[small]} of {where} has {members[small]}"
             )
         orders.append(chosen[np.argsort(labels[chosen], kind="stable")])
         counts.append(members)
@@ -87,10 +87,10 @@ def true_pool(
     what, code = f"split {drawn_from}", {"test": TEST, "validation": VALIDATION}[drawn_from]
     if attributes is None:
         return pool(labels[None], split == code, shape, place="episodes", what=what)
-    values, needed = attributes.values[:, attributes.split == code], shape.shots + shape.queries
-    divided = [sides(values, contrast) for contrast in contrasts(values[split == code], needed)]
+    values, least = attributes.values[:, attributes.split == code], shape.members
+    divided = [sides(values, contrast) for contrast in contrasts(values[split == code], least)]
     if not divided:
-        raise InputError(f"episodes: no three attributes of {what} part {needed} of its examples from {needed} others")
+        raise InputError(f"episodes: no three attributes of {what} part {least} of its examples from {least} others")
     return pool(np.stack(divided), split == code, shape, place="episodes", what=f"{what}, attributes")
 
 
@@ -105,7 +105,7 @@ def draw(key: PRNGKeyArray, pool: Pool, shape: Shape) -> Episode:
     clusters = _without_replacement(key_cluster, count > 0, shape.way)
 
     def members(key: PRNGKeyArray, cluster: Int[Array, ""]) -> Int[Array, " member"]:
-        places = _without_replacement(key, jnp.arange(pool.largest) < count[cluster], shape.shots + shape.queries)
+        places = _without_replacement(key, jnp.arange(pool.largest) < count[cluster], shape.members)
         return pool.order[partition, start[cluster] + places]
 
     chosen = jax.vmap(members)(jax.random.split(key_member, shape.way), clusters)

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Float32, Int, Int32, Shaped
 from metaplastic.config.base import parse_spec
 from metaplastic.datasets.arrays import unit_range
 from metaplastic.embeddings.spec import Embedding
+from metaplastic.few_shot.learners.base import nearness
 from metaplastic.few_shot.learners.maml import AdaptedNetwork
 from metaplastic.few_shot.learners.networks import Statistics
 from metaplastic.few_shot.learners.protonets import PrototypicalNetwork
@@ -98,8 +99,8 @@ class Prototypical(Labelling):
         return jax.ops.segment_sum(known * _shares(classes, way)[:, None], classes, way)
 
     def scores(self, adapted: Float[Array, "way feature"], features: Features) -> Scores:
-        """Return minus squared distances; the image's own norm is the same for each class."""
-        return 2 * features @ adapted.T - (adapted**2).sum(1)
+        """Return minus squared distances."""
+        return nearness(features, adapted)
 
 
 class Neighbours(Labelling):
@@ -133,10 +134,8 @@ class Neighbours(Labelling):
     def scores(self, adapted: tuple[Known, Classes, Array], features: Features) -> Scores:
         """Return minus the squared distance to the nearest image of each class, in units of the variance."""
         known, classes, way = adapted
-        # Up to the image's own norm, which is the same for each class.
-        distances = (known**2).sum(1) - 2 * features @ known.T
-        nearest = jax.ops.segment_min(distances.T, classes, len(way)).T
-        return -nearest / (2 * TEMPERATURE * self.variance)
+        nearest = jax.ops.segment_max(nearness(features, known).T, classes, len(way)).T
+        return nearest / (2 * TEMPERATURE * self.variance)
 
 
 class Adapting(Labelling):

@@ -33,6 +33,11 @@ class Shape(Section):
     queries: PositiveInt = 5
     """Examples per class that the learner has to label."""
 
+    @property
+    def members(self) -> int:
+        """Examples of a class."""
+        return self.shots + self.queries
+
 
 class Episodes(Section):
     """Evaluation episodes, drawn once and shared by all learners."""

@@ -103,10 +103,9 @@ def _with_ways(method: MetaLearned, found: Int32[np.ndarray, "partition image"])
     """Return the learner with as many ways as every partition has clusters, if these are fewer; refuse fewer than 2."""
     least = min(len(np.unique(labels[labels >= 0])) for labels in found)
     if least < 2:
-        needed = method.tasks.shots + method.tasks.queries
         raise InputError(
-            f"clusters: a partition of these images has {least} with {needed} of them; give more images, fewer "
-            "clusters, or other images if these are all alike"
+            f"clusters: a partition of these images has {least} with {method.tasks.members} of them; give more images, "
+            "fewer clusters, or other images if these are all alike"
         )
     ways = min(method.tasks.way, least)
     return method.model_copy(update={"tasks": method.tasks.model_copy(update={"way": ways})})

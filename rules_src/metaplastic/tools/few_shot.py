@@ -117,7 +117,7 @@ def _read(path: Path, *, side: int | None, colour: bool) -> Given:
 
 
 def _read_labelled(path: Path, *, side: int | None, colour: bool) -> Given:
-    from metaplastic.datasets.user.image_files import entries, read_classes
+    from metaplastic.datasets.user.image_files import entries, read_folders
     from metaplastic.datasets.user.labels import check_names
 
     if path.suffix.lower() == ".npz":
@@ -128,7 +128,7 @@ def _read_labelled(path: Path, *, side: int | None, colour: bool) -> Given:
         raise InputError(f"{path}: no class; give a folder of images for each")
     names = [folder.name for folder in folders]
     check_names(names, str(path))
-    images, classes, _ = read_classes(folders, path, side=side, colour=colour)
+    images, classes, _ = read_folders(folders, path, side=side, colour=colour)
     return Given(path, images, {}, np.array(names)[classes])
 
 

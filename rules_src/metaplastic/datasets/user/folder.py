@@ -8,7 +8,7 @@ import xarray as xr
 from metaplastic.datasets.fetch import Fetch
 from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import ImageFolder
-from metaplastic.datasets.user.image_files import entries, read_classes
+from metaplastic.datasets.user.image_files import entries, read_folders
 from metaplastic.datasets.user.labels import SPLITS, check_names
 from metaplastic.io.errors import InputError
 
@@ -18,7 +18,7 @@ def prepare(spec: ImageFolder, fetch: Fetch) -> xr.Dataset:
 
     Raises:
         InputError: a folder is missing or empty or holds something else, a class is in two splits, or as for
-            `read_classes`; the message names the folder or file.
+            `read_folders`; the message names the folder or file.
     """
     root = Path(spec.path)
     classes: dict[str, Path] = {}
@@ -28,7 +28,7 @@ def prepare(spec: ImageFolder, fetch: Fetch) -> xr.Dataset:
                 raise InputError(f"{of_class}: a class that is also at {other}; no class may be in two splits")
     check_names(list(classes), str(root))
     split = np.array([SPLITS[of_class.parent.name.lower()] for of_class in classes.values()], np.uint8)
-    pixels, label, digest = read_classes(list(classes.values()), root, side=spec.side, colour=spec.colour)
+    pixels, label, digest = read_folders(list(classes.values()), root, side=spec.side, colour=spec.colour)
     about = About(spec.source, root.name, licence="not stated", citation="not stated")
     origin = {"checksum": [f"{digest}  {root.name}"], "checksum_kind": "members"}
     return make_dataset(pixels, label, split[label], about, class_names=list(classes), **origin)

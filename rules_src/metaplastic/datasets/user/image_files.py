@@ -88,7 +88,7 @@ def read_images(
     return pixels, digest
 
 
-def read_classes(
+def read_folders(
     folders: Sequence[Path], root: Path, *, side: int | None, colour: bool
 ) -> tuple[UInt8[np.ndarray, "example row column channel"], Int32[np.ndarray, " example"], str]:
     """Read a folder of images for each class; return pixels, classes by the place of their folder, and a digest.

@@ -88,6 +88,11 @@ class Trainable(Scoring):
         return self
 
 
+def nearness(points: Any, to: Any) -> Any:
+    """Return [point, other]: minus squared distances of points from others, up to a number of each point's own."""
+    return 2 * points @ to.T - (to**2).sum(1)
+
+
 def cross_entropy(scores: Float[Array, "way example class_"]) -> Float[Array, "way example"]:
     """Return each example's cross-entropy; the first axis is the true class."""
     true = jnp.arange(len(scores))[:, None, None]

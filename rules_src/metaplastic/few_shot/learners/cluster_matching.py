@@ -5,7 +5,7 @@ from jaxtyping import Float32, Int
 from sklearn.cluster import KMeans
 
 from metaplastic.embeddings.base import Unlabelled, check_clusters
-from metaplastic.few_shot.learners.base import EachEpisode
+from metaplastic.few_shot.learners.base import EachEpisode, nearness
 from metaplastic.few_shot.spec import ClusterMatching
 
 
@@ -26,11 +26,6 @@ def matched(
 ) -> Int[np.ndarray, " query"]:
     """Return the class of the nearest labelled centroid: the most frequent in its cluster, the first of several."""
     votes = np.zeros((len(centroids), classes.max() + 1), int)
-    np.add.at(votes, (_nearest(support, centroids), classes), 1)
+    np.add.at(votes, (nearness(support, centroids).argmax(1), classes), 1)
     labelled = votes.sum(1) > 0
-    return votes[labelled].argmax(1)[_nearest(query, centroids[labelled])]
-
-
-def _nearest(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    # The example's own norm is the same for each centroid.
-    return ((centroids**2).sum(1) - 2 * x @ centroids.T).argmin(1)
+    return votes[labelled].argmax(1)[nearness(query, centroids[labelled]).argmax(1)]

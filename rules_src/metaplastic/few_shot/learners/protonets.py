@@ -4,7 +4,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metaplastic.few_shot.learners.base import Outcome, Query, Scores, Support, Trainable, accuracy, cross_entropy
+from metaplastic.few_shot.learners.base import (
+    Outcome,
+    Query,
+    Scores,
+    Support,
+    Trainable,
+    accuracy,
+    cross_entropy,
+    nearness,
+)
 from metaplastic.few_shot.learners.networks import BLOCKS, Network, Statistics, check_poolable
 from metaplastic.few_shot.spec import ProtoNets
 
@@ -46,8 +55,7 @@ class PrototypicalNetwork(Trainable):
 
 def _scores(support: Float[Array, "way shots feature"], query: Float[Array, "query feature"]) -> Scores:
     prototypes = support.mean(1)
-    # The query's own norm is the same for each class.
-    return (2 * query @ prototypes.T - (prototypes**2).sum(1)).reshape(len(support), -1, len(support))
+    return nearness(query, prototypes).reshape(len(support), -1, len(support))
 
 
 def initial(spec: ProtoNets, key: PRNGKeyArray, image: tuple[int, int, int]) -> PrototypicalNetwork:
