@@ -36,7 +36,7 @@ def evaluation(method, dataset, mean, *, seeds=2, steps=(0,), base_model="small"
     )
 
 
-def on_episodes(accuracy: np.ndarray, **attributes: str | int) -> xr.Dataset:
+def on_episodes(accuracy: np.ndarray, **attributes: str | float) -> xr.Dataset:
     """Accuracies `[way, shots, episode]` of a learner on tasks of five ways with one label or five."""
     coords = {"way": [5], "shots": [1, 5], "episode": np.arange(accuracy.shape[-1])}
     attrs = {"queries": 5, "split": "test", **attributes}

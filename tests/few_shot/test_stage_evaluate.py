@@ -81,7 +81,7 @@ def test_an_evaluation_tells_what_has_trained_its_learner(tmp_path):
     section = {"kind": "k-means", "clusters": 3, "partitions": 2, "members": 3, "accepted": 0.5}
     partition("mine-of-them", json.dumps(section), "", features, clusters)
     tasks = {"way": 2, "shots": 1, "queries": 1}
-    learner = {"kind": "protonets", "tasks": tasks, "steps": [1], "every": 1, "filters": 1}
+    learner = {"kind": "protonets", "tasks": tasks, "steps": [1], "rounds": 2, "every": 1, "filters": 1}
     snapshots, history = tmp_path / "of" / "snapshots", tmp_path / "of" / "history.zarr"
     learn("mine", json.dumps(learner), "", "", dataset, clusters, snapshots, history)
     spec = json.dumps({"ways": [2], "shots": [1], "queries": 1, "episodes": 2})
@@ -90,6 +90,8 @@ def test_an_evaluation_tells_what_has_trained_its_learner(tmp_path):
     told = {"learner": "mine", "partition": "mine-of-them", "partitions": 2, "clusters": 3, "embedding": "rule"}
     for attributes in (found.attrs, read_zarr(history).attrs):
         assert {name: attributes[name] for name in told} == told
+    assert found.attrs["training_steps"] == 2
+    assert found.attrs["training_seconds"] > 0
 
 
 def test_features_of_a_dataset_with_attributes_are_evaluated_and_partitioned_alone(tmp_path):

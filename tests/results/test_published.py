@@ -78,7 +78,7 @@ def studies_of_episodes(accuracy: float = 0.6, queries: int = 5) -> list[xr.Data
     clusters, acai = trained("clusters", "k-means"), of("acai")
     common = of_episodes("maml", 0.6, **clusters, **acai)
     again = of_episodes("maml", accuracy, **clusters, **acai)
-    random = of_episodes("maml", 0.3, **trained("random", "random"))
+    random = of_episodes("maml", 0.3, **trained("random", "random"), training_steps=40)
     pixels = of_episodes("maml", 0.4, **trained("small", "k-means"), **of("zca"))
     later = summarise([again, random, pixels])
     return [summarise([common, of_episodes("nearest-neighbours", 0.5, **acai)]), later.assign_attrs(queries=queries)]
@@ -97,6 +97,7 @@ def test_what_a_later_study_has_evaluated_joins_what_is_published():
     for embedding in ("acai", "zca"):
         of_random = joined["accuracy"].sel(learner="maml-random", embedding=embedding)
         np.testing.assert_allclose(of_random, alone["accuracy"].squeeze("embedding").sel(learner="maml-random"))
+        assert joined["training_steps"].sel(learner="maml-random", embedding=embedding) == 40
     lines = markdown_table(joined).splitlines()
     arms = [line.split(" | ")[:2] for line in lines if line.startswith("| maml-")]
     assert arms == [["| maml-random", "none"], ["| maml-small", "zca"]]

@@ -13,7 +13,7 @@ OFFSETS = np.random.default_rng(0).normal(0, 0.05, EPISODES)
 
 
 def evaluation(
-    learner: str, mean: float, *, kind: str | None = None, episodes: int = EPISODES, **attributes: str | int
+    learner: str, mean: float, *, kind: str | None = None, episodes: int = EPISODES, **attributes: str | float
 ):
     """The same offset of an episode for every learner, so that differences are exact."""
     accuracy = mean + np.array([[0.0, 0.1]])[..., None] + OFFSETS[:episodes]
@@ -55,10 +55,15 @@ def test_what_has_trained_a_learner_stands_beside_it():
         [
             evaluation("maml", 0.5, **trained("one", "k-means"), **of("codes"), **one),
             evaluation("maml", 0.6, **trained("clusters", "k-means"), **of("codes"), **ten),
-            evaluation("maml", 0.8, **trained("truth", "labels")),
+            evaluation("maml", 0.8, **trained("truth", "labels"), training_steps=40, training_seconds=2.5),
             evaluation("mlp", 0.4, **of("codes")),
+            evaluation("mlp", 0.4, **of("raw")),
         ]
     )
+    for embedding in ("codes", "raw"):
+        oracle, mlp = (summary.sel(learner=name, embedding=embedding) for name in ("oracle-maml", "mlp"))
+        assert (oracle["training_steps"], oracle["training_seconds"]) == (40, 2.5)
+        assert np.isnan(mlp["training_steps"])
     names = ("learner_key", "partition", "partitions", "clusters")
     columns = [summary["accuracy"][name].values.tolist() for name in ("learner", *names)]
     assert list(zip(*columns, strict=True)) == [

@@ -53,9 +53,10 @@ def evaluation(
         # Learners see features at one scale, whatever their units.
         seeds = [inputs._replace(inputs=scale(inputs.inputs, inputs.train)) for inputs in seeds]
     if snapshots:
-        of = check_manifest(Path(snapshots))["of"]
-        attributes = attributes | of | {"trained_on": of["dataset"]}
-        learners = [recorded(module.initial, kind, image_of(unlabelled(seeds[0])), Path(snapshots), kind.steps[-1])]
+        training, steps = check_manifest(Path(snapshots)), kind.steps[-1]
+        cost = {"training_steps": steps * kind.trainings, "training_seconds": training["seconds"]}
+        attributes = attributes | training["of"] | {"trained_on": training["of"]["dataset"]} | cost
+        learners = [recorded(module.initial, kind, image_of(unlabelled(seeds[0])), Path(snapshots), steps)]
     else:
         learners = [module.fit(kind, unlabelled(inputs)) for inputs in seeds]
     of_seeds = [evaluate(fitted, inputs, episodes) for fitted, inputs in zip(learners, seeds, strict=True)]

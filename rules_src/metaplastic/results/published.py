@@ -125,7 +125,7 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     joined = _merged(parts, ("learner", "dataset", "embedding"), conflict)
     joined = joined.assign({name: joined[name].fillna(0) for name in NUMBERS})
     on_embedding = joined["on_embedding"].astype(bool)
-    for name in ("accuracy", "interval", "reported"):
+    for name in ("accuracy", "interval", "training_steps", "training_seconds", "reported"):
         # What needs no embedding is the same under each.
         joined[name] = joined[name].where(on_embedding, joined[name].max("embedding"))
     if joined.sizes["embedding"] > 1:

@@ -42,6 +42,8 @@ LONG_NAMES = {
     "interval": "half of its 95% interval over episodes, and seeds of the embedding where several were evaluated",
     "difference": f"accuracy less that of {NEAREST} on the same embedding and episodes",
     "difference_interval": "half of its 95% interval over episodes",
+    "training_steps": "gradient steps on tasks that trained the learner",
+    "training_seconds": "time that these took",
     "reported": "accuracy that Hsu et al. 2019 report",
     "embedding_kind": "kind of the embedding or the rule",
     "embedding": "key of the embedding or the rule in the config",
@@ -97,11 +99,11 @@ def summarise(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
 
         For learners, with intervals over episodes: `accuracy`, `interval`, `difference`, `difference_interval` and
         `reported`, each `(dataset, embedding, learner, way, shots)`; `accuracies`, every value behind the means, over
-        `seed` and `episode` too; `embedding_kind (embedding)`, `permuted (dataset)`
-        and `on_embedding (learner)`. Learners that need no embedding stand under each. A learner that other partitions
-        than the first of k-means train is called `<learner>-<partition>`, one that true labels train
-        `oracle-<learner>`; coordinates `learner_key`, `learner_kind`, `partition`, `partitions` and
-        `clusters` tell them apart.
+        `seed` and `episode` too; `training_steps` and `training_seconds` `(dataset, embedding, learner)`;
+        `embedding_kind (embedding)`, `permuted (dataset)` and `on_embedding (learner)`. Learners that need no embedding
+        stand under each. A learner that other partitions than the first of k-means train is called
+        `<learner>-<partition>`, one that true labels train `oracle-<learner>`; coordinates `learner_key`,
+        `learner_kind`, `partition`, `partitions` and `clusters` tell them apart.
 
     Raises:
         InputError: there are no evaluations, one is there twice, or they are of different protocols.
@@ -147,8 +149,6 @@ def _readouts(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         for name, cube in ((name, _scores(of_name, coords)) for name, of_name in drawn.items())
         for ending, end in zip(("", "_low", "_high"), Interval._fields, strict=True)
     }
-    measured = {name: [e.attrs.get(name, np.nan) for e in cells.values()] for name in ("seconds", "peak_mb")}
-    cost = _cube(pd.DataFrame(list(cells), columns=Key._fields).assign(**measured), Key._fields, coords)
     optional = {
         name: _along("base_model", networks, name, object if name == "activation" else int)
         for name in SHAPE
@@ -161,7 +161,7 @@ def _readouts(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
         {
             **variables,
             **every,
-            **{name: cost[name].variable for name in measured},
+            **_attributes(cells, ("seconds", "peak_mb"), coords),
             "seeds": ("representation", np.array([e.sizes.get("seed", 0) for e in methods.values()])),
             "meta_seeds": ("representation", np.array([e.sizes.get("meta_seed", 0) for e in methods.values()])),
             "chance": ("dataset", 1 / _along("dataset", datasets, "n_classes", int)[1]),
@@ -233,6 +233,7 @@ def _learners(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
     summary = xr.Dataset(
         {
             **variables,
+            **_attributes(cells, ("training_steps", "training_seconds"), coords),
             "reported": empty.copy(data=np.array(papers, float).reshape(empty.shape)),
             "embedding_kind": ("embedding", _names(kinds.values())),
             "on_embedding": ("learner", np.array(list({a.learner: a.embedding is not None for a in by_arm}.values()))),
@@ -308,6 +309,16 @@ def _along(
 ) -> tuple[str, np.ndarray]:
     """Return an attribute of the evaluations along a dimension."""
     return dim, np.array([evaluation.attrs.get(name, otherwise) for evaluation in evaluations.values()], dtype)
+
+
+def _attributes(
+    cells: Mapping[Place, xr.Dataset], names: Sequence[str], coords: Mapping[str, np.ndarray]
+) -> dict[str, xr.Variable]:
+    """Return numbers among the attributes of every cell, NaN where there are none."""
+    numbers = {name: [evaluation.attrs.get(name, np.nan) for evaluation in cells.values()] for name in names}
+    places = pd.DataFrame(list(cells))
+    cube = _cube(places.assign(**numbers), list(places), coords)
+    return {name: cube[name].variable for name in names}
 
 
 def _names(names: Iterable[Any]) -> np.ndarray:
