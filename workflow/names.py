@@ -25,7 +25,7 @@ METHODS = NAMES | {
 LEARNERS = {
     "protonets-jittered": "ProtoNets, jittered tasks",
     "maml-jittered": "MAML, jittered tasks",
-    "protonets-rounds-neighbourhoods": "ProtoNets, jittered neighbours, four rounds",
+    "protonets-rounds-neighbourhoods": "ProtoNets, jittered neighbours, six rounds",
     "protonets-one-partition": "ProtoNets, one partition",
     **{f"protonets-partitions-{number}": f"ProtoNets, {number} partitions" for number in (3, 10, 30)},
     "protonets-clusters-100": "ProtoNets, 100 clusters",

@@ -92,7 +92,7 @@ ARMS = {
     "ProtoNets on clusters of ACAI's features": ("protonets", "acai"),
     "ProtoNets, jittered images, ACAI's": ("protonets-jittered", "acai"),
     "ProtoNets, jittered images, contrastive": ("protonets-jittered", "contrastive"),
-    "ProtoNets, neighbours of blurred pixels, four rounds": ("protonets-rounds-neighbourhoods", "blurred"),
+    "ProtoNets, neighbours of blurred pixels, six rounds": ("protonets-rounds-neighbourhoods", "blurred"),
     "ProtoNets on true labels: the oracle": ("oracle-protonets", "none"),
 }
 """Learners that the picture of few-shot learning shows, each with what was clustered."""

@@ -50,7 +50,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         clusters: clusters in each partition; by default one for 20 images, at most 500. With "neighbours" an image and
             its two nearest ones are a class, of tasks with 40 ways and 2 queries, which suits drawn characters better.
         partitions: different clusterings of the embedding.
-        rounds: trainings of ProtoNets, one after another; later ones take clusters of what the one before has learned.
+        rounds: trainings of ProtoNets, each going on from the one before, on clusters of what that has learned.
         random_state: seed of everything random; NumPy's RandomState and None draw one.
         verbose: whether `fit` prints what it does, and how long it will take.
         folder: a folder of one's own, where a `fit` that was stopped goes on; by default nothing is kept.

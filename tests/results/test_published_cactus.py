@@ -37,6 +37,8 @@ ABOVE = [
     # Jitter, rounds of neighbours.
     ("contrastive/protonets-jittered", "contrastive/nearest-neighbours", {"shots": 1}),
     (ROUNDS, "contrastive/protonets-jittered", {}),
+    # The learner that knows all labels of the same images, and sees no jitter.
+    (ROUNDS, "blurred/oracle-protonets", {"way": 20, "shots": 1}),
     # Where tasks come from.
     (TEN, "acai/protonets-clusters-100", {}),
     (TEN, "acai/protonets-hyperplanes", {}),
@@ -66,14 +68,14 @@ LEVEL = [
     (RANDOM, SCRATCH, {"way": 20, "shots": 5}),
     (PIXELS, SCRATCH, {"way": 20, "shots": 5}),
     (PIXELS, RANDOM, {"shots": 5}),
+    (ROUNDS, "blurred/oracle-protonets", {"way": 5}),
+    (ROUNDS, "blurred/oracle-protonets", {"shots": 5}),
 ]
 """Arms whose intervals overlap."""
 
 HIGHER = [
     ("bigan/protonets", "quill/protonets", {}),
     (TEN, "acai/protonets-clusters-250", {}),
-    # The learner that knows all labels of the same images.
-    ("blurred/oracle-protonets", ROUNDS, {"way": 20}),
 ]
 """Arms of which the first has the higher mean."""
 

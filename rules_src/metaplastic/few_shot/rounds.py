@@ -1,6 +1,7 @@
-"""Train a learner in rounds: each but the first on partitions of the features that the one before has learned."""
+"""Train a learner in rounds: each goes on from the one before, on partitions of the features that it has learned."""
 
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +11,7 @@ from jaxtyping import Float32, Int32
 
 from metaplastic.embeddings.base import Unlabelled, image_of
 from metaplastic.few_shot.episodes import pool
+from metaplastic.few_shot.learners.base import Trainable
 from metaplastic.few_shot.learners.meta_learning import MetaLearning, recorded
 from metaplastic.few_shot.partitions import partitions
 from metaplastic.few_shot.spec import MetaLearned, Partition
@@ -42,12 +44,14 @@ def finish(
     """
     image = image_of(data, square_for="turned" if spec.turned else "")
     initial, folders = import_module(spec.module).initial, [folder]
+    start = initial
     while True:
         tasks = pool(clusters, np.ones(clusters.shape[1], bool), spec.tasks, place="tasks")
-        MetaLearning(initial, spec, data.inputs, image, tasks, folders[-1]).finish()
+        MetaLearning(start, spec, data.inputs, image, tasks, folders[-1]).finish()
         if len(folders) == spec.trainings:
             return folders
         learner = recorded(initial, spec, image, folders[-1].path / SNAPSHOTS, spec.steps[-1])
+        start = partial(_unchanged, learner)
         # A longer training goes on in its first round alone, for later ones learn from what the one before has learned.
         path = folder.path / f"round-{len(folders) + 1}-after-{spec.steps[-1]}"
         folders.append(folder._replace(path=path))
@@ -69,6 +73,10 @@ def features(learner: Any, inputs: Float32[np.ndarray, "example input"]) -> Floa
     """Return what a learner compares images by."""
     parts = slices(len(inputs), [inputs.shape[1]])
     return np.concatenate([np.asarray(_features(learner, jnp.asarray(inputs[part]))) for part in parts])
+
+
+def _unchanged(learner: Trainable, *_: Any) -> Trainable:
+    return learner
 
 
 _features = jit(lambda learner, images: learner.features(images))

@@ -217,8 +217,8 @@ class ProtoNets(MetaLearned):
     filters: PositiveInt = 64
     """Filters of every block of the network."""
     rounds: PositiveInt = 1
-    """Trainings, one after another. Each but the first starts anew on partitions of the features that the one before
-    has learned, made as those of the embedding were."""
+    """Trainings, one after another. Each goes on from the one before, on partitions of the features that it has
+    learned, made as those of the embedding were. `steps` and `halved` count the steps of each."""
 
     @property
     def trainings(self) -> int:  # type: ignore[override]
