@@ -576,6 +576,7 @@ def test_data_that_are_refused(X: Any, error: type[Exception], message: str) -> 
         ({"random_state": "x"}, ValueError, "'x' cannot be used to seed"),
         ({"verbose": -1}, TypeError, "^verbose == -1, must be True, False or a number from 0 up"),
         ({"device": 0}, TypeError, "^device == 0, must be the name of a platform, such as 'cpu', or None"),
+        ({"rule": None}, TypeError, "^rule == None, must be the name of a rule or the path of a theta file"),
         ({"rule": "tinny"}, InputError, "^no pretrained rule 'tinny' in .*; take one of: .*tiny"),
     ],
 )

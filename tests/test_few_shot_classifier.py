@@ -371,6 +371,7 @@ def test_steps_clusters_and_ways_are_as_many_as_are_asked_for_or_can_be(adapting
         return method.steps, method.every
 
     assert [steps(number) for number in (1, 97, 101, 2000)] == [([1], 1), ([97], 97), ([200], 100), ([2000], 100)]
+    assert FewShotClassifier("deep-cluster", steps=30)._sections(0)[0].clustered_every == 150
     # 240 images make 12 clusters, and a task of MAML at most as many ways.
     assert adapting.learner_.most_classes == 6
     assert FewShotClassifier("raw", {"kind": "maml", "filters": 2})._sections(3)[1].seed == 3

@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from stat import S_ISREG
 
@@ -148,7 +149,7 @@ def closure(package: Path, *roots: str, files: Mapping[str, Path] | None = None)
             continue
         found[name], imported = _read(file, name)
         # Importing a module runs the `__init__` of every package above it.
-        waiting += [above for target in (name, *imported) for above in _with_parents(target)]
+        waiting += [above for target in (name, *imported) for above in accumulate(target.split("."), "{}.{}".format)]
     return found
 
 
@@ -157,11 +158,6 @@ def _files(package: Path) -> dict[str, Path]:
     files = {".".join(file.relative_to(package.parent).with_suffix("").parts): file for file in package.rglob("*.py")}
     packages = {name.removesuffix(".__init__"): file for name, file in files.items() if name.endswith(".__init__")}
     return files | packages
-
-
-def _with_parents(name: str) -> list[str]:
-    parts = name.split(".")
-    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
 
 
 def _read(file: Path, name: str) -> tuple[str, frozenset[str]]:

@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from metaplastic.config.needs import is_met
+from metaplastic.config.needs import NEEDS, chosen
 from metaplastic.io.errors import InputError
 
 from workflow.plan import Plan, applied, dataset_stores, features
@@ -94,12 +94,13 @@ def figures_of(plan: Plan, name: str) -> dict[str, Inputs]:
     Raises:
         InputError: the study asks for a figure that does not exist, or that has nothing to show in it.
     """
+    study = chosen(plan.config, name)
     results, known = results_of(plan, name), {figure: declared(plan.package, figure) for figure in names(plan.package)}
     drawn = {
         figure: {argument: results[kind] for argument, kind in declaration.inputs.items()}
         for figure, declaration in known.items()
         if all(results[kind] for kind in declaration.inputs.values())
-        and all(is_met(need, plan.config, name) for need in declaration.needs)
+        and all(NEEDS[need].met(study) for need in declaration.needs)
     }
     asked = plan.study(name).figures
     if asked is None:

@@ -33,7 +33,7 @@ def fill(text: str, name: str, content: str) -> str:
 
 
 def dag_block(mermaid: str) -> str:
-    """A rule graph as a fenced block, its arrows in order and without colours, which would fight the reader's theme."""
+    """Return a rule graph as a fenced block, its arrows in order and without colours, which would fight a theme."""
     lines = [line for line in mermaid.splitlines() if not line.strip().startswith("style")]
     arrows = sorted(
         (line for line in lines if "-->" in line), key=lambda line: [int(n) for n in re.findall(r"\d+", line)]

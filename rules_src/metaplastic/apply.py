@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from metaplastic.io.compilation import jit
 from metaplastic.io.jax_settings import own_numbers, platform, seed_key
-from metaplastic.io.memory import check_memory, numbers, size
+from metaplastic.io.memory import check_memory, single_precision, size
 from metaplastic.network import BaseModel, initial_base_model
 from metaplastic.perceptron import Parameters, Perceptron, slices
 from metaplastic.update_rules import spec as config
@@ -81,7 +81,7 @@ def check_size(seeds: int, inputs: int, base_model: config.BaseModel, *, batch: 
     """
     widths = base_model.widths(inputs)
     loops = _shapes(seeds, inputs, base_model)
-    parts = {"base models and their averages": loops, "a batch": numbers(seeds, batch, sum(widths))}
+    parts = {"base models and their averages": loops, "a batch": single_precision(seeds, batch, sum(widths))}
     check_memory("hidden, features, batch", parts)
 
 

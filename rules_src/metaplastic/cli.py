@@ -20,7 +20,7 @@ from metaplastic.datasets.spec import Dialect
 from metaplastic.datasets.user.file import FILL, Content, Wanted, is_large, read_in_batches, read_numbers
 from metaplastic.datasets.user.tables import as_numbers, is_table
 from metaplastic.estimator import LearnedRule
-from metaplastic.io.errors import InputError, check_output
+from metaplastic.io.errors import InputError, blamed_on, check_output
 from metaplastic.io.jax_settings import compilations_kept, fix_numbers, own_numbers
 from metaplastic.io.storage import write_whole
 from metaplastic.stages.command import command_line
@@ -84,10 +84,8 @@ def features(
     sizes = {"hidden": hidden or [64], "features": features, "inner_steps": inner_steps, "batch": batch}
     options = sizes | {"missing": missing, "random_state": seed, "verbose": True}
     learner = LearnedRule.load(load) if load else LearnedRule(rule, **options)
-    try:
+    with blamed_on():
         learner.check_parameters()
-    except (ValueError, TypeError) as error:
-        raise InputError(str(error)) from error
     labels, named = list(dict.fromkeys(label or [])), re.compile(f"{LearnedRule.__name__.lower()}(0|[1-9][0-9]{{0,9}})")
     if taken := [name for name in labels if (found := named.fullmatch(name)) and int(found[1]) < learner.features]:
         raise InputError(f"{table}: column {taken[0]!r} is named as a feature is; rename it")
@@ -97,15 +95,13 @@ def features(
     batches = _batches(table, Wanted(names, labels, gaps, "keep it by --label", fill), dialect)
     # Before learning: not every format holds every value.
     _encode([_copied(next(batches()), labels, output)], output, pa.MockOutputStream())
-    try:
+    with blamed_on(table):
         if not load:
             frames = (pd.DataFrame(content.values, columns=content.columns) for content in batches())
             learner = learner.fit_batches(frames) if is_large(table) else learner.fit(next(frames))
         if save:
             learner.save(save)
         write_tables((_with_features(content, labels, output, learner) for content in batches()), output)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{table}: {error}") from error
 
 
 def _batches(table: Path, wanted: Wanted, dialect: Dialect) -> Callable[[], Iterator[Content]]:

@@ -206,6 +206,8 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def check_parameters(self) -> None:
         """Raise ValueError or TypeError if a parameter is invalid; `fit` begins with this."""
+        if not isinstance(self.rule, str | Path):
+            raise TypeError(f"rule == {self.rule!r}, must be the name of a rule or the path of a theta file.")
         self._base_model()
         check_no_bool(self.random_state, "random_state")
         if isinstance(self.random_state, Integral):

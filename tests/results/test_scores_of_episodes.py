@@ -97,7 +97,7 @@ def test_seeds_of_features_are_a_level_of_the_interval_and_clusters_are_the_firs
     assert float(found["interval"]) == pytest.approx(4.303 * np.std(means, ddof=1) / 3**0.5, rel=0.05)
     np.testing.assert_allclose(summary["difference"].sel(learner="maml"), 0.3)
     np.testing.assert_allclose(summary["difference"].sel(learner="linear"), 0.1)
-    assert "over 3 seeds of those too" in markdown_table(summarise([maml, near]))
+    assert "one training and up to 3 seeds of the features" in markdown_table(summarise([maml, near]))
 
 
 def test_what_needs_no_embedding_stands_under_each_and_once_in_the_table(summary):

@@ -124,8 +124,9 @@ def test_a_truncated_file_is_refused(path: Path, keep: int) -> None:
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.safetensors"
-    save_file({"a": np.zeros(2)}, foreign)
-    assert "has no format" in refused(trained_rule, foreign)
+    for metadata in (None, {"format": ""}):
+        save_file({"a": np.zeros(2)}, foreign, metadata)
+        assert "has no format" in refused(trained_rule, foreign)
     assert "missing" in refused(trained_rule, tmp_path / "nothing.safetensors")
     # A header that claims more than the file holds must not be believed.
     foreign.write_bytes((2**40).to_bytes(8, "little") + b"{}")

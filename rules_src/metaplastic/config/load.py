@@ -24,7 +24,7 @@ def load(raw: Mapping[str, Any]) -> Config:
 
 
 def load_runs(raw: Mapping[str, Any]) -> Runs:
-    """As `load`, of the sections that meta-training reads; the other sections of `Config` are ignored."""
+    """Validate the sections that meta-training reads, as `load` does; ignore the other sections of `Config`."""
     ignored = Config.model_fields.keys() - Runs.model_fields.keys()
     return _validated(Runs, {key: section for key, section in raw.items() if key not in ignored})
 

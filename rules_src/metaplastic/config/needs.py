@@ -30,11 +30,6 @@ def chosen(config: Config, name: str) -> Any:
     return study.model_copy(update=found)
 
 
-def is_met(name: str, config: Config, study: str) -> bool:
-    """Return whether a study meets a need."""
-    return NEEDS[name].met(chosen(config, study))
-
-
 def check_experiment(config: Config, name: str, needs: Iterable[str]) -> None:
     """Raise InputError if a study lacks what its experiment needs: its key, and what that has to list."""
     study = chosen(config, name)

@@ -22,12 +22,12 @@ Node = dict[str, Any]
 
 
 def json_schema() -> Node:
-    """The config's JSON Schema, for editors that complete and check YAML."""
+    """Return the config's JSON Schema, for editors that complete and check YAML."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
 
 
 def reference() -> dict[str, str]:
-    """Every key of the config with its type, default and meaning: the Markdown text of a page for each key at the top.
+    """Return a page in Markdown for each key at the top: every key below it with its type, default and meaning.
 
     A section that several keys lead to is on the page of the first one. The text under "" is the table of the keys at
     the top.
@@ -56,7 +56,7 @@ def reference() -> dict[str, str]:
 
 
 def _sections_below(node: Node, schema: Node) -> list[tuple[str, Node]]:
-    """Sections that a value may be, each with the path from the value to it."""
+    """Return the sections that a value may be, each with the path from the value to it."""
     if "$ref" in node:
         return [("", _target(node, schema))]
     if "oneOf" in node:
@@ -79,7 +79,7 @@ def _title(node: Node) -> str:
 
 
 def _table_values(node: Node) -> Node | None:
-    """Schema of the values of a table keyed by name."""
+    """Return the schema of the values of a table keyed by name, None of anything else."""
     return next(iter(node.get("patternProperties", {}).values()), None)
 
 

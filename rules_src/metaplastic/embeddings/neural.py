@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Float32, Int, Int32, PRNGKeyArray
 from metaplastic.embeddings.base import Embedded, Unlabelled, image_of
 from metaplastic.embeddings.spec import Neural
 from metaplastic.io.compilation import jit
-from metaplastic.io.memory import check_memory, numbers
+from metaplastic.io.memory import check_memory, single_precision
 from metaplastic.training.checkpoint import load_state, read_history, state_path
 from metaplastic.training.descent import Descent, Metrics, State
 from metaplastic.training.launch import locked
@@ -59,7 +59,7 @@ class NeuralTraining(Descent):
         self.family, self.seeds = family, seeds
         self.adam = optax.adam(spec.learning_rate, b1=spec.momentum)
         parts = {"networks and their optimiser": jax.eval_shape(self.initial)}
-        check_memory("hidden, features, batch", parts | {"a batch": numbers(seeds, spec.batch, x.shape[1])})
+        check_memory("hidden, features, batch", parts | {"a batch": single_precision(seeds, spec.batch, x.shape[1])})
 
     def initial(self) -> State:
         """As `Descent.initial`."""
@@ -133,7 +133,7 @@ def drawn(
     """Draw examples with replacement; if they have classes, return both and draw all classes equally often."""
     if classes is None:
         return x[jax.random.randint(key, (batch,), 0, len(x))]
-    members = jnp.zeros(len(x)).at[classes].add(1.0)
+    members = jnp.bincount(classes, length=len(x))
     chosen = jax.random.choice(key, len(x), (batch,), p=1 / members[classes])
     return x[chosen], classes[chosen]
 

@@ -8,7 +8,7 @@ from sklearn.metrics import pairwise_distances
 
 from metaplastic.embeddings.base import Embedded, Folder, Unlabelled, fitted_examples
 from metaplastic.embeddings.spec import Umap
-from metaplastic.io.memory import check_memory, numbers
+from metaplastic.io.memory import check_memory, single_precision
 
 
 def embed(data: Unlabelled, spec: Umap, *, seeds: int, folder: Folder) -> Embedded:
@@ -22,7 +22,7 @@ def embed(data: Unlabelled, spec: Umap, *, seeds: int, folder: Folder) -> Embedd
 def _one_seed(data: Unlabelled, spec: Umap, seed: int) -> Float32[np.ndarray, "example feature"]:
     fitted = fitted_examples(data, spec, seed)
     others = np.setdiff1d(np.arange(len(data.inputs)), fitted)
-    check_memory("examples", {"distances": numbers(len(data.inputs), len(fitted))})
+    check_memory("examples", {"distances": single_precision(len(data.inputs), len(fitted))})
     # By itself UMAP calls a function for each pair of few examples, and finds only approximate neighbours of many.
     distances = pairwise_distances(data.inputs, data.inputs[fitted])
     with warnings.catch_warnings():

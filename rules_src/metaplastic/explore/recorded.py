@@ -153,7 +153,7 @@ def _place(
 
 
 def _filters(store: xr.Dataset, path: Path) -> list[str]:
-    """Return pictures of the first units' incoming weights; colours of each end where `PERCENTILE` of them do."""
+    """Return pictures of the first units' incoming weights; colours end at the `PERCENTILE` of their sizes."""
     if "first_layer_weights" not in store:
         return []
     order = store["input_permutation"].isel(seed=SEED, missing_dims="ignore").values

@@ -260,4 +260,4 @@ def _in_parts(labelling: Labelling, function: Callable[[Array], Array], images: 
 
 def _shares(classes: Classes, way: int) -> Float[Array, " known"]:
     """Return the share that each image has in its class."""
-    return 1 / jnp.zeros(way).at[classes].add(1.0)[classes]
+    return 1 / jnp.bincount(classes, length=way)[classes]

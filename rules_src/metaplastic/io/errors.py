@@ -1,6 +1,8 @@
 """The one kind of error that a user can cause and mend, what brings a missing package, checks of where results go."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -9,6 +11,15 @@ class InputError(Exception):
 
     The message is one line that names it and says what to do; commands print it without a traceback.
     """
+
+
+@contextmanager
+def blamed_on(place: object = "") -> Iterator[None]:
+    """Raise a ValueError or TypeError from within as an `InputError`, whose message begins with `place` if given."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{place}: {error}" if place else str(error)) from error
 
 
 _OF_WORKFLOW = (

@@ -35,7 +35,7 @@ def check_memory(keys: str, parts: Mapping[str, Any]) -> None:
         raise InputError(f"{keys}: {terms} = {total:,.1f} GiB at least, but there are {limit:,.1f} GiB; give less")
 
 
-def numbers(*shape: int) -> Any:
+def single_precision(*shape: int) -> Any:
     """Return the shape of an array in single precision, for `check_memory`."""
     import jax
 

@@ -82,7 +82,7 @@ def opened_safetensors(path: Path, sort: Sort, *, also: str = "") -> Iterator[tu
                 raise ValueError(f"a header of {length} bytes")
         with safe_open(path, framework="numpy") as file:
             header = dict(file.metadata() or {})
-            if header.get("format") not in (sort.format, also):
+            if header.get("format") not in (sort.format, also or sort.format):
                 raise ValueError(f"its header has no format {sort.format!r}")
             yield file, header
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:

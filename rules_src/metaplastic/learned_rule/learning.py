@@ -121,7 +121,7 @@ def inner_loop(
     batch: int,
     average: float,
     pieces: int = 1,
-) -> Iterator[tuple[int, Callable[[], tuple[Parameters, ...]]]]:
+) -> Iterator[tuple[int, Layers]]:
     """Train one base model on unlabelled rows; yield the inner steps so far and a function that returns its layers.
 
     The first time is after no step, when the rule is compiled. The layers are in NumPy, their inputs in the order of

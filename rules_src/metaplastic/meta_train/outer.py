@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -136,7 +135,7 @@ def initial_state(rule: MetaTrainable, hyper: Hyperparameters) -> MetaState:
     return MetaState(
         rule=rule,
         average=rule,
-        optimiser=hyper.optimiser.init(eqx.filter(rule, eqx.is_array)),
+        optimiser=hyper.optimiser.init(rule),
         tasks=tuple(tasks),
         carry=tuple(carry),
         key=key,
@@ -174,7 +173,7 @@ def meta_step(
     losses = jnp.concatenate([one.losses for one in found])
     gradient = jax.tree.map(lambda *g: sum(g) / jnp.maximum(sound.sum(), 1), *(one.gradient for one in found))
     updates, optimiser = hyper.optimiser.update(gradient, state.optimiser)
-    rule = eqx.apply_updates(state.rule, updates)
+    rule = optax.apply_updates(state.rule, updates)
     norm, dropped = optax.tree.norm(gradient), 1 - sound.mean()
     metrics = Metrics(
         meta_loss=jnp.where(sound, losses, 0).sum() / sound.sum(),

@@ -16,7 +16,7 @@ from jaxtyping import Float, PRNGKeyArray
 from metaplastic.config.base import canonical_json
 from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import seed_key
-from metaplastic.io.memory import check_memory, numbers, size
+from metaplastic.io.memory import check_memory, single_precision, size
 from metaplastic.meta_train.data import small_images, task_sources
 from metaplastic.meta_train.held_out import Probe, dataset_probe, source_probe
 from metaplastic.meta_train.outer import Hyperparameters, MetaState, Progress, initial_state, meta_train
@@ -195,7 +195,7 @@ def _check_size(rule: MetaTrainable, spec: MetaTrain) -> None:
 
     def shown(group: Group, tasks: int, steps: int, batches: int) -> Any:
         examples = steps * group.batch + batches * group.labelled * group.setting.classes
-        return numbers(tasks, examples, group.setting.side**2)
+        return single_precision(tasks, examples, group.setting.side**2)
 
     windows = [shown(each, each.tasks, max(hyper.truncations), batches=2) for each in hyper.groups]
     parts = {

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from metaplastic.config.base import (
+    LARGEST_SEED,
     Count,
     Decay,
     Distinct,
@@ -19,7 +20,7 @@ from metaplastic.config.base import (
 )
 from metaplastic.meta_train.tasks.spec import Tasks, TaskSource
 from metaplastic.training.spec import Keep
-from metaplastic.update_rules.spec import Activation, BaseModel, Learned, Polynomial, Precision
+from metaplastic.update_rules.spec import Activation, BaseModel, Learned, Precision
 
 SCORED = 50
 """Examples per class on which a readout on held-out data is scored."""
@@ -80,6 +81,8 @@ class Evolution(Estimator):
 
     module: ClassVar[str] = "metaplastic.meta_train.estimators.evolution"
 
+    reuse: ClassVar[bool] = False
+    """Whether a task keeps one perturbation for its whole unroll."""
     sigma: PositiveFloat = 0.01
     """Standard deviation of the perturbations."""
 
@@ -95,6 +98,7 @@ class Nres(Evolution):
     """Noise-reuse evolution strategies (Li et al. 2023): one perturbation for a task's whole unroll."""
 
     module: ClassVar[str] = Evolution.module
+    reuse: ClassVar[bool] = True
     kind: Literal["nres"]
 
 
@@ -246,6 +250,9 @@ class MetaTrain(Section):
 
     @model_validator(mode="after")
     def _tasks_divide(self) -> "MetaTrain":
+        if self.seed + self.seeds - 1 > LARGEST_SEED:
+            exceeding = f"{self.seeds} from {self.seed} up exceed the largest seed, {LARGEST_SEED}"
+            raise ValueError(f"seeds: {exceeding}; give fewer")
         if len(self.base_models) % self.at_once:
             raise ValueError(f"draw.base_models: {self.at_once} does not divide {len(self.base_models)} base_models")
         if self.draw.every and self.held_out.every % self.draw.every:
@@ -268,8 +275,8 @@ class MetaTrain(Section):
 
     @model_validator(mode="after")
     def _networks_fit(self) -> "MetaTrain":
-        if isinstance(self.rule, Polynomial) and self.precision != "float32":
-            raise ValueError("precision: a polynomial rule has no update network whose precision to choose")
+        if not self.rule.has_update_network and self.precision != "float32":
+            raise ValueError(f"precision: a {self.rule.kind} rule has no update network whose precision to choose")
         for base_model in self.base_models:
             if self.rule.demanded_features not in {None, base_model.features}:
                 raise ValueError(f"base_models.features: has to be rule.features, {self.rule.demanded_features}")

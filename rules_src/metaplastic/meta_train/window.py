@@ -153,7 +153,7 @@ def sample_window(
 
 
 def window_loss(*, ridge: float, objective_every: int | None = None, rematerialise: bool = True) -> WindowLoss:
-    """Take the meta-objective at the window's end, or its mean over every `objective_every`-th inner step."""
+    """Return the loss of a window: the meta-objective at its end, or its mean over every `objective_every`-th step."""
 
     def objective(phi: BaseModel, window: Window) -> Float[Array, ""]:
         # One pass over both batches, so that they share their batch-norm statistics.

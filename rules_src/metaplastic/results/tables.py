@@ -158,7 +158,7 @@ def _of_learners(summary: xr.Dataset) -> list[str]:
         parts.append(markdown(table))
     episodes, queries, split = (summary.attrs[name] for name in ("episodes", "queries", "split"))
     seeds = summary.attrs["seeds"]
-    over = "one embedding" if seeds == 1 else f"of readouts of features over {seeds} seeds of those too"
+    over = "one embedding" if seeds == 1 else f"up to {seeds} seeds of the features"
     known = " In brackets what Hsu et al. 2019 report." if summary["reported"].notnull().any() else ""
     return [
         *parts,

@@ -18,11 +18,16 @@ from metaplastic.few_shot.spec import Partition
 from metaplastic.io.storage import write_zarr
 from metaplastic.stages.command import Code, Key, Output, Spec, run
 
-Examples = Annotated[Path, Option(help="Store of the features, or of the dataset where no features are needed.")]
 ATTRIBUTES = {"long_name": "cluster of each example, -1 for none", "units": "1"}
 
 
-def partition(name: Key, spec: Spec, code: Code, data: Examples, output: Output) -> None:
+def partition(
+    name: Key,
+    spec: Spec,
+    code: Code,
+    data: Annotated[Path, Option(help="Store of the features, or of the dataset where no features are needed.")],
+    output: Output,
+) -> None:
     """Partition the training examples and report how many partitions are done."""
     section, examples = parse_spec(Partition, spec), read_examples(data)
     begin, first = time.monotonic(), examples.seeds[0]

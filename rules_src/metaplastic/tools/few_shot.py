@@ -12,7 +12,7 @@ from typer import Argument, Option
 from metaplastic.config.base import LARGEST, LARGEST_SEED
 from metaplastic.few_shot.labelling import METHODS
 from metaplastic.few_shot_classifier import FewShotClassifier
-from metaplastic.io.errors import InputError, check_output
+from metaplastic.io.errors import InputError, blamed_on, check_output
 from metaplastic.io.storage import write_whole
 
 SUFFIX = ".safetensors"
@@ -75,10 +75,8 @@ def few_shot(
             check_output(path, suffix)
     how: dict[str, Any] = {"jitter": jitter, "steps": steps, "rounds": rounds, "random_state": seed, "folder": state}
     model = FewShotClassifier(embedding, method, clusters="neighbours" if neighbours else None, verbose=True, **how)
-    try:
+    with blamed_on():
         model.check_parameters()
-    except (ValueError, TypeError) as error:
-        raise InputError(str(error)) from error
     if learner is not None:
         given = None if side is None or colour is None else (side, side, 3 if colour else 1)
         of_file = learner.endswith(SUFFIX)
@@ -94,11 +92,14 @@ def few_shot(
         for other in (shown, asked):
             if (found := other.images.shape[1:]) != (shape := learned_from.images.shape[1:]):
                 raise InputError(f"{other.path}: images of {found}, {unlabelled} has {shape}; give --side, or others")
-        _blamed_on(unlabelled, model.fit, learned_from.images)
+        with blamed_on(unlabelled):
+            model.fit(learned_from.images)
     if save is not None:
         model.save(save)
-    _blamed_on(support, model.adapt, shown.images, shown.labels)
-    probabilities = _blamed_on(query, model.predict_proba, asked.images)
+    with blamed_on(support):
+        model.adapt(shown.images, shown.labels)
+    with blamed_on(query):
+        probabilities = model.predict_proba(asked.images)
     predicted = {"class": model.classes_[probabilities.argmax(1)], "probability": probabilities.max(1).round(6)}
     table, options = pa.table(asked.names | predicted), csv.WriteOptions(quoting_style="needed")
     write_whole(output, lambda temporary: csv.write_csv(table, temporary, options))
@@ -147,11 +148,3 @@ def _arrays(path: Path, names: list[str], side: int | None) -> list[np.ndarray]:
     # As images of folders have them.
     arrays[IMAGES] = images.reshape(*images.shape[:3], -1)
     return [arrays[name] for name in names]
-
-
-def _blamed_on(path: Path, function: Any, *given: Any) -> Any:
-    """Call a function; what it says of its data is said of the file."""
-    try:
-        return function(*given)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: {error}") from error

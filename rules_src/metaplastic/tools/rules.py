@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import equinox as eqx
 import jax
 from typer import Option
 
@@ -29,7 +28,7 @@ def rules(json_: Json = False) -> None:
 def described(path: Path) -> dict[str, Any]:
     """Return what is known of the rule in a theta file, with the last sentence of its card's first paragraph."""
     spec, rule = trained_rule(path)
-    numbers = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(rule, eqx.is_array)))
+    numbers = sum(leaf.size for leaf in jax.tree.leaves(rule))
     card = path.with_suffix(".md")
     paragraph = card.read_text(encoding="utf-8").split("\n\n")[1] if card.exists() else ""
     about = " ".join(paragraph.replace("*", "").split()).rstrip(".").split(". ")[-1]

@@ -79,6 +79,9 @@ class Descent(abc.ABC):
         while (done := self.step(state)) < self.steps:
             count = min(self.dispatch, self.steps - done)
             state, metrics = self.dispatched(self.prepared(state), self.data, count)
+            # Before it is saved: what goes on from a saved state has no metrics that would tell.
+            if not all(np.isfinite(values).all() for values in metrics.values()):
+                raise InputError(f"learning_rate: at {self.spec.learning_rate} the loss has become infinite; give less")
             yield Progress(state, metrics)
 
     def _dispatched(self, state: State, data: Any, count: int) -> tuple[State, Metrics]:
@@ -110,6 +113,5 @@ class Descent(abc.ABC):
 
     def finish(self) -> None:
         """Train to the end; raise InputError if a metric becomes infinite, or as `training.loop.resumed` does."""
-        for item in shown(resumed(self, self.folder, Keep()), self):
-            if not all(np.isfinite(values).all() for values in item.metrics.values()):
-                raise InputError(f"learning_rate: at {self.spec.learning_rate} the loss has become infinite; give less")
+        for _ in shown(resumed(self, self.folder, Keep()), self):
+            pass

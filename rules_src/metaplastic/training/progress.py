@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
 
 from tqdm import tqdm
 
@@ -43,8 +42,9 @@ def shown(items: Iterable[I], run: Run[I]) -> Iterator[I]:
             bar.initial, bar.n = first, done
             bar.set_postfix_str(run.summary(item))
         elif done == run.steps or now - said >= PAUSE:
-            said, plain, summary = now, PLAIN.replace("UNIT", run.unit), run.summary(item)
-            meter = partial(tqdm.format_meter, done, run.steps, now - start, initial=first, unit="step")
-            print(meter(postfix=summary, bar_format=plain), file=sys.stderr, flush=True)
+            said, how, as_now = now, PLAIN.replace("UNIT", run.unit), run.summary(item)
+            took = now - start
+            line = tqdm.format_meter(done, run.steps, took, initial=first, unit="step", bar_format=how, postfix=as_now)
+            print(line, file=sys.stderr, flush=True)
         yield item
     bar.close()

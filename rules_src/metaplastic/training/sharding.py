@@ -44,7 +44,7 @@ def divide_cpu(devices: int) -> None:
 
 
 def on_each_device(function: Callable[..., T]) -> Callable[..., T]:
-    """Let each of the devices that a CPU is divided into work on an equal part of the first argument's leading axis.
+    """Return a function whose first argument's leading axis is shared out equally over the devices of a divided CPU.
 
     Results are joined along that axis; other arguments are the same for all parts. Where parts would be unequal, or
     inside a part already, the function runs once on everything.

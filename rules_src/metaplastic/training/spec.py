@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from metaplastic.config.base import Increasing, PositiveFloat, PositiveInt, Section
+from metaplastic.config.base import Count, Increasing, PositiveFloat, PositiveInt, Section
 
 BRIEF = 500
 """Steps up to which a training is brief: it is compiled quickly, and has one core."""
 
-Steps = Annotated[list[Annotated[int, Field(ge=0)]], Increasing]
+Steps = Annotated[list[Count], Increasing]
 
 
 class Keep(Section):

@@ -18,7 +18,7 @@ class OjaRule(LocalRule):
     rate: float = eqx.field(static=True)
 
     def changed(self, W: Weights, lower: Float[Array, "batch lower"], upper: Float[Array, "batch upper"]) -> Weights:
-        """W <- W + rate (x y^T - W y y^T) with y = W^T x, for centred x of unit total variance."""
+        """Return W + rate E[x y^T - W y y^T] with y = W^T x, for centred x of unit total variance."""
         lower = unit_total_variance(lower)
         y = lower @ W
         return W + self.rate * (lower.T @ y - W @ self.feedback(y.T @ y)) / len(lower)

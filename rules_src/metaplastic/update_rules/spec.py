@@ -74,6 +74,9 @@ class Initial(Rule):
 class Learned(Initial):
     """A rule with a theta."""
 
+    has_update_network: ClassVar[bool] = True
+    """Whether its theta is an update network, whose precision can be chosen."""
+
 
 class HandMade(Initial):
     """A rule without a theta."""
@@ -131,6 +134,7 @@ class Published(Learned):
 class Polynomial(Learned):
     """The smallest learned rule: a second-order polynomial of the signals at a synapse (Confavreux et al. 2020)."""
 
+    has_update_network: ClassVar[bool] = False
     kind: Literal["polynomial"]
     above: Literal["product", "activation"] = "product"
     """Activity above: the plain product of the activity below and the weights, with which Oja's rules are two

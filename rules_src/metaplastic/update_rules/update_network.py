@@ -63,9 +63,8 @@ def layer_statistics(
 
     The top and the input level have only one kind of weights; its four statistics are repeated.
     """
-    kinds = [weight_statistics(below, 0)] if below is not None else []
-    kinds += [weight_statistics(above, 1)] if above is not None else []
-    block = jnp.concatenate(kinds if len(kinds) == 2 else kinds * 2)
+    kinds = [weight_statistics(W, axis) for axis, W in enumerate((below, above)) if W is not None]
+    block = jnp.concatenate((2 * kinds)[:2])
     return block * jax.lax.rsqrt((block**2).mean() + 1e-6)
 
 

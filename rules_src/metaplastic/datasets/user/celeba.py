@@ -21,7 +21,7 @@ ABOUT = About(
 
 OFFICIAL = (TRAIN, VALIDATION, TEST)
 """Splits by their number in the list of the partition."""
-SPLIT_OF_ATTRIBUTE = np.repeat(np.array([TRAIN, VALIDATION, TEST], np.uint8), [20, 10, 10])
+SPLIT_OF_ATTRIBUTE = np.repeat(np.array(OFFICIAL, np.uint8), [20, 10, 10])
 """In the order of the list; no two splits have tasks of the same attribute (Hsu et al. 2019)."""
 LIMIT = 1 << 27
 """Most bytes of a list; the longer one has 27 million."""

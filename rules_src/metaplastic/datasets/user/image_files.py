@@ -15,7 +15,7 @@ from tqdm import tqdm
 from metaplastic.datasets.fetch import members_digest
 from metaplastic.datasets.images import resize
 from metaplastic.io.errors import InputError
-from metaplastic.io.memory import check_memory, numbers
+from metaplastic.io.memory import check_memory, single_precision
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
@@ -72,7 +72,7 @@ def read_images(
     """
     first, _ = _read(paths[0], side, colour)
     # Methods take images in single precision.
-    check_memory(f"{root}: side", {"images": numbers(len(paths), *first.shape)})
+    check_memory(f"{root}: side", {"images": single_precision(len(paths), *first.shape)})
     pixels = np.empty((len(paths), *first.shape), np.uint8)
 
     def members() -> Iterator[tuple[str, bytes]]:

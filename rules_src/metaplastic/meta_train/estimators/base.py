@@ -57,7 +57,7 @@ BatchEstimator = Callable[[Key[Array, " task"], UpdateRule, TaskState, Any, Wind
 
 
 def over_tasks(estimator: GradientEstimator) -> BatchEstimator:
-    """Estimate for a batch of tasks at once.
+    """Return the estimator of a batch of tasks at once.
 
     Gradients stay apart until those that are not finite are masked: a sum that holds a NaN cannot be repaired, and a
     loss masked before differentiation still spreads the NaN of its backward pass.
@@ -79,7 +79,7 @@ def over_tasks(estimator: GradientEstimator) -> BatchEstimator:
 
 
 def in_parts(estimate: BatchEstimator, parts: int) -> BatchEstimator:
-    """Make the same estimate from `parts` equal parts of the tasks, one after another, in the memory of one."""
+    """Return an estimator that takes `parts` equal parts of the tasks one after another, in the memory of one."""
 
     def estimate_parts(keys: Key[Array, " task"], rule: UpdateRule, *batch: Any) -> Estimate:
         def one(total: UpdateRule, part: Any) -> tuple[UpdateRule, Any]:
@@ -94,7 +94,7 @@ def in_parts(estimate: BatchEstimator, parts: int) -> BatchEstimator:
 
 
 def over_devices(estimator: GradientEstimator, parts: int, mesh: Mesh) -> BatchEstimator:
-    """Share the tasks of an estimate `in_parts` out over devices of `mesh`; theta and its gradient are everywhere."""
+    """Return the estimator `in_parts` that shares tasks out over the devices of `mesh`, where theta is too."""
     estimate = in_parts(over_tasks(estimator), parts)
 
     def on_each(keys: Key[Array, " task"], rule: UpdateRule, *batch: Any) -> Estimate:

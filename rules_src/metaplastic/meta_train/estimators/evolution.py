@@ -14,7 +14,7 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from metaplastic.meta_train.estimators.base import GradientEstimator, TaskEstimate
-from metaplastic.meta_train.spec import Nres, Pes
+from metaplastic.meta_train.spec import Evolution
 from metaplastic.meta_train.window import TaskState, Window, WindowLoss
 from metaplastic.network import BaseModel
 from metaplastic.update_rules.base import UpdateRule
@@ -60,6 +60,6 @@ def antithetic(loss: WindowLoss, sigma: float, *, reuse: bool) -> GradientEstima
     return GradientEstimator(start, estimate)
 
 
-def build(spec: Pes | Nres, loss: Callable[[], WindowLoss]) -> GradientEstimator:
+def build(spec: Evolution, loss: Callable[[], WindowLoss]) -> GradientEstimator:
     """Build the estimator that a section of the config describes; `loss` is `window_loss` with its arguments."""
-    return antithetic(loss(), spec.sigma, reuse=spec.kind == "nres")
+    return antithetic(loss(), spec.sigma, reuse=spec.reuse)

@@ -12,7 +12,7 @@ from metaplastic.update_rules.base import UpdateRule
 
 
 def truncated_backprop(loss: WindowLoss) -> GradientEstimator:
-    """Backpropagate through each window alone."""
+    """Return the estimator that backpropagates through each window alone."""
 
     def estimate(key: PRNGKeyArray, rule: UpdateRule, state: TaskState, carry: None, window: Window) -> TaskEstimate:
         (value, phi), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(rule, state.phi, window)

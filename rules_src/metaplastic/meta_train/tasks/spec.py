@@ -146,7 +146,7 @@ class Tasks(Section):
     sources: Annotated[dict[Name, TaskSource], Field(min_length=1)] = {
         "letters": Images(kind="images", dataset="letters")
     }
-    """Where tasks come from; every meta-step has the same number of tasks from each."""
+    """Where tasks come from; the number of tasks from each source is the same in every meta-step."""
     coefficient_weight: NonNegative = 0.0
     """Weight of an image's jitter as further regression targets beside its class, each of unit variance; 0 for none."""
     jitter: Jitter = Jitter()
