@@ -36,9 +36,9 @@ def sections(embedding: Any, method: Any, *, jitter: Any, steps: int, seed: int,
         ValueError, TypeError: one of them is invalid, or they do not go together.
     """
     every = min(steps, SAVED_EVERY)
+    given: dict[str, Any] = {"steps": [-(-steps // every) * every], "every": every, "seed": seed}
     # DeepCluster clusters anew after every fifth saved state, as by default.
-    saved: dict[str, Any] = {"every": every, "clustered_every": 5 * every}
-    given = {**saved, "steps": [-(-steps // every) * every], "seed": seed}
+    given["clustered_every"] = 5 * every
     of_tasks = JITTER if jitter is True else None
     if isinstance(jitter, Mapping):
         still = dict.fromkeys(Jitter.model_fields.keys() - {"least"}, 0.0)

@@ -249,10 +249,14 @@ class MetaTrain(Section):
         return shape.classes or self.tasks.classes
 
     @model_validator(mode="after")
-    def _tasks_divide(self) -> "MetaTrain":
+    def _seeds_fit(self) -> "MetaTrain":
         if self.seed + self.seeds - 1 > LARGEST_SEED:
             exceeding = f"{self.seeds} from {self.seed} up exceed the largest seed, {LARGEST_SEED}"
             raise ValueError(f"seeds: {exceeding}; give fewer")
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_divide(self) -> "MetaTrain":
         if len(self.base_models) % self.at_once:
             raise ValueError(f"draw.base_models: {self.at_once} does not divide {len(self.base_models)} base_models")
         if self.draw.every and self.held_out.every % self.draw.every:

@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from metaplastic.io.errors import InputError
+from metaplastic.io.errors import InputError, blamed_on
 from metaplastic.io.tensors import Sort, check_described, described, opened_safetensors, read_arrays, write_safetensors
 from metaplastic.io.trees import named_leaves
 from metaplastic.training.spec import Keep
@@ -149,10 +149,8 @@ def _restored(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str,
         {name: described(array.dtype.name, array.shape) for name, array in named.items()}
         for named in (arrays, template)
     )
-    try:
+    with blamed_on(path):
         check_described(found, expected, of="this version")
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from error
     values = {name: jax.numpy.asarray(arrays[name]) for name in template}
     for name, leaf in named_leaves(like).items():
         if _is_key(leaf):

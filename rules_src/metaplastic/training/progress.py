@@ -42,9 +42,10 @@ def shown(items: Iterable[I], run: Run[I]) -> Iterator[I]:
             bar.initial, bar.n = first, done
             bar.set_postfix_str(run.summary(item))
         elif done == run.steps or now - said >= PAUSE:
-            said, how, as_now = now, PLAIN.replace("UNIT", run.unit), run.summary(item)
-            took = now - start
-            line = tqdm.format_meter(done, run.steps, took, initial=first, unit="step", bar_format=how, postfix=as_now)
+            said, plain, summary = now, PLAIN.replace("UNIT", run.unit), run.summary(item)
+            line = tqdm.format_meter(
+                done, run.steps, now - start, initial=first, unit="step", bar_format=plain, postfix=summary
+            )
             print(line, file=sys.stderr, flush=True)
         yield item
     bar.close()
