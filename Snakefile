@@ -59,7 +59,7 @@ for figure in dict.fromkeys(declared.figure for declared in EXPERIMENTS.values()
         name:
             figure
         input:
-            lambda wildcards, figure=figure: [
+            lambda w, figure=figure: [
                 path
                 for study in planned(studies_of, plan, figure)
                 for path in planned(made, study)
@@ -80,4 +80,4 @@ for study in settings.studies:
         name:
             target
         input:
-            lambda wildcards, study=study: planned(made, study),
+            lambda w, study=study: planned(made, study),

@@ -454,15 +454,35 @@ def test_batches_give_what_all_rows_at_once_give() -> None:
     np.testing.assert_allclose(model.transform(X), expected, atol=1e-5)
 
 
+def test_what_fails_changes_nothing() -> None:
+    X, more = _x(60), _x(90)[60:]
+    model = _small().set_params(rule="typo")
+    with pytest.raises(InputError):
+        model.fit(X)
+    with pytest.raises(NotFittedError):
+        model.transform(X)
+    model.set_params(rule=_small().rule).partial_fit(X)
+    expected = model.transform(X)
+    with pytest.raises(InputError):
+        model.set_params(rule="typo").partial_fit(more)
+    with pytest.raises(InputError):
+        model.fit(X[:, 1:])
+    np.testing.assert_array_equal(model.transform(X), expected)
+    model.set_params(rule=_small().rule).partial_fit(more)
+    np.testing.assert_allclose(model.transform(X), _small().fit(_x(90)).transform(X), atol=1e-5)
+    with pytest.raises(ValueError, match=r"^missing == 'mean', must be None as for the rows so far.$"):
+        model.set_params(missing="mean").partial_fit(more)
+
+
 def test_of_more_rows_than_are_kept_the_sample_is_uniform_and_the_range_that_of_all(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sample, "NUMBERS", 500)
     monkeypatch.setattr(sample, "LEAST_ROWS", 10)
     X = np.arange(2000.0).reshape(1000, 2)
     kept = []
     for size in (1000, 7):
-        drawn = sample.Sample(0, 2)
+        drawn = sample.empty_sample(0, 2)
         for first in range(0, 1000, size):
-            drawn.add(X[first : first + size])
+            drawn = drawn.added(X[first : first + size])
         kept.append(drawn.rows)
     np.testing.assert_array_equal(*kept)
     assert len(kept[0]) == 250

@@ -17,7 +17,7 @@ from metaplastic.config.base import canonical_json, parse_spec
 from metaplastic.embeddings import contrastive
 from metaplastic.embeddings.base import Unlabelled
 from metaplastic.few_shot import labelling, labelling_files
-from metaplastic.few_shot.given import UNLABELLED
+from metaplastic.few_shot.arguments import UNLABELLED
 from metaplastic.few_shot.labelling import Recipe, untrained
 from metaplastic.few_shot.learners import protonets
 from metaplastic.few_shot.spec import Learner, ProtoNets
@@ -214,6 +214,12 @@ def test_labels_are_of_any_type_and_stay_what_they_are(pixels: FewShotClassifier
     np.testing.assert_array_equal(loaded.predict(UNSEEN[FEW]), labels)
 
 
+def test_whole_numbers_that_a_float_would_merge_are_classes_of_their_own(pixels: FewShotClassifier) -> None:
+    model = clone(pixels).fit(UNSEEN).adapt(UNSEEN[:3], [2**63 + 1, 42, 2**63 + 2])
+    assert model.classes_.tolist() == [42, 2**63 + 1, 2**63 + 2]
+    assert model.partial_adapt(UNSEEN[3:4], [7]).classes_.tolist() == [7, 42, 2**63 + 1, 2**63 + 2]
+
+
 def test_hundreds_of_classes(trained: FewShotClassifier, pixels: FewShotClassifier) -> None:
     images, classes = drawn(400, 1, seed=3)
     for model in (trained, pixels):
@@ -243,7 +249,7 @@ def test_maml_adapts_as_in_the_workflow_s_episodes_and_its_classes_count_the_sam
     with pytest.raises(ValueError, match=r"^labels: 7 classes, but this MAML tells at most 6 apart, as many as its"):
         adapting.adapt(UNSEEN[:7], np.arange(7))
     # Before anything is trained.
-    unlimited = FewShotClassifier("raw", MAML, steps=10**6)
+    unlimited = FewShotClassifier("raw", MAML, clusters=6, steps=10**6)
     with pytest.raises(ValueError, match=r"^labels: 7 classes, but this MAML tells at most 6 apart"):
         unlimited.fit(UNSEEN[:8], [*range(7), -1])
     assert adapting.classes_.tolist() == [0, 1, 2, 3, 4]
@@ -260,7 +266,7 @@ def test_nearest_neighbours_embed_later_images_as_the_training_did(tmp_path: Pat
     data = Unlabelled(flat, np.ones(len(images), bool), (SIDE, SIDE, 1))
     record = {"config": canonical_json(spec)}
     # It is found finished, and only encodes.
-    expected = contrastive.embed(data, spec, seeds=1, folder=Folder(folder, record)).features[0, -1]
+    expected = contrastive.embed(data, spec, seeds=[0], folder=Folder(folder, record)).features[0, -1]
     found = labelling.features(model.learner_, flat)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_allclose(model.learner_.variance, found.var(0).sum(), rtol=1e-4)
@@ -349,6 +355,19 @@ def test_the_seed_decides_and_a_fit_that_has_ended_is_found_again(tmp_path: Path
     assert not np.allclose(found(1), first, atol=1e-3)
 
 
+def test_the_seed_decides_the_embedding_and_images_of_another_shape_are_another_training(tmp_path: Path) -> None:
+    def kernels(images: np.ndarray, seed: int) -> np.ndarray:
+        model = FewShotClassifier(CONTRASTIVE, "nearest-neighbours", steps=1, random_state=seed, folder=tmp_path)
+        return np.asarray(jax.tree.leaves(model.fit(images).learner_.network)[0])
+
+    images = drawn(4, 6, seed=1)[0]
+    # One step of Adam changes a weight by no more than its rate, 0.001.
+    assert np.abs(kernels(images, 2**32 - 1) - kernels(images, 0)).max() > 0.1
+    before = set(tmp_path.iterdir())
+    kernels(images.reshape(6, 2 * SIDE, 2 * SIDE), 0)
+    assert len(set(tmp_path.iterdir()) - before) == 1
+
+
 def test_jitter_is_that_of_tasks_and_where_bounds_are_given_of_views_too() -> None:
     def jitters(jitter: Any) -> list[Any]:
         embedding, method = FewShotClassifier(CONTRASTIVE, "protonets", jitter=jitter)._sections(0)
@@ -375,6 +394,10 @@ def test_steps_clusters_and_ways_are_as_many_as_are_asked_for_or_can_be(adapting
     # 240 images make 12 clusters, and a task of MAML at most as many ways.
     assert adapting.learner_.most_classes == 6
     assert FewShotClassifier("raw", {"kind": "maml", "filters": 2})._sections(3)[1].seed == 3
+    assert (
+        FewShotClassifier("raw", {"kind": "maml", "filters": np.int64(2)}, jitter=np.False_)._sections(0)[1].filters
+        == 2
+    )
 
 
 def test_in_a_pipeline_and_cloned(pixels: FewShotClassifier) -> None:
@@ -389,6 +412,10 @@ def test_images_come_as_bytes_or_floats_grey_or_in_colour() -> None:
         model = FewShotClassifier(*PIXELS).fit(images).adapt(images[FEW], CLASSES[FEW])
         assert model.image_shape_ == (SIDE, SIDE, 3 if images is colour else 1)
         assert model.score(images[FEW], CLASSES[FEW]) == 1
+    # As resized images are, a little beyond 0 and 1.
+    np.testing.assert_array_equal(model.predict_proba(1.000001 * (UNSEEN > 0.5)), model.predict_proba(UNSEEN > 0.5))
+    with pytest.warns(UserWarning, match=r"^X holds uint8 of 0 and 1, of 255, so black; give floats or booleans"):
+        model.predict((UNSEEN > 0.5).astype(np.uint8))
     of_bytes = np.round(255 * UNSEEN).astype(np.uint8)
     expected = FewShotClassifier(*PIXELS).fit(of_bytes / 255).adapt(of_bytes[FEW] / 255, CLASSES[FEW])
     found = FewShotClassifier(*PIXELS).fit(of_bytes).adapt(of_bytes[FEW], CLASSES[FEW])
@@ -439,6 +466,8 @@ def test_images_that_are_refused(pixels: FewShotClassifier, images: Any, message
         ([0, 1, None], "labels: None among them; give texts or numbers, and -1 to what has no label."),
         (["a", "b", date(2026, 1, 2)], "labels: datetime.date(2026, 1, 2) among them; give texts or numbers, and -1"),
         ([0.0, 1.0, np.nan], "Input y contains NaN."),
+        ([2**64, 1, 2], "labels: whole numbers of 1 to 18446744073709551616 do not fit in 64 bits; give texts."),
+        ([2**63, -5, 2], "labels: whole numbers of -5 to 9223372036854775808 do not fit in 64 bits; give texts."),
         ([0.5, 1.2, 3.1], "Unknown label type: continuous, such as 0.5; give texts or whole numbers."),
         (np.array([0, 1, "a"], object), "labels: texts and numbers together; give either."),
         ([[0, 1], [1, 0], [1, 1]], "y should be a 1d array, got an array of shape (3, 2) instead."),
@@ -479,12 +508,30 @@ def test_parameters_that_are_refused(params: dict[str, Any], error: type[Excepti
     ("images", "params", "message"),
     [
         (UNSEEN[:, 1:], {"jitter": False, "method": "maml"}, "contrastive: images of 15x16 are not square; choose"),
-        (UNSEEN[:8], {"embedding": "raw"}, "clusters: a partition of these images has "),
+        (
+            UNSEEN[:, 1:],
+            {},
+            "X has images of 15 x 16 pixels and 1 channel; only square ones are jittered, give jitter=False, ",
+        ),
+        (UNSEEN[:8], {}, "X: 8 images; tasks of two classes take 12, give more"),
+        (UNSEEN[:50], {"clusters": 60}, "clusters: 60 are more than the 50 training examples; give fewer"),
+        (
+            np.eye(20)[:, :1, None].repeat(16, 1).repeat(16, 2),
+            {"embedding": "raw"},
+            "clusters: a partition of these images has 1 with 6 of them; give",
+        ),
+        (UNSEEN, {"embedding": "deep-cluster"}, "deep-cluster: clusters: 500 are more than the 100 training examples"),
     ],
 )
 def test_images_that_nothing_can_be_learned_from(images: Any, params: dict[str, Any], message: str) -> None:
     model = FewShotClassifier(**params, partitions=1)
     assert refused(model.fit, images, error=(InputError, ValueError)).startswith(message)
+
+
+def test_more_labelled_classes_than_maml_will_know_are_refused_before_it_learns() -> None:
+    # Of 100 images there are five clusters, so tasks have at most five classes.
+    message = refused(FewShotClassifier("raw", "maml").fit, UNSEEN, np.repeat(np.arange(10), 10), error=ValueError)
+    assert message.startswith("labels: 10 classes, but this MAML tells at most 5 apart")
 
 
 def test_before_fit_there_is_nothing(tmp_path: Path) -> None:

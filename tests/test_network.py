@@ -64,10 +64,3 @@ def test_an_array_filled_in_blocks_of_columns_is_what_it_is_at_once(width: int) 
     a, b = jax.random.normal(jax.random.key(1), (4, 6)), jax.random.normal(jax.random.key(2), (6, 5))
     found = base_model.in_blocks(lambda own: a @ own(b), (4, 5), width)
     np.testing.assert_allclose(found, a @ b, atol=1e-6)
-
-
-def test_post_activations_are_those_of_a_forward_pass() -> None:
-    phi = initial_base_model(jax.random.key(0), [6, 5, 3], "tanh")
-    x = jax.random.normal(jax.random.key(1), (40, 6))
-    for found, expected in zip(phi.post_activations(x), phi.forward(x).xs[1:], strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -20,7 +20,7 @@ def main(folder: str, event: str = "") -> None:
         kill_at(int(event))
     spec = Vae(kind="vae", features=2, hidden=[3], steps=[0, 4, 10], every=2, batch=5)
     data = Unlabelled(np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32), np.arange(20) < 12, None)
-    embedded = embed(data, spec, seeds=2, folder=Folder(Path(folder), {"config": "toy"}))
+    embedded = embed(data, spec, seeds=[0, 1], folder=Folder(Path(folder), {"config": "toy"}))
     print(hashlib.sha256(embedded.features.tobytes()).hexdigest())
 
 

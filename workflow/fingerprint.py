@@ -10,7 +10,7 @@ import ast
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import accumulate
 from pathlib import Path
 from stat import S_ISREG
@@ -40,9 +40,8 @@ class Code:
 
     def __init__(self, package: Path) -> None:
         self.package = package
-        self._files = _files(package)
         # Hundreds of jobs have the same fingerprint.
-        self._known: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
+        self._fingerprint = cache(partial(fingerprint, package, files=_files(package)))
 
     def of_stage(self, stage: str, *modules: str, checks: tuple[str, ...] = ()) -> str:
         """Return the fingerprint of a stage and of the modules that it imports by name.
@@ -66,12 +65,10 @@ class Code:
         return self._of(modules[0], NO_STATE, *modules, f"{self.package.name}.io.jax_settings")
 
     def _of(self, place: str, without: tuple[str, ...], *roots: str) -> str:
-        if (roots, without) not in self._known:
-            try:
-                self._known[roots, without] = fingerprint(self.package, *roots, without=without, files=self._files)
-            except InputError as error:
-                raise InputError(f"source of {place}: {error}") from error
-        return self._known[roots, without]
+        try:
+            return self._fingerprint(*roots, without=without)
+        except InputError as error:
+            raise InputError(f"source of {place}: {error}") from error
 
 
 def of_files(paths: Iterable[str | Path]) -> str:

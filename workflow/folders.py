@@ -36,7 +36,7 @@ def check_start(run: MetaTrain, place: str, theta: Path) -> None:
 
 
 def check_folders(config: Config) -> None:
-    """Refuse folders that jobs could not use, and files in them from the future: what is made of these counts as older.
+    """Refuse folders that jobs could not use, and files dated in the future, which would make Snakemake rerun for ever.
 
     Raises:
         InputError: naming the key or the file.

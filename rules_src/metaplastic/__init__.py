@@ -65,17 +65,13 @@ __all__ = list(_HOME_OF)
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'metaplastic' has no attribute {name!r}")
+    from metaplastic.io.errors import extras_named
+
     path = f"{__name__}.{_HOME_OF[name]}"
-    try:
+    with extras_named(f"metaplastic.{name}"):
         if name in _READS:
             import_module(_READS[name])
         return import_module(f"{path}.{name}") if _HOME_OF[name] in _MODULES else getattr(import_module(path), name)
-    except ModuleNotFoundError as error:
-        from metaplastic.io.errors import what_brings
-
-        if line := what_brings(error):
-            raise ModuleNotFoundError(f"metaplastic.{name}: {line}", name=error.name) from error
-        raise
 
 
 def __dir__() -> list[str]:

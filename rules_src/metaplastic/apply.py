@@ -31,7 +31,7 @@ BaseModels = tuple[BaseModel, BaseModel]
 class Recording(NamedTuple):
     """What is kept of the base models at one inner step; the leading axis is the seed.
 
-    Of seeds that are together larger than `SIDE_BY_SIDE`, only the first one's weights and activations are kept.
+    If the base models of all seeds exceed `SIDE_BY_SIDE`, weights and activations of the first seed alone are kept.
     """
 
     features: Float[np.ndarray, "seed example feature"]
@@ -75,7 +75,7 @@ def _initial_base_models(keys: Key[Array, " seed"], widths: Sequence[int], activ
 
 
 def check_size(seeds: int, inputs: int, base_model: config.BaseModel, *, batch: int) -> None:
-    """Raise InputError if the least that `seeds` inner loops at once need does not fit in this device's memory.
+    """Raise InputError if `seeds` inner loops at once surely need more memory than this device has.
 
     Inner steps take `batch` examples each.
     """
@@ -201,16 +201,15 @@ def _record(loops: InnerLoops, x: Array, probe: Array) -> tuple[Array, Array, li
     """Return features, first-layer weights and probe activations of every seed, one seed at a time to save memory."""
 
     def one_seed(arguments: tuple[BaseModel, Array]) -> tuple[Array, Array, list[Array]]:
-        (phi, permutation), kept = arguments, []
-        for activations in phi.post_activations(x[:, permutation]):
-            kept.append(activations[probe])
-        return activations, phi.layers[0].W, kept
+        phi, permutation = arguments
+        layers = phi.forward(x[:, permutation]).xs[1:]
+        return layers[-1], phi.layers[0].W, [activations[probe] for activations in layers]
 
     return jax.lax.map(one_seed, (loops.averages, loops.permutations))
 
 
 def _recorded_in_parts(loops: InnerLoops, inputs: np.ndarray, probe: np.ndarray, activation: str) -> Recording:
-    """Record as `_record` does, with memory for the features of all examples and for layers of a few."""
+    """Record as `_record` does, a few examples at a time, since layers of all of them would not fit in memory."""
     features, activations = [], []
     for seed in range(len(loops.permutations)):
         layers = trained_layers(loops, seed)

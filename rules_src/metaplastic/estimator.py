@@ -1,7 +1,7 @@
 """A learned rule as a scikit-learn transformer, from unlabelled rows to features."""
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,11 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from metaplastic.config.base import LARGEST, LARGEST_DECAY
-from metaplastic.io.errors import InputError
+from metaplastic.config.base import LARGEST_DECAY
 from metaplastic.learned_rule.columns import Columns, columns_of
 from metaplastic.learned_rule.fitted import FittedRule
-from metaplastic.learned_rule.sample import Sample
+from metaplastic.learned_rule.sample import empty_sample
+from metaplastic.parameters import check_integer, check_no_bool, plain_parameters, seed_of, with_parameters
 from metaplastic.perceptron import ACTIVATIONS, Perceptron
 from metaplastic.update_rules import spec as config
 from metaplastic.update_rules.pretrained import DEFAULT, pretrained_file
@@ -79,8 +79,10 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         n_features_in_, feature_names_in_: number of columns of X, and their names if it had any.
     """
 
-    # The sample of the batches so far.
+    # Of the batches so far: a sample, the columns, and `missing`.
     _sample: Any = None
+    _columns: Any = None
+    _missing: Any = None
 
     # scikit-learn requires, and tests, a constructor that only stores its arguments; `fit` validates them.
     def __init__(
@@ -126,9 +128,10 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 there is too little memory for a base model of this width or batches of this size.
         """
         self.check_parameters()
-        X = self._checked(X, first=True)
-        self._sample = None
-        return self._fit(X, columns_of(X, means=self.missing is not None), seed_of(self.random_state))
+        with self._unless_it_fails():
+            X = self._checked(X, first=True)
+            self._sample = None
+            return self._fit(X, columns_of(X, means=self.missing is not None), seed_of(self.random_state))
 
     def partial_fit(self, X: Any, y: object = None) -> "LearnedRule":
         """Train the base model on all rows given so far, `X` included; begin anew after `fit` or `load`.
@@ -145,21 +148,21 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             ValueError, TypeError, InputError: as for `fit`.
         """
         self.check_parameters()
-        self._take(X, first=self._sample is None)
-        return self._fit(self._sample.rows, self._columns, self._seed)
+        with self._unless_it_fails():
+            self._take(X)
+            return self._fit(self._sample.rows, self._columns, self._sample.seed)
 
     def fit_batches(self, batches: Iterable[Any]) -> "LearnedRule":
         """Do as `partial_fit` on each of `batches`, but train once, at the end, and keep no sample."""
         self.check_parameters()
-        self._sample = None
-        try:
+        with self._unless_it_fails():
+            self._sample = None
             for X in batches:
-                self._take(X, first=self._sample is None)
+                self._take(X)
             if self._sample is None:
                 raise ValueError("no batches; give one or more")
-            return self._fit(self._sample.rows, self._columns, self._seed)
-        finally:
-            self._sample = None
+            sample, self._sample = self._sample, None
+            return self._fit(sample.rows, self._columns, sample.seed)
 
     def transform(self, X: Any) -> Float[np.ndarray, "row feature"]:
         """Return features in single precision, dense; those of a row do not depend on other rows.
@@ -193,11 +196,7 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             InputError: the file is missing or no such file, or it has changed since it was written.
         """
         fitted = FittedRule.load(path)
-        try:
-            model = cls(**fitted.parameters)
-            model.check_parameters()
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{path}: not a readable saved transformer ({error}); save it again") from error
+        model = with_parameters(cls, fitted.parameters, path, "saved transformer")
         model.n_features_in_ = len(fitted.least)
         if fitted.names is not None:
             model.feature_names_in_ = np.array(fitted.names, object)
@@ -256,15 +255,25 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         least = {"ensure_min_samples": 2, "ensure_min_features": 2} if first else {}
         return validate_data(self, X, accept_sparse="csr", dtype=DTYPES, ensure_all_finite=finite, reset=first, **least)
 
-    def _take(self, X: Any, *, first: bool) -> None:
+    @contextmanager
+    def _unless_it_fails(self) -> Iterator[None]:
+        """Change the transformer within, and leave it as it was if that fails or is stopped."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__ = before
+            raise
+
+    def _take(self, X: Any) -> None:
+        first = self._sample is None
+        if not first and self.missing != self._missing:
+            raise ValueError(f"missing == {self.missing!r}, must be {self._missing!r} as for the rows so far.")
         X = self._checked(X, first=first)
         columns = columns_of(X, means=self.missing is not None)
         if first:
-            self._seed = seed_of(self.random_state)
-            self._sample, self._columns = Sample(self._seed, X.shape[1]), columns
-        else:
-            self._columns = self._columns.joined(columns)
-        self._sample.add(X)
+            self._sample, self._missing = empty_sample(seed_of(self.random_state), X.shape[1]), self.missing
+        self._sample, self._columns = self._sample.added(X), columns if first else self._columns.joined(columns)
 
     def _fit(self, X: Any, columns: Columns, seed: int) -> "LearnedRule":
         if not columns.counts.all():
@@ -298,37 +307,3 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         perceptron = Perceptron(self.layers_, self.statistics_, self.activation_)
         columns = self.column_min_, self.column_range_, self.column_mean_
         return FittedRule(*columns, perceptron, names, self._parameters)
-
-
-def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
-    """Return the parameters as JSON holds them; what it cannot hold, such as a generator of random numbers, is None."""
-    return dict(json.loads(json.dumps(estimator.get_params(deep=False), default=_plain)))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Integral | Real):
-        return int(value) if isinstance(value, Integral) else float(value)
-    if isinstance(value, np.ndarray | np.bool_):
-        return value.tolist()
-    if isinstance(value, Sequence):
-        return list(value)
-    return str(value) if isinstance(value, Path) else None
-
-
-def seed_of(random_state: Any) -> int:
-    """Return an integer as it is, and otherwise draw a seed by scikit-learn's rules."""
-    is_seed = isinstance(random_state, Integral)
-    return int(random_state if is_seed else check_random_state(random_state).randint(2**31 - 1))
-
-
-def check_integer(value: Any, name: str, *, least: int = 1) -> None:
-    """Raise TypeError or ValueError unless a parameter is an integer from `least` up that 32 bits hold."""
-    check_no_bool(value, name)
-    check_scalar(value, name, Integral, min_val=least, max_val=LARGEST)
-
-
-def check_no_bool(value: Any, name: str) -> None:
-    """Raise TypeError if a parameter is True or False."""
-    # Python counts True and False as integers.
-    if isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} == {value}, must be a number.")

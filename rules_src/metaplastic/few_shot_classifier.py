@@ -12,12 +12,20 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from metaplastic.estimator import check_integer, check_no_bool, plain_parameters, seed_of
 from metaplastic.few_shot import labelling
-from metaplastic.few_shot.given import NEIGHBOUR_TASKS, TASKS, UNLABELLED, alike, given_images, given_labels, sections
+from metaplastic.few_shot.arguments import (
+    NEIGHBOUR_TASKS,
+    TASKS,
+    UNLABELLED,
+    alike,
+    given_images,
+    given_labels,
+    sections,
+)
 from metaplastic.few_shot.labelling_files import Support, packaged_learner, read, write
 from metaplastic.few_shot.spec import Clusters, Neighbourhoods, Partition
-from metaplastic.io.errors import InputError, what_brings
+from metaplastic.io.errors import extras_named
+from metaplastic.parameters import check_integer, check_no_bool, plain_parameters, seed_of, with_parameters
 
 MOST_CLUSTERS, IMAGES_A_CLUSTER = 500, 20
 """The most clusters of a partition, and how many images there are for each."""
@@ -101,11 +109,19 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         seed = seed_of(self.random_state)
         embedding, method = self._sections(seed)
         if shape[0] != shape[1] and getattr(method, "jitter", None) is not None:
+            other = (
+                f", and another embedding than {embedding.kind!r}, such as 'pca'"
+                if hasattr(embedding, "jitter")
+                else ""
+            )
             size = labelling.in_words(shape)
-            raise ValueError(f"X has images of {size}; only square ones are jittered, give jitter=False.")
+            raise ValueError(f"X has images of {size}; only square ones are jittered, give jitter=False{other}.")
+        partition = self._partition(len(images), method, seed)
         if labels is not None:
-            _check_classes(method.most_ways, np.unique(alike(labels[labels != UNLABELLED])))
-        learner = self._learned(images, shape, embedding, method, seed)
+            _, clusters = partition.task_classes or ("", len(images))
+            most = method.most_ways and min(method.most_ways, clusters)
+            _check_classes(most, np.unique(alike(labels[labels != UNLABELLED])))
+        learner = self._learned(images, shape, embedding, method, partition, seed)
         self._reset(learner)
         if labels is not None and (labelled := labels != UNLABELLED).any():
             self._learn(labelling.features(learner, images[labelled]), labels[labelled])
@@ -184,12 +200,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 others.
         """
         learner, support, parameters = read(Path(path), image)
-        try:
-            # A stranger's file names no place to write to.
-            model = cls(**{**parameters, "folder": None})
-            model.check_parameters()
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{path}: not a readable few-shot learner ({error}); save it again") from error
+        # A stranger's file names no place to write to.
+        model = with_parameters(cls, {**parameters, "folder": None}, path, "few-shot learner")
         model._reset(learner)
         return model if support is None else model._learn(support.features, support.labels[support.classes])
 
@@ -227,25 +239,23 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _by_neighbours(self) -> bool:
         return isinstance(self.clusters, str) and self.clusters == "neighbours"
 
-    def _learned(self, images: Any, shape: Any, embedding: Any, method: Any, seed: int) -> Any:
-        try:
-            from metaplastic.few_shot.unlabelled import learned
-        except ModuleNotFoundError as error:
-            if line := what_brings(error):
-                raise ModuleNotFoundError(f"FewShotClassifier.fit: {line}", name=error.name) from error
-            raise
+    def _partition(self, images: int, method: Any, seed: int) -> Partition:
+        """Return how so many images are parted into classes of tasks."""
         members = method.tasks.members if method.meta_learned else 1
         common: Any = {"partitions": int(self.partitions), "members": members, "seed": seed}
         if self._by_neighbours:
-            of_images: Partition = Neighbourhoods(kind="neighbourhoods", **common)
-        else:
-            clusters = self.clusters or max(2, min(MOST_CLUSTERS, len(images) // IMAGES_A_CLUSTER))
-            # Small clusters are left out, however many there are: of few images there may be many.
-            of_images = Clusters(kind="k-means", clusters=int(clusters), accepted=0.0, **common)
+            return Neighbourhoods(kind="neighbourhoods", **common)
+        clusters = self.clusters or max(2, min(MOST_CLUSTERS, images // IMAGES_A_CLUSTER))
+        # Small clusters are left out, however many there are: of few images there may be many.
+        return Clusters(kind="k-means", clusters=int(clusters), accepted=0.0, **common)
+
+    def _learned(self, images: Any, shape: Any, embedding: Any, method: Any, partition: Partition, seed: int) -> Any:
+        with extras_named("FewShotClassifier.fit"):
+            from metaplastic.few_shot.unlabelled import learned
         with TemporaryDirectory() as temporary:
             folder = Path(temporary if self.folder is None else self.folder)
             told = bool(self.verbose)
-            return learned(images, shape, embedding, method, of_images, seed=seed, folder=folder, verbose=told)
+            return learned(images, shape, embedding, method, partition, seed=seed, folder=folder, verbose=told)
 
     def _labelled(self, images: Any, labels: Any) -> tuple[Float32[np.ndarray, "image feature"], np.ndarray]:
         """Return features and labels of labelled images; refuse images without a label."""
@@ -286,6 +296,6 @@ def _check_classes(most: int | None, classes: np.ndarray) -> None:
     """Refuse more classes than a learner can tell apart."""
     if most is not None and len(classes) > most:
         raise ValueError(
-            f"labels: {len(classes)} classes, but this MAML tells at most {most} apart, as many as its tasks had; "
-            "take method='protonets', or tasks of more ways."
+            f"labels: {len(classes)} classes, but this MAML tells at most {most} apart, as many as its tasks have; "
+            "take method='protonets', or tasks of more ways and more clusters."
         )

@@ -1,6 +1,6 @@
 """The network that an update rule trains: a multilayer perceptron with batch norm (Metz et al. 2019, 3.2)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import equinox as eqx
@@ -74,7 +74,7 @@ def in_blocks(
 
 
 class OneOf(eqx.Module):
-    """The activation at an index, which is data: base models that differ in it share a program."""
+    """The activation at a traced index, so that base models of different activations share one compiled program."""
 
     names: tuple[str, ...] = eqx.field(static=True)
     index: Int[Array, ""]
@@ -97,12 +97,6 @@ class BaseModel(eqx.Module):
             zs.append(standardise(xs[-1] @ layer.W) + layer.b)
             xs.append(self.activation(zs[-1]))
         return Activity(xs, zs)
-
-    def post_activations(self, x: Float[Array, "example input"]) -> Iterator[Float[Array, "example _units"]]:
-        """Yield the post-activations of every layer, from the first up, as in `forward`; only two are in memory."""
-        for layer in self.layers:
-            x = self.activation(standardise(x @ layer.W) + layer.b)
-            yield x
 
     def features(self, x: Float[Array, "batch input"]) -> Float[Array, "batch features"]:
         """Return the activations of the last layer: the learned representation."""

@@ -90,7 +90,7 @@ def test_a_pooled_scale_is_two_convolutions_and_means_of_squares_whose_last_odd_
 @pytest.mark.parametrize("kind", MODULES)
 def test_networks_of_images_train_and_embed(kind, tmp_path):
     data, _ = strokes()
-    embedded = MODULES[kind].embed(data, spec(kind), seeds=1, folder=Folder(tmp_path, {"config": "x"}))
+    embedded = MODULES[kind].embed(data, spec(kind), seeds=[0], folder=Folder(tmp_path, {"config": "x"}))
     assert embedded.features.shape == (1, 2, 60, 3)
     assert np.isfinite(embedded.features).all()
     assert not np.allclose(embedded.features[0, 0], embedded.features[0, 1])
@@ -212,7 +212,7 @@ def test_every_pseudo_label_is_as_frequent_in_batches():
 def test_deep_cluster_tells_its_clusters_better_until_they_are_others(tmp_path):
     data, _ = strokes()
     section = spec("deep-cluster", steps=[120], every=60, clustered_every=60)
-    (told,) = deep_cluster.embed(data, section, seeds=1, folder=Folder(tmp_path, {"config": "x"})).history["told"]
+    (told,) = deep_cluster.embed(data, section, seeds=[0], folder=Folder(tmp_path, {"config": "x"})).history["told"]
     # By chance it is a sixth.
     assert told[45:60].mean() > 0.5
     assert told[60:65].mean() < told[45:60].mean() - 0.15
@@ -228,7 +228,7 @@ def test_deep_cluster_stopped_between_two_clusterings_ends_with_the_same_bytes(t
         if training.step(item.state) == 30:
             break
     assert sorted(set(np.asarray(item.state.classes).ravel())) == [0, 1, 2, 3, 4, 5]
-    one, other = (deep_cluster.embed(data, section, seeds=2, folder=folder) for folder in (whole, stopped))
+    one, other = (deep_cluster.embed(data, section, seeds=[0, 1], folder=folder) for folder in (whole, stopped))
     assert one.features.tobytes() == other.features.tobytes()
     assert one.history["loss"].tobytes() == other.history["loss"].tobytes()
     np.testing.assert_allclose(np.linalg.norm(one.features, axis=3), 1, rtol=1e-5)
@@ -237,10 +237,10 @@ def test_deep_cluster_stopped_between_two_clusterings_ends_with_the_same_bytes(t
 def test_more_clusters_than_training_examples_are_one_line(tmp_path):
     folder = Folder(tmp_path, {"config": "x"})
     with pytest.raises(InputError, match=r"^clusters: 41 are more than the 40 training examples; give fewer$"):
-        deep_cluster.embed(strokes()[0], spec("deep-cluster", clusters=41), seeds=1, folder=folder)
+        deep_cluster.embed(strokes()[0], spec("deep-cluster", clusters=41), seeds=[0], folder=folder)
 
 
 def test_data_without_images_are_one_line(tmp_path):
     data = strokes()[0]._replace(image=None)
     with pytest.raises(InputError, match=r"^convolutions take images, but the dataset has none; choose another"):
-        acai.embed(data, spec("acai"), seeds=1, folder=Folder(tmp_path, {"config": "x"}))
+        acai.embed(data, spec("acai"), seeds=[0], folder=Folder(tmp_path, {"config": "x"}))

@@ -43,7 +43,7 @@ def data():
 def embed(kind: str, data: Unlabelled, folder: Path, *, seeds: int = 1, **changes):
     module, keys = SPECS[kind]
     spec = parse_spec(Embedding, json.dumps({"kind": kind, **keys, **changes}))
-    return module.embed(data, spec, seeds=seeds, folder=Folder(folder, {"config": "x"}))
+    return module.embed(data, spec, seeds=range(seeds), folder=Folder(folder, {"config": "x"}))
 
 
 def test_labels_are_no_part_of_what_an_embedding_sees():
@@ -83,6 +83,8 @@ def test_zca_leaves_no_correlation_and_what_is_nearest_to_the_normalised_input(d
     # Of all such maps it is the symmetric one.
     linear = np.linalg.lstsq(x[data.train] - x[data.train].mean(0), whitened[0, 0, data.train], rcond=None)[0]
     np.testing.assert_allclose(linear, linear.T, atol=1e-2)
+    # Nothing is left of a single column.
+    assert not embed("zca", data._replace(inputs=data.inputs[:, :1]), tmp_path).features.any()
 
 
 def test_pca_is_the_singular_value_decomposition_of_training_examples(data, tmp_path):

@@ -12,7 +12,7 @@ from metaplastic.few_shot.episodes import pool
 from metaplastic.few_shot.learners import protonets
 from metaplastic.few_shot.learners.meta_learning import MetaLearning, recorded
 from metaplastic.few_shot.partitions import partitions
-from metaplastic.few_shot.rounds import features, finish
+from metaplastic.few_shot.rounds import features, finish, with_ways
 from metaplastic.few_shot.spec import Labels, ProtoNets, Shape
 from metaplastic.io.errors import InputError
 from metaplastic.training.loop import SNAPSHOTS, Folder
@@ -37,6 +37,17 @@ def test_the_second_round_goes_on_from_the_first_on_partitions_of_what_it_has_le
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
     assert folders == finish(SPEC, data, PARTITION, first, folders[0])
     assert files == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
+
+
+def test_a_later_round_has_fewer_ways_where_there_are_fewer_clusters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    data = images()
+    three, two = ((np.where(data.train, np.arange(60) % n, -1)[None]).astype(np.int32) for n in (3, 2))
+    monkeypatch.setattr("metaplastic.few_shot.rounds._partitioned", lambda *_, **__: two)
+    folders = finish(SPEC, data, PARTITION, three, Folder(tmp_path, {"config": "x"}))
+    learner = recorded(protonets.initial, SPEC, IMAGE, folders[1].path / SNAPSHOTS, 10)
+    assert np.isfinite(features(learner, data.inputs)).all()
+    with pytest.raises(InputError, match=r"^clusters: a partition of these images has 1 with 3 of them; give more"):
+        with_ways(SPEC, np.zeros((1, 60), np.int32))
 
 
 def test_features_do_not_depend_on_how_many_images_are_embedded(monkeypatch: pytest.MonkeyPatch) -> None:

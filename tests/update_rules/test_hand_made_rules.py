@@ -5,11 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from metaplastic.config.base import parse_spec
-from metaplastic.network import initial_base_model
+from metaplastic.network import initial_base_model, of_unit_length, standardise
 from metaplastic.update_rules.base import UpdateRule
 from metaplastic.update_rules.spec import Initial
 from metaplastic.update_rules.theta import built_rule
-from metaplastic.update_rules.unit_norm import unit_examples
 
 
 def _rule(kind: str) -> UpdateRule:
@@ -49,13 +48,20 @@ def _clusters() -> tuple[jax.Array, np.ndarray]:
     return jnp.asarray(np.eye(6)[which] + np.random.default_rng(0).normal(0, 0.05, (300, 6)), jnp.float32), which
 
 
+def test_a_single_unit_has_no_other_to_compete_with() -> None:
+    phi = initial_base_model(jax.random.key(0), [6, 1])
+    x = jax.random.normal(jax.random.key(1), (8, 6))
+    change = _rule("competing").update(phi, x).layers[0].W - of_unit_length(phi.layers[0].W, axis=0)
+    assert float(jnp.abs(change).max()) > 0
+
+
 @pytest.mark.parametrize("kind", ["competing", "soft-hebb", "bcm"])
 def test_competing_and_selective_units_come_to_answer_to_one_cluster_each(kind: str) -> None:
     (x, which), rule = _clusters(), _rule(kind)
     phi = initial_base_model(jax.random.key(3), [6, 12])
     W = jax.jit(lambda phi: jax.lax.fori_loop(0, 2000, lambda _, p: rule.update(p, x), phi))(phi).layers[0].W
     np.testing.assert_allclose(jnp.linalg.norm(W, axis=0), 1, rtol=1e-5)
-    means = np.stack([np.asarray(unit_examples(x) @ W)[which == cluster].mean(0) for cluster in range(3)])
+    means = np.stack([np.asarray(of_unit_length(standardise(x)) @ W)[which == cluster].mean(0) for cluster in range(3)])
     preferred = means.argmax(0)
     others = np.sort(means, 0)[-2]
     assert set(preferred) == {0, 1, 2}

@@ -16,11 +16,9 @@ rule partition:
     resources:
         **growing(OTHERS),
     params:
-        name=lambda wildcards: PurePath(wildcards.partitioned).name,
-        spec=lambda wildcards: canonical_json(plan.partition(wildcards.partitioned)),
-        code=lambda wildcards: code(
-            "partition", plan.partition(wildcards.partitioned).module
-        ),
+        name=lambda w: PurePath(w.partitioned).name,
+        spec=lambda w: canonical_json(plan.partition(w.partitioned)),
+        code=lambda w: code("partition", plan.partition(w.partitioned).module),
     shell:
         """
         python -m metaplastic.stages.partition --name {params.name} --spec {params.spec:q} --code {params.code} \
@@ -55,18 +53,16 @@ rule meta_learn:
     resources:
         **growing(OTHERS),
     params:
-        name=lambda wildcards: plan.learners[wildcards.learner_run],
-        spec=lambda wildcards: canonical_json(
-            settings.learners[plan.learners[wildcards.learner_run]]
-        ),
-        code=lambda wildcards: code(
+        name=lambda w: plan.learners[w.learner_run],
+        spec=lambda w: canonical_json(settings.learners[plan.learners[w.learner_run]]),
+        code=lambda w: code(
             "meta_learn",
-            *plan.learned_by(wildcards.learner_run, wildcards.partitioned),
+            *plan.learned_by(w.learner_run, w.partitioned),
         ),
-        trained_by=lambda wildcards: planned(
+        trained_by=lambda w: planned(
             source.of_state,
             "metaplastic.few_shot.rounds",
-            *plan.learned_by(wildcards.learner_run, wildcards.partitioned),
+            *plan.learned_by(w.learner_run, w.partitioned),
         ),
     shell:
         """

@@ -69,9 +69,9 @@ def made(study):
     return [*plan.tables(study), *files_of(plan, study)]
 
 
-def figure_inputs(wildcards):
+def figure_inputs(w):
     """Return what a figure is drawn from, by the names under which it takes it."""
-    return planned(figures_of, plan, wildcards.study)[wildcards.figure]
+    return planned(figures_of, plan, w.study)[w.figure]
 
 
 def config_options():

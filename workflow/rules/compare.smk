@@ -7,11 +7,11 @@ from workflow.plan_experiments import compared_features, experiments, studies_of
 rule compare:
     """Hold what Metz et al. 2019 found against what the studies that are run find."""
     input:
-        summaries=lambda wildcards: [
+        summaries=lambda w: [
             plan.tables(study)[0] for study in planned(studies_of, plan)
         ],
-        features=lambda wildcards: planned(compared_features, plan),
-        manifests=lambda wildcards: manifests(planned(compared_features, plan)),
+        features=lambda w: planned(compared_features, plan),
+        manifests=lambda w: manifests(planned(compared_features, plan)),
     output:
         table="<results>/comparison.md",
         page=report(
@@ -26,16 +26,16 @@ rule compare:
     resources:
         **growing(SMALL),
     params:
-        code=lambda wildcards: code("compare"),
-        summaries=lambda wildcards, input: [
+        code=lambda w: code("compare"),
+        summaries=lambda w, input: [
             f"--summary={experiment}={path}"
             for experiment, path in zip(planned(experiments, plan), input.summaries)
         ],
-        features=lambda wildcards, input: [
+        features=lambda w, input: [
             f"--features=how-it-learns={path}" for path in input.features
         ],
         # How it is called changes no result; a function of `threads` has no part in rerun decisions.
-        configured=lambda wildcards, threads: config_options(),
+        configured=lambda w, threads: config_options(),
     shell:
         """
         python -m metaplastic.stages.compare --table {output.table:q} --page {output.page:q} {params.summaries:q} \

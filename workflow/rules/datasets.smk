@@ -17,25 +17,23 @@ rule prepare_dataset:
     resources:
         **growing(PREPARING),
     params:
-        spec=lambda wildcards: canonical_json(settings.datasets[wildcards.dataset]),
+        spec=lambda w: canonical_json(settings.datasets[w.dataset]),
         # The job also checks that episodes can be drawn, which changes nothing of the store.
-        code=lambda wildcards: code(
+        code=lambda w: code(
             "prepare_dataset",
-            settings.datasets[wildcards.dataset].module,
+            settings.datasets[w.dataset].module,
             checks=("metaplastic.few_shot",),
         ),
         # No input: for Snakemake braces in a path are wildcards, and a file that is replaced by an older one is not news.
-        held=lambda wildcards: planned(
-            of_files, planned(own_files, settings, wildcards.dataset)
-        ),
+        held=lambda w: planned(of_files, planned(own_files, settings, w.dataset)),
         # Where raw files come from changes no result. A function of `threads` has no part in rerun decisions.
-        raw=lambda wildcards, threads: [
+        raw=lambda w, threads: [
             "--cache",
             settings.data.cache,
             *(["--mirror", settings.data.mirror] if settings.data.mirror else []),
         ],
         # What studies ask of the data changes no result either; without this check an evaluation would fail much later.
-        asked=lambda wildcards, threads: plan.dataset_checks(wildcards.dataset),
+        asked=lambda w, threads: plan.dataset_checks(w.dataset),
     shell:
         """
         python -m metaplastic.stages.prepare_dataset --name {wildcards.dataset} --spec {params.spec:q} \
@@ -46,6 +44,4 @@ rule prepare_dataset:
 rule datasets:
     """Target: every dataset of the studies that are run."""
     input:
-        lambda wildcards: dataset_stores(
-            of_studies(lambda study: plan.study(study).datasets)
-        ),
+        lambda w: dataset_stores(of_studies(lambda study: plan.study(study).datasets)),

@@ -7,8 +7,8 @@ rule evaluate_few_shot:
     The folder `evaluations` is not an output, so it outlives the job and the next one makes only what has changed.
     """
     input:
-        stores=lambda wildcards: planned(evaluated, plan, wildcards.study),
-        manifests=lambda wildcards: manifests(planned(evaluated, plan, wildcards.study)),
+        stores=lambda w: planned(evaluated, plan, w.study),
+        manifests=lambda w: manifests(planned(evaluated, plan, w.study)),
     output:
         summary="<results>/studies/{study}/summary.nc",
         table="<results>/studies/{study}/table.md",
@@ -26,20 +26,16 @@ rule evaluate_few_shot:
     wildcard_constraints:
         study=one_of(plan.studies(of_learners=False)),
     # A second core is worth another process where there is much to do.
-    threads: lambda wildcards: len(planned(evaluations, plan, wildcards.study)) // 20 + 1
+    threads: lambda w: len(planned(evaluations, plan, w.study)) // 20 + 1
     resources:
         **growing(OTHERS),
     params:
-        spec=lambda wildcards: canonical_json(plan.protocol(wildcards.study)),
-        module=lambda wildcards: planned(evaluated_by, plan, wildcards.study)[0],
-        code=lambda wildcards: code(
-            "evaluate", *planned(evaluated_by, plan, wildcards.study)
-        ),
-        evaluations=lambda wildcards: planned(
-            options_of, plan, wildcards.study, source.of_state
-        ),
-        folder=lambda wildcards, output: Path(output.summary).parent / "evaluations",
-        first=lambda wildcards, output: [
+        spec=lambda w: canonical_json(plan.protocol(w.study)),
+        module=lambda w: planned(evaluated_by, plan, w.study)[0],
+        code=lambda w: code("evaluate", *planned(evaluated_by, plan, w.study)),
+        evaluations=lambda w: planned(options_of, plan, w.study, source.of_state),
+        folder=lambda w, output: Path(output.summary).parent / "evaluations",
+        first=lambda w, output: [
             f"--first={path}" for path in [output.get("first")] if path
         ],
     shell:
@@ -69,4 +65,4 @@ use rule evaluate_few_shot as evaluate_episodes with:
 rule evaluate:
     """Target: the tables and summaries of the studies that are run."""
     input:
-        lambda wildcards: of_studies(plan.tables),
+        lambda w: of_studies(plan.tables),

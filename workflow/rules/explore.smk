@@ -6,12 +6,12 @@ from workflow.plan_explore import explored, pages
 rule explore_study:
     """Show what recorded networks made of images while they learned."""
     input:
-        dataset=lambda wildcards: planned(explored, plan, wildcards.study).dataset,
-        features=lambda wildcards: planned(explored, plan, wildcards.study).features,
-        manifests=lambda wildcards: manifests(
+        dataset=lambda w: planned(explored, plan, w.study).dataset,
+        features=lambda w: planned(explored, plan, w.study).features,
+        manifests=lambda w: manifests(
             [
-                planned(explored, plan, wildcards.study).dataset,
-                *planned(explored, plan, wildcards.study).features,
+                planned(explored, plan, w.study).dataset,
+                *planned(explored, plan, w.study).features,
             ]
         ),
         # Their fingerprint is that of Python alone.
@@ -30,12 +30,10 @@ rule explore_study:
     resources:
         **growing(OTHERS | {"runtime": SMALL["runtime"]}),
     params:
-        spec=lambda wildcards: canonical_json(plan.protocol(wildcards.study)),
+        spec=lambda w: canonical_json(plan.protocol(w.study)),
         batch=settings.apply.batch,
-        code=lambda wildcards: code("explore"),
-        features=lambda wildcards, input: [
-            f"--features={path}" for path in input.features
-        ],
+        code=lambda w: code("explore"),
+        features=lambda w, input: [f"--features={path}" for path in input.features],
     shell:
         """
         python -m metaplastic.stages.explore --spec {params.spec:q} --batch {params.batch} --dataset {input.dataset:q} \
@@ -46,4 +44,4 @@ rule explore_study:
 rule explore:
     """Target: the page of each study that is run."""
     input:
-        lambda wildcards: planned(pages, plan),
+        lambda w: planned(pages, plan),

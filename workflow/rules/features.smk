@@ -6,8 +6,8 @@ rule apply_rule:
     input:
         dataset="<results>/datasets/{dataset}.zarr",
         manifest="<results>/datasets/{dataset}.manifest.json",
-        theta=lambda wildcards: planned(plan.theta, wildcards.method),
-        theta_manifest=lambda wildcards: manifests(plan.theta_of_run(wildcards.method)),
+        theta=lambda w: planned(plan.theta, w.method),
+        theta_manifest=lambda w: manifests(plan.theta_of_run(w.method)),
     output:
         store=directory("<results>/features/{base_model}/{method}/{dataset}.zarr"),
         manifest="<results>/features/{base_model}/{method}/{dataset}.manifest.json",
@@ -20,17 +20,15 @@ rule apply_rule:
     resources:
         **growing(lambda w: applying(settings, w.base_model, w.method, w.dataset)),
     params:
-        rule=lambda wildcards: canonical_json(settings.rules[wildcards.method]),
-        base_model=lambda wildcards: canonical_json(
-            settings.base_models[wildcards.base_model]
-        ),
+        rule=lambda w: canonical_json(settings.rules[w.method]),
+        base_model=lambda w: canonical_json(settings.base_models[w.base_model]),
         spec=canonical_json(settings.apply),
-        code=lambda wildcards: code("apply_rule", *plan.rule_modules(wildcards.method)),
-        theta=lambda wildcards, input: [f"--theta={theta}" for theta in input.theta],
+        code=lambda w: code("apply_rule", *plan.rule_modules(w.method)),
+        theta=lambda w, input: [f"--theta={theta}" for theta in input.theta],
         # A file that comes with the project may be replaced by an older one.
-        held=lambda wildcards: (
-            planned(of_files, planned(plan.theta, wildcards.method))
-            if settings.rules[wildcards.method].pretrained
+        held=lambda w: (
+            planned(of_files, planned(plan.theta, w.method))
+            if settings.rules[w.method].pretrained
             else []
         ),
     shell:
@@ -63,17 +61,15 @@ rule embed:
         "<logs>/embed/{embedding}/{dataset}.log",
     benchmark:
         "<benchmarks>/embed/{embedding}/{dataset}.tsv"
-    threads: lambda wildcards: settings.embeddings[wildcards.embedding].cores
+    threads: lambda w: settings.embeddings[w.embedding].cores
     resources:
         **growing(OTHERS),
     params:
-        spec=lambda wildcards: canonical_json(settings.embeddings[wildcards.embedding]),
+        spec=lambda w: canonical_json(settings.embeddings[w.embedding]),
         seeds=settings.apply.seeds,
-        code=lambda wildcards: code(
-            "embed", settings.embeddings[wildcards.embedding].module
-        ),
-        trained_by=lambda wildcards: planned(
-            source.of_state, settings.embeddings[wildcards.embedding].module
+        code=lambda w: code("embed", settings.embeddings[w.embedding].module),
+        trained_by=lambda w: planned(
+            source.of_state, settings.embeddings[w.embedding].module
         ),
     shell:
         """
@@ -86,4 +82,4 @@ rule embed:
 rule apply:
     """Target: the features of every method on every dataset of the studies that are run."""
     input:
-        lambda wildcards: of_studies(plan.feature_stores),
+        lambda w: of_studies(plan.feature_stores),

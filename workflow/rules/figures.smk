@@ -5,9 +5,9 @@ rule draw_figure:
     """Draw one figure of a study from results."""
     input:
         unpack(figure_inputs),
-        manifests=lambda wildcards: manifests(
+        manifests=lambda w: manifests(
             path
-            for paths in figure_inputs(wildcards).values()
+            for paths in figure_inputs(w).values()
             for path in paths
             if path.endswith(".zarr")
         ),
@@ -28,18 +28,14 @@ rule draw_figure:
     resources:
         **growing(SMALL),
     params:
-        code=lambda wildcards: code(
-            "draw_figure", f"metaplastic.figures.{wildcards.figure}"
-        ),
-        data=lambda wildcards, input: [
+        code=lambda w: code("draw_figure", f"metaplastic.figures.{w.figure}"),
+        data=lambda w, input: [
             f"--input={name}={path}"
-            for name in figure_inputs(wildcards)
+            for name in figure_inputs(w)
             for path in input[name]
         ],
         # Only the report shows it; a function of `threads` has no part in rerun decisions.
-        caption=lambda wildcards, threads: planned(
-            declared, package, wildcards.figure
-        ).caption,
+        caption=lambda w, threads: planned(declared, package, w.figure).caption,
     shell:
         """
         python -m metaplastic.stages.draw_figure --figure {wildcards.figure} \
@@ -50,4 +46,4 @@ rule draw_figure:
 rule figures:
     """Target: every figure of the studies that are run."""
     input:
-        lambda wildcards: of_studies(lambda study: files_of(plan, study)),
+        lambda w: of_studies(lambda study: files_of(plan, study)),

@@ -7,9 +7,9 @@ rule meta_train_rule:
     The folder `state` beside the outputs is not an output, so it outlives a failed job and the next one goes on from it.
     """
     input:
-        datasets=lambda wildcards: planned(plan.run_datasets, wildcards.run),
-        manifests=lambda wildcards: manifests(planned(plan.run_datasets, wildcards.run)),
-        start=lambda wildcards: planned(plan.start, wildcards.run),
+        datasets=lambda w: planned(plan.run_datasets, w.run),
+        manifests=lambda w: manifests(planned(plan.run_datasets, w.run)),
+        start=lambda w: planned(plan.start, w.run),
     output:
         snapshots=directory("<results>/meta_train/{run}/snapshots"),
         snapshots_manifest="<results>/meta_train/{run}/snapshots.manifest.json",
@@ -25,31 +25,23 @@ rule meta_train_rule:
     resources:
         **growing(lambda w: meta_training(plan.runs[w.run].spec)),
     params:
-        spec=lambda wildcards: canonical_json(
-            plan.runs[wildcards.run].spec, without=EXECUTION
-        ),
-        code=lambda wildcards: code(
-            "meta_train", *plan.runs[wildcards.run].spec.modules
-        ),
-        trained_by=lambda wildcards: planned(
+        spec=lambda w: canonical_json(plan.runs[w.run].spec, without=EXECUTION),
+        code=lambda w: code("meta_train", *plan.runs[w.run].spec.modules),
+        trained_by=lambda w: planned(
             source.of_state,
             "metaplastic.meta_train.run",
-            *plan.runs[wildcards.run].spec.modules,
+            *plan.runs[w.run].spec.modules,
         ),
-        held=lambda wildcards: planned(of_files, planned(plan.start, wildcards.run)),
+        held=lambda w: planned(of_files, planned(plan.start, w.run)),
         # These change no result; a function of `threads` has no part in rerun decisions.
-        keep=lambda wildcards, threads: canonical_json(
-            plan.runs[wildcards.run].spec.keep
-        ),
-        processes=lambda wildcards, threads: plan.runs[wildcards.run].spec.processes,
-        devices=lambda wildcards, threads: cores(
-            settings, plan.runs[wildcards.run].name
-        ),
-        datasets=lambda wildcards, input: [
+        keep=lambda w, threads: canonical_json(plan.runs[w.run].spec.keep),
+        processes=lambda w, threads: plan.runs[w.run].spec.processes,
+        devices=lambda w, threads: cores(settings, plan.runs[w.run].name),
+        datasets=lambda w, input: [
             f"--dataset={Path(store).stem}={store}" for store in input.datasets
         ],
-        start=lambda wildcards, input: ["--start", input.start] if input.start else [],
-        name=lambda wildcards: plan.runs[wildcards.run].name,
+        start=lambda w, input: ["--start", input.start] if input.start else [],
+        name=lambda w: plan.runs[w.run].name,
     shell:
         """
         python -m metaplastic.stages.meta_train --name {params.name} --spec {params.spec:q} --code {params.code} \
@@ -67,14 +59,14 @@ use rule meta_train_rule as meta_train_together with:
         **growing(lambda w: meta_training(plan.runs[w.run].spec)),
         mpi="srun",
         tasks_per_gpu=1,
-        tasks=lambda wildcards: plan.runs[wildcards.run].spec.processes,
-        cpus_per_task=lambda wildcards: cores(settings, plan.runs[wildcards.run].name),
+        tasks=lambda w: plan.runs[w.run].spec.processes,
+        cpus_per_task=lambda w: cores(settings, plan.runs[w.run].name),
 
 
 rule meta_train:
     """Target: every meta-training run that the studies that are run need."""
     input:
-        lambda wildcards: [
+        lambda w: [
             f"{folder}/snapshots"
             for folder in of_studies(
                 lambda study: plan.run_folders(plan.study(study).rules)

@@ -33,9 +33,9 @@ class RawFile(NamedTuple):
         return f"{sha256(self.content)}  {self.path.name}"
 
 
-def made_from(kind: str, *files: RawFile) -> dict[str, Any]:
-    """Return a dataset's attributes `checksum` and `checksum_kind`: lines of files, and what kind of files they are."""
-    return {"checksum": [file.checksum_line for file in files], "checksum_kind": kind}
+def made_from(kind: str, *files: RawFile | str) -> dict[str, Any]:
+    """Return a dataset's attributes `checksum`, a line for each file or of any other digest, and `checksum_kind`."""
+    return {"checksum": [getattr(file, "checksum_line", file) for file in files], "checksum_kind": kind}
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,6 @@ class TwoMoons(Labelled):
     """Two interleaving half circles of points in the plane, drawn by scikit-learn."""
 
     modality = "table"
-    class_count = 2
     source: Literal["two-moons"]
     per_class: Annotated[int, Field(ge=2, le=50_000)] = 1000
     """Points per half circle, over both splits."""

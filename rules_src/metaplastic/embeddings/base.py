@@ -1,6 +1,7 @@
 """The interface of every embedding: features of all examples, learned from the training examples without their labels.
 
 Each kind has a module of its name in this folder with a function `embed(data, spec, *, seeds, folder) -> Embedded`.
+Random ones embed the data once for each of the integers `seeds`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,10 +57,11 @@ def unlabelled(data: Inputs) -> Unlabelled:
     return Unlabelled(data.inputs, data.train, data.image)
 
 
-def check_clusters(clusters: int, examples: int) -> None:
-    """Raise InputError if there are more clusters than training examples."""
+def check_clusters(clusters: int, examples: int, *, of: str = "") -> None:
+    """Raise InputError if there are more clusters than training examples; `of` names the kind that has them."""
     if clusters > examples:
-        raise InputError(f"clusters: {clusters} are more than the {examples} training examples; give fewer")
+        key = f"{of}: clusters" if of else "clusters"
+        raise InputError(f"{key}: {clusters} are more than the {examples} training examples; give fewer")
 
 
 def fitted_examples(data: Unlabelled, spec: Neighbours, seed: int) -> Int[np.ndarray, " fitted_example"]:

@@ -33,13 +33,13 @@ class Classifying(eqx.Module):
     bias: Float[Array, "*seed cluster"]
 
 
-def embed(data: Unlabelled, spec: DeepCluster, *, seeds: int, folder: Folder) -> Embedded:
+def embed(data: Unlabelled, spec: DeepCluster, *, seeds: Sequence[int], folder: Folder) -> Embedded:
     """Return the codes of all examples, whitened by the training examples and at unit length.
 
     Raises InputError if the data are not square images or have fewer training examples than clusters, or as `embed_by`.
     """
     image = image_of(data, square_for=spec.kind)
-    check_clusters(spec.clusters, int(data.train.sum()))
+    check_clusters(spec.clusters, int(data.train.sum()), of=spec.kind)
     coded = embed_by(family(spec, image), data, spec, seeds=seeds, folder=folder)
     features = [[whitened(codes, data.train, spec.features) for codes in of_seed] for of_seed in coded.features]
     return coded._replace(features=np.asarray(features))

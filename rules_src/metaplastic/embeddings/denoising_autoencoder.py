@@ -1,5 +1,7 @@
 """Denoising autoencoder (Vincent et al. 2008)."""
 
+from collections.abc import Sequence
+
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -9,7 +11,7 @@ from metaplastic.embeddings.neural import Family, Objective, embed_by, of_unit_v
 from metaplastic.embeddings.spec import DenoisingAutoencoder
 
 
-def embed(data: Unlabelled, spec: DenoisingAutoencoder, *, seeds: int, folder: Folder) -> Embedded:
+def embed(data: Unlabelled, spec: DenoisingAutoencoder, *, seeds: Sequence[int], folder: Folder) -> Embedded:
     """Return the codes of all examples, which are not corrupted; raise InputError as `embed_by` does."""
     return embed_by(family(spec), of_unit_variance(data), spec, seeds=seeds, folder=folder)
 

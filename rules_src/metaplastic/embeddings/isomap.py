@@ -1,6 +1,7 @@
 """Isomap (Tenenbaum, de Silva and Langford 2000)."""
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -10,7 +11,7 @@ from metaplastic.embeddings.base import Embedded, Folder, Unlabelled, fitted_exa
 from metaplastic.embeddings.spec import Isomap as IsomapSpec
 
 
-def embed(data: Unlabelled, spec: IsomapSpec, *, seeds: int, folder: Folder) -> Embedded:
+def embed(data: Unlabelled, spec: IsomapSpec, *, seeds: Sequence[int], folder: Folder) -> Embedded:
     """Return coordinates of all examples by their distances along the graph of the fitted examples, for one seed.
 
     There are fewer than `spec.features` where these distances have fewer dimensions. Memory grows with the square of

@@ -1,5 +1,7 @@
 """Triangle features of k-means centroids (Coates, Ng and Lee 2011, section 3.2)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from sklearn.cluster import KMeans
 
@@ -7,7 +9,7 @@ from metaplastic.embeddings.base import Embedded, Folder, Unlabelled
 from metaplastic.embeddings.spec import KMeans as KMeansSpec
 
 
-def embed(data: Unlabelled, spec: KMeansSpec, *, seeds: int, folder: Folder) -> Embedded:
+def embed(data: Unlabelled, spec: KMeansSpec, *, seeds: Sequence[int], folder: Folder) -> Embedded:
     """Return how much nearer each of `spec.features` centroids is than the mean centroid, or 0 if it is farther.
 
     Centroids are fitted on the training examples; there are fewer if fewer examples are distinct. Inputs are not
@@ -15,7 +17,7 @@ def embed(data: Unlabelled, spec: KMeansSpec, *, seeds: int, folder: Folder) -> 
     """
     fitted, features = data.inputs[data.train], []
     centroids = min(spec.features, len(np.unique(fitted, axis=0)))
-    for seed in range(seeds):
+    for seed in seeds:
         distance = KMeans(centroids, random_state=seed, n_init=1).fit(fitted).transform(data.inputs)
         features.append(np.maximum(0.0, distance.mean(1, keepdims=True) - distance).astype(np.float32))
     return Embedded(np.stack(features)[:, None])

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Float32, Int, Int32, PRNGKeyArray
 from metaplastic.embeddings.base import Embedded, Unlabelled, image_of
 from metaplastic.embeddings.spec import Neural
 from metaplastic.io.compilation import jit
+from metaplastic.io.jax_settings import seed_key
 from metaplastic.io.memory import check_memory, single_precision
 from metaplastic.training.checkpoint import load_state, read_history, state_path
 from metaplastic.training.descent import Descent, Metrics, State
@@ -53,20 +54,26 @@ class NeuralTraining(Descent):
     axes = ("seed",)
 
     def __init__(
-        self, family: Family, x: Float32[np.ndarray, "example input"], spec: Neural, seeds: int, folder: Folder
+        self,
+        family: Family,
+        x: Float32[np.ndarray, "example input"],
+        spec: Neural,
+        seeds: Sequence[int],
+        folder: Folder,
     ) -> None:
         super().__init__(spec, jnp.asarray(x), folder)
         self.family, self.seeds = family, seeds
         self.adam = optax.adam(spec.learning_rate, b1=spec.momentum)
         parts = {"networks and their optimiser": jax.eval_shape(self.initial)}
-        check_memory("hidden, features, batch", parts | {"a batch": single_precision(seeds, spec.batch, x.shape[1])})
+        check_memory(
+            "hidden, features, batch", parts | {"a batch": single_precision(len(seeds), spec.batch, x.shape[1])}
+        )
 
     def initial(self) -> State:
         """As `Descent.initial`."""
-        keys = jax.vmap(jax.random.key)(jnp.arange(self.seeds))
-
+        keys = jnp.stack([seed_key(seed) for seed in self.seeds])
         models = jax.vmap(lambda key: self.family.initial(jax.random.fold_in(key, 0), self.data.shape[1]))(keys)
-        classes = jnp.zeros((self.seeds, len(self.data)), jnp.int32) if self.family.pseudo_labels else None
+        classes = jnp.zeros((len(self.seeds), len(self.data)), jnp.int32) if self.family.pseudo_labels else None
         return State(models, jax.vmap(self.adam.init)(models), keys, jnp.zeros((), jnp.int32), classes)
 
     def updated(self, state: State, data: Float[Array, "train_example input"]) -> tuple[State, Metrics]:
@@ -95,13 +102,13 @@ class NeuralTraining(Descent):
         if labels is None or self.step(state) % labels.every:
             return state
         codes = _encoded(self.family, state.network, self.data)
-        classes = [labels.classes(of_seed, [self.step(state), seed]) for seed, of_seed in enumerate(codes)]
+        classes = [labels.classes(code, [self.step(state), seed]) for seed, code in zip(self.seeds, codes, strict=True)]
         model = labels.forgotten(state.network)
         optimiser, new = jax.vmap(self.adam.init)(model), jnp.asarray(np.stack(classes))
         return state._replace(network=model, optimiser=optimiser, classes=new)
 
 
-def embed_by(family: Family, data: Unlabelled, spec: Neural, *, seeds: int, folder: Folder) -> Embedded:
+def embed_by(family: Family, data: Unlabelled, spec: Neural, *, seeds: Sequence[int], folder: Folder) -> Embedded:
     """Train one model per seed and encode all examples; raise InputError if memory is short, or as `Descent.finish`."""
     training = NeuralTraining(family, data.inputs[data.train], spec, seeds, folder)
     # The lock is kept until everything is read from the folder.
@@ -120,7 +127,7 @@ def embed_by(family: Family, data: Unlabelled, spec: Neural, *, seeds: int, fold
 def embedding_of_images(family: Callable[..., Family], *, square: bool = False) -> Callable[..., Embedded]:
     """Return the function `embed` of a kind of (`square`) images; it raises InputError as `image_of` and `embed_by`."""
 
-    def embed(data: Unlabelled, spec: Neural, *, seeds: int, folder: Folder) -> Embedded:
+    def embed(data: Unlabelled, spec: Neural, *, seeds: Sequence[int], folder: Folder) -> Embedded:
         image = image_of(data, square_for=spec.kind if square else "")
         return embed_by(family(spec, image), data, spec, seeds=seeds, folder=folder)
 

@@ -1,6 +1,7 @@
 """UMAP (McInnes, Healy and Melville 2018)."""
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float32
@@ -11,12 +12,12 @@ from metaplastic.embeddings.spec import Umap
 from metaplastic.io.memory import check_memory, single_precision
 
 
-def embed(data: Unlabelled, spec: Umap, *, seeds: int, folder: Folder) -> Embedded:
+def embed(data: Unlabelled, spec: Umap, *, seeds: Sequence[int], folder: Folder) -> Embedded:
     """Return coordinates of the fitted examples, and of the others, which are placed among them one by one.
 
     Memory grows with the square of the fitted examples; raises InputError if it is short, or as `fitted_examples` does.
     """
-    return Embedded(np.stack([_one_seed(data, spec, seed) for seed in range(seeds)])[:, None])
+    return Embedded(np.stack([_one_seed(data, spec, seed) for seed in seeds])[:, None])
 
 
 def _one_seed(data: Unlabelled, spec: Umap, seed: int) -> Float32[np.ndarray, "example feature"]:

@@ -1,5 +1,7 @@
 """Variational autoencoder (Kingma and Welling 2014), the baseline of Metz et al. 2019, Figures 2 and 4."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -11,7 +13,7 @@ from metaplastic.embeddings.neural import Family, Objective, embed_by, of_unit_v
 from metaplastic.embeddings.spec import Vae
 
 
-def embed(data: Unlabelled, spec: Vae, *, seeds: int, folder: Folder) -> Embedded:
+def embed(data: Unlabelled, spec: Vae, *, seeds: Sequence[int], folder: Folder) -> Embedded:
     """Return the means of the latent codes of all examples; raise InputError as `embed_by` does.
 
     Pixels in [0, 1] are treated as probabilities, other inputs as Gaussians of unit variance. On 14x14 MNIST with 10

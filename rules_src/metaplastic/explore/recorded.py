@@ -19,7 +19,7 @@ from metaplastic.few_shot.readout_accuracy import evaluate
 from metaplastic.few_shot.spec import FewShot
 from metaplastic.figures.first_layer_filters import UNITS, filter_images, laid_out
 from metaplastic.io.errors import InputError
-from metaplastic.results.components import components
+from metaplastic.results.components import components, spread_evenly
 from metaplastic.results.selections import TABLE_READOUT
 
 SEED, SHOWN = 0, 500
@@ -84,8 +84,7 @@ def recorded(stores: Sequence[Path], protocol: FewShot, *, cores: int) -> tuple[
     accuracies = dict(zip(stores, found, strict=True))
     data = inputs_of_features(next(iter(read.values())))[0]
     test = np.flatnonzero(data.test)
-    # Spread evenly, since a store may be in the order of its classes.
-    shown = test[:: -(-len(test) // SHOWN)]
+    shown = spread_evenly(test, SHOWN)
 
     panels = []
     for paths in _by_run(identities):
@@ -143,8 +142,7 @@ def _places(stores: Sequence[xr.Dataset], shown: Int[np.ndarray, " shown"]) -> F
 def _place(
     features: Float[np.ndarray, "example feature"], shown: Int[np.ndarray, " shown"]
 ) -> Float[np.ndarray, "shown 2"]:
-    scores = components(features).scores[shown, :2]
-    scores = np.pad(scores, ((0, 0), (0, 2 - scores.shape[1])))
+    scores = components(features).first(2)[shown]
     # Else a few examples far away, which some rules make, would leave all others on one spot.
     distance = np.hypot(*scores.T)[:, None]
     scale = NEAR / (np.sqrt((distance**2).mean()) or 1.0)

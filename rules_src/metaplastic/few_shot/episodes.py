@@ -19,6 +19,9 @@ from metaplastic.few_shot.attributes import contrasts, sides
 from metaplastic.few_shot.spec import Shape
 from metaplastic.io.errors import InputError
 
+NUMBERS = 2**26
+"""Random numbers that are drawn at once."""
+
 
 class Episode(NamedTuple):
     """Indices of an episode's examples; the place along `way` is their class within the episode."""
@@ -114,8 +117,9 @@ def draw(key: PRNGKeyArray, pool: Pool, shape: Shape) -> Episode:
 
 @partial(jax.jit, static_argnames=("count", "shape"))
 def draw_many(key: PRNGKeyArray, pool: Pool, shape: Shape, count: int) -> Episode:
-    """Draw `count` episodes; a larger count begins with the same episodes."""
-    return jax.vmap(lambda i: draw(jax.random.fold_in(key, i), pool, shape))(jnp.arange(count))
+    """Draw `count` episodes, as many at once as memory allows; a larger count begins with the same episodes."""
+    at_once = max(1, min(count, NUMBERS // (shape.way * pool.largest)))
+    return jax.lax.map(lambda i: draw(jax.random.fold_in(key, i), pool, shape), jnp.arange(count), batch_size=at_once)
 
 
 def _without_replacement(key: PRNGKeyArray, available: Bool[Array, " place"], number: int) -> Int[Array, "{number}"]:

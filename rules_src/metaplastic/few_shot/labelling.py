@@ -4,6 +4,7 @@ Episodes (`learners/base.py`) have equally many shots of every class. Here class
 label depends on no other image that is asked about.
 """
 
+import abc
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -57,6 +58,16 @@ class Recipe(NamedTuple):
     image: tuple[int, int, int]
     """Rows, columns and channels."""
 
+    @property
+    def learner(self) -> Any:
+        """The section of the learner."""
+        return parse_spec(Learner, self.method, "method")
+
+    @property
+    def embedder(self) -> Any:
+        """The section of the embedding."""
+        return parse_spec(Embedding, self.embedding, "embedding")
+
 
 class Labelling(eqx.Module):
     """A trained learner: `features` of labelled images are kept, `scores` of an image are up to a constant of it."""
@@ -72,17 +83,17 @@ class Labelling(eqx.Module):
         """Return images as `features` takes them, in NumPy."""
         return images
 
+    @abc.abstractmethod
     def features(self, images: Images) -> Features:
         """Return what classes are told apart by."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def adapted(self, known: Known, classes: Classes, way: int) -> Any:
         """Return arrays that stand for the classes 0 to `way` - 1, each of which has a labelled image."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def scores(self, adapted: Any, features: Features) -> Scores:
         """Return logarithms of the probabilities of every class, up to a constant of each image."""
-        raise NotImplementedError
 
 
 class Prototypical(Labelling):
@@ -118,9 +129,9 @@ class Neighbours(Labelling):
         # This needs the extra `workflow`, which ProtoNets and MAML do without.
         from metaplastic.embeddings.base import Folder, Unlabelled
 
-        spec = parse_spec(Embedding, self.recipe.embedding, "embedding")
+        spec = self.recipe.embedder
         data = Unlabelled(images, np.ones(len(images), bool), self.recipe.image)
-        embedded = import_module(spec.module).embed(data, spec, seeds=1, folder=Folder(Path(), {}))
+        embedded = import_module(spec.module).embed(data, spec, seeds=[0], folder=Folder(Path(), {}))
         return np.asarray(embedded.features[0, -1])
 
     def features(self, images: Images) -> Features:
@@ -178,28 +189,28 @@ _OF_LEARNERS: dict[str, type[Any]] = {"protonets": Prototypical, "maml": Adaptin
 
 def untrained(recipe: Recipe) -> Labelling:
     """Return a labelling at random weights; raise InputError if images of this shape cannot be taken."""
-    method = parse_spec(Learner, recipe.method, "method")
+    method = recipe.learner
     if method.kind in _OF_LEARNERS:
         learner = import_module(method.module).initial(method, jax.random.key(0), recipe.image)
         return with_learner(recipe, learner)
     if method.kind not in METHODS or method.neighbours != 1:
         raise InputError(f"method: {recipe.method} labels no single images; take one of {', '.join(METHODS)}")
     network = None
-    if parse_spec(Embedding, recipe.embedding, "embedding").trained:
+    if recipe.embedder.trained:
         network = family_of(recipe).initial(jax.random.key(0), int(np.prod(recipe.image)))
     return Neighbours(recipe, network, jnp.ones(()))
 
 
 def with_learner(recipe: Recipe, learner: Any) -> Labelling:
     """Return the labelling by a learner that tasks have trained."""
-    labelling: Labelling = _OF_LEARNERS[parse_spec(Learner, recipe.method, "method").kind](recipe, learner)
+    labelling: Labelling = _OF_LEARNERS[recipe.learner.kind](recipe, learner)
     return labelling
 
 
 @cache
 def family_of(recipe: Recipe) -> Any:
     """Return the family of the networks that embed; raise InputError if later images cannot be embedded alone."""
-    spec = parse_spec(Embedding, recipe.embedding, "embedding")
+    spec = recipe.embedder
     if spec.kind not in ENCODERS:
         raise InputError(
             f"embedding: {spec.kind!r} embeds no later images, which nearest neighbours need; take one of: "

@@ -20,7 +20,7 @@ from metaplastic.io import tensors
 from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import own_numbers
 from metaplastic.io.tensors import described
-from metaplastic.io.trees import named_leaves
+from metaplastic.io.trees import described_leaves, named_leaves, with_leaves
 from metaplastic.update_rules.pretrained import FOLDERS, packaged_files
 
 FORMAT = "metaplastic-few-shot-1"
@@ -49,7 +49,7 @@ class Support(NamedTuple):
 
 def write(path: Path, labelling: Labelling, support: Support | None, parameters: dict[str, Any]) -> None:
     """Write a labelling, what it has adapted to, and the parameters of its classifier; raise InputError if it fails."""
-    arrays = {f"model.{name}": leaf for name, leaf in named_leaves(labelling).items()}
+    arrays = named_leaves({"model": labelling})
     if support is not None:
         arrays |= {"features": support.features, "classes": support.classes}
     labels = [] if support is None else support.labels.tolist()
@@ -75,9 +75,8 @@ def read(path: Path, image: tuple[int, int, int] | None = None) -> tuple[Labelli
             raise ValueError(f"a recipe of {len(header['recipe'])} bytes")
         method, embedding, shape = json.loads(header["recipe"])
         recipe = Recipe(str(method), str(embedding), _image(shape))
-        template = _template(recipe)
-        labels, leaves = json.loads(header["labels"]), named_leaves(template)
-        expected = {f"model.{name}": described(leaf.dtype.name, leaf.shape) for name, leaf in leaves.items()}
+        template, labels = _template(recipe), json.loads(header["labels"])
+        expected = described_leaves({"model": template})
         if labels:
             (count,) = file.get_slice("classes").get_shape()
             shown = jax.ShapeDtypeStruct((count, int(np.prod(recipe.image))), np.float32)  # type: ignore[no-untyped-call]
@@ -90,8 +89,7 @@ def read(path: Path, image: tuple[int, int, int] | None = None) -> tuple[Labelli
         support = _support(labels, arrays["features"], arrays["classes"], template.most_classes) if labels else None
     if image not in (None, recipe.image):
         raise InputError(f"{path}: of images of {in_words(recipe.image)}, not {in_words(image)}; give such images")
-    model = jax.tree.unflatten(jax.tree.structure(template), [arrays[f"model.{name}"] for name in leaves])
-    return model, support, parameters
+    return with_leaves({"model": template}, arrays)["model"], support, parameters
 
 
 def packaged_learner(name: str) -> Path:
@@ -119,7 +117,7 @@ def _of_snapshot(path: Path, section: str, image: tuple[int, int, int] | None) -
 def _template(recipe: Recipe) -> Any:
     """Return the labelling of a recipe with shapes in place of arrays; raise ValueError if there is none."""
     try:
-        if getattr(parse_spec(Learner, recipe.method, "method"), "test_inner_steps", 0) > MOST_STEPS:
+        if getattr(recipe.learner, "test_inner_steps", 0) > MOST_STEPS:
             raise ValueError(f"test_inner_steps: more than {MOST_STEPS}")
         return eqx.filter_eval_shape(lambda: untrained(recipe))
     except (InputError, OverflowError) as error:

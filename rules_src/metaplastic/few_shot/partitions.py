@@ -25,8 +25,8 @@ def partitions(
     """Generate label vectors one by one; examples in no cluster or outside the training split have label -1.
 
     Clusters of fewer than `spec.members` are dropped. More partitions of one seed begin with the same partitions.
-    `features` of all examples are for kinds that partition them, true `labels` for the oracle only, with `attributes`
-    in their place if the dataset has them.
+    `features` of all examples are for kinds that partition them. The true `labels` are for the oracle only; if the
+    dataset has `attributes`, it takes these instead.
 
     Raises:
         InputError: more clusters than examples, attributes that part too few of them, features that are not finite,

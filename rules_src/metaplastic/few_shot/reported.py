@@ -30,7 +30,7 @@ CLUSTERS = 500
 
 
 def reported(benchmark: str, embedding: str, learner: str, way: int, shots: int, *, clusters: int) -> float | None:
-    """Return the accuracy in the paper, in [0, 1], of a learner on partitions of so many `clusters`, 0 for others.
+    """Return the accuracy of a learner in the paper, in [0, 1]; `clusters` is 0 for partitions that are no clusters.
 
     It is None if the paper reports none on the test split of this `benchmark`, or has other clusters.
     """

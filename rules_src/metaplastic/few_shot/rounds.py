@@ -56,6 +56,20 @@ def finish(
         path = folder.path / f"round-{len(folders) + 1}-after-{spec.steps[-1]}"
         folders.append(folder._replace(path=path))
         clusters = _partitioned(learner, data, partition, like=clusters, folder=folders[-1])
+        # How many clusters are large enough is known only now, after hours.
+        spec = with_ways(spec, clusters)
+
+
+def with_ways(spec: MetaLearned, clusters: Clusters) -> MetaLearned:
+    """Return a learner with as many ways as every partition has clusters, if these are fewer; refuse fewer than 2."""
+    least = min(len(np.unique(labels[labels >= 0])) for labels in clusters)
+    if least < 2:
+        raise InputError(
+            f"clusters: a partition of these images has {least} with {spec.tasks.members} of them; give more images, "
+            "fewer clusters, or other images if these are all alike"
+        )
+    ways = min(spec.tasks.way, least)
+    return spec.model_copy(update={"tasks": spec.tasks.model_copy(update={"way": ways})})
 
 
 def _partitioned(learner: Any, data: Unlabelled, partition: Partition, *, like: Clusters, folder: Folder) -> Clusters:

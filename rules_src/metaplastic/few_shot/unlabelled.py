@@ -12,10 +12,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int32
 
 from metaplastic.config.base import Section, canonical_json, short_hash
-from metaplastic.embeddings.base import Unlabelled
+from metaplastic.embeddings.base import Unlabelled, check_clusters
 from metaplastic.embeddings.spec import Embedding
 from metaplastic.few_shot.labelling import (
     Labelling,
@@ -28,7 +27,7 @@ from metaplastic.few_shot.labelling import (
 )
 from metaplastic.few_shot.learners.meta_learning import recorded
 from metaplastic.few_shot.partitions import partitions
-from metaplastic.few_shot.rounds import finish
+from metaplastic.few_shot.rounds import finish, with_ways
 from metaplastic.few_shot.spec import Learner, MetaLearned, Partition
 from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import compilations_kept, own_numbers
@@ -59,7 +58,7 @@ def learned(
         method: `protonets` or `maml` with tasks of as many ways as there can be, or `nearest-neighbours`. There are
             fewer ways where a partition has fewer clusters.
         partition: how images are parted into the classes of tasks.
-        seed: of the order of the images, which decides the batches of the embedding.
+        seed: of the embedding, and of the order of the images that it sees.
         folder: where trainings go on if they were stopped.
         verbose: whether to print what is done, and how long it will take.
 
@@ -68,13 +67,17 @@ def learned(
     """
     ordered = in_unit_range(images[np.random.default_rng(seed).permutation(len(images))])
     data = Unlabelled(ordered, np.ones(len(ordered), bool), shape)
-    digest = hashlib.sha256(ordered.tobytes()).hexdigest()
+    digest = short_hash(str(shape), hashlib.sha256(ordered.tobytes()).hexdigest())
     recipe = Recipe(canonical_json(method), canonical_json(embedding), shape)
-    # Before hours of training: images that the learner cannot take.
+    # Before hours of training: images that the learner cannot take, or too few.
     eqx.filter_eval_shape(lambda: untrained(recipe))
+    if isinstance(method, MetaLearned):
+        if len(images) < 2 * partition.members:
+            raise InputError(f"X: {len(images)} images; tasks of two classes take {2 * partition.members}, give more")
+        check_clusters(getattr(partition, "clusters", 0), len(images))
     of_embedding = _folder(folder, embedding, digest)
     with _told(f"embedding {len(images)} images: {embedding.kind}", verbose):
-        embedded = import_module(embedding.module).embed(data, embedding, seeds=1, folder=of_embedding)
+        embedded = import_module(embedding.module).embed(data, embedding, seeds=[seed], folder=of_embedding)
         code = np.asarray(embedded.features[0, -1], np.float32)
     if not isinstance(method, MetaLearned):
         network = jax.tree.map(lambda leaf: np.asarray(leaf[0]), embedded.networks)
@@ -82,7 +85,7 @@ def learned(
         return Neighbours(recipe, network, jnp.float32(variance))
     with _told(f"{partition.partitions} partitions: {partition.kind}", verbose):
         found = np.stack(list(partitions(partition, data.train, features=code)))
-    method = _with_ways(method, found)
+    method = with_ways(method, found)
     recipe = recipe._replace(method=canonical_json(method))
     initial = import_module(method.module).initial
     of_learner = _folder(folder, method, digest, canonical_json(embedding), canonical_json(partition))
@@ -97,18 +100,6 @@ def _folder(folder: Path, section: Section, *data: str) -> Folder:
     code, config = version("metaplastic"), canonical_json(section)
     record = {"config": config, "code": code, "data": short_hash(*data), **versions()}
     return Folder(folder / f"{section.kind}-{short_hash(code, config, *data)}", record)  # type: ignore[attr-defined]
-
-
-def _with_ways(method: MetaLearned, found: Int32[np.ndarray, "partition image"]) -> MetaLearned:
-    """Return the learner with as many ways as every partition has clusters, if these are fewer; refuse fewer than 2."""
-    least = min(len(np.unique(labels[labels >= 0])) for labels in found)
-    if least < 2:
-        raise InputError(
-            f"clusters: a partition of these images has {least} with {method.tasks.members} of them; give more images, "
-            "fewer clusters, or other images if these are all alike"
-        )
-    ways = min(method.tasks.way, least)
-    return method.model_copy(update={"tasks": method.tasks.model_copy(update={"way": ways})})
 
 
 @contextmanager

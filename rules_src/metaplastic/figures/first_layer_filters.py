@@ -72,8 +72,7 @@ def _show(axes: Axes, store: xr.Dataset, step: int, place: str, path: Path) -> N
 
 def laid_out(images: Float[np.ndarray, "unit side side"]) -> tuple[Float[np.ndarray, "row column"], float]:
     """Return images in rows on one sheet, with gaps of NaN, and the size that `PERCENTILE` of weights are below."""
-    tiles = np.pad(images, ((0, -len(images) % ROW), (0, 1), (0, 1)), constant_values=np.nan)
-    sheet = np.block([list(tiles[first : first + ROW]) for first in range(0, len(tiles), ROW)])[:-1, :-1]
+    sheet = style.tiled([images[first : first + ROW] for first in range(0, len(images), ROW)], ROW, np.nan)
     return sheet, float(np.percentile(np.abs(images), PERCENTILE)) or 1.0
 
 

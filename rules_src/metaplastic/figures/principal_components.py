@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from metaplastic.datasets.schema import TEST
 from metaplastic.features import identity_of, read_features
 from metaplastic.figures import style
-from metaplastic.results.components import Components, components
+from metaplastic.results.components import Components, components, spread_evenly
 
 INPUTS = {"features": "learned features", "datasets": "datasets"}
 NEEDS = ()
@@ -35,9 +35,7 @@ def draw(features: list[Path], datasets: list[Path]) -> Figure:
     for row, store in enumerate(stores.values()):
         identity, of_first = identity_of(store), store["features"].isel(meta_seed=0, missing_dims="ignore")
         look, dataset = style.look(identity.method, identity.kind), labelled[identity.dataset]
-        # Spread evenly, since a store may be in the order of its classes.
-        test = np.flatnonzero(dataset["split"].values == TEST)
-        test = test[:: -(-len(test) // SHOWN)]
+        test = spread_evenly(np.flatnonzero(dataset["split"].values == TEST), SHOWN)
         labels = dataset["label"].values[test]
         colours = np.array(sns.color_palette("colorblind", max(10, int(labels.max()) + 1)))
         steps = of_first["inner_step"].values[[0, -1]].tolist()
@@ -68,8 +66,7 @@ def _after(step: int) -> str:
 
 
 def _scatter(axes: Any, found: Components, shown: np.ndarray, colours: np.ndarray) -> None:
-    scores = found.scores[shown, :3] / (found.scores[:, 0].std() or 1.0)
-    scores = np.pad(scores, ((0, 0), (0, 3 - scores.shape[1])))
+    scores = found.first(3)[shown] / (found.scores[:, 0].std() or 1.0)
     axes.scatter(*scores.T, c=colours, s=5, alpha=0.7, linewidth=0)
     for axis, share, name in zip("xyz", np.pad(found.shares, (0, 3))[:3], ("first", "second", "third"), strict=True):
         getattr(axes, f"set_{axis}label")(f"{name} ({100 * share:.0f}%)", labelpad=-8, fontsize="small")

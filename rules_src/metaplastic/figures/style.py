@@ -251,10 +251,15 @@ def sheet(
     images: UInt8[np.ndarray, "example height width channel"], rows: Sequence[np.ndarray], *, columns: int
 ) -> Float[np.ndarray, "tall wide *colour"]:
     """Lay out images by their indices in rows, with a pixel between them, as shares of the greatest brightness."""
-    gaps = ((0, 1), (0, 1), (0, 0))
-    tiles = [np.pad(images[shown] / 255, ((0, columns - len(shown)), *gaps)) for shown in rows]
-    whole = np.concatenate([np.concatenate(row, 1) for row in tiles])[:-1, :-1]
+    whole = tiled([images[shown] / 255 for shown in rows], columns)
     return whole[..., 0] if whole.shape[-1] == 1 else whole
+
+
+def tiled(rows: Sequence[np.ndarray], columns: int, gap: float = 0.0) -> Float[np.ndarray, "tall wide *colour"]:
+    """Lay out rows of images with a pixel of `gap` between them; a row may have fewer than so many columns."""
+    pads = [((0, columns - len(row)), (0, 1), (0, 1), *((0, 0),) * (row.ndim - 3)) for row in rows]
+    padded = [np.pad(row, around, constant_values=gap) for row, around in zip(rows, pads, strict=True)]
+    return np.concatenate([np.concatenate(row, 1) for row in padded])[:-1, :-1]
 
 
 def methods(summary: xr.Dataset) -> dict[str, Look]:

@@ -35,7 +35,7 @@ def jit(function: Callable[P, T], *, steps: int = 0) -> Callable[P, T]:
 
 @cache
 def _options() -> dict[str, Any]:
-    """Return those of `QUICKLY` that this device and XLA know, less those that JAX's own settings decide."""
+    """Return the options of `QUICKLY` that XLA knows, on a CPU, less those that JAX's own settings decide."""
     if jax.default_backend() != "cpu":
         return {}
     options = dict(QUICKLY)

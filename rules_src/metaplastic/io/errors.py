@@ -40,6 +40,17 @@ def what_brings(missing: ModuleNotFoundError) -> str | None:
     return f"{package} is not installed; run: pip install 'metaplastic[{extra}]'" if extra else None
 
 
+@contextmanager
+def extras_named(place: str) -> Iterator[None]:
+    """Have an import from within that fails say which extra brings the package; the message begins with `place`."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if line := what_brings(error):
+            raise ModuleNotFoundError(f"{place}: {line}", name=error.name) from error
+        raise
+
+
 def check_writable(folder: Path, place: str) -> None:
     """Raise an `InputError` that begins with `place` unless `folder` can be written to, or made if it is not there."""
     places = [folder.absolute(), *folder.absolute().parents]

@@ -46,8 +46,8 @@ NUMBERS = {
     "jax_check_tracer_leaks": False,
     "jax_disable_jit": False,
 }
-"""Settings that the package computes under, whatever others say, since they change numbers or forbid what it does. How
-hard XLA optimises stays open: that changes the last bits alone, as another machine does."""
+"""Settings that the package fixes, since others would change its numbers or raise errors. How hard XLA optimises is
+left to the user: it changes the last bits alone, as another machine does."""
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """Variables that a process needs at its start, unless the environment has others: memory in large pages where Linux
 offers them. Without these a meta-gradient spends nearly half of its time on page faults (`docs/notes/speed.md`)."""
@@ -120,9 +120,9 @@ def platform() -> str:
 
 
 def seed_key(seed: Any) -> Any:
-    """Return the key of a seed, an integer or a traced one below 2^32, that no setting of JAX decides.
+    """Return the key of a seed, an integer or a traced one below 2^32, the same under all settings of JAX.
 
-    By default `jax.random.key` gives the same.
+    It equals `jax.random.key(seed)` under the default ones.
     """
     import jax
     import jax.numpy as jnp
@@ -133,7 +133,7 @@ def seed_key(seed: Any) -> Any:
 
 @contextmanager
 def compiling(programs: str) -> Iterator[None]:
-    """Let one process at a time compile what `programs` names; those that waited find it where it is kept.
+    """Let one process at a time compile what `programs` names; those that waited read it from the cache.
 
     Nothing waits where compilations are not kept, or where the folder cannot hold a lock.
     """

@@ -24,7 +24,7 @@ class Sort(NamedTuple):
 
     noun: str
     mend: str
-    """What a user does who lacks one; messages add `first` or `again`."""
+    """How a user makes such a file, as in "save it"; messages add `first` or `again`."""
     format: str
     largest: int = 2**40
     """Size in bytes."""

@@ -55,7 +55,7 @@ def dataset_probe(
     tasks: int,
     inner_steps: int,
 ) -> Probe:
-    """Draw tasks of all classes, inputs permuted; raise InputError if too few examples are left to score apart."""
+    """Draw tasks of all classes, inputs permuted; raise InputError if a class has too few examples."""
     classes = int(labels.max()) + 1
     needed, fewest = group.labelled + SCORED, int(jnp.bincount(labels).min())
     if fewest < needed:

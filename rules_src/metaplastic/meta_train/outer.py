@@ -108,7 +108,7 @@ class Progress(NamedTuple):
 
 
 def task_mesh(tasks: int) -> Mesh:
-    """Take as many devices, equally many from each process, as can take equal shares of `tasks`."""
+    """Return a mesh of the most devices, equally many from each process, that share `tasks` out equally."""
     processes = jax.process_count()
     each = max(n for n in range(1, jax.local_device_count() + 1) if tasks % (n * processes) == 0)
     devices = [device for index in range(processes) for device in jax.local_devices(index)[:each]]

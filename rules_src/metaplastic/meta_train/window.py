@@ -99,7 +99,7 @@ def largest_total(meta_step: Int[Array, ""], totals: Totals) -> Float[Array, ""]
 
 
 def shortened(total: Int[Array, "*task"], longest: Float[Array, ""], totals: Totals) -> Int[Array, "*task"]:
-    """Make totals that are log-uniform up to `totals.longest` log-uniform up to `longest`."""
+    """Rescale log-uniform totals so that the largest is `longest` instead of `totals.longest`."""
     if totals.longest_at_first is None:
         return total
     share = jnp.log(total / totals.shortest) / jnp.log(totals.longest / totals.shortest)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 
 class Components(NamedTuple):
@@ -13,6 +13,10 @@ class Components(NamedTuple):
     shares: Float[np.ndarray, " component"]
     """Shares of the variance, largest first."""
 
+    def first(self, count: int) -> Float[np.ndarray, "example {count}"]:
+        """Return the scores of the first components, zero where there are fewer."""
+        return np.pad(self.scores[:, :count], ((0, 0), (0, max(0, count - self.scores.shape[1]))))
+
 
 def components(features: Float[np.ndarray, "example feature"]) -> Components:
     """Return the principal components of centred features; shares are zero where nothing varies."""
@@ -20,6 +24,11 @@ def components(features: Float[np.ndarray, "example feature"]) -> Components:
     left, singular, _ = np.linalg.svd(centred, full_matrices=False)
     squares = singular**2
     return Components(left * singular, squares / (squares.sum() or 1.0))
+
+
+def spread_evenly(indices: Int[np.ndarray, " index"], most: int) -> Int[np.ndarray, " kept"]:
+    """Return at most so many of the indices, spread evenly, since a store may be in the order of its classes."""
+    return indices[:: -(-len(indices) // most)]
 
 
 def effective_rank(shares: Float[np.ndarray, " component"]) -> float:

@@ -105,8 +105,8 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
         summaries: of learners, on the same episodes; what is in two of them is the same in both.
 
     Returns:
-        A summary of the same form, NaN for what is in none of them. If learners of one name are trained by different
-        partitions, because each study has only one, the later ones get the name that a study of both gives them.
+        A summary of the same form, NaN where no study has a value. Later learners whose name is taken, because each
+        study has one partition only, get the name that a study of both partitions gives them.
 
     Raises:
         InputError: they are of other episodes, or tell different numbers of one learner.

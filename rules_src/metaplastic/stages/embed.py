@@ -39,7 +39,7 @@ def embed(
     data = [manifest["content_sha256"], str(seeds)]
     folder = folder_of_descent(output.parent / "state" / output.stem, section, code=trained_by, data=data)
     before = spent(folder)
-    embedded = module.embed(unlabelled(load_inputs(stored)), section, seeds=seeds, folder=folder)
+    embedded = module.embed(unlabelled(load_inputs(stored)), section, seeds=range(seeds), folder=folder)
     seconds = before + time.monotonic() - begin
     history = {f"training_{name}": (("seed", "update"), values) for name, values in embedded.history.items()}
     features = features_dataset(embedded.features, embedded.steps, stored, history)

@@ -28,7 +28,7 @@ def folder_of(state: Path, section: Section, *, code: str, data: str, without: S
 def folder_of_descent(state: Path, section: Embedding | MetaLearned, *, code: str, data: Sequence[str]) -> Folder:
     """Return the folder of a training by gradient descent: a longer one goes on where a shorter one has ended.
 
-    A training that has recorded other steps on the way keeps its folder, and this one takes the next.
+    If a training that recorded other steps has the folder, this one takes the next free one.
     """
     # The cores tell how it is compiled, on which the last bits depend.
     key = short_hash(*data, str(section.cores), canonical_json(section, without=["steps"], defaults=False))
@@ -40,7 +40,7 @@ def folder_of_descent(state: Path, section: Embedding | MetaLearned, *, code: st
 
 
 def _goes_on(path: Path, steps: Sequence[int]) -> bool:
-    """Return whether a folder has recorded no other steps than a training that records `steps` would have by now."""
+    """Return whether a training that records at `steps` can continue from what is in a folder."""
     newest, recorded = max(saved_steps(path), default=-1), set(saved_steps(path / SNAPSHOTS))
     return newest <= steps[-1] and {step for step in steps if step <= newest} <= recorded <= set(steps)
 

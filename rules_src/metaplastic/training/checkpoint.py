@@ -19,8 +19,8 @@ import xarray as xr
 import zarr
 
 from metaplastic.io.errors import InputError, blamed_on
-from metaplastic.io.tensors import Sort, check_described, described, opened_safetensors, read_arrays, write_safetensors
-from metaplastic.io.trees import named_leaves
+from metaplastic.io.tensors import Sort, check_described, opened_safetensors, read_arrays, write_safetensors
+from metaplastic.io.trees import described_leaves, named_leaves, with_leaves
 from metaplastic.training.spec import Keep
 
 FORMAT = "metaplastic-state-1"
@@ -144,18 +144,15 @@ def _whole(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def _restored(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, str], like: State) -> State:
-    template = named_leaves(jax.eval_shape(lambda state: jax.tree.map(_data, state), like))
-    found, expected = (
-        {name: described(array.dtype.name, array.shape) for name, array in named.items()}
-        for named in (arrays, template)
-    )
+    template = jax.eval_shape(lambda state: jax.tree.map(_data, state), like)
     with blamed_on(path):
-        check_described(found, expected, of="this version")
-    values = {name: jax.numpy.asarray(arrays[name]) for name in template}
-    for name, leaf in named_leaves(like).items():
-        if _is_key(leaf):
-            values[name] = jax.random.wrap_key_data(values[name], impl=header["prng"])
-    state: State = jax.tree.unflatten(jax.tree.structure(like), values.values())
+        check_described(described_leaves(arrays), described_leaves(template), of="this version")
+
+    def restored(leaf: Any, saved: np.ndarray) -> jax.Array:
+        array = jax.numpy.asarray(saved)
+        return jax.random.wrap_key_data(array, impl=header["prng"]) if _is_key(leaf) else array
+
+    state: State = jax.tree.map(restored, like, with_leaves(like, arrays))
     return state
 
 

@@ -69,7 +69,7 @@ class Descent(abc.ABC):
         return {name: jnp.zeros((0, *of.shape)) for name, of in metrics.items()}
 
     def prepared(self, state: State) -> State:
-        """Return the state that a dispatch starts from, where it has to change between two dispatches."""
+        """Return the state for the next dispatch; kinds that change it between two of them override this."""
         return state
 
     def items(self, start: State | None) -> Iterator[Progress]:

@@ -44,10 +44,10 @@ def divide_cpu(devices: int) -> None:
 
 
 def on_each_device(function: Callable[..., T]) -> Callable[..., T]:
-    """Return a function whose first argument's leading axis is shared out equally over the devices of a divided CPU.
+    """Return a function that splits its first argument equally over the devices of a divided CPU and joins the results.
 
-    Results are joined along that axis; other arguments are the same for all parts. Where parts would be unequal, or
-    inside a part already, the function runs once on everything.
+    Both are along the leading axis; other arguments are the same for all parts. Where parts would be unequal, or inside
+    a part already, the function runs once on everything.
     """
 
     def call(first: Any, *others: Any) -> T:

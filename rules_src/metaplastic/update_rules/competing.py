@@ -17,8 +17,9 @@ class CompetingRule(CompetitiveRule):
     def shares(self, u: Float[Array, "batch unit"]) -> Float[Array, "batch unit"]:
         """Return 1, -repulsion or 0 by rank (equation 3, p = 2)."""
         units = u.shape[1]
-        first, *_, last = jax.lax.top_k(u, min(self.rank, units))[1].T
-        return jax.nn.one_hot(first, units) - self.repulsion * jax.nn.one_hot(last, units)
+        ranked = jax.lax.top_k(u, min(self.rank, units))[1].T
+        repulsion = self.repulsion if len(ranked) > 1 else 0.0
+        return jax.nn.one_hot(ranked[0], units) - repulsion * jax.nn.one_hot(ranked[-1], units)
 
 
 def build(spec: Competing, key: PRNGKeyArray) -> CompetingRule:

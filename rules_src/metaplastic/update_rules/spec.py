@@ -57,9 +57,12 @@ class Rule(Kind):
     """Name of the theta file that comes with the project."""
     demanded_features: ClassVar[int | None] = None
     """Width of the base model's last layer that the theta demands."""
-    hidden_channels: ClassVar[int] = 16
-    """Hidden channels of the update network, for estimates of resources: the compact rule's default if unknown."""
     kind: str
+
+    @property
+    def hidden_channels(self) -> int:
+        """Hidden channels of the update network, for estimates of resources: the compact rule's default if unknown."""
+        return getattr(self, "channels", 16)
 
     @property
     def trained(self) -> bool:
@@ -97,11 +100,6 @@ class Compact(Learned):
     initial_rate: Annotated[float, Field(gt=0, lt=0.3)] = 0.03
     """Inner step size at the start of meta-training."""
 
-    @property
-    def hidden_channels(self) -> int:  # type: ignore[override]
-        """Hidden channels of the update network."""
-        return self.channels
-
 
 class Published(Learned):
     """The rule of Metz et al. 2019; sizes default to those of the released code."""
@@ -124,11 +122,6 @@ class Published(Learned):
     def demanded_features(self) -> int:  # type: ignore[override]
         """Width that the theta demands."""
         return self.features
-
-    @property
-    def hidden_channels(self) -> int:  # type: ignore[override]
-        """Hidden channels of the update network."""
-        return self.channels
 
 
 class Polynomial(Learned):

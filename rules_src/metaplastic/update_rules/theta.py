@@ -18,7 +18,7 @@ from jaxtyping import PRNGKeyArray
 from metaplastic.config.base import parse_spec
 from metaplastic.io import tensors
 from metaplastic.io.jax_settings import own_numbers, seed_key
-from metaplastic.io.trees import named_leaves
+from metaplastic.io.trees import described_leaves, named_leaves, with_leaves
 from metaplastic.update_rules.base import UpdateRule
 from metaplastic.update_rules.spec import Initial, Learned
 
@@ -62,13 +62,11 @@ def trained_rule(path: Path) -> tuple[Learned, Any]:
     with tensors.opened_safetensors(path, THETA) as (file, header):
         spec: Learned = parse_spec(Learned, json.dumps(dict(json.loads(header["rule"]))), str(path))
         template = eqx.filter_eval_shape(lambda: initial_rule(spec))
-        leaves = named_leaves(template)
-        expected = {name: tensors.described(leaf.dtype.name, leaf.shape) for name, leaf in leaves.items()}
-        tensors.check_arrays(file, expected, of="its rule")
+        tensors.check_arrays(file, described_leaves(template), of="its rule")
         if unknown := header.keys() - HEADER:
             raise ValueError(f"its header has the unknown key {min(unknown)!r}")
         if "sha256" not in header:
             log.warning("%s: of an earlier version, without a checksum; damage to it would not be noticed", path)
         arrays = tensors.read_arrays(file, header, checked="sha256" in header)
         tensors.check_finite(arrays)
-    return spec, jax.tree.unflatten(jax.tree.structure(template), [jax.numpy.asarray(arrays[name]) for name in leaves])
+    return spec, jax.tree.map(jax.numpy.asarray, with_leaves(template, arrays))

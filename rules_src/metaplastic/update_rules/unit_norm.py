@@ -20,7 +20,8 @@ class UnitNormRule(LocalRule):
 
     def changed(self, W: Weights, lower: Float[Array, "batch lower"], upper: Float[Array, "batch upper"]) -> Weights:
         """Take the step, and scale the weights of each unit to unit norm again."""
-        lower, W = unit_examples(lower), of_unit_length(W, axis=0)
+        # Units are standardised over the batch, then examples scaled to unit norm.
+        lower, W = of_unit_length(standardise(lower)), of_unit_length(W, axis=0)
         return of_unit_length(W + self.rate * self.change(W, lower) / len(lower), axis=0)
 
 
@@ -36,8 +37,3 @@ class CompetitiveRule(UnitNormRule):
         u = x @ W
         y = self.shares(u)
         return x.T @ y - W * (y * u).sum(0)
-
-
-def unit_examples(x: Float[Array, "batch unit"]) -> Float[Array, "batch unit"]:
-    """Standardise units over the batch, then scale each example to unit norm."""
-    return of_unit_length(standardise(x))

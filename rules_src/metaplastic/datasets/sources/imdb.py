@@ -44,7 +44,7 @@ def prepare(spec: Imdb, fetch: Fetch, archive: RemoteFile = ARCHIVE) -> xr.Datas
     """
     if path := fetch.mirrored(ABOUT.source, LABELLED):
         reviews = _labelled(path)
-        origin = {"checksum": [verify_members(reviews.items(), archive, path)], "checksum_kind": "members"}
+        origin = made_from("members", verify_members(reviews.items(), archive, path))
     else:
         raw = fetch(ABOUT.source, archive)
         reviews, origin = read_tar(raw.content, REVIEW.fullmatch), made_from("official files", raw)
@@ -53,8 +53,8 @@ def prepare(spec: Imdb, fetch: Fetch, archive: RemoteFile = ARCHIVE) -> xr.Datas
     texts = [reviews[name].decode("utf-8", "replace") for name in names]
     counts, words = bag_of_words(texts, test, spec.vocabulary)
     label = positive.astype(np.int32)
-    about_words = {"words": words, "weighting": spec.weighting}
-    return make_dataset(counts, label, test, ABOUT, class_names=["negative", "positive"], **about_words, **origin)
+    said = {"class_names": ["negative", "positive"], "words": words, "weighting": spec.weighting}
+    return make_dataset(counts, label, test, ABOUT, **said, **origin)
 
 
 def _labelled(path: Path) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from metaplastic.datasets.archives import read_zip
-from metaplastic.datasets.fetch import Fetch, RemoteFile, read_raw, verify_members
+from metaplastic.datasets.fetch import Fetch, RemoteFile, made_from, read_raw, verify_members
 from metaplastic.datasets.images import BATCH, resize
 from metaplastic.datasets.schema import OMNIGLOT, TEST, TRAIN, VALIDATION, About, make_dataset
 from metaplastic.datasets.spec import Omniglot
@@ -59,7 +59,7 @@ def prepare(spec: Omniglot, fetch: Fetch, train: RemoteFile = BACKGROUND, test: 
     """
     parts = [_part(fetch, archive, spec.side) for archive in (train, test)]
     images, names, checksum, kinds = zip(*parts, strict=True)
-    origin = {"checksum": list(checksum), "checksum_kind": ", ".join(sorted(set(kinds)))}
+    origin = made_from(", ".join(sorted(set(kinds))), *checksum)
     label, characters = pd.factorize(np.concatenate(names))
     split = np.full(len(characters), TEST, np.uint8)
     if spec.classes == "alphabets":

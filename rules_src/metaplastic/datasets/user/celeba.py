@@ -51,8 +51,7 @@ def prepare(spec: Celeba, fetch: Fetch) -> xr.Dataset:
         if code not in split:
             raise InputError(f"{partition}: no {name} image; give some")
     pixels, digest = read_images(paths, root, side=spec.side, colour=True)
-    origin = made_from("members of the folder, lists", *lists)
-    origin["checksum"].insert(0, f"{digest}  {images.name}")
+    origin = made_from("members of the folder, lists", f"{digest}  {images.name}", *lists)
     dataset = make_dataset(pixels, np.zeros(len(paths), np.int32), split, ABOUT, class_names=["face"], **origin)
     return with_attributes(dataset, values, SPLIT_OF_ATTRIBUTE, names)
 

@@ -54,7 +54,7 @@ def check_size(place: Path, size: int, limit: int) -> None:
 
 
 def as_utf8(content: bytes, encoding: str | None, place: Path) -> bytes:
-    """Return a text in UTF-8, without the mark that it may begin with; refuse bytes that its encoding does not have."""
+    """Return a text as UTF-8 without a byte order mark; raise InputError for bytes that its encoding does not have."""
     advice = "name another" if encoding else "save it as UTF-8, or name its encoding, such as latin-1 or utf-16-le"
     encoding = encoding or next((name for mark, name in BEGINNINGS.items() if content.startswith(mark)), "utf-8")
     # What is UTF-8 is checked and not copied.

@@ -12,7 +12,7 @@ import pyarrow as pa
 import xarray as xr
 from jaxtyping import Float, Float32, Float64, UInt8
 
-from metaplastic.datasets.fetch import Fetch, read_raw
+from metaplastic.datasets.fetch import Fetch, made_from, read_raw
 from metaplastic.datasets.images import resize
 from metaplastic.datasets.schema import TRAIN, About, make_dataset
 from metaplastic.datasets.spec import Dialect, File
@@ -99,7 +99,7 @@ def prepare(spec: File, fetch: Fetch) -> xr.Dataset:
         values = standardised(values, split == TRAIN) if spec.standardise else values
         values = _as_float32(values, content.columns, path)
         described = {"columns": content.columns, "standardised": spec.standardise}
-    described |= {"class_names": classes.names, "checksum": [checksum], "checksum_kind": "the file itself"}
+    described |= {"class_names": classes.names, **made_from("the file itself", checksum)}
     return make_dataset(values, classes.label, split, about, **described)
 
 

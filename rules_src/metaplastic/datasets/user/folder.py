@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from metaplastic.datasets.fetch import Fetch
+from metaplastic.datasets.fetch import Fetch, made_from
 from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.datasets.spec import ImageFolder
 from metaplastic.datasets.user.image_files import entries, read_folders
@@ -30,7 +30,7 @@ def prepare(spec: ImageFolder, fetch: Fetch) -> xr.Dataset:
     split = np.array([SPLITS[of_class.parent.name.lower()] for of_class in classes.values()], np.uint8)
     pixels, label, digest = read_folders(list(classes.values()), root, side=spec.side, colour=spec.colour)
     about = About(spec.source, root.name, licence="not stated", citation="not stated")
-    origin = {"checksum": [f"{digest}  {root.name}"], "checksum_kind": "members"}
+    origin = made_from("members", f"{digest}  {root.name}")
     return make_dataset(pixels, label, split[label], about, class_names=list(classes), **origin)
 
 

@@ -62,7 +62,7 @@ class CsvTable:
     names: list[str]
     """Its columns in order."""
     index: list[str]
-    """Those of an index of pandas."""
+    """Those that hold an index of pandas."""
     typed = False
     """Whether the file says of which types they are."""
 

@@ -4,6 +4,7 @@ Examples lie along the axis `way` of their class, so an episode needs no labels.
 with `fit(spec, data) -> Learner` or, if many tasks train it, `initial(spec, key, image) -> Trainable`.
 """
 
+import abc
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -54,9 +55,9 @@ class EachEpisode(NamedTuple):
 class Scoring(eqx.Module):
     """A `Learner` in JAX, which takes one episode after another: each is a large enough batch."""
 
+    @abc.abstractmethod
     def scores(self, support: Support, query: Query) -> Scores:
         """Return the scores of one episode."""
-        raise NotImplementedError
 
     def predict(self, support: Supports, query: Queries) -> Predictions:
         """Return the class of every query example."""
@@ -79,9 +80,9 @@ class Outcome(NamedTuple):
 class Trainable(Scoring):
     """A learner that gradient descent on many tasks trains."""
 
+    @abc.abstractmethod
     def outcome(self, support: Support, query: Query) -> Outcome:
         """Return loss and accuracy on the query of one training task."""
-        raise NotImplementedError
 
     def settled(self, seen: Any) -> "Trainable":
         """Return the learner after a gradient step with its statistics updated; `seen` is the mean over the tasks."""

@@ -1,8 +1,9 @@
 """What a user gives a few-shot classifier: names or sections of methods, images, labels; checked, in plain arrays."""
 
 import json
+import warnings
 from collections.abc import Collection, Mapping, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from metaplastic.few_shot.labelling import ENCODERS, METHODS, in_words
 from metaplastic.few_shot.spec import Learner
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.tasks.spec import Jitter
+from metaplastic.parameters import plain
 
 UNLABELLED = -1
 """The label of what has none, as in `sklearn.semi_supervised`."""
@@ -25,6 +27,8 @@ JITTER = {"rotation": 15.0, "scale": 0.2, "shift": 0.15, "shear": 0.2, "elastic"
 """How far a drawn character may change and stay itself."""
 SAVED_EVERY = 100
 """Steps between saved states."""
+ROUNDING = 1e-5
+"""How far a pixel may be below 0 or above 1, as resized images are."""
 
 
 def sections(embedding: Any, method: Any, *, jitter: Any, steps: int, seed: int, **of_learner: Any) -> tuple[Any, Any]:
@@ -39,12 +43,14 @@ def sections(embedding: Any, method: Any, *, jitter: Any, steps: int, seed: int,
     given: dict[str, Any] = {"steps": [-(-steps // every) * every], "every": every, "seed": seed}
     # DeepCluster clusters anew after every fifth saved state, as by default.
     given["clustered_every"] = 5 * every
-    of_tasks = JITTER if jitter is True else None
+    of_tasks = None
     if isinstance(jitter, Mapping):
         still = dict.fromkeys(Jitter.model_fields.keys() - {"least"}, 0.0)
         given["jitter"] = of_tasks = {**still, **jitter}
-    elif not isinstance(jitter, bool):
+    elif not isinstance(jitter, bool | np.bool_):
         raise TypeError(f"jitter == {jitter!r}, must be True, False or a mapping.")
+    elif jitter:
+        of_tasks = JITTER
     found = _section(Embedding, embedding, "embedding", Embedding.kinds(), given)
     learner = _section(Learner, method, "method", METHODS, {**given, "jitter": of_tasks, **of_learner})
     if not learner.meta_learned and found.kind not in ENCODERS:
@@ -56,7 +62,11 @@ def sections(embedding: Any, method: Any, *, jitter: Any, steps: int, seed: int,
 
 
 def _section(family: Any, given: Any, name: str, kinds: Collection[str], filled: Mapping[str, Any]) -> Any:
-    """Return the section of a kind or of a mapping, `filled` where that kind has the key; raise ValueError if wrong."""
+    """Return the section of a kind or a mapping, with defaults from `filled` for keys that the kind has.
+
+    Raises:
+        TypeError, ValueError: it is no section of one of the `kinds`.
+    """
     section = {"kind": given} if isinstance(given, str) else given
     if not isinstance(section, Mapping):
         raise TypeError(f"{name} == {given!r}, must be a name or a mapping with `kind`.")
@@ -64,7 +74,7 @@ def _section(family: Any, given: Any, name: str, kinds: Collection[str], filled:
         raise ValueError(f"{name} == {kind!r}, must be one of {', '.join(kinds)}.")
     known = {key: value for key, value in filled.items() if key in family.kinds()[kind].model_fields}
     try:
-        return parse_spec(family, json.dumps({**known, **SHORT.get(kind, {}), **section}), name)
+        return parse_spec(family, json.dumps({**known, **SHORT.get(kind, {}), **section}, default=plain), name)
     except InputError as error:
         raise ValueError(f"{error}.") from error
 
@@ -86,16 +96,25 @@ def given_images(X: Any, shape: tuple[int, int, int] | None = None) -> tuple[np.
     found = int(rows), int(columns), int(channels)
     if shape is not None and found != shape:
         raise ValueError(f"X has images of {in_words(found)}; this learner takes those of {in_words(shape)}.")
-    if X.dtype not in (np.uint8, np.bool_):
+    if X.dtype == np.uint8:
+        if X.max() == 1:
+            warnings.warn(
+                "X holds uint8 of 0 and 1, of 255, so black; give floats or booleans if 1 is white.", stacklevel=3
+            )
+    elif X.dtype != np.bool_:
         if X.dtype.kind != "f":
             raise ValueError(f"X holds {X.dtype}; give uint8, or floats in 0 to 1.")
-        if (least := X.min()) < 0 or X.max() > 1:
+        if (least := X.min()) < -ROUNDING or X.max() > 1 + ROUNDING:
             raise ValueError(f"X holds pixels of {least:.4g} to {X.max():.4g}; give floats in 0 to 1, or uint8.")
+        X = X.clip(0, 1)
     return X.reshape(len(X), -1), found
 
 
 def given_labels(y: Any, count: int) -> np.ndarray:
     """Return labels of so many images as objects, -1 for those that have none; refuse what labels nothing."""
+    if isinstance(y, Sequence) and all(isinstance(label, Integral) for label in y):
+        # NumPy would make floats of those on both sides of 2^63.
+        y = np.array(y, object)
     y = column_or_1d(y, warn=True)
     if len(y) != count:
         raise ValueError(f"labels: {len(y)} for {count} images; give one for each.")
@@ -116,4 +135,8 @@ def alike(labels: Sequence[Any] | np.ndarray) -> np.ndarray:
     """Return labels in an array of their own type; refuse texts and numbers together."""
     if len({isinstance(label, str) for label in labels}) > 1:
         raise ValueError("labels: texts and numbers together; give either.")
-    return np.array(list(labels))
+    whole = len(labels) > 0 and all(isinstance(label, Integral) for label in labels)
+    least, most = (min(labels), max(labels)) if whole else (0, 0)
+    if least < -(2**63) or most >= 2**64 or (least < 0 and most >= 2**63):
+        raise ValueError(f"labels: whole numbers of {least} to {most} do not fit in 64 bits; give texts.")
+    return np.array(list(labels), np.uint64 if most >= 2**63 else None)
