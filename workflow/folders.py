@@ -65,6 +65,15 @@ def check_folders(config: Config) -> None:
                     raise InputError(f"{path}: {time_is}; set the clock right, then touch it")
 
 
+def warn_of_unrecorded(config: Config) -> None:
+    """Print a warning if there are results, but no record of Snakemake's by which it tells what has changed since."""
+    if not any(Path(".snakemake/metadata").glob("*")) and any(Path(config.results).glob("*/**/*.manifest.json")):
+        made = f"{config.results}: Snakemake has no record here of how these results were made"
+        print(
+            f"warning: {made}, so it reruns nothing that has changed since; --forceall makes all anew", file=sys.stderr
+        )
+
+
 def own_files(config: Config, dataset: str) -> list[Path]:
     """Return the files and folders of a user's own that a dataset is read from.
 

@@ -86,6 +86,8 @@ def features_dataset(
         long_name = LONG_NAMES.get(str(name)) or LONG_NAMES.get(str(name).rsplit("_", 1)[0])
         made[name].attrs = {"units": "1", **({"long_name": long_name} if long_name else {})}
     attributes = {name: dataset.attrs[name] for name in ("modality", "permuted", "benchmark") if name in dataset.attrs}
+    if "image" in dataset:
+        attributes["image_shape"] = list(dataset["image"].shape[1:])
     copied = [name for name in ("label", "split", "attribute", "attribute_split") if name in dataset]
     return made.assign({n: dataset[n].variable.drop_encoding() for n in copied}).assign_attrs(attributes)
 

@@ -154,6 +154,12 @@ def test_categories_and_the_index_of_pandas(tmp_path):
     np.testing.assert_array_equal(dataset.label, Y == "ruby")
 
 
+@pytest.mark.parametrize("said", [b"{broken", b'{"index_columns": 5}', b"\xff", b"[]"])
+def test_what_pandas_has_written_beside_the_data_may_be_damaged(tmp_path, said):
+    parquet.write_table(pa.table(gems(y=Y)).replace_schema_metadata({b"pandas": said}), tmp_path / "gems.parquet")
+    assert prepare(tmp_path / "gems.parquet").columns == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize("index", [pa.int8(), pa.uint8(), pa.int32()])
 def test_categories_of_any_index_may_be_unused_or_missing(tmp_path, index):
     indices = np.array([2, 0, 2] * 10)

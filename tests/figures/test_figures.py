@@ -22,7 +22,7 @@ from metaplastic.figures import (
     unseen_architectures,
 )
 from metaplastic.figures.accuracy_over_compute import draw
-from metaplastic.figures.first_layer_filters import filter_images
+from metaplastic.figures.first_layer_filters import filter_images, image_shape
 from metaplastic.figures.style import running_mean
 from metaplastic.io.errors import InputError
 from metaplastic.io.storage import read_zarr, write_netcdf, write_zarr
@@ -94,7 +94,8 @@ def features(tmp_path):
         "first_layer_weights": (("seed", "inner_step", "input", "unit"), weights),
         "input_permutation": (("seed", "input"), np.arange(16)[None]),
     }
-    dataset = features_dataset(np.zeros((1, 2, 4, 3), np.float32), [0, 10], xr.Dataset(), variables)
+    images = xr.Dataset({"image": (("example", "row", "column", "channel"), np.zeros((4, 4, 4, 1), np.uint8))})
+    dataset = features_dataset(np.zeros((1, 2, 4, 3), np.float32), [0, 10], images, variables)
     path = tmp_path / "anywhere.zarr"
     write_features(dataset, path, identity=Identity("mine", "oja", "tiny", "small"), spec={}, code="", seconds=1.0)
     return path
@@ -360,11 +361,13 @@ def test_effective_rank_counts_the_dimensions_that_vary():
 
 def test_filters_are_put_back_into_pixel_order():
     pixels, permutation = np.arange(9.0), np.random.default_rng(1).permutation(9)
-    images = filter_images(pixels[permutation][:, None], permutation, Path("x.zarr"))
+    images = filter_images(pixels[permutation][:, None], permutation, [3, 3, 1])
     np.testing.assert_array_equal(images[0], pixels.reshape(3, 3))
     colour = np.repeat(pixels[:4], 3)[:, None]
-    np.testing.assert_array_equal(filter_images(colour, np.arange(12), Path("x"))[0], [[0, 1], [2, 3]])
-    assert "x.zarr: 10 inputs" in refused(filter_images, np.ones((10, 1)), np.arange(10), Path("x.zarr"))
+    np.testing.assert_array_equal(filter_images(colour, np.arange(12), [2, 2, 3])[0], [[0, 1], [2, 3]])
+    # 192 inputs are 16 x 12 pixels here, though they might be 8 x 8 of three colours.
+    assert filter_images(np.ones((192, 2)), np.arange(192), [16, 12, 1]).shape == (2, 16, 12)
+    assert refused(image_shape, xr.Dataset(), Path("x.zarr")).startswith("x.zarr: of data that are no images")
 
 
 def test_runs_are_drawn_side_by_side_over_the_arithmetic_they_took_where_they_watch_the_same(history, tmp_path):

@@ -120,7 +120,7 @@ def test_a_failing_rewrite_leaves_the_old_store_readable(tmp_path, request):
 def test_a_failing_netcdf_rewrite_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "x.nc"
     write_netcdf(_dataset(), path)
-    monkeypatch.setattr(xr.Dataset, "to_netcdf", lambda dataset, path, **_: _half_file(path))
+    monkeypatch.setattr(Path, "write_bytes", lambda path, _: _half_file(path))
     with pytest.raises(_InterruptedError):
         write_netcdf(_dataset(1), path)
     assert list(tmp_path.iterdir()) == [path]

@@ -172,6 +172,7 @@ def test_a_representation_that_was_evaluated_later_joins_a_published_file(tmp_pa
             [SHAPES, {"a": SHAPES["a"]}],
             "representation 'shipped', depth 1, width 16, activation 'relu': in two of the summaries",
         ),
+        ("episodes", [SHAPES], "not accuracies of few-shot learners on episodes; publish it as what it is"),
         ("architecture", [SHAPES], "--kind: 'architecture' is none of few-shot, architectures, episodes"),
     ],
 )

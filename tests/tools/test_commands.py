@@ -75,9 +75,15 @@ def test_published_results_have_tables(file: Path, capsys: pytest.CaptureFixture
 
 def test_a_file_without_results_is_told_in_one_line(tmp_path: Path) -> None:
     write_netcdf(xr.Dataset({"other": ("x", [1.0])}), tmp_path / "other.nc")
-    assert "other.nc: holds no accuracies; give the summary.nc of a study" in refused(results, tmp_path / "other.nc")
+    assert "other.nc: holds no accuracies of a study; give the summary.nc of a study" in refused(
+        results, tmp_path / "other.nc"
+    )
     (tmp_path / "text.nc").write_text("no netCDF")
-    assert "text.nc: truncated or changed" in refused(results, tmp_path / "text.nc")
+    assert "text.nc: missing, damaged or no netCDF file of metaplastic; give the" in refused(
+        results, tmp_path / "text.nc"
+    )
+    # It has accuracies, but of terms left out.
+    assert "holds no accuracies of a study" in refused(results, ROOT / "data/pretrained/generalist-terms.nc")
 
 
 def test_doctor_tells_what_a_report_needs(

@@ -161,4 +161,5 @@ def test_the_newest_states_and_milestones_are_kept(tmp_path: Path) -> None:
     for step in range(0, 90, 10):
         state_path(tmp_path, step).write_bytes(b"")
     remove_old_states(tmp_path, Keep(newest=1, milestones=3), 10)
+    (tmp_path / "step-000080 (copy).safetensors").touch()
     assert saved_steps(tmp_path) == [0, 30, 60, 80]

@@ -92,6 +92,17 @@ def test_images_too_small_for_prototypes_are_named_before_any_job():
     assert refused(check_learners, load(config), "tiny") == expected
 
 
+def test_images_of_other_channels_than_those_it_was_trained_on_are_named_before_any_job():
+    config = yaml.safe_load(yaml.safe_dump(TINY))
+    config["datasets"] |= {"mine": {"source": "folder", "path": "mine"}, "any": {"source": "file", "path": "any.npz"}}
+    config["datasets"]["any"]["side"] = 28
+    config["studies"]["tiny"] |= {"datasets": ["letters", "mine", "any"], "trained_on": "letters"}
+    expected = "studies.tiny.trained_on: 'letters' has 1 channels, 'mine' has 3"
+    assert refused(check_learners, load(config), "tiny") == expected
+    config["studies"]["tiny"]["datasets"].remove("mine")
+    check_learners(load(config), "tiny")
+
+
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
@@ -104,6 +115,11 @@ def test_images_too_small_for_prototypes_are_named_before_any_job():
             "learners.protonets.tasks.queries",
             9,
             "partitions.clusters.members: 3 are too few for the 10 shots and queries of learners.protonets.tasks",
+        ),
+        (
+            "partitions.clusters",
+            {"kind": "labels"},
+            "studies.tiny.partitions: 'clusters' and 'labels' are the same classes",
         ),
         ("learners.maml.steps", [3], "learners.maml: steps: 3 is not a multiple of every, 2"),
         ("learners.maml.inner_step", 3, "unknown key 'learners.maml.inner_step'; did you mean 'inner_steps'?"),

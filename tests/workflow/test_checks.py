@@ -61,6 +61,41 @@ def test_what_is_known_of_data_is_true(tmp_path: Path, monkeypatch: pytest.Monke
     assert spec.task_classes == int(dataset.held_out_character.sum())
 
 
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        (
+            "datasets: {letters: {split_by: characters}}\nstudies: {default: {datasets: [letters]}}",
+            "studies.default.datasets: no class of 'letters' is in two splits, so only learners take it; list some",
+        ),
+        (
+            "datasets: {mine: {source: folder, path: mine}}\nstudies: {default: {datasets: [digits, mine]}}",
+            "studies.default.datasets: no class of 'mine' is in two splits",
+        ),
+        (
+            "few_shot: {shots: [5000]}",
+            "few_shot.shots: 5000 labelled examples a class asked for, but a class of 'mnist-5k'",
+        ),
+    ],
+)
+def test_datasets_that_no_readout_can_be_fitted_on(overlay: str, message: str):
+    assert refused(checks.check_study, config(overlay), "default").startswith(message)
+
+
+def test_learners_take_the_features_of_one_network():
+    overlay = """
+        learners: {nearest: {kind: nearest-neighbours}}
+        studies: {default: {base_models: [small, 2x64], learners: [nearest]}}
+    """
+    expected = "config: studies.default.base_models: learners take the features of one network; list one"
+    assert refused(config, overlay) == expected
+
+
+def test_a_file_is_of_images_if_a_key_says_so():
+    mine = config("datasets: {mine: {source: file, path: x.npz, layout: channels-first}}").datasets["mine"]
+    assert (mine.modality, mine.channels, mine.inputs) == ("image", None, None)
+
+
 def test_a_theta_of_another_rule_is_no_start(tmp_path: Path):
     file = tmp_path / "theta.safetensors"
     run = config().meta_train["compact-letters"]
@@ -100,6 +135,23 @@ def test_folders_that_can_be(tmp_path: Path):
     for results in ("new/deep", "there", "there/"):
         (tmp_path / "there").mkdir(exist_ok=True)
         folders.check_folders(config(f"results: {tmp_path / results}"))
+
+
+def test_results_without_snakemake_s_record_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    whole = config("results: mine")
+    folders.warn_of_unrecorded(whole)
+    Path("mine/datasets").mkdir(parents=True)
+    Path("mine/datasets/digits.manifest.json").touch()
+    assert not capsys.readouterr().err
+    folders.warn_of_unrecorded(whole)
+    assert capsys.readouterr().err.startswith(
+        "warning: mine: Snakemake has no record here of how these results were made"
+    )
+    Path(".snakemake/metadata").mkdir(parents=True)
+    Path(".snakemake/metadata/x").touch()
+    folders.warn_of_unrecorded(whole)
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", ["a.manifest.json", "s.zarr/.snakemake_timestamp"])

@@ -14,7 +14,7 @@ from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import ENVIRONMENT
 from metaplastic.meta_train.spec import EXECUTION
 from workflow.closing import closing
-from workflow.folders import check_folders, own_files
+from workflow.folders import check_folders, own_files, warn_of_unrecorded
 from workflow.plan_evaluations import evaluated, evaluated_by, evaluations, options_of
 from workflow.plan_figures import declared, figures_of, files_of, names
 from workflow.fingerprint import Code, of_files
@@ -41,6 +41,7 @@ def planned(ask, *arguments, **options):
 planned(check_files, map(Path, workflow.configfiles))
 settings = planned(load, config)
 planned(check_folders, settings)
+warn_of_unrecorded(settings)
 package = PACKAGES / "metaplastic"
 plan, source = Plan(settings, package), Code(package)
 

@@ -92,7 +92,9 @@ class Section(BaseModel):
         valid = list(cls.model_fields)
         for key in given if isinstance(given, dict) else ():
             if key not in valid:
-                raise PydanticCustomError("unknown_key", "Extra inputs are not permitted", {"key": key, "valid": valid})
+                raise PydanticCustomError(
+                    "unknown_key", "Extra inputs are not permitted", {"key": str(key), "valid": valid}
+                )
         return given
 
 

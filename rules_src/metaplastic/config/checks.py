@@ -17,6 +17,11 @@ def check_study(config: Config, name: str) -> None:
     study = config.studies[name]
     place, protocol = (f"studies.{name}.", study.few_shot) if study.few_shot else ("", config.few_shot)
     for dataset in study.datasets:
+        if not study.learners and config.datasets[dataset].classes_apart:
+            raise InputError(
+                f"studies.{name}.datasets: no class of {dataset!r} is in two splits, so only learners take it; list "
+                "some under learners"
+            )
         found, most = config.datasets[dataset].training_examples, max(protocol.shots)
         if found is not None and most > found:
             raise InputError(
@@ -32,8 +37,15 @@ def check_study(config: Config, name: str) -> None:
 
 
 def check_learners(config: Config, name: str) -> None:
-    """Refuse a study whose images are too small for its learners, as far as their size is known."""
+    """Refuse a study whose images are too small for its learners, or unlike, as far as that is known."""
     study = config.studies[name]
+    if study.trained_on is not None:
+        trained = config.datasets[study.trained_on].channels
+        for dataset in study.datasets:
+            if None not in (trained, found := config.datasets[dataset].channels) and found != trained:
+                raise InputError(
+                    f"studies.{name}.trained_on: {study.trained_on!r} has {trained} channels, {dataset!r} has {found}"
+                )
     for learner, dataset in product(study.learners, study.datasets):
         smallest, side = config.learners[learner].smallest, config.datasets[dataset].side_known
         if side is not None and side < smallest:

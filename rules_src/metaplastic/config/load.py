@@ -57,6 +57,7 @@ def _described(detail: ErrorDetails, raw: Mapping[str, Any]) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     if detail["loc"][-1:] == ("[key]",):
         rule = "a name has lower-case letters and digits, parted by single hyphens"
+        rule += "" if isinstance(given, str) else ", and is text: write it in quotes"
         return f"{place}: {message if kind == 'value_error' else rule}"
     shown = "" if not place or isinstance(given, dict) else f", got {given!r}"
     return f"{place + ': ' if place else ''}{message}{shown}{_number_as_text(kind, given)}"

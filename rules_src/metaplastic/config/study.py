@@ -104,6 +104,13 @@ class Config(Section):
             trained = {learner: spec for learner, spec in learners.items() if isinstance(spec, MetaLearned)}
             partitions = {partition: self.partitions[partition] for partition in study.partitions}
             _check_trained(place, study, trained)
+            oracles = [partition for partition, spec in partitions.items() if spec.true_labels]
+            if len(oracles) > 1:
+                raise ValueError(
+                    f"{place}.partitions: {oracles[0]!r} and {oracles[1]!r} are the same classes; list one"
+                )
+            if learners and study.rules and len(study.base_models) > 1:
+                raise ValueError(f"{place}.base_models: learners take the features of one network; list one")
             for (learner, spec), (partition, of) in product(trained.items(), partitions.items()):
                 if spec.trainings > 1 and not of.needs_features:
                     raise ValueError(f"learners.{learner}.rounds: {partition!r} of {place} partitions no features")
@@ -124,7 +131,6 @@ class Config(Section):
                     raise ValueError(f"{place}.datasets: {dataset!r} has attributes, no classes; only learners take it")
                 if ways != [2]:
                     raise ValueError(f"{place}.episodes.ways: attributes of {dataset!r} make 2 classes; give [2]")
-                oracles = [partition for partition, spec in partitions.items() if spec.true_labels]
                 for (learner, spec), oracle in product(trained.items(), oracles):
                     if (way := spec.tasks.way) > 2:
                         few = f"{oracle!r} of {dataset!r} has 2 classes, {way} are too many"

@@ -106,10 +106,12 @@ def permuted(dataset: xr.Dataset, seed: int) -> xr.Dataset:
 
 
 def check_size(dataset: xr.Dataset, *, shots: int, examples: int) -> None:
-    """Refuse fewer training examples than `examples` in all or, unless each class is in one split, `shots` a class."""
+    """Refuse fewer training examples than `examples` in all or, if there are `shots`, than so many in each class."""
     names, name, found = (dataset.attrs[key] for key in ("class_names", "name", "n_train"))
     counts = np.bincount(dataset["label"].values[dataset["split"].values == TRAIN], minlength=len(names))
-    if "class_split" not in dataset and counts.min() < shots:
+    if shots and "class_split" in dataset:
+        raise InputError(f"{name}: no class is in two splits, so only learners take it; list some under learners")
+    if counts.min() < shots:
         raise InputError(
             f"few_shot.shots: {shots} labelled examples a class asked for, but {names[counts.argmin()]!r} of "
             f"{name} has {counts.min()} training examples; give at most that"

@@ -44,10 +44,21 @@ class Dataset(Kind):
         return getattr(self, "side", None)
 
     @property
+    def channels(self) -> int | None:
+        """Channels of the images."""
+        return 3 if getattr(self, "colour", False) else 1
+
+    @property
+    def classes_apart(self) -> bool:
+        """Whether no class is in two splits, as few-shot episodes demand; False if that depends on the data."""
+        return False
+
+    @property
     def inputs(self) -> int | None:
         """Numbers that an example holds."""
-        channels = 3 if getattr(self, "colour", False) else 1
-        return None if self.side_known is None else channels * self.side_known**2
+        if self.side_known is None or self.channels is None:
+            return None
+        return self.channels * self.side_known**2
 
     @property
     def smallest_class(self) -> int | None:
@@ -120,6 +131,11 @@ class Letters(Dataset):
     in all faces, for few-shot learning of unseen classes."""
     split_seed: Seed = 0
     """Seed of the draws of held-out faces and characters."""
+
+    @property
+    def classes_apart(self) -> bool:
+        """Whether characters are held out, not faces."""
+        return self.split_by == "characters"
 
     @property
     def task_classes(self) -> int | None:
@@ -224,6 +240,7 @@ class Omniglot(Dataset):
     100 validate and 423 test, as is usual in few-shot learning."""
     split_seed: Seed = 0
     """Seed of the draw of `characters`."""
+    classes_apart: ClassVar[bool] = True
 
 
 class Imdb(Text):
@@ -300,8 +317,13 @@ class File(Labelled, Dialect):
 
     @property
     def modality(self) -> str:  # type: ignore[override]
-        """`image` if the config gives a side, else `table`."""
-        return "image" if self.side else "table"
+        """`image` if the config gives a side or a layout, else `table`."""
+        return "image" if self.shows_images else "table"
+
+    @property
+    def channels(self) -> None:
+        """Channels, which the file tells."""
+        return None
 
     @property
     def own_paths(self) -> dict[Path, str]:
@@ -331,6 +353,7 @@ class ImageFolder(Dataset):
     """
 
     folder = "user"
+    classes_apart: ClassVar[bool] = True
     source: Literal["folder"]
     path: Folder
     """Path from the folder that the workflow runs in; changing images reruns what depends on it."""

@@ -17,7 +17,7 @@ from scipy.linalg import orthogonal_procrustes
 from metaplastic.features import Identity, identity_of, inputs_of_features, read_features
 from metaplastic.few_shot.readout_accuracy import evaluate
 from metaplastic.few_shot.spec import FewShot
-from metaplastic.figures.first_layer_filters import UNITS, filter_images, laid_out
+from metaplastic.figures.first_layer_filters import UNITS, filter_images, image_shape, laid_out
 from metaplastic.io.errors import InputError
 from metaplastic.results.components import components, spread_evenly
 from metaplastic.results.selections import TABLE_READOUT
@@ -155,10 +155,8 @@ def _filters(store: xr.Dataset, path: Path) -> list[str]:
     if "first_layer_weights" not in store:
         return []
     order = store["input_permutation"].isel(seed=SEED, missing_dims="ignore").values
-    return [
-        _picture(filter_images(weights[:, :UNITS], order, path))
-        for weights in _of_seed(store, "first_layer_weights").values
-    ]
+    shape, steps = image_shape(store, path), _of_seed(store, "first_layer_weights").values
+    return [_picture(filter_images(weights[:, :UNITS], order, shape)) for weights in steps]
 
 
 def _picture(images: Float[np.ndarray, "unit side side"]) -> str:

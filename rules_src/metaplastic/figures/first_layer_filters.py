@@ -1,6 +1,6 @@
 """First-layer weights as images, before and after a rule was applied (Metz et al. 2019, Figure 6 left)."""
 
-from math import isqrt
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def draw(features: list[Path]) -> Figure:
     """Draw the first units of one seed: a row of panels per dataset, before learning on the left, then after each rule.
 
     Raises:
-        InputError: a store has no weights, or their inputs do not form a square image.
+        InputError: a store has no weights, or its inputs are no images.
     """
     stores = {path: style.features_with(path, "first_layer_weights", "an update rule") for path in features}
     identities = {path: identity_of(store) for path, store in stores.items()}
@@ -60,7 +60,7 @@ def _show(axes: Axes, store: xr.Dataset, step: int, place: str, path: Path) -> N
     weights = store["first_layer_weights"].isel(chosen, missing_dims="ignore")
     permutation = store["input_permutation"].isel(seed=SEED).values
     at = int(weights["inner_step"])
-    images = filter_images(weights.values[:, :UNITS], permutation, path)
+    images = filter_images(weights.values[:, :UNITS], permutation, image_shape(store, path))
     sheet, limit = laid_out(images)
     axes.set_title(f"{place}, {f'after {at} inner steps' if at else 'before learning'}")
     shown = axes.imshow(sheet.astype(np.float64), cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
@@ -70,27 +70,26 @@ def _show(axes: Axes, store: xr.Dataset, step: int, place: str, path: Path) -> N
     bar.set_label(f"weight; {PERCENTILE}% lie between the ends")
 
 
-def laid_out(images: Float[np.ndarray, "unit side side"]) -> tuple[Float[np.ndarray, "row column"], float]:
+def image_shape(store: xr.Dataset, path: Path) -> list[int]:
+    """Return rows, columns and channels; raise InputError if the inputs of the store at `path` are no images."""
+    if "image_shape" not in store.attrs:
+        raise InputError(f"{path}: of data that are no images; filters are drawn of images only")
+    return [int(size) for size in store.attrs["image_shape"]]
+
+
+def laid_out(images: Float[np.ndarray, "unit row column"]) -> tuple[Float[np.ndarray, "tall wide"], float]:
     """Return images in rows on one sheet, with gaps of NaN, and the size that `PERCENTILE` of weights are below."""
     sheet = style.tiled([images[first : first + ROW] for first in range(0, len(images), ROW)], ROW, np.nan)
     return sheet, float(np.percentile(np.abs(images), PERCENTILE)) or 1.0
 
 
 def filter_images(
-    weights: Float[np.ndarray, "input unit"], permutation: Integer[np.ndarray, " input"], path: Path
-) -> Float[np.ndarray, "unit side side"]:
-    """Put weights back into pixel order and average them over colour channels.
+    weights: Float[np.ndarray, "input unit"], permutation: Integer[np.ndarray, " input"], shape: Sequence[int]
+) -> Float[np.ndarray, "unit row column"]:
+    """Put weights back into pixel order, in rows, columns and channels of `shape`, and average them over channels.
 
     Base-model input j is the dataset's input `permutation[j]`.
-
-    Raises:
-        InputError: the inputs, of the store at `path`, do not form a square image of one or three channels.
     """
-    inputs = len(weights)
-    channels = next((c for c in (1, 3) if c * isqrt(inputs // c) ** 2 == inputs), None)
-    if channels is None:
-        raise InputError(f"{path}: {inputs} inputs are not a square image of one or three channels")
-    side = isqrt(inputs // channels)
     in_order = np.empty_like(weights)
     in_order[permutation] = weights
-    return in_order.T.reshape(-1, side, side, channels).mean(3)
+    return in_order.T.reshape(-1, *shape).mean(3)

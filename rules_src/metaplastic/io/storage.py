@@ -166,13 +166,9 @@ def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
         if variable.size and variable.ndim and variable.dtype.kind not in "OSU"
     }
 
-    def write(temporary: Path) -> None:
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
-        ending = content_hash(temporary).encode()
-        with temporary.open("ab") as file:
-            file.write(ending)
-
-    write_whole(path, write)
+    # HDF5 would crash on a full disk.
+    content = bytes(dataset.to_netcdf(engine="h5netcdf", encoding=encoding))
+    write_whole(path, lambda temporary: temporary.write_bytes(content + hashlib.sha256(content).hexdigest().encode()))
 
 
 def check_netcdf(path: Path) -> None:

@@ -34,7 +34,7 @@ def few_shot(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def _of_one_base_model(summary: xr.Dataset) -> xr.Dataset:
-    if not {"dataset", "shots"} <= set(summary.dims):
+    if not {"dataset", "shots"} <= set(summary.dims) or "learner" in summary.dims:
         raise InputError("not accuracies by datasets and numbers of labels; publish it as what it is")
     if "base_model" not in summary.dims:
         return summary
@@ -112,6 +112,8 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
         InputError: they are of other episodes, or tell different numbers of one learner.
     """
     # Means and intervals are published, single episodes are not.
+    if any("learner" not in summary.dims for summary in summaries):
+        raise InputError("not accuracies of few-shot learners on episodes; publish it as what it is")
     first, *_ = summaries = [summary.drop_dims("episode", errors="ignore") for summary in summaries]
     for other in summaries[1:]:
         if any(first.attrs[name] != other.attrs[name] for name in OF_EPISODES):

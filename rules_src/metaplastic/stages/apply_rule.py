@@ -79,7 +79,10 @@ def _snapshot(folder: Path, meta_step: int) -> Path:
     path = state_path(folder, meta_step)
     if not path.is_file():
         kept = ", ".join(map(str, saved_steps(folder))) or "none"
-        raise InputError(f"meta_step: {meta_step} is not a snapshot of {folder}; kept: {kept}")
+        raise InputError(
+            f"meta_step: {meta_step} is not a snapshot of {folder}; kept: {kept}. To keep it too, move {folder.parent} "
+            "away and run again"
+        )
     return path
 
 

@@ -21,9 +21,13 @@ def results(
     file: Annotated[Path, Argument(help="summary.nc of a study, or a file of results/published.")], json_: Json = False
 ) -> None:
     """Print the accuracies of a study as tables; as JSON one record for each, with the ends of its interval."""
-    summary = read_netcdf(file)
-    if "accuracy" not in summary:
-        raise InputError(f"{file}: holds no accuracies; give the summary.nc of a study, or a file of results/published")
+    advice = "give the summary.nc of a study, or a file of results/published"
+    try:
+        summary = read_netcdf(file)
+    except InputError as error:
+        raise InputError(f"{file}: missing, damaged or no netCDF file of metaplastic; {advice}") from error
+    if "accuracy" not in summary or not {"representation", "learner"} & {*summary.dims}:
+        raise InputError(f"{file}: holds no accuracies of a study; {advice}")
     if json_:
         print(records(summary))
         return

@@ -8,6 +8,7 @@ over for an older one. The history is a Zarr store, chunked by dispatch so that 
 import json
 import logging
 import operator
+import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,7 @@ from metaplastic.io.trees import described_leaves, named_leaves, with_leaves
 from metaplastic.training.spec import Keep
 
 FORMAT = "metaplastic-state-1"
+STATE_NAME = re.compile(r"step-([0-9]+)\.safetensors")
 STATE = Sort("state", "train", FORMAT)
 State = TypeVar("State")
 log = logging.getLogger(__name__)
@@ -42,7 +44,8 @@ def state_path(folder: Path, step: int) -> Path:
 
 def saved_steps(folder: Path) -> list[int]:
     """Return the steps for which `folder` has a state, whole or not, in rising order."""
-    return sorted(int(path.stem.removeprefix("step-")) for path in folder.glob("step-*.safetensors"))
+    names = (STATE_NAME.fullmatch(path.name) for path in folder.glob("step-*.safetensors"))
+    return sorted(int(name[1]) for name in names if name)
 
 
 def remove_old_states(folder: Path, keep: Keep, dispatch: int) -> None:

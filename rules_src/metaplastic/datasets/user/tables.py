@@ -124,9 +124,12 @@ class ParquetTable:
         with _blamed_on(path, "Parquet"):
             self._schema = parquet.read_schema(self._source())
             check_count(path, "columns", len(self._schema), COLUMNS)
-        stored, self.names = self._schema.pandas_metadata, self._schema.names
-        index = stored.get("index_columns", []) if isinstance(stored, dict) else []
-        self.index = [name for name in self.names if name in index]
+        self.names, stored = self._schema.names, None
+        # What pandas has written beside the data may be damaged; they are readable without it.
+        with suppress(ValueError):
+            stored = self._schema.pandas_metadata
+        index = stored.get("index_columns") if isinstance(stored, dict) else None
+        self.index = [name for name in self.names if name in (index if isinstance(index, list) else [])]
         _check_names(path, self.names)
 
     def _source(self) -> Any:
