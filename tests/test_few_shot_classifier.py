@@ -243,9 +243,9 @@ def test_maml_adapts_as_in_the_workflow_s_episodes_and_its_classes_count_the_sam
     flat = jnp.asarray(UNSEEN[FEW].reshape(10, -1), jnp.float32)
     features = jax.jit(lambda known: adapted.network.features(flat, known)[0])
     np.testing.assert_allclose(features(None), features(statistics), 1e-4)
-    unequal = np.array([0, 0, 0, 1])
+    unequal = np.array([0, 0, 0, 1, 2, 2])
     shares = labelling._shares(jnp.asarray(unequal), 2)
-    np.testing.assert_allclose(np.bincount(unequal, shares), [1, 1], rtol=1e-6)
+    np.testing.assert_allclose(np.bincount(unequal, shares), [1, 1, 0], rtol=1e-6)
     with pytest.raises(ValueError, match=r"^labels: 7 classes, but this MAML tells at most 6 apart, as many as its"):
         adapting.adapt(UNSEEN[:7], np.arange(7))
     # Before anything is trained.
@@ -253,6 +253,16 @@ def test_maml_adapts_as_in_the_workflow_s_episodes_and_its_classes_count_the_sam
     with pytest.raises(ValueError, match=r"^labels: 7 classes, but this MAML tells at most 6 apart"):
         unlimited.fit(UNSEEN[:8], [*range(7), -1])
     assert adapting.classes_.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", ["trained", "adapting", "pixels"])
+def test_one_image_more_compiles_no_other_program(name: str, request: pytest.FixtureRequest, monkeypatch) -> None:
+    model, seen = request.getfixturevalue(name), set()
+    adapted = labelling._adapted
+    monkeypatch.setattr(labelling, "_adapted", lambda *given: (seen.add(given[1].shape[0]), adapted(*given))[1])
+    for count in (10, 11):
+        model.adapt(np.concatenate([UNSEEN[FEW], UNSEEN[2:3]])[:count], np.append(CLASSES[FEW], 0)[:count])
+    assert seen == {16}
 
 
 def test_nearest_neighbours_embed_later_images_as_the_training_did(tmp_path: Path) -> None:

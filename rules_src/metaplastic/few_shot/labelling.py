@@ -89,7 +89,10 @@ class Labelling(eqx.Module):
 
     @abc.abstractmethod
     def adapted(self, known: Known, classes: Classes, way: int) -> Any:
-        """Return arrays that stand for the classes 0 to `way` - 1, each of which has a labelled image."""
+        """Return arrays that stand for the classes 0 to `way` - 1, each of which has a labelled image.
+
+        Rows of class `way` only fill up `known`, and count for nothing.
+        """
 
     @abc.abstractmethod
     def scores(self, adapted: Any, features: Features) -> Scores:
@@ -169,14 +172,16 @@ class Adapting(Labelling):
 
     def adapted(self, known: Known, classes: Classes, way: int) -> tuple[AdaptedNetwork, tuple[Statistics, ...]]:
         """Return the network after the steps of an evaluation, each class counting the same, and its statistics."""
-        shares = _shares(classes, way)
+        of_class, there = _shares(classes, way), classes < way
+        of_all, known_class = there / there.sum(), jnp.where(there, classes, 0)[:, None]
 
         def loss(model: AdaptedNetwork) -> Float[Array, ""]:
-            likelihoods = jax.nn.log_softmax(model.logits(known[None])[0])
-            return -(shares * jnp.take_along_axis(likelihoods, classes[:, None], 1)[:, 0]).sum()
+            features, _ = model.network.features(known, shares=of_all)
+            likelihoods = jax.nn.log_softmax(features @ model.weights + model.bias)
+            return -(of_class * jnp.take_along_axis(likelihoods, known_class, 1)[:, 0]).sum()
 
         learner = self.learner.descended(loss, way=way, steps=self.learner.inner.test_steps)
-        return learner, learner.network.features(known)[1]
+        return learner, learner.network.features(known, shares=of_all)[1]
 
     def scores(self, adapted: tuple[AdaptedNetwork, tuple[Statistics, ...]], features: Images) -> Scores:
         """Return the logits."""
@@ -231,7 +236,9 @@ def features(labelling: Labelling, images: Pixels) -> Float32[np.ndarray, "image
 def adapted(
     labelling: Labelling, known: Float32[np.ndarray, "known feature"], classes: Int32[np.ndarray, " known"], way: int
 ) -> Any:
-    """Return `Labelling.adapted` as NumPy arrays."""
+    """Return `Labelling.adapted` as NumPy arrays; images are filled up to a power of two, to compile few programs."""
+    more = (1 << (len(known) - 1).bit_length()) - len(known)
+    known, classes = np.pad(known, ((0, more), (0, 0))), np.pad(classes, (0, more), constant_values=way)
     return jax.tree.map(np.asarray, _adapted(labelling, jnp.asarray(known), jnp.asarray(classes), way))
 
 
@@ -270,5 +277,5 @@ def _in_parts(labelling: Labelling, function: Callable[[Array], Array], images: 
 
 
 def _shares(classes: Classes, way: int) -> Float[Array, " known"]:
-    """Return the share that each image has in its class."""
-    return 1 / jnp.bincount(classes, length=way)[classes]
+    """Return the share that each image has in its class; 0 for what fills up."""
+    return jnp.where(classes < way, 1 / jnp.bincount(classes, length=way)[classes], 0)

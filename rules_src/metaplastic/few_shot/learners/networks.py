@@ -52,13 +52,19 @@ class Network(eqx.Module):
         return len(self.shifts[0]) * positions
 
     def features(
-        self, inputs: Float[Array, "batch input"], known: tuple[Statistics, ...] | None = None
+        self,
+        inputs: Float[Array, "batch input"],
+        known: tuple[Statistics, ...] | None = None,
+        shares: Float[Array, " batch"] | None = None,
     ) -> tuple[Float[Array, "batch feature"], tuple[Statistics, ...]]:
-        """Return features of flattened images, and each block's statistics: `known`, by default those of the batch."""
+        """Return features of flattened images, and each block's statistics.
+
+        They are `known` or those of the batch, in which images have equal `shares` by default.
+        """
         x, used = inputs.reshape(-1, *self.image), []
         for block, kernel in enumerate(self.kernels):
             x = convolved(x, kernel, stride=2 if self.blocks == "stride" else 1)
-            statistics = known[block] if known else _statistics(x)
+            statistics = known[block] if known else _statistics(x, shares)
             gain = jax.lax.rsqrt(statistics.variance + EPSILON)
             gain = gain if self.scales is None else gain * self.scales[block]
             # The rest of the block is monotone in every filter, so pooling first saves three quarters of it.
@@ -70,10 +76,14 @@ class Network(eqx.Module):
         return features, tuple(used)
 
 
-def _statistics(x: Float[Array, "batch row column filter"]) -> Statistics:
+def _statistics(x: Float[Array, "batch row column filter"], shares: Float[Array, " batch"] | None) -> Statistics:
     # Image by image, since XLA on CPU sums over everything in an order that depends on the number of threads.
-    mean = x.mean((1, 2)).mean(0)
-    return Statistics(mean, ((x - _each(len(x), mean)) ** 2).mean((1, 2)).mean(0))
+    def mean(x: Float[Array, "batch row column filter"]) -> Float[Array, " filter"]:
+        of_each = x.mean((1, 2))
+        return of_each.mean(0) if shares is None else shares @ of_each
+
+    centre = mean(x)
+    return Statistics(centre, mean((x - _each(len(x), centre)) ** 2))
 
 
 def _each(batch: int, value: Float[Array, " filter"]) -> Float[Array, "batch 1 1 filter"]:
