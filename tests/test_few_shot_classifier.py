@@ -218,6 +218,9 @@ def test_whole_numbers_that_a_float_would_merge_are_classes_of_their_own(pixels:
     model = clone(pixels).fit(UNSEEN).adapt(UNSEEN[:3], [2**63 + 1, 42, 2**63 + 2])
     assert model.classes_.tolist() == [42, 2**63 + 1, 2**63 + 2]
     assert model.partial_adapt(UNSEEN[3:4], [7]).classes_.tolist() == [7, 42, 2**63 + 1, 2**63 + 2]
+    small = model.forget(2**63 + 1).forget(2**63 + 2).partial_adapt(UNSEEN[4:5], [8])
+    assert (small.classes_.tolist(), small.classes_.dtype) == ([7, 8, 42], np.int64)
+    assert model.adapt(UNSEEN[:2], [np.uint8(3), np.uint8(4)]).classes_.dtype == np.int64
 
 
 def test_hundreds_of_classes(trained: FewShotClassifier, pixels: FewShotClassifier) -> None:
@@ -251,7 +254,7 @@ def test_maml_adapts_as_in_the_workflow_s_episodes_and_its_classes_count_the_sam
     # Before anything is trained.
     unlimited = FewShotClassifier("raw", MAML, clusters=6, steps=10**6)
     with pytest.raises(ValueError, match=r"^labels: 7 classes, but this MAML tells at most 6 apart"):
-        unlimited.fit(UNSEEN[:8], [*range(7), -1])
+        unlimited.fit(UNSEEN[:50], [*range(7), *[-1] * 43])
     assert adapting.classes_.tolist() == [0, 1, 2, 3, 4]
 
 
@@ -365,17 +368,21 @@ def test_the_seed_decides_and_a_fit_that_has_ended_is_found_again(tmp_path: Path
     assert not np.allclose(found(1), first, atol=1e-3)
 
 
-def test_the_seed_decides_the_embedding_and_images_of_another_shape_are_another_training(tmp_path: Path) -> None:
-    def kernels(images: np.ndarray, seed: int) -> np.ndarray:
-        model = FewShotClassifier(CONTRASTIVE, "nearest-neighbours", steps=1, random_state=seed, folder=tmp_path)
-        return np.asarray(jax.tree.leaves(model.fit(images).learner_.network)[0])
+def test_the_seed_is_the_embedding_s_too_and_images_of_another_shape_are_another_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
 
-    images = drawn(4, 6, seed=1)[0]
-    # One step of Adam changes a weight by no more than its rate, 0.001.
-    assert np.abs(kernels(images, 2**32 - 1) - kernels(images, 0)).max() > 0.1
-    before = set(tmp_path.iterdir())
-    kernels(images.reshape(6, 2 * SIDE, 2 * SIDE), 0)
-    assert len(set(tmp_path.iterdir()) - before) == 1
+    def embed(data: Unlabelled, spec: Any, *, seeds: list[int], folder: Folder) -> None:
+        seen.append((seeds, folder.path))
+        raise InputError("stopped")
+
+    monkeypatch.setattr(contrastive, "embed", embed)
+    model = FewShotClassifier(CONTRASTIVE, "nearest-neighbours", random_state=7, folder=tmp_path)
+    for images in (UNSEEN, UNSEEN.reshape(25, 2 * SIDE, 2 * SIDE)):
+        assert refused(model.fit, images) == "stopped"
+    assert [seeds for seeds, _ in seen] == [[7], [7]]
+    assert seen[0][1] != seen[1][1]
 
 
 def test_jitter_is_that_of_tasks_and_where_bounds_are_given_of_views_too() -> None:
@@ -424,7 +431,7 @@ def test_images_come_as_bytes_or_floats_grey_or_in_colour() -> None:
         assert model.score(images[FEW], CLASSES[FEW]) == 1
     # As resized images are, a little beyond 0 and 1.
     np.testing.assert_array_equal(model.predict_proba(1.000001 * (UNSEEN > 0.5)), model.predict_proba(UNSEEN > 0.5))
-    with pytest.warns(UserWarning, match=r"^X holds uint8 of 0 and 1, of 255, so black; give floats or booleans"):
+    with pytest.warns(UserWarning, match=r"^X holds uint8 of at most 1, which is nearly black"):
         model.predict((UNSEEN > 0.5).astype(np.uint8))
     of_bytes = np.round(255 * UNSEEN).astype(np.uint8)
     expected = FewShotClassifier(*PIXELS).fit(of_bytes / 255).adapt(of_bytes[FEW] / 255, CLASSES[FEW])
@@ -498,6 +505,11 @@ def test_labels_that_are_refused(pixels: FewShotClassifier, labels: Any, message
         ({"method": 3}, TypeError, "method == 3, must be a name or a mapping with `kind`."),
         ({"method": {"filters": 3}}, ValueError, "method == None, must be one of protonets"),
         ({"embedding": "simclr"}, ValueError, "embedding == 'simclr', must be one of raw, blurred, zca, pca"),
+        (
+            {"method": {"kind": "protonets", "halved": {100}}},
+            TypeError,
+            "method holds {100}; give numbers, texts, lists",
+        ),
         ({"jitter": {"turn": 3}}, ValueError, "embedding: contrastive.jitter.turn: Extra inputs are not permitted."),
         ({"steps": True}, TypeError, "steps == True, must be a number."),
         ({"clusters": "many"}, TypeError, "clusters must be an instance of int, not str."),
@@ -523,8 +535,8 @@ def test_parameters_that_are_refused(params: dict[str, Any], error: type[Excepti
             {},
             "X has images of 15 x 16 pixels and 1 channel; only square ones are jittered, give jitter=False, ",
         ),
-        (UNSEEN[:8], {}, "X: 8 images; tasks of two classes take 12, give more"),
-        (UNSEEN[:50], {"clusters": 60}, "clusters: 60 are more than the 50 training examples; give fewer"),
+        (UNSEEN[:8], {}, "X has 8 images, which are too few: tasks of two classes take 12."),
+        (UNSEEN[:50], {"clusters": 60}, "clusters == 60, must be at most 50, as many as there are images."),
         (
             np.eye(20)[:, :1, None].repeat(16, 1).repeat(16, 2),
             {"embedding": "raw"},
@@ -542,6 +554,15 @@ def test_more_labelled_classes_than_maml_will_know_are_refused_before_it_learns(
     # Of 100 images there are five clusters, so tasks have at most five classes.
     message = refused(FewShotClassifier("raw", "maml").fit, UNSEEN, np.repeat(np.arange(10), 10), error=ValueError)
     assert message.startswith("labels: 10 classes, but this MAML tells at most 5 apart")
+    # Each class of a task takes six images, or three neighbours.
+    for clusters, queries, most in ((20, 5, 10), ("neighbours", 2, 20)):
+        message = refused(
+            FewShotClassifier("raw", {"kind": "maml", "tasks": {"way": 40, "queries": queries}}, clusters=clusters).fit,
+            UNSEEN[:60],
+            np.arange(60) % 25,
+            error=ValueError,
+        )
+        assert message.startswith(f"labels: 25 classes, but this MAML tells at most {most} apart")
 
 
 def test_before_fit_there_is_nothing(tmp_path: Path) -> None:

@@ -68,9 +68,9 @@ def check_folders(config: Config) -> None:
 def warn_of_unrecorded(config: Config) -> None:
     """Print a warning if there are results, but no record of Snakemake's by which it tells what has changed since."""
     if not any(Path(".snakemake/metadata").glob("*")) and any(Path(config.results).glob("*/**/*.manifest.json")):
-        made = f"{config.results}: Snakemake has no record here of how these results were made"
+        lost = f"{config.results}: Snakemake's record of how these results were made is not here"
         print(
-            f"warning: {made}, so it reruns nothing that has changed since; --forceall makes all anew", file=sys.stderr
+            f"warning: {lost}, so it does not notice what has changed since; --forceall makes all anew", file=sys.stderr
         )
 
 

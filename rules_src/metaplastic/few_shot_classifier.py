@@ -119,7 +119,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         partition = self._partition(len(images), method, seed)
         if labels is not None:
             _, clusters = partition.task_classes or ("", len(images))
-            most = method.most_ways and min(method.most_ways, clusters)
+            # A class of tasks is a cluster of enough members.
+            most = method.most_ways and min(method.most_ways, clusters, len(images) // partition.members)
             _check_classes(most, np.unique(alike(labels[labels != UNLABELLED])))
         learner = self._learned(images, shape, embedding, method, partition, seed)
         self._reset(learner)
@@ -242,10 +243,14 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _partition(self, images: int, method: Any, seed: int) -> Partition:
         """Return how so many images are parted into classes of tasks."""
         members = method.tasks.members if method.meta_learned else 1
+        if method.meta_learned and images < 2 * members:
+            raise ValueError(f"X has {images} images, which are too few: tasks of two classes take {2 * members}.")
         common: Any = {"partitions": int(self.partitions), "members": members, "seed": seed}
         if self._by_neighbours:
             return Neighbourhoods(kind="neighbourhoods", **common)
         clusters = self.clusters or max(2, min(MOST_CLUSTERS, images // IMAGES_A_CLUSTER))
+        if method.meta_learned and clusters > images:
+            raise ValueError(f"clusters == {clusters}, must be at most {images}, as many as there are images.")
         # Small clusters are left out, however many there are: of few images there may be many.
         return Clusters(kind="k-means", clusters=int(clusters), accepted=0.0, **common)
 

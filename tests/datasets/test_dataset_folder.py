@@ -121,7 +121,9 @@ def test_equal_folders_have_equal_checksums_and_others_others(root):
 
 def test_the_stage_writes_the_class_lists_of_every_split(root, tmp_path):
     spec = json.dumps({"source": "folder", "path": str(root), "side": 6})
-    prepare_dataset("mine", spec, "abc", tmp_path / "cache", tmp_path / "x.zarr", shots=2)
+    message = refused(prepare_dataset, "mine", spec, "abc", tmp_path / "cache", tmp_path / "x.zarr", shots=2)
+    assert message == "mine: no class is in two splits, so only learners take it; list some under learners"
+    prepare_dataset("mine", spec, "abc", tmp_path / "cache", tmp_path / "x.zarr")
     stored = read_zarr(tmp_path / "x.zarr")
     lists = {
         split: [name for name, of in zip(stored.class_names, stored.class_split.values, strict=True) if of == code]

@@ -223,7 +223,7 @@ def test_deep_cluster_stopped_between_two_clusterings_ends_with_the_same_bytes(t
     data, _ = strokes()
     section, record = spec("deep-cluster", every=10, steps=[0, 60]), {"config": "x"}
     whole, stopped = Folder(tmp_path / "whole", record), Folder(tmp_path / "stopped", record)
-    training = NeuralTraining(deep_cluster.family(section, IMAGE), data.inputs[data.train], section, 2, stopped)
+    training = NeuralTraining(deep_cluster.family(section, IMAGE), data.inputs[data.train], section, [0, 1], stopped)
     for item in resumed(training, stopped, Keep()):
         if training.step(item.state) == 30:
             break
@@ -236,7 +236,9 @@ def test_deep_cluster_stopped_between_two_clusterings_ends_with_the_same_bytes(t
 
 def test_more_clusters_than_training_examples_are_one_line(tmp_path):
     folder = Folder(tmp_path, {"config": "x"})
-    with pytest.raises(InputError, match=r"^clusters: 41 are more than the 40 training examples; give fewer$"):
+    with pytest.raises(
+        InputError, match=r"^deep-cluster: clusters: 41 are more than the 40 training examples; give fewer$"
+    ):
         deep_cluster.embed(strokes()[0], spec("deep-cluster", clusters=41), seeds=[0], folder=folder)
 
 

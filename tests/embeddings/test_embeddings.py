@@ -9,7 +9,8 @@ from metaplastic.config.base import parse_spec
 from metaplastic.datasets.arrays import Inputs
 from metaplastic.embeddings import blurred, denoising_autoencoder, isomap, k_means, pca, raw, umap, vae, zca
 from metaplastic.embeddings.base import Unlabelled, unlabelled
-from metaplastic.embeddings.spec import Embedding
+from metaplastic.embeddings.neural import NeuralTraining
+from metaplastic.embeddings.spec import Embedding, Vae
 from metaplastic.io.errors import InputError
 from metaplastic.training.loop import Folder
 from sklearn.cluster import KMeans
@@ -229,6 +230,20 @@ def test_networks_learn_what_varies_most(kind, tmp_path):
         readout = LogisticRegression().fit(features[data.train], label[data.train])
         assert readout.score(features[~data.train], label[~data.train]) > 0.9
     assert not np.allclose(embedded.features[0], embedded.features[1])
+
+
+def test_each_seed_starts_elsewhere_whatever_others_there_are(tmp_path):
+    spec = Vae(kind="vae", hidden=[3])
+
+    def first_weights(*seeds: int) -> np.ndarray:
+        training = NeuralTraining(
+            vae.family(spec, pixels=False), np.zeros((4, 6), np.float32), spec, seeds, Folder(tmp_path, {})
+        )
+        return np.asarray(jax.tree.leaves(training.initial().network)[0])
+
+    both = first_weights(3, 2**32 - 1)
+    np.testing.assert_array_equal(first_weights(2**32 - 1)[0], both[1])
+    assert not np.allclose(both[0], both[1])
 
 
 def test_the_unit_of_the_inputs_does_not_count(tmp_path):

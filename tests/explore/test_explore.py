@@ -31,7 +31,7 @@ RUN: dict[str, Any] = {"run": "quick", "kind": "meta-trained"}
 
 def images() -> xr.Dataset:
     label = np.arange(EXAMPLES) % CLASSES
-    pixels = np.random.default_rng(0).integers(0, 255, (EXAMPLES, 4, 4, 1)).astype(np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 255, (EXAMPLES, 8, 2, 1)).astype(np.uint8)
     about = About("toy", f"Toys {HOSTILE}", "free", "nobody")
     names = ["one", HOSTILE, "three"]
     of_source = {"class_names": names, "checksum": ["0"], "checksum_kind": "none", "name": "toys"}
@@ -127,17 +127,17 @@ def test_filters_are_in_the_order_of_pixels(tmp_path: Path) -> None:
     with_one = read_zarr(path)
     order = with_one["input_permutation"].values[0]
     weights = np.zeros_like(with_one["first_layer_weights"].values)
-    weights[0, :, np.flatnonzero(order == 6), :] = 1.0
+    weights[0, :, np.flatnonzero(order == 7), :] = 1.0
     with_one["first_layer_weights"].values[:] = weights
     write_zarr(with_one, path, spec={}, code="")
     _, (panel,) = recorded([path], PROTOCOL, cores=1)
     picture = Image.open(BytesIO(b64decode(panel.filters[0].partition(",")[2]))).convert("RGBA")
-    assert picture.size == (8 * 5 - 1, 4)
+    assert picture.size == (8 * 3 - 1, 8)
     colours = np.asarray(picture).astype(int)
     red = colours[..., 0] - colours[..., 2] > 50
-    # Pixel 6 of an image of 4 x 4, in each of six units.
-    assert np.argwhere(red).tolist() == [[1, 5 * unit + 2] for unit in range(6)]
-    assert (colours[:, 4, 3] == 0).all()
+    # Pixel 7 of an image of 8 x 2, in each of six units.
+    assert np.argwhere(red).tolist() == [[3, 3 * unit + 1] for unit in range(6)]
+    assert (colours[:, 2, 3] == 0).all()
 
 
 def test_what_cannot_be_shown_is_told_in_one_line(tmp_path: Path) -> None:

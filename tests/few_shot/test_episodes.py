@@ -43,6 +43,14 @@ def test_the_same_key_gives_the_same_episodes_and_more_begin_with_fewer():
     assert not np.array_equal(few.support, other.support)
 
 
+def test_episodes_are_the_same_however_many_are_drawn_at_once(monkeypatch):
+    whole = drawn(count=23)
+    # Four of three classes that have 12 members at most.
+    monkeypatch.setattr("metaplastic.few_shot.episodes.NUMBERS", 4 * 3 * 12)
+    draw_many.clear_cache()
+    np.testing.assert_array_equal(drawn(count=23).query, whole.query)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -368,6 +368,8 @@ def test_filters_are_put_back_into_pixel_order():
     # 192 inputs are 16 x 12 pixels here, though they might be 8 x 8 of three colours.
     assert filter_images(np.ones((192, 2)), np.arange(192), [16, 12, 1]).shape == (2, 16, 12)
     assert refused(image_shape, xr.Dataset(), Path("x.zarr")).startswith("x.zarr: of data that are no images")
+    old = xr.Dataset(attrs={"modality": "image"})
+    assert refused(image_shape, old, Path("x.zarr")).startswith("x.zarr: of an earlier version, which tells no shape")
 
 
 def test_runs_are_drawn_side_by_side_over_the_arithmetic_they_took_where_they_watch_the_same(history, tmp_path):

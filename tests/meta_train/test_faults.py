@@ -100,7 +100,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, error: Excep
 def test_networks_that_cannot_fit_are_refused_before_any_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(memory, "device_memory", lambda: 2**33)
     spec, folder = Vae(kind="vae", hidden=[10**9]), Folder(tmp_path, {})
-    said = refused(NeuralTraining, family(spec, pixels=True), np.zeros((3, 2), np.float32), spec, 1, folder)
+    said = refused(NeuralTraining, family(spec, pixels=True), np.zeros((3, 2), np.float32), spec, [0], folder)
     assert re.match(r"hidden, features, batch: .* GiB at least, but there are 8\.0 GiB; give less", said)
 
 

@@ -94,6 +94,8 @@ def test_learners_take_the_features_of_one_network():
 def test_a_file_is_of_images_if_a_key_says_so():
     mine = config("datasets: {mine: {source: file, path: x.npz, layout: channels-first}}").datasets["mine"]
     assert (mine.modality, mine.channels, mine.inputs) == ("image", None, None)
+    # It may be in colour, which takes more memory.
+    assert config("datasets: {mine: {source: file, path: x.npz, side: 20}}").datasets["mine"].inputs == 1200
 
 
 def test_a_theta_of_another_rule_is_no_start(tmp_path: Path):
@@ -146,7 +148,7 @@ def test_results_without_snakemake_s_record_of_them(tmp_path: Path, monkeypatch:
     assert not capsys.readouterr().err
     folders.warn_of_unrecorded(whole)
     assert capsys.readouterr().err.startswith(
-        "warning: mine: Snakemake has no record here of how these results were made"
+        "warning: mine: Snakemake's record of how these results were made is not here"
     )
     Path(".snakemake/metadata").mkdir(parents=True)
     Path(".snakemake/metadata/x").touch()

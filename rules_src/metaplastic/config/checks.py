@@ -44,7 +44,8 @@ def check_learners(config: Config, name: str) -> None:
         for dataset in study.datasets:
             if None not in (trained, found := config.datasets[dataset].channels) and found != trained:
                 raise InputError(
-                    f"studies.{name}.trained_on: {study.trained_on!r} has {trained} channels, {dataset!r} has {found}"
+                    f"studies.{name}.trained_on: images of {study.trained_on!r} and {dataset!r} differ in "
+                    f"their channels, {trained} and {found}; list datasets with as many"
                 )
     for learner, dataset in product(study.learners, study.datasets):
         smallest, side = config.learners[learner].smallest, config.datasets[dataset].side_known

@@ -26,13 +26,14 @@ class Study(Section):
     datasets: Annotated[list[Name], Field(min_length=1), Distinct]
     """Keys of `datasets` that methods are evaluated on."""
     base_models: Annotated[list[Name], Distinct] = []
-    """Keys of `base_models` that rules train."""
+    """Keys of `base_models` that rules train; one, if learners are to take its features."""
     rules: Annotated[list[Name], Distinct] = []
     """Keys of `rules` that are applied."""
     embeddings: Annotated[list[Name], Distinct] = []
     """Keys of `embeddings` that rules are compared with."""
     partitions: Annotated[list[Name], Distinct] = []
-    """Keys of `partitions`, made from the features of every rule and embedding, that learners are trained on."""
+    """Keys of `partitions`, made from the features of every rule and embedding, that learners are trained on; at most
+    one of true labels."""
     learners: Annotated[list[Name], Distinct] = []
     """Keys of `learners` that are evaluated on episodes. A study with learners has no few-shot table."""
     trained_on: Name | None = None
@@ -106,9 +107,8 @@ class Config(Section):
             _check_trained(place, study, trained)
             oracles = [partition for partition, spec in partitions.items() if spec.true_labels]
             if len(oracles) > 1:
-                raise ValueError(
-                    f"{place}.partitions: {oracles[0]!r} and {oracles[1]!r} are the same classes; list one"
-                )
+                both = f"{oracles[0]!r} and {oracles[1]!r} are both of true labels"
+                raise ValueError(f"{place}.partitions: {both}, which a table shows under one name; list one")
             if learners and study.rules and len(study.base_models) > 1:
                 raise ValueError(f"{place}.base_models: learners take the features of one network; list one")
             for (learner, spec), (partition, of) in product(trained.items(), partitions.items()):

@@ -55,10 +55,8 @@ class Dataset(Kind):
 
     @property
     def inputs(self) -> int | None:
-        """Numbers that an example holds."""
-        if self.side_known is None or self.channels is None:
-            return None
-        return self.channels * self.side_known**2
+        """Numbers that an example holds, or may hold where the channels are unknown."""
+        return None if self.side_known is None else (self.channels or 3) * self.side_known**2
 
     @property
     def smallest_class(self) -> int | None:
@@ -306,9 +304,10 @@ class File(Labelled, Dialect):
     standardise: bool = True
     """Whether to scale each feature to mean 0 and variance 1 over the training split; images are never scaled."""
     side: PositiveInt | None = None
-    """Height and width after area resizing, for images only; required to draw filters or to watch the dataset."""
+    """Height and width after area resizing, for images only."""
     layout: Literal["channels-last", "channels-first"] | None = None
-    """Order of the axes of images; with it or a `side`, floats in 0 to 1 are images as bytes are."""
+    """Order of the axes of images. With it or a `side` a study takes the array for images, and floats in 0 to 1 as well
+    as bytes."""
 
     @property
     def shows_images(self) -> bool:

@@ -74,7 +74,7 @@ def recorded(stores: Sequence[Path], protocol: FewShot, *, cores: int) -> tuple[
         cores: stores that are worked on at a time.
 
     Raises:
-        InputError: stores differ in their dataset, or a rule's first layer sees no square image.
+        InputError: stores differ in their dataset, or a rule's inputs are no images.
     """
     read = {path: read_features(path) for path in stores}
     identities = {path: identity_of(store) for path, store in read.items()}
@@ -159,7 +159,7 @@ def _filters(store: xr.Dataset, path: Path) -> list[str]:
     return [_picture(filter_images(weights[:, :UNITS], order, shape)) for weights in steps]
 
 
-def _picture(images: Float[np.ndarray, "unit side side"]) -> str:
+def _picture(images: Float[np.ndarray, "unit row column"]) -> str:
     sheet, limit = laid_out(images)
     # The gaps between the images are transparent.
     colours = mpl.colormaps["RdBu_r"](np.ma.masked_invalid(sheet / limit / 2 + 0.5), bytes=True)

@@ -73,8 +73,14 @@ def _section(family: Any, given: Any, name: str, kinds: Collection[str], filled:
     if (kind := section.get("kind")) not in [*kinds]:
         raise ValueError(f"{name} == {kind!r}, must be one of {', '.join(kinds)}.")
     known = {key: value for key, value in filled.items() if key in family.kinds()[kind].model_fields}
+
+    def as_json(value: Any) -> Any:
+        if (found := plain(value)) is None:
+            raise TypeError(f"{name} holds {value!r}; give numbers, texts, lists and mappings.")
+        return found
+
     try:
-        return parse_spec(family, json.dumps({**known, **SHORT.get(kind, {}), **section}, default=plain), name)
+        return parse_spec(family, json.dumps({**known, **SHORT.get(kind, {}), **section}, default=as_json), name)
     except InputError as error:
         raise ValueError(f"{error}.") from error
 
@@ -98,9 +104,8 @@ def given_images(X: Any, shape: tuple[int, int, int] | None = None) -> tuple[np.
         raise ValueError(f"X has images of {in_words(found)}; this learner takes those of {in_words(shape)}.")
     if X.dtype == np.uint8:
         if X.max() == 1:
-            warnings.warn(
-                "X holds uint8 of 0 and 1, of 255, so black; give floats or booleans if 1 is white.", stacklevel=3
-            )
+            black = "X holds uint8 of at most 1, which is nearly black on the scale of 0 to 255"
+            warnings.warn(f"{black}; give floats or booleans if 1 means white.", stacklevel=3)
     elif X.dtype != np.bool_:
         if X.dtype.kind != "f":
             raise ValueError(f"X holds {X.dtype}; give uint8, or floats in 0 to 1.")
@@ -133,10 +138,12 @@ def given_labels(y: Any, count: int) -> np.ndarray:
 
 def alike(labels: Sequence[Any] | np.ndarray) -> np.ndarray:
     """Return labels in an array of their own type; refuse texts and numbers together."""
+    # NumPy would make floats of its signed and unsigned integers together.
+    labels = [label.item() if isinstance(label, np.generic) else label for label in labels]
     if len({isinstance(label, str) for label in labels}) > 1:
         raise ValueError("labels: texts and numbers together; give either.")
     whole = len(labels) > 0 and all(isinstance(label, Integral) for label in labels)
     least, most = (min(labels), max(labels)) if whole else (0, 0)
     if least < -(2**63) or most >= 2**64 or (least < 0 and most >= 2**63):
         raise ValueError(f"labels: whole numbers of {least} to {most} do not fit in 64 bits; give texts.")
-    return np.array(list(labels), np.uint64 if most >= 2**63 else None)
+    return np.array(labels, np.uint64 if most >= 2**63 else None)

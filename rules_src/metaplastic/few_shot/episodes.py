@@ -117,7 +117,7 @@ def draw(key: PRNGKeyArray, pool: Pool, shape: Shape) -> Episode:
 
 @partial(jax.jit, static_argnames=("count", "shape"))
 def draw_many(key: PRNGKeyArray, pool: Pool, shape: Shape, count: int) -> Episode:
-    """Draw `count` episodes, as many at once as memory allows; a larger count begins with the same episodes."""
+    """Draw `count` episodes, with at most `NUMBERS` at once; a larger count begins with the same episodes."""
     at_once = max(1, min(count, NUMBERS // (shape.way * pool.largest)))
     return jax.lax.map(lambda i: draw(jax.random.fold_in(key, i), pool, shape), jnp.arange(count), batch_size=at_once)
 

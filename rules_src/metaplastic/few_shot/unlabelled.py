@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaplastic.config.base import Section, canonical_json, short_hash
-from metaplastic.embeddings.base import Unlabelled, check_clusters
+from metaplastic.embeddings.base import Unlabelled
 from metaplastic.embeddings.spec import Embedding
 from metaplastic.few_shot.labelling import (
     Labelling,
@@ -29,7 +29,6 @@ from metaplastic.few_shot.learners.meta_learning import recorded
 from metaplastic.few_shot.partitions import partitions
 from metaplastic.few_shot.rounds import finish, with_ways
 from metaplastic.few_shot.spec import Learner, MetaLearned, Partition
-from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import compilations_kept, own_numbers
 from metaplastic.training.checkpoint import versions
 from metaplastic.training.loop import SNAPSHOTS, Folder
@@ -69,12 +68,8 @@ def learned(
     data = Unlabelled(ordered, np.ones(len(ordered), bool), shape)
     digest = short_hash(str(shape), hashlib.sha256(ordered.tobytes()).hexdigest())
     recipe = Recipe(canonical_json(method), canonical_json(embedding), shape)
-    # Before hours of training: images that the learner cannot take, or too few.
+    # Before hours of training: images that the learner cannot take.
     eqx.filter_eval_shape(lambda: untrained(recipe))
-    if isinstance(method, MetaLearned):
-        if len(images) < 2 * partition.members:
-            raise InputError(f"X: {len(images)} images; tasks of two classes take {2 * partition.members}, give more")
-        check_clusters(getattr(partition, "clusters", 0), len(images))
     of_embedding = _folder(folder, embedding, digest)
     with _told(f"embedding {len(images)} images: {embedding.kind}", verbose):
         embedded = import_module(embedding.module).embed(data, embedding, seeds=[seed], folder=of_embedding)

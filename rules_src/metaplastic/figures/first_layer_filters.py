@@ -18,7 +18,7 @@ INPUTS = {"features": "learned features of images"}
 NEEDS = ()
 CAPTION = """\
 First-layer weights of one seed, one row per dataset: before learning on the left, then after each rule was applied.
-Each square holds the incoming weights of one unit, put back in the order of the pixels and averaged over colour
+Each tile holds the incoming weights of one unit, put back in the order of the pixels and averaged over colour
 channels. The colours of a panel span 95% of its weights, so scales differ between panels and all weights beyond the
 ends are equally dark.
 """
@@ -48,7 +48,7 @@ def draw(features: list[Path]) -> Figure:
         # Every rule starts from the same weights.
         _show(panels[row, 0], store, 0, identity.dataset, path)
         _show(panels[row, column], store, -1, f"{identity.dataset}, {looks[identity.method].label}", path)
-    figure.suptitle(f"Each square: incoming weights of one of {UNITS} first-layer units, its pixels put back in order")
+    figure.suptitle(f"Each tile: incoming weights of one of {UNITS} first-layer units, its pixels put back in order")
     return figure
 
 
@@ -73,6 +73,8 @@ def _show(axes: Axes, store: xr.Dataset, step: int, place: str, path: Path) -> N
 def image_shape(store: xr.Dataset, path: Path) -> list[int]:
     """Return rows, columns and channels; raise InputError if the inputs of the store at `path` are no images."""
     if "image_shape" not in store.attrs:
+        if store.attrs.get("modality") == "image":
+            raise InputError(f"{path}: of an earlier version, which tells no shape of images; remove it and run again")
         raise InputError(f"{path}: of data that are no images; filters are drawn of images only")
     return [int(size) for size in store.attrs["image_shape"]]
 

@@ -256,7 +256,7 @@ def sheet(
 
 
 def tiled(rows: Sequence[np.ndarray], columns: int, gap: float = 0.0) -> Float[np.ndarray, "tall wide *colour"]:
-    """Lay out rows of images with a pixel of `gap` between them; a row may have fewer than so many columns."""
+    """Lay out rows of images with a pixel of `gap` between them; a row may hold fewer than `columns`."""
     pads = [((0, columns - len(row)), (0, 1), (0, 1), *((0, 0),) * (row.ndim - 3)) for row in rows]
     padded = [np.pad(row, around, constant_values=gap) for row, around in zip(rows, pads, strict=True)]
     return np.concatenate([np.concatenate(row, 1) for row in padded])[:-1, :-1]

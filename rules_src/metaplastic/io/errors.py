@@ -42,7 +42,7 @@ def what_brings(missing: ModuleNotFoundError) -> str | None:
 
 @contextmanager
 def extras_named(place: str) -> Iterator[None]:
-    """Have an import from within that fails say which extra brings the package; the message begins with `place`."""
+    """If an import within fails for want of a package, say which extra brings it; the message begins with `place`."""
     try:
         yield
     except ModuleNotFoundError as error:

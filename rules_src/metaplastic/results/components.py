@@ -27,7 +27,7 @@ def components(features: Float[np.ndarray, "example feature"]) -> Components:
 
 
 def spread_evenly(indices: Int[np.ndarray, " index"], most: int) -> Int[np.ndarray, " kept"]:
-    """Return at most so many of the indices, spread evenly, since a store may be in the order of its classes."""
+    """Return at most `most` of the indices, spread evenly, since a store may be in the order of its classes."""
     return indices[:: -(-len(indices) // most)]
 
 
