@@ -62,7 +62,7 @@ CLUSTERS = [f"protonets-{name}" for name in ("clusters-100", "clusters-250", "pa
 CLUSTERS += ["protonets-hyperplanes", "protonets-small-clusters"]
 STRIDED = ["maml", "maml-one-partition", "maml-hyperplanes", "maml-random", "protonets-random"]
 PARTITIONS = ["protonets-one-partition", *(f"protonets-partitions-{number}" for number in (3, 10, 30)), "protonets"]
-DIGITS = ["nearest-neighbours", "linear", "protonets-ten"]
+DIGITS = ["nearest-neighbours", "linear", "protonets-ten", "maml-ten"]
 """Few-shot learners by what is told of them."""
 EMBEDDINGS = ["bigan", "acai", "blurred", "untrained-encoder"]
 
