@@ -108,19 +108,10 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         labels = None if y is None else given_labels(y, len(images))
         seed = seed_of(self.random_state)
         embedding, method = self._sections(seed)
-        if shape[0] != shape[1] and getattr(method, "jitter", None) is not None:
-            other = (
-                f", and another embedding than {embedding.kind!r}, such as 'pca'"
-                if hasattr(embedding, "jitter")
-                else ""
-            )
-            size = labelling.in_words(shape)
-            raise ValueError(f"X has images of {size}; only square ones are jittered, give jitter=False{other}.")
+        _check_square(shape, embedding, method)
         partition = self._partition(len(images), method, seed)
         if labels is not None:
-            _, clusters = partition.task_classes or ("", len(images))
-            # A class of tasks is a cluster of enough members.
-            most = method.most_ways and min(method.most_ways, clusters, len(images) // partition.members)
+            most = _most_classes(method, partition, len(images))
             _check_classes(most, np.unique(alike(labels[labels != UNLABELLED])))
         learner = self._learned(images, shape, embedding, method, partition, seed)
         self._reset(learner)
@@ -295,6 +286,25 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "learner_")
         if not hasattr(self, "classes_"):
             raise NotFittedError("This FewShotClassifier has seen no labelled images yet; call 'adapt' with some.")
+
+
+def _check_square(shape: tuple[int, int, int], embedding: Any, method: Any) -> None:
+    """Refuse images that are not square where tasks are jittered."""
+    if shape[0] == shape[1] or getattr(method, "jitter", None) is None:
+        return
+    advice = "give jitter=False"
+    if hasattr(embedding, "jitter"):
+        advice += f", and another embedding than {embedding.kind!r}, such as 'pca'"
+    raise ValueError(f"X has images of {labelling.in_words(shape)}; only square ones are jittered, {advice}.")
+
+
+def _most_classes(method: Any, partition: Partition, images: int) -> int | None:
+    """Return the most classes that a method can tell apart after learning from so many images, None for any number."""
+    if method.most_ways is None:
+        return None
+    _, clusters = partition.task_classes or ("", images)
+    # A class of tasks is a cluster of enough members.
+    return int(min(method.most_ways, clusters, images // partition.members))
 
 
 def _check_classes(most: int | None, classes: np.ndarray) -> None:
