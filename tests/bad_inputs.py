@@ -332,7 +332,7 @@ SECTIONS = [
             '{"images": (9, 3, 16, 16)}': "X has the shape (9, 3, 16, 16); give the channels last: X.transpose(0, 2, 3, 1).",
             '{"images": (20, 8, 8)}': "images of 8 x 8 pixels: pooling halves them 4 times; give at least 16 x 16",
             '{"images": (9, 16, 20)}': "X has images of 16 x 20 pixels and 1 channel; only square ones are jittered, give jitter=False, and another embedding than 'contrastive', such as 'pca'.",
-            '{"images": (40, 16, 16), "clusters": 41}': "clusters == 41, must be at most 40, as many as there are images.",
+            '{"images": (40, 16, 16), "clusters": 41}': "clusters: 41 are more than the 40 training examples; give fewer",
             '{"images": (10, 16, 16)}': "X has 10 images, which are too few: tasks of two classes take 12.",
         },
     ),

@@ -536,7 +536,7 @@ def test_parameters_that_are_refused(params: dict[str, Any], error: type[Excepti
             "X has images of 15 x 16 pixels and 1 channel; only square ones are jittered, give jitter=False, ",
         ),
         (UNSEEN[:8], {}, "X has 8 images, which are too few: tasks of two classes take 12."),
-        (UNSEEN[:50], {"clusters": 60}, "clusters == 60, must be at most 50, as many as there are images."),
+        (UNSEEN[:50], {"clusters": 60}, "clusters: 60 are more than the 50 training examples; give fewer"),
         (
             np.eye(20)[:, :1, None].repeat(16, 1).repeat(16, 2),
             {"embedding": "raw"},

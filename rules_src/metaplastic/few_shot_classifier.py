@@ -240,8 +240,6 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self._by_neighbours:
             return Neighbourhoods(kind="neighbourhoods", **common)
         clusters = self.clusters or max(2, min(MOST_CLUSTERS, images // IMAGES_A_CLUSTER))
-        if method.meta_learned and clusters > images:
-            raise ValueError(f"clusters == {clusters}, must be at most {images}, as many as there are images.")
         # Small clusters are left out, however many there are: of few images there may be many.
         return Clusters(kind="k-means", clusters=int(clusters), accepted=0.0, **common)
 

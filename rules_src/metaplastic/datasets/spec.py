@@ -34,6 +34,8 @@ class Dataset(Kind):
     """Examples of the smallest class over all splits, if no key sets them."""
     has_attributes: ClassVar[bool] = False
     """Whether examples have attributes in place of classes."""
+    classes_apart: ClassVar[bool] = False
+    """Whether no class is in two splits, as few-shot episodes demand; False if that depends on the data."""
     source: str
     permuted: Seed | None = None
     """Seed of one random order of the inputs, applied to every example; without it inputs keep their order."""
@@ -47,11 +49,6 @@ class Dataset(Kind):
     def channels(self) -> int | None:
         """Channels of the images."""
         return 3 if getattr(self, "colour", False) else 1
-
-    @property
-    def classes_apart(self) -> bool:
-        """Whether no class is in two splits, as few-shot episodes demand; False if that depends on the data."""
-        return False
 
     @property
     def inputs(self) -> int | None:
@@ -131,7 +128,7 @@ class Letters(Dataset):
     """Seed of the draws of held-out faces and characters."""
 
     @property
-    def classes_apart(self) -> bool:
+    def classes_apart(self) -> bool:  # type: ignore[override]
         """Whether characters are held out, not faces."""
         return self.split_by == "characters"
 

@@ -109,9 +109,10 @@ def given_images(X: Any, shape: tuple[int, int, int] | None = None) -> tuple[np.
     elif X.dtype != np.bool_:
         if X.dtype.kind != "f":
             raise ValueError(f"X holds {X.dtype}; give uint8, or floats in 0 to 1.")
-        if (least := X.min()) < -ROUNDING or X.max() > 1 + ROUNDING:
-            raise ValueError(f"X holds pixels of {least:.4g} to {X.max():.4g}; give floats in 0 to 1, or uint8.")
-        X = X.clip(0, 1)
+        least, most = X.min(), X.max()
+        if least < -ROUNDING or most > 1 + ROUNDING:
+            raise ValueError(f"X holds pixels of {least:.4g} to {most:.4g}; give floats in 0 to 1, or uint8.")
+        X = X.clip(0, 1) if least < 0 or most > 1 else X
     return X.reshape(len(X), -1), found
 
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaplastic.config.base import Section, canonical_json, short_hash
-from metaplastic.embeddings.base import Unlabelled
+from metaplastic.embeddings.base import Unlabelled, check_clusters
 from metaplastic.embeddings.spec import Embedding
 from metaplastic.few_shot.labelling import (
     Labelling,
@@ -68,8 +68,10 @@ def learned(
     data = Unlabelled(ordered, np.ones(len(ordered), bool), shape)
     digest = short_hash(str(shape), hashlib.sha256(ordered.tobytes()).hexdigest())
     recipe = Recipe(canonical_json(method), canonical_json(embedding), shape)
-    # Before hours of training: images that the learner cannot take.
+    # Before hours of training: images that the learner cannot take, or too few for the clusters.
     eqx.filter_eval_shape(lambda: untrained(recipe))
+    if isinstance(method, MetaLearned):
+        check_clusters(getattr(partition, "clusters", 0), len(images))
     of_embedding = _folder(folder, embedding, digest)
     with _told(f"embedding {len(images)} images: {embedding.kind}", verbose):
         embedded = import_module(embedding.module).embed(data, embedding, seeds=[seed], folder=of_embedding)

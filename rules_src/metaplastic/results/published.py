@@ -111,9 +111,9 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
     Raises:
         InputError: they are of other episodes, or tell different numbers of one learner.
     """
-    # Means and intervals are published, single episodes are not.
     if any("learner" not in summary.dims for summary in summaries):
         raise InputError("not accuracies of few-shot learners on episodes; publish it as what it is")
+    # Means and intervals are published, single episodes are not.
     first, *_ = summaries = [summary.drop_dims("episode", errors="ignore") for summary in summaries]
     for other in summaries[1:]:
         if any(first.attrs[name] != other.attrs[name] for name in OF_EPISODES):
