@@ -258,14 +258,15 @@ def test_maml_adapts_as_in_the_workflow_s_episodes_and_its_classes_count_the_sam
     assert adapting.classes_.tolist() == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("name", ["trained", "adapting", "pixels"])
-def test_one_image_more_compiles_no_other_program(name: str, request: pytest.FixtureRequest, monkeypatch) -> None:
-    model, seen = request.getfixturevalue(name), set()
-    adapted = labelling._adapted
-    monkeypatch.setattr(labelling, "_adapted", lambda *given: (seen.add(given[1].shape[0]), adapted(*given))[1])
-    for count in (10, 11):
-        model.adapt(np.concatenate([UNSEEN[FEW], UNSEEN[2:3]])[:count], np.append(CLASSES[FEW], 0)[:count])
-    assert seen == {16}
+@pytest.mark.parametrize(("name", "more"), [("trained", 90), ("adapting", 1), ("pixels", 90)])
+def test_further_images_compile_no_other_program(name: str, more: int, request: pytest.FixtureRequest, caplog) -> None:
+    """MAML has one for each number of classes and power of two of their images, others none."""
+    model = request.getfixturevalue(name).adapt(UNSEEN[FEW], CLASSES[FEW])
+    model.predict(UNSEEN)
+    classes = np.append(CLASSES[FEW], CLASSES[REST] + (5 if more > 1 else 0))[: 10 + more]
+    with jax.log_compiles(), caplog.at_level("WARNING", "jax"):
+        model.adapt(np.concatenate([UNSEEN[FEW], UNSEEN[REST]])[: 10 + more], classes).predict(UNSEEN)
+    assert not [message for message in caplog.messages if message.startswith("Compiling")]
 
 
 def test_nearest_neighbours_embed_later_images_as_the_training_did(tmp_path: Path) -> None:

@@ -265,7 +265,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         found, classes = np.unique(alike(labels), return_inverse=True)
         _check_classes(self.learner_.most_classes, found)
         support = Support(found, features, classes.astype(np.int32))
-        self._adapted = labelling.adapted(self.learner_, features, support.classes, len(found))
+        self._adapted = self.learner_.adapted(features, support.classes, len(found))
         self.classes_, self._support = found, support
         return self
 

@@ -40,12 +40,11 @@ AT_ONCE, PIXELS = 64, 2**18
 
 Pixels = Shaped[np.ndarray, "image input"]
 """Flattened images: uint8, or floats in 0 to 1, or black and white."""
-Images = Float[Array, "image input"]
-Features = Float[Array, "image feature"]
-Known = Float[Array, "known feature"]
+Known = Float32[np.ndarray, "known feature"]
 """Features of labelled images."""
-Classes = Int[Array, " known"]
-Scores = Float[Array, "image way"]
+Classes = Int32[np.ndarray, " known"]
+Features = Float32[np.ndarray, "image feature"]
+Scores = Float32[np.ndarray, "image way"]
 
 
 class Recipe(NamedTuple):
@@ -84,15 +83,12 @@ class Labelling(eqx.Module):
         return images
 
     @abc.abstractmethod
-    def features(self, images: Images) -> Features:
-        """Return what classes are told apart by."""
+    def features(self, images: Float[Array, "image input"]) -> Float[Array, "image feature"]:
+        """Return what classes are told apart by, in JAX."""
 
     @abc.abstractmethod
     def adapted(self, known: Known, classes: Classes, way: int) -> Any:
-        """Return arrays that stand for the classes 0 to `way` - 1, each of which has a labelled image.
-
-        Rows of class `way` only fill up `known`, and count for nothing.
-        """
+        """Return arrays that stand for the classes 0 to `way` - 1, each of which has a labelled image."""
 
     @abc.abstractmethod
     def scores(self, adapted: Any, features: Features) -> Scores:
@@ -104,17 +100,17 @@ class Prototypical(Labelling):
 
     learner: PrototypicalNetwork
 
-    def features(self, images: Images) -> Features:
+    def features(self, images: Float[Array, "image input"]) -> Float[Array, "image feature"]:
         """Return features by the running statistics of the batch norm."""
         return self.learner.features(images)
 
-    def adapted(self, known: Known, classes: Classes, way: int) -> Float[Array, "way feature"]:
+    def adapted(self, known: Known, classes: Classes, way: int) -> Float32[np.ndarray, "way feature"]:
         """Return the prototypes."""
-        return jax.ops.segment_sum(known * _shares(classes, way)[:, None], classes, way)
+        return np.stack([known[classes == class_].mean(0) for class_ in range(way)])
 
-    def scores(self, adapted: Float[Array, "way feature"], features: Features) -> Scores:
+    def scores(self, adapted: Float32[np.ndarray, "way feature"], features: Features) -> Scores:
         """Return minus squared distances."""
-        return nearness(features, adapted)
+        return np.asarray(nearness(features, adapted))
 
 
 class Neighbours(Labelling):
@@ -122,7 +118,7 @@ class Neighbours(Labelling):
 
     network: Any
     """The model of the embedding; None if it learns nothing."""
-    variance: Float[Array, ""]
+    variance: Float32[np.ndarray, ""]
     """Mean squared distance of the features of unlabelled images from their mean."""
 
     def prepared(self, images: Float32[np.ndarray, "image input"]) -> Float32[np.ndarray, "image input"]:
@@ -137,19 +133,20 @@ class Neighbours(Labelling):
         embedded = import_module(spec.module).embed(data, spec, seeds=[0], folder=Folder(Path(), {}))
         return np.asarray(embedded.features[0, -1])
 
-    def features(self, images: Images) -> Features:
+    def features(self, images: Float[Array, "image input"]) -> Float[Array, "image feature"]:
         """Return the embedding."""
         return images if self.network is None else family_of(self.recipe).encode(self.network, images)
 
-    def adapted(self, known: Known, classes: Classes, way: int) -> tuple[Known, Classes, Array]:
-        """Return the labelled images, and the numbers of all classes."""
-        return known, classes, jnp.arange(way)
+    def adapted(self, known: Known, classes: Classes, way: int) -> tuple[Known, Int[np.ndarray, " way"]]:
+        """Return the labelled images by their classes, and the place of the first of each class."""
+        order = classes.argsort(kind="stable")
+        return known[order], np.searchsorted(classes[order], np.arange(way))
 
-    def scores(self, adapted: tuple[Known, Classes, Array], features: Features) -> Scores:
+    def scores(self, adapted: tuple[Known, Int[np.ndarray, " way"]], features: Features) -> Scores:
         """Return minus the squared distance to the nearest image of each class, in units of the variance."""
-        known, classes, way = adapted
-        nearest = jax.ops.segment_max(nearness(features, known).T, classes, len(way)).T
-        return nearest / (2 * TEMPERATURE * self.variance)
+        known, first = adapted
+        nearest = np.maximum.reduceat(nearness(features, known), first, axis=1)
+        return np.asarray(nearest / (2 * TEMPERATURE * self.variance))
 
 
 class Adapting(Labelling):
@@ -166,12 +163,28 @@ class Adapting(Labelling):
         """The network has one output for each class of its training tasks."""
         return len(self.learner.bias)
 
-    def features(self, images: Images) -> Features:
+    def features(self, images: Float[Array, "image input"]) -> Float[Array, "image feature"]:
         """Return the images: there is no network before the classes are known."""
         return images
 
+    @own_numbers()
+    @compilations_kept()
     def adapted(self, known: Known, classes: Classes, way: int) -> tuple[AdaptedNetwork, tuple[Statistics, ...]]:
         """Return the network after the steps of an evaluation, each class counting the same, and its statistics."""
+        # Filled up to a power of two with rows of no class, so that few programs are compiled.
+        more = (1 << (len(known) - 1).bit_length()) - len(known)
+        known, classes = np.pad(known, ((0, more), (0, 0))), np.pad(classes, (0, more), constant_values=way)
+        adapted: Any = jax.tree.map(np.asarray, self._descended(jnp.asarray(known), jnp.asarray(classes), way))
+        return adapted
+
+    def scores(self, adapted: tuple[AdaptedNetwork, tuple[Statistics, ...]], features: Features) -> Scores:
+        """Return the logits."""
+        return np.asarray(_logits(*adapted, jnp.asarray(features)))
+
+    @jit
+    def _descended(
+        self, known: Float[Array, "known input"], classes: Int[Array, " known"], way: int
+    ) -> tuple[AdaptedNetwork, tuple[Statistics, ...]]:
         of_class, there = _shares(classes, way), classes < way
         of_all, known_class = there / there.sum(), jnp.where(there, classes, 0)[:, None]
 
@@ -183,10 +196,17 @@ class Adapting(Labelling):
         learner = self.learner.descended(loss, way=way, steps=self.learner.inner.test_steps)
         return learner, learner.network.features(known, shares=of_all)[1]
 
-    def scores(self, adapted: tuple[AdaptedNetwork, tuple[Statistics, ...]], features: Images) -> Scores:
-        """Return the logits."""
-        learner, statistics = adapted
-        return learner.network.features(features, statistics)[0] @ learner.weights + learner.bias
+
+@jit
+def _logits(
+    learner: AdaptedNetwork, statistics: tuple[Statistics, ...], images: Float[Array, "image input"]
+) -> Float[Array, "image way"]:
+    return learner.network.features(images, statistics)[0] @ learner.weights + learner.bias
+
+
+def _shares(classes: Int[Array, " known"], way: int) -> Float[Array, " known"]:
+    """Return the share that each image has in its class; 0 for what fills up."""
+    return jnp.where(classes < way, 1 / jnp.bincount(classes, length=way)[classes], 0)
 
 
 _OF_LEARNERS: dict[str, type[Any]] = {"protonets": Prototypical, "maml": Adapting}
@@ -203,7 +223,7 @@ def untrained(recipe: Recipe) -> Labelling:
     network = None
     if recipe.embedder.trained:
         network = family_of(recipe).initial(jax.random.key(0), int(np.prod(recipe.image)))
-    return Neighbours(recipe, network, jnp.ones(()))
+    return Neighbours(recipe, network, np.ones((), np.float32))
 
 
 def with_learner(recipe: Recipe, learner: Any) -> Labelling:
@@ -224,29 +244,14 @@ def family_of(recipe: Recipe) -> Any:
     return import_module(spec.module).family(spec, recipe.image)
 
 
-@own_numbers()
-@compilations_kept()
-def features(labelling: Labelling, images: Pixels) -> Float32[np.ndarray, "image feature"]:
-    """Return the features of flattened images, some at a time."""
-    return _in_parts(labelling, lambda some: _features(labelling, some), images)
+def features(labelling: Labelling, images: Pixels) -> Features:
+    """Return the features of flattened images."""
+    return _in_parts(labelling, images, lambda features: features)
 
 
-@own_numbers()
-@compilations_kept()
-def adapted(
-    labelling: Labelling, known: Float32[np.ndarray, "known feature"], classes: Int32[np.ndarray, " known"], way: int
-) -> Any:
-    """Return `Labelling.adapted` as NumPy arrays; images are filled up to a power of two, to compile few programs."""
-    more = (1 << (len(known) - 1).bit_length()) - len(known)
-    known, classes = np.pad(known, ((0, more), (0, 0))), np.pad(classes, (0, more), constant_values=way)
-    return jax.tree.map(np.asarray, _adapted(labelling, jnp.asarray(known), jnp.asarray(classes), way))
-
-
-@own_numbers()
-@compilations_kept()
-def scores(labelling: Labelling, adapted: Any, images: Pixels) -> Float32[np.ndarray, "image way"]:
-    """Return the scores of flattened images, some at a time."""
-    return _in_parts(labelling, lambda some: _scores(labelling, adapted, _features(labelling, some)), images)
+def scores(labelling: Labelling, adapted: Any, images: Pixels) -> Scores:
+    """Return the scores of flattened images."""
+    return _in_parts(labelling, images, lambda features: labelling.scores(adapted, features))
 
 
 def in_unit_range(pixels: Pixels) -> Float32[np.ndarray, "image input"]:
@@ -260,22 +265,17 @@ def in_words(image: tuple[int, int, int]) -> str:
 
 
 _features = jit(lambda labelling, images: labelling.features(images))
-_adapted = jit(lambda labelling, known, classes, way: labelling.adapted(known, classes, way))
-_scores = jit(lambda labelling, adapted, features: labelling.scores(adapted, features))
 
 
-def _in_parts(labelling: Labelling, function: Callable[[Array], Array], images: Pixels) -> np.ndarray:
-    """Apply a function to parts of one size, the last filled up, so that it is compiled once."""
+@own_numbers()
+@compilations_kept()
+def _in_parts(labelling: Labelling, images: Pixels, function: Callable[[Features], np.ndarray]) -> np.ndarray:
+    """Apply a function to the features of parts of one size, the last filled up, so that few programs are compiled."""
     size = max(1, min(AT_ONCE, PIXELS // images.shape[1]))
     parts = []
     for start in range(0, len(images), size):
         part = images[start : start + size]
         filled = np.zeros((size, images.shape[1]), np.float32)
         filled[: len(part)] = labelling.prepared(in_unit_range(part))
-        parts.append(np.asarray(function(jnp.asarray(filled)))[: len(part)])
+        parts.append(function(np.asarray(_features(labelling, jnp.asarray(filled))))[: len(part)])
     return np.concatenate(parts)
-
-
-def _shares(classes: Classes, way: int) -> Float[Array, " known"]:
-    """Return the share that each image has in its class; 0 for what fills up."""
-    return jnp.where(classes < way, 1 / jnp.bincount(classes, length=way)[classes], 0)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from metaplastic.config.base import Section, canonical_json, short_hash
@@ -79,7 +78,7 @@ def learned(
     if not isinstance(method, MetaLearned):
         network = jax.tree.map(lambda leaf: np.asarray(leaf[0]), embedded.networks)
         variance = code.var(0, dtype=np.float64).sum() or 1.0
-        return Neighbours(recipe, network, jnp.float32(variance))
+        return Neighbours(recipe, network, np.array(variance, np.float32))
     with _told(f"{partition.partitions} partitions: {partition.kind}", verbose):
         found = np.stack(list(partitions(partition, data.train, features=code)))
     method = with_ways(method, found)
