@@ -57,7 +57,7 @@ $(TESTS_INSTALLED): $(INSTALLED) requirements-test.lock
 	@touch $@
 
 run: setup ## Run the study (CORES=2, CONFIG=config/smoke.yaml for another one)
-	@python -m workflow.folders $(CONFIG)
+	$(if $(CONFIG),@python -m workflow.folders $(CONFIG))
 	$(SNAKEMAKE) $(PROGRESS) || { $(WHERE_LOCKED); exit 1; }
 
 test: $(TESTS_INSTALLED) ## Run every fast check: formatting, lint, types, import contracts, tests

@@ -504,6 +504,9 @@ def test_missing_values_are_the_mean_of_their_column_where_that_is_asked_for() -
     holes[:, 2] = np.nan
     with pytest.raises(ValueError, match=r"^column 2 of X has no value; drop it"):
         _small(missing="mean").fit(holes)
+    named = pd.DataFrame(holes, columns=[f"c{index}" for index in range(holes.shape[1])])
+    with pytest.raises(ValueError, match=r"^column 'c2' has no value; drop it"):
+        _small(missing="mean").fit(named)
     with pytest.raises(ValueError, match="Input X contains infinity"):
         _small(missing="mean").fit(np.where(np.isnan(holes), np.inf, holes))
 

@@ -20,6 +20,6 @@ def closing(config: Config) -> str:
         f"Figures     {results}/studies/*/figures",
         *([f"Comparison  {page}, the findings of Metz et al. 2019"] if page.exists() else []),
         *([f"To explore  {', '.join(pages)}"] if pages else []),
-        "Report      made by: make report",
+        "Report      made by: make report, with the same CONFIG if there was one",
     ]
     return "\n".join(["", f"{tables[0]} begins:", "", *shown, "", *places])

@@ -19,7 +19,6 @@ from metaplastic.config.base import LARGEST, LARGEST_SEED, canonical_json, parse
 from metaplastic.datasets.spec import Dialect
 from metaplastic.datasets.user.file import FILL, Content, Wanted, is_large, read_in_batches, read_numbers
 from metaplastic.datasets.user.tables import as_numbers, is_table
-from metaplastic.estimator import LearnedRule
 from metaplastic.io.errors import InputError, blamed_on, check_output
 from metaplastic.io.jax_settings import compilations_kept, fix_numbers, own_numbers
 from metaplastic.io.storage import write_whole
@@ -71,6 +70,9 @@ def features(
     ] = None,
 ) -> None:
     """Learn from the rows of a table without their labels, and write their features."""
+    # Other commands start sooner without it, and without JAX.
+    from metaplastic.estimator import LearnedRule
+
     if not is_table(table):
         raise InputError(f"{table}: no {' or '.join(WRITERS)}; name one")
     if output.exists() and table.exists() and output.samefile(table):
@@ -120,7 +122,7 @@ def _copied(content: Content, labels: list[str], output: Path) -> pa.Table:
     )
 
 
-def _with_features(content: Content, labels: list[str], output: Path, learner: LearnedRule) -> pa.Table:
+def _with_features(content: Content, labels: list[str], output: Path, learner: Any) -> pa.Table:
     named = hasattr(learner, "feature_names_in_")
     found = learner.transform(pd.DataFrame(content.values, columns=content.columns) if named else content.values)
     columns = {name: pa.array(found[:, index]) for index, name in enumerate(learner.get_feature_names_out())}

@@ -277,7 +277,13 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _fit(self, X: Any, columns: Columns, seed: int) -> "LearnedRule":
         if not columns.counts.all():
-            raise ValueError(f"column {int(columns.counts.argmin())} of X has no value; drop it.")
+            empty = int(columns.counts.argmin())
+            named = (
+                f"column {self.feature_names_in_[empty]!r}"
+                if hasattr(self, "feature_names_in_")
+                else f"column {empty} of X"
+            )
+            raise ValueError(f"{named} has no value; drop it.")
         for name, found in {"NaN": np.isnan, "infinity": np.isinf}.items():
             if (found(columns.low) | found(columns.high)).any():
                 raise ValueError(f"X contains {name}.")

@@ -209,6 +209,19 @@ def test_too_few_examples_for_their_neighbours_are_refused(kind, data, tmp_path)
         embed(kind, few, tmp_path)
 
 
+@pytest.mark.parametrize(("kind", "numbers"), [("isomap", 4 * 80 * 80), ("umap", 2 * 120 * 80)])
+def test_distances_that_cannot_fit_are_refused_before_they_are_taken(kind, numbers, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("metaplastic.io.memory.device_memory", lambda: 4 * numbers - 1)
+    with pytest.raises(InputError, match=r"^examples: .* for distances = .* GiB; give less$"):
+        embed(kind, data, tmp_path)
+
+
+def test_networks_that_cannot_fit_name_the_keys_that_they_have(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("metaplastic.io.memory.device_memory", lambda: 80 * 6 * 4 - 1)
+    with pytest.raises(InputError, match=r"^hidden, features, batch: 0\.0 for examples \+ 0\.0 for networks and their"):
+        embed("vae", data, tmp_path)
+
+
 def _clusters(scale: float = 1.0):
     """Two classes along one direction of six; the others hold noise."""
     rng = np.random.default_rng(0)

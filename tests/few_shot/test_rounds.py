@@ -46,7 +46,9 @@ def test_a_later_round_has_fewer_ways_where_there_are_fewer_clusters(monkeypatch
     folders = finish(SPEC, data, PARTITION, three, Folder(tmp_path, {"config": "x"}))
     learner = recorded(protonets.initial, SPEC, IMAGE, folders[1].path / SNAPSHOTS, 10)
     assert np.isfinite(features(learner, data.inputs)).all()
-    with pytest.raises(InputError, match=r"^clusters: a partition of these images has 1 with 3 of them; give more"):
+    with pytest.raises(
+        InputError, match=r"^clusters: 1 of a partition have the 3 images that a task takes of each class"
+    ):
         with_ways(SPEC, np.zeros((1, 60), np.int32))
 
 

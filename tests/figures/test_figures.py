@@ -10,6 +10,7 @@ from metaplastic.datasets.schema import About, make_dataset
 from metaplastic.features import Identity, features_dataset, write_features
 from metaplastic.figures import (
     accuracy_and_seconds,
+    accuracy_over_inner_steps,
     accuracy_over_meta_training,
     accuracy_over_partitions,
     embedding_health,
@@ -393,6 +394,12 @@ def test_curves_of_runs_lie_over_one_another_and_none_is_cut_off(history, tmp_pa
     for axes in panels.values():
         low, high = axes.get_ylim()
         assert all(low <= y <= high for line in axes.lines for y in line.get_ydata())
+
+
+def test_a_single_inner_step_is_a_level(tmp_path):
+    write_netcdf(summarise([evaluation("oja", "digits", 0.7, steps=(200,))]), tmp_path / "summary.nc")
+    (axes,) = accuracy_over_inner_steps.draw([tmp_path / "summary.nc"]).axes
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), 0.7, rtol=1e-6)
 
 
 def test_networks_are_shown_along_one_line_of_each_way_to_vary_them(tmp_path):

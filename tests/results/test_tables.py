@@ -1,6 +1,8 @@
 from html.parser import HTMLParser
 
-from metaplastic.results.tables import table_page
+from metaplastic.results.scores import summarise
+from metaplastic.results.tables import markdown_table, table_page
+from toy_scores import evaluation
 
 
 class Cells(HTMLParser):
@@ -26,3 +28,9 @@ def test_a_table_is_a_page_of_its_own():
     assert [text for text in cells.texts if text] == ["Study mine", "Method", "a", "oja", "50.0 ± 1.0"]
     assert "script" not in cells.tags
     assert "http" not in page
+
+
+def test_random_initialisation_alone_is_compared_with_nothing():
+    text = markdown_table(summarise([evaluation("random-init", "digits", 0.5)]))
+    assert "| random-init | **50.0 ± " in text
+    assert "Points over" not in text

@@ -51,6 +51,11 @@ def test_another_type_fails(folders: tuple[Path, Path], capsys: pytest.CaptureFi
     assert any("float64(2,), then ('x',) float32(2,)" in line for line in failed(folders, capsys))
 
 
+def test_a_missing_variable_fails(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]):
+    write_netcdf(xr.Dataset(attrs={"of": "letters"}), folders[1] / "studies/s.nc")
+    assert "studies/s.nc: variable 'a' is only in the first" in failed(folders, capsys)
+
+
 def test_a_missing_store_fails(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]):
     shutil.rmtree(folders[1] / "features/f.zarr")
     assert f"features/f.zarr: only in {folders[0]}" in failed(folders, capsys)

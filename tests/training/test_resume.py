@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -106,8 +107,9 @@ def test_a_process_holds_its_folder_until_it_is_killed(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["lock"]
     process.kill()
     process.communicate()
-    with locked(tmp_path / "run"), locked(tmp_path / "run"):
-        pass
+    with locked(tmp_path / "run"), locked(tmp_path / "run"), ThreadPoolExecutor(1) as other_thread:
+        second = other_thread.submit(locked(tmp_path / "run").__enter__)
+        assert f"run: in use by process {os.getpid()} on " in str(second.exception())
 
 
 def test_a_file_system_without_locks_is_said_and_a_folder_that_cannot_be_is_refused(

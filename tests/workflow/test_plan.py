@@ -210,6 +210,13 @@ def test_a_figure_that_cannot_be_drawn_ends_with_one_line(checkout: Checkout):
     assert refused(figures_of, plan_of(study), "pixels") == message
 
 
+@pytest.mark.parametrize(("rules", "shown"), [("random-init", False), ("random-init, oja", True)])
+def test_architectures_are_shown_where_a_rule_learns(rules: str, shown: bool):
+    study = f"datasets: [digits], base_models: [small, 2x64, 4x64], rules: [{rules}], embeddings: [raw]"
+    figures = figures_of(plan_of(f"studies: {{shapes: {{{study}}}}}"), "shapes")
+    assert ("unseen_architectures" in figures) == shown
+
+
 @pytest.mark.parametrize("name", ["figure-2", "evaluate-episodes"])
 def test_no_study_can_have_the_name_of_a_rule(checkout: Checkout, name: str):
     overlay = checkout.overlay(f"studies: {{{name}: {{datasets: [digits], embeddings: [raw]}}}}")

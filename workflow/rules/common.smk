@@ -91,6 +91,5 @@ wildcard_constraints:
     method=one_of(settings.rules),
     embedding=one_of(settings.embeddings),
     partitioned=one_of(plan.partitioned),
-    learner=one_of(settings.learners),
     learner_run=one_of(plan.learners),
     run=one_of(plan.runs),

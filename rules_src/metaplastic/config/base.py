@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Collection, Iterable
 from pathlib import PurePath
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -27,7 +27,8 @@ def _no_repetition(name: str) -> str:
     return name
 
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100), AfterValidator(_no_repetition)]
+NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+Name = Annotated[str, Field(pattern=NAME, max_length=100), AfterValidator(_no_repetition)]
 """A key of a table, which becomes part of file names."""
 Int = Annotated[int, Field(le=LARGEST)]
 PositiveInt = Annotated[Int, Field(gt=0)]
@@ -40,6 +41,10 @@ Decay = Annotated[float, Field(ge=0, le=LARGEST_DECAY)]
 PositiveFraction = Annotated[float, Field(gt=0, lt=1)]
 LARGEST_SEED = 2**32 - 1
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+
+
+Downsample = Literal["stride", "pool"]
+"""How a layer halves the side of an image."""
 
 
 def _increasing(values: list[int]) -> list[int]:

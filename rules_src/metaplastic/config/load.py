@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from metaplastic.config.base import nearest
+from metaplastic.config.base import NAME, nearest
 from metaplastic.config.study import Config, Runs
 from metaplastic.io.errors import InputError
 
@@ -55,10 +55,12 @@ def _described(detail: ErrorDetails, raw: Mapping[str, Any]) -> str:
         tags = [tag.strip("'") for tag in context["expected_tags"].split(", ")]
         return f"{key}: unknown {context['tag']!r}{nearest(context['tag'], tags)}"
     message = detail["msg"].removeprefix("Value error, ")
+    rule = "a name has lower-case letters and digits, parted by single hyphens"
     if detail["loc"][-1:] == ("[key]",):
-        rule = "a name has lower-case letters and digits, parted by single hyphens"
         rule += "" if isinstance(given, str) else ", and is text: write it in quotes"
         return f"{place}: {message if kind == 'value_error' else rule}"
+    if context.get("pattern") == NAME:
+        message = rule
     shown = "" if not place or isinstance(given, dict) else f", got {given!r}"
     return f"{place + ': ' if place else ''}{message}{shown}{_number_as_text(kind, given)}"
 

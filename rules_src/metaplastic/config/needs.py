@@ -93,6 +93,7 @@ NEEDS = {
     "few-shot methods": Need("learners", "no learners", lambda s: not s.learners),
     "learners": Need("learners", "at least one", lambda s: bool(s.learners)),
     "rules": Need("rules", "at least one", lambda s: bool(s.rules)),
+    "learning rule": _some("rules", "one of another kind than 'identity'", lambda r: r.kind != "identity"),
     "several methods": Need(
         "embeddings", "two or more methods", lambda s: len(s.rules) * len(s.base_models) + len(s.embeddings) > 1
     ),

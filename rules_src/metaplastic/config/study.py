@@ -109,6 +109,7 @@ class Config(Section):
             if len(oracles) > 1:
                 both = f"{oracles[0]!r} and {oracles[1]!r} are both of true labels"
                 raise ValueError(f"{place}.partitions: {both}, which a table shows under one name; list one")
+            _check_told_apart(place, study, trained, partitions)
             if learners and study.rules and len(study.base_models) > 1:
                 raise ValueError(f"{place}.base_models: learners take the features of one network; list one")
             for (learner, spec), (partition, of) in product(trained.items(), partitions.items()):
@@ -188,6 +189,18 @@ def _check_trained(place: str, study: Study, trained: Mapping[str, MetaLearned])
         raise ValueError(f"{place}.partitions: {next(iter(trained))!r} needs some to be trained on; list one")
     if study.partitions and not trained:
         raise ValueError(f"{place}.learners: none that is trained on partitions; list one")
+
+
+def _check_told_apart(
+    place: str, study: Study, trained: Mapping[str, MetaLearned], partitions: Mapping[str, Partition]
+) -> None:
+    """Refuse learners of which several would have one name in results (`results.scores`)."""
+    arms: dict[str, tuple[str, ...]] = {learner: (learner,) for learner in study.learners}
+    for learner, (partition, of) in product(trained, partitions.items()):
+        name = f"oracle-{learner}" if of.true_labels else f"{learner}-{partition}"
+        if arms.setdefault(name, (learner, partition)) != (learner, partition):
+            two = " and ".join(" on ".join(map(repr, arm)) for arm in (arms[name], (learner, partition)))
+            raise ValueError(f"{place}.learners: {two} are both {name!r} in results; rename one")
 
 
 def _check_tasks(tasks: str, shape: Shape, place: str, partitions: Partition) -> None:

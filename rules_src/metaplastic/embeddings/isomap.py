@@ -9,15 +9,18 @@ from sklearn.manifold import Isomap
 
 from metaplastic.embeddings.base import Embedded, Folder, Unlabelled, fitted_examples
 from metaplastic.embeddings.spec import Isomap as IsomapSpec
+from metaplastic.io.memory import check_memory, single_precision
 
 
 def embed(data: Unlabelled, spec: IsomapSpec, *, seeds: Sequence[int], folder: Folder) -> Embedded:
     """Return coordinates of all examples by their distances along the graph of the fitted examples, for one seed.
 
     There are fewer than `spec.features` where these distances have fewer dimensions. Memory grows with the square of
-    the number of fitted examples. Raises InputError as `fitted_examples` does.
+    the number of fitted examples; raises InputError if it is short, or as `fitted_examples` does.
     """
     fitted = data.inputs[fitted_examples(data, spec, 0)]
+    # The distances and their kernel, both in double precision.
+    check_memory("examples", {"distances": single_precision(4 * len(fitted), len(fitted))})
     isomap = _fitted(fitted, spec.neighbours, min(spec.features, len(fitted) - 1))
     return Embedded(isomap.transform(data.inputs).astype(np.float32)[None, None])
 

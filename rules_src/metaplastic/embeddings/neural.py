@@ -1,6 +1,7 @@
 """Networks trained on unlabelled examples by gradient descent: several seeds at once, in a resumable loop."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -64,9 +65,13 @@ class NeuralTraining(Descent):
         super().__init__(spec, jnp.asarray(x), folder)
         self.family, self.seeds = family, seeds
         self.adam = optax.adam(spec.learning_rate, b1=spec.momentum)
-        parts = {"networks and their optimiser": jax.eval_shape(self.initial)}
         check_memory(
-            "hidden, features, batch", parts | {"a batch": single_precision(len(seeds), spec.batch, x.shape[1])}
+            f"{'filters' if spec.takes_images else 'hidden'}, features, batch",
+            {
+                "examples": self.data,
+                "networks and their optimiser": jax.eval_shape(self.initial),
+                "a batch": single_precision(len(seeds), spec.batch, x.shape[1]),
+            },
         )
 
     def initial(self) -> State:
@@ -155,7 +160,13 @@ def of_unit_variance(data: Unlabelled) -> Unlabelled:
     return data._replace(inputs=((data.inputs - fitted.mean(0, dtype=np.float64)) / unit).astype(np.float32))
 
 
+@cache
+def _encoder(encode: Callable[..., Array]) -> Callable[..., Array]:
+    """Return the one program that encodes by the models of all seeds; a new function would be compiled again."""
+    return jit(jax.vmap(encode, in_axes=(0, None)))
+
+
 def _encoded(family: Family, models: Any, x: np.ndarray | Array) -> Float32[np.ndarray, "seed example feature"]:
     """Encode examples by the models of all seeds, 1024 at once."""
-    encode = jit(jax.vmap(family.encode, in_axes=(0, None)))
+    encode = _encoder(family.encode)
     return np.concatenate([encode(models, jnp.asarray(x[i : i + 1024])) for i in range(0, len(x), 1024)], 1)

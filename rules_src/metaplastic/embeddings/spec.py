@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from metaplastic.config.base import FittedKind, Fraction, Int, PositiveFloat, PositiveInt, TwoOrMore
+from metaplastic.config.base import Downsample, FittedKind, Fraction, Int, PositiveFloat, PositiveInt, TwoOrMore
 from metaplastic.meta_train.tasks.spec import Jitter
 from metaplastic.training.spec import Descended, Steps
 from metaplastic.update_rules.spec import Activation
@@ -172,7 +172,7 @@ class Convolutional(Neural):
     """Width of the features."""
     filters: Annotated[list[PositiveInt], Field(min_length=1)] = [32, 64, 128]
     """Filters of the encoder's scales, each of which halves the side; decoders have them in reverse order."""
-    downsample: Literal["stride", "pool"] = "stride"
+    downsample: Downsample = "stride"
     """How the encoder halves the side: one convolution with a stride of 2, or two and means of 2x2 positions."""
     batch: PositiveInt = 64
     """Examples per gradient step."""
@@ -189,7 +189,7 @@ class Acai(Convolutional):
     kind: Literal["acai"]
     filters: Annotated[list[PositiveInt], Field(min_length=1)] = [16, 32, 64]
     """Filters of the encoder's scales, each of which halves the side; decoders have them in reverse order."""
-    downsample: Literal["stride", "pool"] = "pool"
+    downsample: Downsample = "pool"
     """How the encoder halves the side: one convolution with a stride of 2, or two and means of 2x2 positions."""
     adversarial: PositiveFloat = 0.16
     """Weight of the critic's verdict on interpolated codes, relative to the mean squared error of pixels in [0, 1]. The

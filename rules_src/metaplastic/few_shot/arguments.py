@@ -11,8 +11,8 @@ from sklearn.utils import assert_all_finite, check_array, column_or_1d
 
 from metaplastic.config.base import parse_spec
 from metaplastic.embeddings.spec import Embedding
-from metaplastic.few_shot.labelling import ENCODERS, METHODS, in_words
-from metaplastic.few_shot.spec import Learner
+from metaplastic.few_shot.labelling import ENCODERS, in_words
+from metaplastic.few_shot.spec import METHODS, Learner
 from metaplastic.io.errors import InputError
 from metaplastic.meta_train.tasks.spec import Jitter
 from metaplastic.parameters import plain
@@ -98,6 +98,8 @@ def given_images(X: Any, shape: tuple[int, int, int] | None = None) -> tuple[np.
         )
     if X.ndim == 4 and X.shape[1] in (1, 3) and X.shape[3] > 4:
         raise ValueError(f"X has the shape {X.shape}; give the channels last: X.transpose(0, 2, 3, 1).")
+    if X.shape == shape:
+        raise ValueError(f"X has the shape {X.shape}; one image is X[None].")
     rows, columns, channels = (*X.shape[1:], 1)[:3]
     found = int(rows), int(columns), int(channels)
     if shape is not None and found != shape:
@@ -128,7 +130,9 @@ def given_labels(y: Any, count: int) -> np.ndarray:
     # An array of texts has -1 as a text too.
     labels = [UNLABELLED if label == str(UNLABELLED) else label for label in y.tolist()]
     if odd := [label for label in labels if not isinstance(label, str | Real | np.bool_)]:
-        raise ValueError(f"labels: {odd[0]!r} among them; give texts or numbers, and -1 to what has no label.")
+        raise ValueError(
+            f"labels: {odd[0]!r} among them; give texts or numbers, and to `fit` -1 for what has no label."
+        )
     known = alike([label for label in labels if label != UNLABELLED])
     if known.dtype.kind == "f" and (broken := known[known % 1 != 0]).size:
         raise ValueError(f"Unknown label type: continuous, such as {broken[0]}; give texts or whole numbers.")

@@ -24,13 +24,11 @@ from metaplastic.few_shot.learners.base import nearness
 from metaplastic.few_shot.learners.maml import AdaptedNetwork
 from metaplastic.few_shot.learners.networks import Statistics
 from metaplastic.few_shot.learners.protonets import PrototypicalNetwork
-from metaplastic.few_shot.spec import Learner
+from metaplastic.few_shot.spec import METHODS, Learner
 from metaplastic.io.compilation import jit
 from metaplastic.io.errors import InputError
 from metaplastic.io.jax_settings import compilations_kept, own_numbers
 
-METHODS = ("protonets", "maml", "nearest-neighbours")
-"""Learners that label single images."""
 ENCODERS = tuple(name for name, kind in Embedding.kinds().items() if issubclass(kind, Embedding) and kind.embeds_alone)
 """Embeddings that embed later images too."""
 TEMPERATURE = 0.2

@@ -24,8 +24,6 @@ from metaplastic.io.trees import described_leaves, named_leaves, with_leaves
 from metaplastic.update_rules.pretrained import FOLDERS, packaged_files
 
 FORMAT = "metaplastic-few-shot-1"
-SNAPSHOT = "metaplastic-state-1"
-"""Format of `training.checkpoint`, which needs packages that this does without."""
 LEARNER = tensors.Sort(
     "few-shot learner", "save a fitted FewShotClassifier to it", FORMAT, largest=2**30, largest_header=2**22
 )
@@ -68,8 +66,8 @@ def read(path: Path, image: tuple[int, int, int] | None = None) -> tuple[Labelli
     Raises:
         InputError: the file is missing or no such file, or has changed since it was written, or `image` is another.
     """
-    with tensors.opened_safetensors(path, LEARNER, also=SNAPSHOT) as (file, header):
-        if header["format"] == SNAPSHOT:
+    with tensors.opened_safetensors(path, LEARNER, also=tensors.STATE.format) as (file, header):
+        if header["format"] == tensors.STATE.format:
             return _of_snapshot(path, header["config"], image), None, {}
         if len(header["recipe"]) > LARGEST_RECIPE:
             raise ValueError(f"a recipe of {len(header['recipe'])} bytes")

@@ -56,7 +56,7 @@ def evaluate(features: xr.DataArray, data: Inputs, spec: FewShot) -> xr.Dataset:
         raise InputError("features that are not finite; the update rule may have diverged")
     classes, labels = np.unique(data.labels, return_inverse=True)
     draws_over_steps, most = spec.draws_over_inner_steps or spec.draws, max(spec.shots)
-    chosen = draw_labelled(labels, data.train, shots=most, draws=max(spec.draws, draws_over_steps), seed=spec.seed)
+    chosen = draw_labelled(labels, data.train, shots=most, draws=spec.draws, seed=spec.seed)
 
     def accuracies(step: int, shots: Sequence[int], draws: int) -> Float32[np.ndarray, "readout shots *level draw"]:
         of_step = features.values[..., step, :, :].reshape(-1, *features.shape[-2:])

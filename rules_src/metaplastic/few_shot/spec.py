@@ -3,9 +3,10 @@
 from math import ceil
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from metaplastic.config.base import (
+    Downsample,
     FittedKind,
     Fraction,
     Increasing,
@@ -21,6 +22,8 @@ from metaplastic.training.spec import Descended, Steps
 
 SMALLEST_POOLED = 16
 """Smallest side of an image of which four blocks that halve it leave something."""
+METHODS = ("protonets", "maml", "nearest-neighbours")
+"""Kinds of learners that label single images."""
 
 
 class Shape(Section):
@@ -71,6 +74,12 @@ class FewShot(Section):
     """Penalty of the ridge readout, on features of unit mean variance."""
     seed: Seed = 0
     """Seed of the label draws."""
+
+    @model_validator(mode="after")
+    def _some_of_the_draws(self) -> "FewShot":
+        if (some := self.draws_over_inner_steps) is not None and some > self.draws:
+            raise ValueError(f"draws_over_inner_steps: {some} of {self.draws} draws; give at most draws")
+        return self
 
 
 class Partition(FittedKind):
@@ -242,7 +251,7 @@ class Maml(MetaLearned):
     """Inner steps while training."""
     test_inner_steps: PositiveInt = 50
     """Inner steps at evaluation."""
-    downsample: Literal["stride", "pool"] = "stride"
+    downsample: Downsample = "stride"
     """How blocks halve the side: strides as on Omniglot, or maxima of 2x2 as on miniImageNet, with all positions as
     features, 800 of them on 84 x 84 pixels."""
     head: NonNegative = 1.0

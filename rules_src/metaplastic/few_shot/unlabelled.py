@@ -65,7 +65,7 @@ def learned(
     """
     ordered = in_unit_range(images[np.random.default_rng(seed).permutation(len(images))])
     data = Unlabelled(ordered, np.ones(len(ordered), bool), shape)
-    digest = short_hash(str(shape), hashlib.sha256(ordered.tobytes()).hexdigest())
+    digest = short_hash(str(shape), hashlib.sha256(ordered.data).hexdigest())
     recipe = Recipe(canonical_json(method), canonical_json(embedding), shape)
     # Before hours of training: images that the learner cannot take, or too few for the clusters.
     eqx.filter_eval_shape(lambda: untrained(recipe))

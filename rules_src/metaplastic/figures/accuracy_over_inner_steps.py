@@ -51,7 +51,8 @@ def draw(summary: list[Path]) -> Figure:
                 style.curve(axes, steps, mean, low, high, alpha=0.12, marker="o", **look)
         style.chance_line(axes, float(cell["chance"]))
         axes.set_title(dataset if len(base_models) == 1 else f"{dataset}, base model {base_model}")
-        style.steps_axis(axes, steps[shown], rotation=45)
+        if shown.any():
+            style.steps_axis(axes, steps[shown], rotation=45)
     for axes in panels.flat:
         style.percent_axis(axes)
     trained = any(kind in Neural.kinds() for kind in results["kind"].drop_sel(representation=baselines).values)

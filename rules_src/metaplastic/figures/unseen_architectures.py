@@ -14,7 +14,7 @@ from metaplastic.results.names import labels
 from metaplastic.results.selections import INITIAL, SHAPE, alike, judged_steps
 
 INPUTS = {"summary": "summary"}
-NEEDS = ("few-shot methods", "rules", "several networks")
+NEEDS = ("few-shot methods", "learning rule", "several networks")
 CAPTION = """\
 Networks that the rule was not meta-trained on, two rows per dataset. Above: test accuracy (%) of a logistic regression
 over the number of hidden layers (left), over the units in each layer on a logarithmic axis (centre; the line style

@@ -32,6 +32,10 @@ class Sort(NamedTuple):
     """Size in bytes of the header's JSON; the library takes 100 MB."""
 
 
+STATE = Sort("state", "train", "metaplastic-state-1")
+"""States and snapshots of trainings (`training.checkpoint`)."""
+
+
 def write_safetensors(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
     """Write arrays of NumPy or JAX, metadata and a `checksum` of both; equal content gives equal bytes."""
     # The library writes an array's memory as it lies.

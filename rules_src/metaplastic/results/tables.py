@@ -98,7 +98,7 @@ def _of_readouts(summary: xr.Dataset) -> list[str]:
     )
     parts = [markdown(headline(summary), caption)]
     name = "difference_to_random_init"
-    if name in summary:
+    if name in summary and summary.sizes["representation"] > 1:
         reference = summary["representation"].values[summary["kind"].values == INITIAL][0]
         others = _shares(summary.sel(shots=most).drop_sel(representation=reference), name, sign="+")
         below = f"The same accuracies minus those of {reference} on the same draws of labels."

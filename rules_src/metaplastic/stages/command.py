@@ -18,7 +18,8 @@ Code = Annotated[str, Option(help="Fingerprint of the source code.")]
 TrainedBy = Annotated[str, Option(help="Fingerprint of the source code that a saved state depends on.")]
 DatasetStore = Annotated[Path, Option(help="Store of the dataset.")]
 Output = Annotated[Path, Option(help="File, store or folder to write.")]
-"""Options that several stages have."""
+Json = Annotated[bool, Option("--json", help="Write JSON, for programs.")]
+"""Options that several commands have."""
 
 
 def run(stage: Callable[..., None]) -> None:

@@ -69,7 +69,7 @@ def _differences(before: Path, after: Path, skipped: Set[str]) -> Differences:
 def _of_datasets(first: xr.Dataset, second: xr.Dataset, skipped: Set[str]) -> Differences:
     for name in sorted({*map(str, first.variables), *map(str, second.variables)} - skipped):
         if name not in first.variables or name not in second.variables:
-            yield "variables", f"variable {name!r} is only in the {'first' if name in first.variables else 'second'}"
+            yield "values", f"variable {name!r} is only in the {'first' if name in first.variables else 'second'}"
             continue
         one, other = first[name], second[name]
         if one.dims != other.dims or one.dtype != other.dtype or one.shape != other.shape:

@@ -10,8 +10,7 @@ from pyarrow import csv
 from typer import Argument, Option
 
 from metaplastic.config.base import LARGEST, LARGEST_SEED
-from metaplastic.few_shot.labelling import METHODS
-from metaplastic.few_shot_classifier import FewShotClassifier
+from metaplastic.few_shot.spec import METHODS
 from metaplastic.io.errors import InputError, blamed_on, check_output
 from metaplastic.io.storage import write_whole
 
@@ -50,7 +49,9 @@ def few_shot(
     ] = None,
     save: Annotated[Path | None, Option(help="File to save the learner to, .safetensors, for --learner.")] = None,
     method: Annotated[str, Option(help=f"One of {', '.join(METHODS)}.")] = METHODS[0],
-    embedding: Annotated[str, Option(help="What is clustered or, by nearest neighbours, compared.")] = "contrastive",
+    embedding: Annotated[
+        str, Option(help="What is clustered or, by nearest neighbours, compared, such as acai, blurred or pca.")
+    ] = "contrastive",
     jitter: Annotated[bool, Option(help="Shift, turn and bend images of tasks.")] = True,
     steps: Annotated[int, Option(help="Steps of the embedding and of the learner.", min=1, max=LARGEST)] = 2000,
     neighbours: Annotated[
@@ -68,6 +69,9 @@ def few_shot(
     state: Annotated[Path | None, Option(help="Folder where a command that was stopped goes on.")] = None,
 ) -> None:
     """Learn from unlabelled images, then from a few labelled ones, and label others."""
+    # Other commands start sooner without it, and without JAX.
+    from metaplastic.few_shot_classifier import FewShotClassifier
+
     if (unlabelled is None) == (learner is None):
         raise InputError("give either a folder of unlabelled images or --learner")
     for path, suffix in ((output, ".csv"), (save, SUFFIX)):
@@ -78,7 +82,7 @@ def few_shot(
     with blamed_on():
         model.check_parameters()
     if learner is not None:
-        given = None if side is None or colour is None else (side, side, 3 if colour else 1)
+        given = None if side is None else (side, side, 1 if colour is False else 3)
         of_file = learner.endswith(SUFFIX)
         model = FewShotClassifier.load(learner, image=given) if of_file else FewShotClassifier.from_pretrained(learner)
         rows, columns, channels = model.image_shape_

@@ -14,7 +14,7 @@ from metaplastic.io.storage import read_netcdf
 from metaplastic.results.names import named
 from metaplastic.results.selections import SHAPE
 from metaplastic.results.tables import architectures_table, few_shot_table, markdown_table
-from metaplastic.tools.rules import Json
+from metaplastic.stages.command import Json
 
 
 def results(

@@ -2,15 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import jax
-from typer import Option
-
+from metaplastic.stages.command import Json
 from metaplastic.update_rules.pretrained import DEFAULT, pretrained_files
-from metaplastic.update_rules.theta import trained_rule
-
-Json = Annotated[bool, Option("--json", help="Write JSON, for programs.")]
 
 
 def rules(json_: Json = False) -> None:
@@ -27,6 +22,11 @@ def rules(json_: Json = False) -> None:
 
 def described(path: Path) -> dict[str, Any]:
     """Return what is known of the rule in a theta file, with the last sentence of its card's first paragraph."""
+    # Other commands start sooner without JAX.
+    import jax
+
+    from metaplastic.update_rules.theta import trained_rule
+
     spec, rule = trained_rule(path)
     numbers = sum(leaf.size for leaf in jax.tree.leaves(rule))
     card = path.with_suffix(".md")

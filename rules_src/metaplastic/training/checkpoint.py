@@ -20,13 +20,11 @@ import xarray as xr
 import zarr
 
 from metaplastic.io.errors import InputError, blamed_on
-from metaplastic.io.tensors import Sort, check_described, opened_safetensors, read_arrays, write_safetensors
+from metaplastic.io.tensors import STATE, check_described, opened_safetensors, read_arrays, write_safetensors
 from metaplastic.io.trees import described_leaves, named_leaves, with_leaves
 from metaplastic.training.spec import Keep
 
-FORMAT = "metaplastic-state-1"
 STATE_NAME = re.compile(r"step-([0-9]+)\.safetensors")
-STATE = Sort("state", "train", FORMAT)
 State = TypeVar("State")
 log = logging.getLogger(__name__)
 
@@ -63,7 +61,7 @@ def save_state(state: Any, path: Path, record: Mapping[str, str]) -> None:
     """
     arrays = named_leaves(jax.tree.map(_data, state))
     prng = str(jax.random.key_impl(jax.random.key(0)))
-    write_safetensors(path, arrays, {**record, "format": FORMAT, "prng": prng})
+    write_safetensors(path, arrays, {**record, "format": STATE.format, "prng": prng})
 
 
 def load_state(path: Path, like: State) -> State:

@@ -49,7 +49,8 @@ NOISE = re.compile(
 AGAIN = "run again to go on from the last saved state"
 
 log = logging.getLogger(__name__)
-_held: set[Path] = set()
+_held: set[tuple[Path, int]] = set()
+"""Folders that are locked, each with the thread that has locked it."""
 
 
 def launch(count: int, *, cores: int) -> None:
@@ -140,13 +141,14 @@ def together() -> Iterator[None]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make `folder` and hold it for this process, which may do so again within; the kernel frees it when it ends.
+    """Make `folder` and hold it for this thread, which may do so again within; the kernel frees it when it ends.
 
     Raises:
-        InputError: another process holds it, or it cannot be written to.
+        InputError: another process or thread holds it, or it cannot be written to.
     """
     folder = folder.absolute()
-    if folder in _held or not is_first():
+    held = folder, threading.get_ident()
+    if held in _held or not is_first():
         yield
         return
     try:
@@ -168,11 +170,11 @@ def locked(folder: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
-        _held.add(folder)
+        _held.add(held)
         try:
             yield
         finally:
-            _held.discard(folder)
+            _held.discard(held)
 
 
 def _started(command: Sequence[str], count: int, cores: int, out: int, err: int) -> list[subprocess.Popen[bytes]]:

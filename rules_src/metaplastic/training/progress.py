@@ -33,16 +33,20 @@ def shown(items: Iterable[I], run: Run[I]) -> Iterator[I]:
     if not is_first() or not _shows.get():
         yield from items
         return
-    watched, start, said, first = sys.stderr.isatty(), time.monotonic(), -PAUSE, None
+    watched, start, said, first = sys.stderr.isatty(), 0.0, -PAUSE, 0
     bar = tqdm(total=run.steps, unit="step", file=sys.stderr, disable=not watched)
-    for item in items:
-        done, now = run.step(item.state), time.monotonic()
-        first = done if first is None else first
+    for number, item in enumerate(items):
+        done, now, summary = run.step(item.state), time.time(), run.summary(item)
+        if not number and done < run.steps:
+            summary = ", ".join(filter(None, [summary, "compiling"]))
+        if number < 2:
+            # The first steps compile, and tell nothing of how long others will take.
+            first, start = done, now
         if watched:
-            bar.initial, bar.n = first, done
-            bar.set_postfix_str(run.summary(item))
+            bar.initial, bar.start_t, bar.n = first, start, done
+            bar.set_postfix_str(summary)
         elif done == run.steps or now - said >= PAUSE:
-            said, plain, summary = now, PLAIN.replace("UNIT", run.unit), run.summary(item)
+            said, plain = now, PLAIN.replace("UNIT", run.unit)
             line = tqdm.format_meter(
                 done, run.steps, now - start, initial=first, unit="step", bar_format=plain, postfix=summary
             )

@@ -282,8 +282,10 @@ def _shown(column: pa.ChunkedArray, otherwise: str) -> str:
 
 
 def _check_finite(values: Float[np.ndarray, "example ..."], place: str, advice: str = FILL) -> None:
-    if bad := values.size - int(np.isfinite(values).sum()):
-        raise InputError(f"{place}: {bad} values missing, NaN or infinite; {advice}")
+    if infinite := int(np.isinf(values).sum()):
+        raise InputError(f"{place}: {infinite} values infinite; drop their examples")
+    if bad := int(np.isnan(values).sum()):
+        raise InputError(f"{place}: {bad} values missing or NaN; {advice}")
 
 
 def _as_float32(

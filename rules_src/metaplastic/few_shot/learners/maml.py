@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from metaplastic.config.base import Downsample
 from metaplastic.few_shot.learners.base import Outcome, Query, Scores, Support, Trainable, accuracy, cross_entropy
-from metaplastic.few_shot.learners.networks import Blocks, Network, check_poolable
+from metaplastic.few_shot.learners.networks import Network, check_poolable
 from metaplastic.few_shot.spec import Maml
 
 Fast = tuple[tuple[Array, ...], Array, Array]
@@ -95,7 +96,7 @@ def random_network(
     inner: Inner,
     *,
     head: float = 1.0,
-    blocks: Blocks = "stride",
+    blocks: Downsample = "stride",
 ) -> AdaptedNetwork:
     """Return a network at random weights; those of the last layer are normal with standard deviation `head`."""
     key_network, key_weights = jax.random.split(key)

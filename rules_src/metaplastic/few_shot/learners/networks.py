@@ -1,17 +1,17 @@
 """The network of few-shot learners: four blocks of convolution, batch norm and ReLU (Vinyals et al. 2016)."""
 
 from math import prod
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from metaplastic.config.base import Downsample
 from metaplastic.embeddings.networks import Image, convolved
 from metaplastic.io.errors import InputError
 
-Blocks = Literal["stride", "pool"]
 BLOCKS = 4
 EPSILON = 1e-5
 """Added to the variance in batch norm."""
@@ -35,9 +35,9 @@ class Network(eqx.Module):
     scales: tuple[Float[Array, " above"], ...] | None
     shifts: tuple[Float[Array, " above"], ...]
     image: Image = eqx.field(static=True)
-    blocks: Blocks = eqx.field(static=True)
+    blocks: Downsample = eqx.field(static=True)
 
-    def __init__(self, key: PRNGKeyArray, image: Image, filters: int, blocks: Blocks, *, scaled: bool) -> None:
+    def __init__(self, key: PRNGKeyArray, image: Image, filters: int, blocks: Downsample, *, scaled: bool) -> None:
         glorot, keys = jax.nn.initializers.glorot_uniform(), jax.random.split(key, BLOCKS)
         sizes = [(3, 3, below, filters) for below in (image[2], *[filters] * (BLOCKS - 1))]
         self.kernels = tuple(glorot(of, size) for of, size in zip(keys, sizes, strict=True))
