@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -140,24 +140,82 @@ def test_equal_shapes_are_compiled_once(caplog: pytest.LogCaptureFixture) -> Non
         assert [name for name in compiled() if "_advanced" in name]
 
 
-def test_what_is_compiled_is_kept_for_later_processes(tmp_path: Path, tiny: Path) -> None:
-    program = f"""
-import jax, numpy
+STRICT = {
+    "JAX_ENABLE_X64": "1",
+    "JAX_DEFAULT_PRNG_IMPL": "rbg",
+    "JAX_RANDOM_SEED_OFFSET": "5",
+    "JAX_THREEFRY_PARTITIONABLE": "0",
+    "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
+    "JAX_NUMPY_RANK_PROMOTION": "raise",
+    "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    "JAX_TRANSFER_GUARD": "disallow",
+    "JAX_TRANSFER_GUARD_HOST_TO_DEVICE": "disallow_explicit",
+    "JAX_DEBUG_NANS": "1",
+    "JAX_DEBUG_KEY_REUSE": "1",
+    "JAX_EXPLICIT_X64_DTYPES": "allow",
+}
+"""Settings of JAX that change numbers or forbid what the package does."""
+PROGRAM = """
+import os, sys, warnings, jax, numpy
 from metaplastic.estimator import LearnedRule
-LearnedRule({str(tiny)!r}, hidden=(), features=2, inner_steps=1).fit(numpy.eye(6, 3))
+X = numpy.random.default_rng(0).random((40, 5))
+model = LearnedRule(sys.argv[1], hidden=(4,), features=3, inner_steps=2, batch=4, random_state=3)
+numpy.save(sys.argv[2], model.fit_transform(X))
 assert jax.config.jax_compilation_cache_dir is None
 assert jax.config.jax_persistent_cache_min_compile_time_secs == 1.0
 """
+FORKED = """
+warnings.simplefilter("ignore")
+many = numpy.random.default_rng(0).random((300, 5))
+expected = model.transform(many)
+if not (child := os.fork()):
+    try:
+        same = numpy.array_equal(model.transform(many), expected)
+        model.fit(X)
+    except RuntimeError as error:
+        os.write(1, f"{same} {error}".encode())
+    os._exit(0)
+os.waitpid(child, 0)
+"""
 
-    def found() -> int:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
-        environment |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_LOG_COMPILES": "1"}
-        command = [sys.executable, "-c", program]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+class Processes(NamedTuple):
+    """Two processes that fit the same one after another, the first under `STRICT`, the second also in one forked."""
+
+    features: list[np.ndarray]
+    """Of each."""
+    found: list[int]
+    """How often each found the inner loop compiled."""
+    forked: str
+    """Whether the forked process transformed rows to the same, and what `fit` said there."""
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Processes:
+    folder = tmp_path_factory.mktemp("processes")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    plain |= {"XDG_CACHE_HOME": str(folder), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_LOG_COMPILES": "1"}
+    features, found = [], []
+    for program, environment in ((PROGRAM, plain | STRICT), (PROGRAM + FORKED, plain)):
+        command = [sys.executable, "-c", program, str(tiny), str(folder / "features.npy")]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr
-        return done.stderr.count("Persistent compilation cache hit for 'jit__advanced'")
+        features.append(np.load(folder / "features.npy"))
+        found.append(done.stderr.count("Persistent compilation cache hit for 'jit__advanced'"))
+    return Processes(features, found, done.stdout)
 
-    assert [found(), found()] == [0, 1]
+
+def test_what_is_compiled_is_kept_for_later_processes_whatever_settings_of_jax_they_have(processes: Processes) -> None:
+    assert processes.found == [0, 1]
+
+
+def test_no_setting_of_jax_outside_changes_a_number(processes: Processes) -> None:
+    plain = _small(random_state=3).fit_transform(np.random.default_rng(0).random((40, 5)))
+    np.testing.assert_array_equal(processes.features, [plain, plain])
+
+
+def test_transform_works_in_a_forked_process_and_fit_says_what_to_do(processes: Processes) -> None:
+    assert re.match("True .*spawn", processes.forked)
 
 
 def test_nothing_compiled_is_kept_where_jax_is_told_not_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,38 +256,6 @@ def test_data_frames_in_and_out() -> None:
     assert features.index.equals(frame.index)
 
 
-STRICT = {
-    "JAX_ENABLE_X64": "1",
-    "JAX_DEFAULT_PRNG_IMPL": "rbg",
-    "JAX_RANDOM_SEED_OFFSET": "5",
-    "JAX_THREEFRY_PARTITIONABLE": "0",
-    "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
-    "JAX_NUMPY_RANK_PROMOTION": "raise",
-    "JAX_NUMPY_DTYPE_PROMOTION": "strict",
-    "JAX_TRANSFER_GUARD": "disallow",
-    "JAX_TRANSFER_GUARD_HOST_TO_DEVICE": "disallow_explicit",
-    "JAX_DEBUG_NANS": "1",
-    "JAX_DEBUG_KEY_REUSE": "1",
-    "JAX_EXPLICIT_X64_DTYPES": "allow",
-}
-"""Settings of JAX that change numbers or forbid what the package does."""
-
-
-def test_no_setting_of_jax_outside_changes_a_number(tmp_path: Path, tiny: Path) -> None:
-    program = f"""
-import numpy, sys
-from metaplastic.estimator import LearnedRule
-X = numpy.random.default_rng(0).random((40, 5))
-features = LearnedRule({str(tiny)!r}, hidden=(4,), features=3, inner_steps=2, batch=4, random_state=3).fit_transform(X)
-numpy.save(sys.argv[1], features)
-"""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")} | STRICT
-    environment |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    subprocess.run([sys.executable, "-c", program, str(tmp_path / "strict.npy")], env=environment, check=True)
-    plain = _small(random_state=3).fit_transform(np.random.default_rng(0).random((40, 5)))
-    np.testing.assert_array_equal(np.load(tmp_path / "strict.npy"), plain)
-
-
 def test_strict_settings_of_a_thread_change_nothing_and_are_back_afterwards() -> None:
     X = _x()
     expected = _small().fit_transform(X)
@@ -264,29 +290,6 @@ print(seconds)
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), model.transform(X))
     # A quarter of a second where nothing else runs.
     assert float(done.stdout) < 2
-
-
-def test_transform_works_in_a_forked_process_and_fit_says_what_to_do(tmp_path: Path) -> None:
-    program = """
-import os, sys, warnings, numpy
-from metaplastic.estimator import LearnedRule
-warnings.simplefilter("ignore")
-X = numpy.random.default_rng(0).random((300, 5))
-model = LearnedRule(sys.argv[1], hidden=(4,), features=3, inner_steps=1, batch=4).fit(X)
-expected = model.transform(X)
-if not (child := os.fork()):
-    same = numpy.array_equal(model.transform(X), expected)
-    try:
-        model.fit(X)
-    except RuntimeError as error:
-        os._exit(0 if same and "spawn" in str(error) else 2)
-    os._exit(1)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-"""
-    theta = tmp_path / "theta.safetensors"
-    save_theta(initial_rule(SPEC), theta, spec=SPEC.model_dump())
-    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", program, str(theta)], env=environment, check=True, timeout=300)
 
 
 @pytest.mark.parametrize("columns", [None, list("abcde")])
