@@ -51,7 +51,7 @@ class Study:
             # What an earlier run of these tests compiled is worth keeping.
             "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache/jax"),
             # What is compiled runs for seconds.
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+            **{name: os.environ[name] for name in ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS")},
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
