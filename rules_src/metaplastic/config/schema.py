@@ -124,7 +124,7 @@ def _default(node: Node) -> str:
 
 def _meaning(node: Node, schema: Node) -> str:
     if "const" in node:
-        return "Tells this section from its alternatives."
+        return "Selects this kind of section."
     described = _target(node, schema) if "$ref" in node and "description" not in node else node
     return " ".join(str(described.get("description", "")).split())
 

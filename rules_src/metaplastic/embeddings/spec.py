@@ -136,6 +136,7 @@ class FullyConnected(Neural):
     hidden: list[PositiveInt] = [256, 256]
     """Widths of the encoder's hidden layers, from the input up; the decoder has them in reverse order."""
     activation: Activation = "relu"
+    """Activation function of the hidden layers."""
 
     @property
     def cores(self) -> int:
@@ -263,6 +264,7 @@ class DeepCluster(Convolutional):
     batch: PositiveInt = 128
     """Examples per gradient step, drawn so that all clusters are equally frequent."""
     clusters: TwoOrMore = 500
+    """Clusters of the code, which are the classes that it learns to tell apart."""
     clustered_every: PositiveInt = 500
     """Gradient steps between two runs of k-means."""
     jitter: Jitter = Jitter(rotation=10.0, scale=0.1, shift=0.1, shear=0.15, elastic=0.03)

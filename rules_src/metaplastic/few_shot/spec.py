@@ -97,6 +97,7 @@ class Partition(FittedKind):
     members: PositiveInt = 6
     """Fewest members of a cluster; smaller clusters are dropped. Give the shots plus the queries of the learners."""
     seed: Seed = 0
+    """Seed of the draws."""
 
     @property
     def task_classes(self) -> tuple[str, int] | None:
@@ -112,6 +113,7 @@ class Clusters(Partition):
     clusters: TwoOrMore = 500
     """Clusters per partition, before small ones are dropped."""
     partitions: PositiveInt = 100
+    """Number of partitions."""
     restarts: PositiveInt = 1
     """Starts of each k-means, of which the best is kept."""
     accepted: Annotated[float, Field(ge=0, le=1)] = 0.75
@@ -132,6 +134,7 @@ class Hyperplanes(Partition):
     way: TwoOrMore = 20
     """Classes per task; there are as many planes as this number of zones takes."""
     partitions: PositiveInt = 2400
+    """Number of partitions."""
     candidates: PositiveInt = 1000
     """Planes to choose from, each with enough examples on either side."""
     offset: NonNegative = 0.8
@@ -161,7 +164,9 @@ class Random(Partition):
     needs_features: ClassVar[bool] = False
     kind: Literal["random"]
     clusters: TwoOrMore = 500
+    """Clusters per partition, before small ones are dropped."""
     partitions: PositiveInt = 100
+    """Number of partitions."""
 
 
 class Labels(Partition):
@@ -212,6 +217,7 @@ class MetaLearned(Descended, Learner):
     """Whether to turn the images of a class of a training task together, by a random number of quarter turns, which
     makes four classes of one. Images have to be square. By default they are not turned, as published."""
     seed: Seed = 0
+    """Seed of the initial weights and of the tasks."""
 
 
 class ProtoNets(MetaLearned):
@@ -300,6 +306,7 @@ class Mlp(Learner):
     learning_rate: PositiveFloat = 0.001
     """Learning rate of Adam."""
     seed: Seed = 0
+    """Seed of the initial weights and of dropout."""
 
 
 class ClusterMatching(Learner):
@@ -307,9 +314,11 @@ class ClusterMatching(Learner):
 
     kind: Literal["cluster-matching"]
     clusters: TwoOrMore = 500
+    """Clusters of the training examples."""
     restarts: PositiveInt = 10
     """Starts of k-means, of which the best is kept."""
     seed: Seed = 0
+    """Seed of k-means."""
 
 
 class FromScratch(Learner):
@@ -324,3 +333,4 @@ class FromScratch(Learner):
     steps: PositiveInt = 200
     """Steps of gradient descent."""
     seed: Seed = 0
+    """Seed of the initial weights."""

@@ -167,6 +167,7 @@ class MetaTrain(Section):
     """One meta-training run."""
 
     rule: Learned
+    """The update rule whose theta is learned."""
     start: Name | None = None
     """Rule in `data/pretrained`, of equal config, whose theta the run starts from; by default it is drawn at random."""
     base_models: Annotated[list[TaskShape], Field(min_length=1)]
