@@ -33,14 +33,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo "By hand, each with --help, in the activated .venv:"
-	@echo "python -m metaplastic.tools.replay     hold the published rule against recorded numbers of the released code"
-	@echo "python -m metaplastic.tools.ship_rule  choose a snapshot of a meta-training run and write its card"
-	@echo "python -m metaplastic.tools.average_theta"
-	@echo "                                      average theta files"
-	@echo "python -m metaplastic.tools.publish    bring summaries of studies into results/published, which git keeps"
-	@echo "snakemake --list-rules                stages and studies that can be made alone"
-	@echo "snakemake figure_2 --cores 2          so figure_2 to figure_6 of Metz et al. 2019; comparison: all of them as a table"
+	@echo "docs/guides/workflow.md lists single studies and figures, and tools to run by hand."
 
 setup: $(INSTALLED) ## Make .venv with the locked packages (PYTHON=python3.11 picks the interpreter)
 
