@@ -212,16 +212,20 @@ def test_characters_fill_their_share_of_the_side_and_only_inked_strokes_show():
         np.testing.assert_allclose(np.ptp(shown, 0).max(), strokes.SIZE, rtol=1e-5)
         np.testing.assert_allclose(shown.min(0), -shown.max(0), atol=1e-5)
     pen = jnp.full(200, 0.04)
-    one_missing = strokes.drawn(jnp.asarray(points), jnp.asarray(inked), pen, 24)
+    one_missing = strokes.pictured(jnp.asarray(points), jnp.asarray(inked), pen, 24)
     moved = points + 5 * (1 - inked)[..., None, None]
-    np.testing.assert_allclose(strokes.drawn(jnp.asarray(moved), jnp.asarray(inked), pen, 24), one_missing, atol=1e-6)
+    np.testing.assert_allclose(
+        strokes.pictured(jnp.asarray(moved), jnp.asarray(inked), pen, 24), one_missing, atol=1e-6
+    )
     assert ((np.asarray(one_missing) >= 0) & (np.asarray(one_missing) < 1)).all()
 
 
 def test_a_pen_draws_a_line_of_its_own_width_where_its_points_are():
     along = np.linspace(-0.35, 0.35, strokes.KNOTS)
     line = jnp.asarray(np.stack([np.full(strokes.KNOTS, 0.125), along], 1), jnp.float32)[None, None]
-    thin, thick = (np.asarray(strokes.drawn(line, jnp.ones((1, 1)), jnp.array([pen]), 24))[0] for pen in (0.03, 0.06))
+    thin, thick = (
+        np.asarray(strokes.pictured(line, jnp.ones((1, 1)), jnp.array([pen]), 24))[0] for pen in (0.03, 0.06)
+    )
     rows = np.arange(24)
     for image in (thin, thick):
         np.testing.assert_allclose((image[:, 12] * rows).sum() / image[:, 12].sum(), 0.625 * 24 - 0.5, atol=0.1)

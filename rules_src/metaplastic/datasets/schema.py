@@ -105,7 +105,7 @@ def permuted(dataset: xr.Dataset, seed: int) -> xr.Dataset:
     return mixed_up
 
 
-def check_size(dataset: xr.Dataset, *, shots: int, examples: int) -> None:
+def check_examples(dataset: xr.Dataset, *, shots: int, examples: int) -> None:
     """Refuse fewer training examples than `examples` in all or, if there are `shots`, than so many in each class."""
     names, name, found = (dataset.attrs[key] for key in ("class_names", "name", "n_train"))
     counts = np.bincount(dataset["label"].values[dataset["split"].values == TRAIN], minlength=len(names))

@@ -184,8 +184,8 @@ def meta_training(
     sources = task_sources(spec.tasks.sources, spec.tasks, datasets)
     held_out = task_sources(spec.trained_sources, spec.tasks, datasets, held_out=True)
     shown = sources | {f"held-out {name}": source for name, source in held_out.items()}
-    like, size = group(spec, spec.base_models[0]), _of_probes(spec)
-    probes = {name: (source_probe(key_probe, each, like, **size), like.setting.classes) for name, each in shown.items()}
+    like, how = group(spec, spec.base_models[0]), _of_probes(spec)
+    probes = {name: (source_probe(key_probe, each, like, **how), like.setting.classes) for name, each in shown.items()}
     probes |= {name: watched(key_probe, datasets[name], spec) for name in spec.held_out.datasets}
     return MetaTraining(rule, {name: sources[name] for name in spec.trained_sources}, spec, probes, folder)
 

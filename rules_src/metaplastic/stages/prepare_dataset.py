@@ -11,7 +11,7 @@ from typer import Option
 from metaplastic.config.base import parse_spec
 from metaplastic.datasets.arrays import attributes_of_dataset
 from metaplastic.datasets.fetch import Fetch
-from metaplastic.datasets.schema import check_size, permuted
+from metaplastic.datasets.schema import check_examples, permuted
 from metaplastic.datasets.spec import Dataset
 from metaplastic.few_shot.spec import Episodes, Shape
 from metaplastic.io.storage import write_zarr
@@ -34,7 +34,7 @@ def prepare_dataset(
     # The rule's fingerprint names this module beside the stage, so that editing letters reruns letters alone.
     dataset = import_module(section.module).prepare(section, Fetch(cache, mirror)).assign_attrs(name=name)
     dataset = dataset if section.permuted is None else permuted(dataset, section.permuted)
-    check_size(dataset, shots=shots, examples=examples)
+    check_examples(dataset, shots=shots, examples=examples)
     for asked in (parse_spec(Episodes, text, "--episodes") for text in episodes or []):
         # Only this check needs the sampler, and only of studies of few-shot learning.
         from metaplastic.few_shot.episodes import true_pool

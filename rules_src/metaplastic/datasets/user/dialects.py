@@ -43,11 +43,11 @@ def unpacked(content: bytes, place: Path, limit: int) -> bytes:
             content = file.read(limit + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{place}: truncated or broken gzip file ({error}); replace the file") from error
-    check_size(place, len(content), limit)
+    check_unpacked(place, len(content), limit)
     return content
 
 
-def check_size(place: Path, size: int, limit: int) -> None:
+def check_unpacked(place: Path, size: int, limit: int) -> None:
     """Refuse a file that unpacks to more bytes than the limit."""
     if size > limit:
         raise InputError(f"{place}: unpacks to more than {limit} bytes; give fewer examples or columns")

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
 from metaplastic.datasets.spec import Dialect
-from metaplastic.datasets.user.dialects import as_utf8, check_size, marks_of, unpacked
+from metaplastic.datasets.user.dialects import as_utf8, check_unpacked, marks_of, unpacked
 from metaplastic.io.errors import InputError
 
 BLOCK = 1 << 24
@@ -161,10 +161,10 @@ class ParquetTable:
         with _blamed_on(self._path, "Parquet"), parquet.ParquetFile(self._source(), read_dictionary=repeated) as file:
             check_count(self._path, "examples", file.metadata.num_rows, examples)
             groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
-            check_size(self._path, sum(group.total_byte_size for group in groups), limit)
+            check_unpacked(self._path, sum(group.total_byte_size for group in groups), limit)
             for batch in file.iter_batches(BATCH, columns=names):
                 size += sum(map(_bytes, batch.columns))
-                check_size(self._path, size, limit)
+                check_unpacked(self._path, size, limit)
                 batches.append(batch)
             encoded = pa.Table.from_batches(batches, None if batches else file.schema_arrow).select(names)
             table = encoded.cast(schema)

@@ -36,7 +36,7 @@ class Strokes(eqx.Module):
         written = points[classes] + wobble * jax.random.normal(key_wobble, shape)
         # A writer keeps one pen for a text but presses it more or less.
         pressure = 0.3 * jax.random.normal(task_pen) + 0.15 * jax.random.normal(key_pen, (len(classes),))
-        images = drawn(written, inked[classes], self.pen * jnp.exp(pressure), 2 * setting.side)
+        images = pictured(written, inked[classes], self.pen * jnp.exp(pressure), 2 * setting.side)
         return seen(key_seen, task_seen, images, setting)
 
 
@@ -69,7 +69,7 @@ def spline() -> Float[np.ndarray, "point knot"]:
     return np.asarray(BSpline(knots, np.eye(KNOTS), degree)(at), np.float32)
 
 
-def drawn(
+def pictured(
     points: Float[Array, "example stroke knot 2"],
     inked: Float[Array, "example stroke"],
     pen: Float[Array, " example"],
