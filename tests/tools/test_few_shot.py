@@ -72,7 +72,6 @@ def test_a_snapshot_of_the_workflow_takes_images_of_the_size_that_is_given(tmp_p
     save_state(initial(spec, jax.random.key(0), (16, 16, 3)), snapshot, {"config": canonical_json(spec)})
     rows = told(folder, unlabelled=None, learner=str(snapshot), side=16, colour=True)
     assert {row["class"] for row in rows} <= set(PATTERNS)
-    assert told(folder, unlabelled=None, learner=str(snapshot), side=16) == rows
     with pytest.raises(InputError, match=r"a snapshot of the workflow, which has no size of images; give it"):
         told(folder, unlabelled=None, learner=str(snapshot))
 

@@ -210,6 +210,13 @@ def test_a_figure_that_cannot_be_drawn_ends_with_one_line(checkout: Checkout):
     assert refused(figures_of, plan_of(study), "pixels") == message
 
 
+@pytest.mark.parametrize(("partitions", "second"), [("fast", "protonets-fast"), ("clusters", "protonets-clusters")])
+def test_learners_that_results_tell_apart_are_taken_whatever_their_names(partitions: str, second: str):
+    study = f"{{partitions: [{partitions}], learners: [protonets, {second}]}}"
+    more = f"partitions: {{fast: {{kind: random}}}}, learners: {{{second}: {{kind: protonets, tasks: {{queries: 5}}}}}}"
+    plan_of(f"{{{more}, studies: {{cactus-letters: {study}}}}}")
+
+
 @pytest.mark.parametrize(("rules", "shown"), [("random-init", False), ("random-init, oja", True)])
 def test_architectures_are_shown_where_a_rule_learns(rules: str, shown: bool):
     study = f"datasets: [digits], base_models: [small, 2x64, 4x64], rules: [{rules}], embeddings: [raw]"

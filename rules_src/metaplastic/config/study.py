@@ -194,10 +194,12 @@ def _check_trained(place: str, study: Study, trained: Mapping[str, MetaLearned])
 def _check_told_apart(
     place: str, study: Study, trained: Mapping[str, MetaLearned], partitions: Mapping[str, Partition]
 ) -> None:
-    """Refuse learners of which several would have one name in results (`results.scores`)."""
-    arms: dict[str, tuple[str, ...]] = {learner: (learner,) for learner in study.learners}
+    """Refuse learners of which several would have one name in results, as `results.scores` gives names."""
+    clusters = [partition for partition, of in partitions.items() if of.kind == "k-means"]
+    usual = max(clusters, key=lambda partition: partitions[partition].partitions, default=None)
+    arms: dict[str, tuple[str, ...]] = {learner: (learner,) for learner in study.learners if learner not in trained}
     for learner, (partition, of) in product(trained, partitions.items()):
-        name = f"oracle-{learner}" if of.true_labels else f"{learner}-{partition}"
+        name = f"oracle-{learner}" if of.true_labels else learner if partition == usual else f"{learner}-{partition}"
         if arms.setdefault(name, (learner, partition)) != (learner, partition):
             two = " and ".join(" on ".join(map(repr, arm)) for arm in (arms[name], (learner, partition)))
             raise ValueError(f"{place}.learners: {two} are both {name!r} in results; rename one")

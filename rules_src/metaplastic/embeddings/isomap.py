@@ -19,8 +19,9 @@ def embed(data: Unlabelled, spec: IsomapSpec, *, seeds: Sequence[int], folder: F
     the number of fitted examples; raises InputError if it is short, or as `fitted_examples` does.
     """
     fitted = data.inputs[fitted_examples(data, spec, 0)]
-    # The distances and their kernel, both in double precision.
-    check_memory("examples", {"distances": single_precision(4 * len(fitted), len(fitted))})
+    # Those among the fitted ones and those of all, both in double precision.
+    rows = 2 * (len(fitted) + len(data.inputs))
+    check_memory("examples", {"distances": single_precision(rows, len(fitted))})
     isomap = _fitted(fitted, spec.neighbours, min(spec.features, len(fitted) - 1))
     return Embedded(isomap.transform(data.inputs).astype(np.float32)[None, None])
 

@@ -1,7 +1,6 @@
 """Networks trained on unlabelled examples by gradient descent: several seeds at once, in a resumable loop."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -64,11 +63,12 @@ class NeuralTraining(Descent):
     ) -> None:
         super().__init__(spec, jnp.asarray(x), folder)
         self.family, self.seeds = family, seeds
+        # One program: a new function would be compiled again.
+        self.encode = jit(jax.vmap(family.encode, in_axes=(0, None)))
         self.adam = optax.adam(spec.learning_rate, b1=spec.momentum)
         check_memory(
             f"{'filters' if spec.takes_images else 'hidden'}, features, batch",
             {
-                "examples": self.data,
                 "networks and their optimiser": jax.eval_shape(self.initial),
                 "a batch": single_precision(len(seeds), spec.batch, x.shape[1]),
             },
@@ -106,7 +106,7 @@ class NeuralTraining(Descent):
         labels = self.family.pseudo_labels
         if labels is None or self.step(state) % labels.every:
             return state
-        codes = _encoded(self.family, state.network, self.data)
+        codes = _encoded(self.encode, state.network, self.data)
         classes = [labels.classes(code, [self.step(state), seed]) for seed, code in zip(self.seeds, codes, strict=True)]
         model = labels.forgotten(state.network)
         optimiser, new = jax.vmap(self.adam.init)(model), jnp.asarray(np.stack(classes))
@@ -123,7 +123,7 @@ def embed_by(family: Family, data: Unlabelled, spec: Neural, *, seeds: Sequence[
         features = []
         for step in spec.steps:
             models = load_state(state_path(folder.path / SNAPSHOTS, step), like)
-            features.append(_encoded(family, models, data.inputs))
+            features.append(_encoded(training.encode, models, data.inputs))
         past = read_history(folder.path / HISTORY)
         history = {str(name): past[name].values.T for name in past.data_vars}
         return Embedded(np.stack(features, 1), spec.steps, history, models)
@@ -160,13 +160,8 @@ def of_unit_variance(data: Unlabelled) -> Unlabelled:
     return data._replace(inputs=((data.inputs - fitted.mean(0, dtype=np.float64)) / unit).astype(np.float32))
 
 
-@cache
-def _encoder(encode: Callable[..., Array]) -> Callable[..., Array]:
-    """Return the one program that encodes by the models of all seeds; a new function would be compiled again."""
-    return jit(jax.vmap(encode, in_axes=(0, None)))
-
-
-def _encoded(family: Family, models: Any, x: np.ndarray | Array) -> Float32[np.ndarray, "seed example feature"]:
+def _encoded(
+    encode: Callable[..., Array], models: Any, x: np.ndarray | Array
+) -> Float32[np.ndarray, "seed example feature"]:
     """Encode examples by the models of all seeds, 1024 at once."""
-    encode = _encoder(family.encode)
     return np.concatenate([encode(models, jnp.asarray(x[i : i + 1024])) for i in range(0, len(x), 1024)], 1)

@@ -23,8 +23,9 @@ def embed(data: Unlabelled, spec: Umap, *, seeds: Sequence[int], folder: Folder)
 def _one_seed(data: Unlabelled, spec: Umap, seed: int) -> Float32[np.ndarray, "example feature"]:
     fitted = fitted_examples(data, spec, seed)
     others = np.setdiff1d(np.arange(len(data.inputs)), fitted)
-    # All of them, and a copy of those that are taken.
-    check_memory("examples", {"distances": single_precision(2 * len(data.inputs), len(fitted))})
+    # A copy of those among the fitted ones, then one of the others and their order in double precision.
+    rows = len(data.inputs) + max(len(fitted), 3 * len(others))
+    check_memory("examples", {"distances": single_precision(rows, len(fitted))})
     # By itself UMAP calls a function for each pair of few examples, and finds only approximate neighbours of many.
     distances = pairwise_distances(data.inputs, data.inputs[fitted])
     with warnings.catch_warnings():

@@ -105,7 +105,9 @@ def packaged_learner(name: str) -> Path:
 def _of_snapshot(path: Path, section: str, image: tuple[int, int, int] | None) -> Labelling:
     parse_spec(Learner, section, str(path))
     if image is None:
-        raise InputError(f"{path}: a snapshot of the workflow, which has no size of images; give it")
+        raise InputError(
+            f"{path}: a snapshot of the workflow, which has no size of images; give it, and their channels"
+        )
     template = _template(Recipe(section, "", _image(image)))
     from metaplastic.training.checkpoint import load_state
 

@@ -78,7 +78,7 @@ class FewShot(Section):
     @model_validator(mode="after")
     def _some_of_the_draws(self) -> "FewShot":
         if (some := self.draws_over_inner_steps) is not None and some > self.draws:
-            raise ValueError(f"draws_over_inner_steps: {some} of {self.draws} draws; give at most draws")
+            raise ValueError(f"draws_over_inner_steps: {some} are more than the {self.draws} of draws; give fewer")
         return self
 
 

@@ -82,7 +82,7 @@ def few_shot(
     with blamed_on():
         model.check_parameters()
     if learner is not None:
-        given = None if side is None else (side, side, 1 if colour is False else 3)
+        given = None if side is None or colour is None else (side, side, 3 if colour else 1)
         of_file = learner.endswith(SUFFIX)
         model = FewShotClassifier.load(learner, image=given) if of_file else FewShotClassifier.from_pretrained(learner)
         rows, columns, channels = model.image_shape_

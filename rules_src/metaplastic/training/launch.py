@@ -147,7 +147,7 @@ def locked(folder: Path) -> Iterator[None]:
         InputError: another process or thread holds it, or it cannot be written to.
     """
     folder = folder.absolute()
-    held = folder, threading.get_ident()
+    held, this = (folder, threading.get_ident()), f"process {os.getpid()} on {socket.gethostname()}"
     if held in _held or not is_first():
         yield
         return
@@ -165,10 +165,12 @@ def locked(folder: Path) -> Iterator[None]:
             if error.errno not in {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}:
                 file.seek(0)
                 holder = file.read().strip() or "another process"
+                if holder == this:
+                    holder = "another thread of this process"
                 raise InputError(f"{folder}: in use by {holder}; wait for it or end it, then run again") from error
             log.warning("%s: its file system knows no locks; start no second process on it", folder)
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.write(f"{this}\n")
         file.flush()
         _held.add(held)
         try:

@@ -36,14 +36,15 @@ def shown(items: Iterable[I], run: Run[I]) -> Iterator[I]:
     watched, start, said, first = sys.stderr.isatty(), 0.0, -PAUSE, 0
     bar = tqdm(total=run.steps, unit="step", file=sys.stderr, disable=not watched)
     for number, item in enumerate(items):
-        done, now, summary = run.step(item.state), time.time(), run.summary(item)
+        done, now, summary = run.step(item.state), time.monotonic(), run.summary(item)
         if not number and done < run.steps:
             summary = ", ".join(filter(None, [summary, "compiling"]))
-        if number < 2:
+        if number < 2 and (not number or done < run.steps):
             # The first steps compile, and tell nothing of how long others will take.
             first, start = done, now
+            bar.initial, bar.start_t = done, time.time()
         if watched:
-            bar.initial, bar.start_t, bar.n = first, start, done
+            bar.n = done
             bar.set_postfix_str(summary)
         elif done == run.steps or now - said >= PAUSE:
             said, plain = now, PLAIN.replace("UNIT", run.unit)
