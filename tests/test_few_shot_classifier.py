@@ -481,8 +481,11 @@ def test_images_that_are_refused(pixels: FewShotClassifier, images: Any, message
     [
         ([0, 1], "labels: 2 for 3 images; give one for each."),
         ([0, 1, -1], "labels: -1 says that an image has none; leave such images out."),
-        ([0, 1, None], "labels: None among them; give texts or numbers, and to `fit` -1 for"),
-        (["a", "b", date(2026, 1, 2)], "labels: datetime.date(2026, 1, 2) among them; give texts or numbers, and to"),
+        ([0, 1, None], "labels: None among them; give texts or numbers, and to `fit` -1 for what has no label."),
+        (
+            ["a", "b", date(2026, 1, 2)],
+            "labels: datetime.date(2026, 1, 2) among them; give texts or numbers, and to `fit` -1 for what has no",
+        ),
         ([0.0, 1.0, np.nan], "Input y contains NaN."),
         ([2**64, 1, 2], "labels: whole numbers of 1 to 18446744073709551616 do not fit in 64 bits; give texts."),
         ([2**63, -5, 2], "labels: whole numbers of -5 to 9223372036854775808 do not fit in 64 bits; give texts."),
@@ -541,7 +544,7 @@ def test_parameters_that_are_refused(params: dict[str, Any], error: type[Excepti
         (
             np.eye(20)[:, :1, None].repeat(16, 1).repeat(16, 2),
             {"embedding": "raw"},
-            "clusters: 1 of a partition have the 6 images that a task takes of each class, which",
+            "clusters: a partition has 1 large enough for the 6 images that a task takes of each class; 2 are needed;",
         ),
         (UNSEEN, {"embedding": "deep-cluster"}, "deep-cluster: clusters: 500 are more than the 100 training examples"),
     ],

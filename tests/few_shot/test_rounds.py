@@ -46,9 +46,8 @@ def test_a_later_round_has_fewer_ways_where_there_are_fewer_clusters(monkeypatch
     folders = finish(SPEC, data, PARTITION, three, Folder(tmp_path, {"config": "x"}))
     learner = recorded(protonets.initial, SPEC, IMAGE, folders[1].path / SNAPSHOTS, 10)
     assert np.isfinite(features(learner, data.inputs)).all()
-    with pytest.raises(
-        InputError, match=r"^clusters: 1 of a partition have the 3 images that a task takes of each class"
-    ):
+    large = "large enough for the 3 images that a task takes of each class; 2 are needed; give more"
+    with pytest.raises(InputError, match=f"^clusters: a partition has 1 {large}"):
         with_ways(SPEC, np.zeros((1, 60), np.int32))
 
 

@@ -11,6 +11,7 @@ from metaplastic.datasets.spec import Data, Dataset
 from metaplastic.embeddings.spec import Embedding
 from metaplastic.few_shot.spec import Episodes, FewShot, Learner, MetaLearned, Partition, Shape
 from metaplastic.meta_train.spec import EXECUTION, MetaTrain
+from metaplastic.results.arms import arm_name, usual_partition
 from metaplastic.results.spec import Experiment
 from metaplastic.update_rules.spec import Apply, BaseModel, Rule
 
@@ -194,12 +195,11 @@ def _check_trained(place: str, study: Study, trained: Mapping[str, MetaLearned])
 def _check_told_apart(
     place: str, study: Study, trained: Mapping[str, MetaLearned], partitions: Mapping[str, Partition]
 ) -> None:
-    """Refuse learners of which several would have one name in results, as `results.scores` gives names."""
-    clusters = [partition for partition, of in partitions.items() if of.kind == "k-means"]
-    usual = max(clusters, key=lambda partition: partitions[partition].partitions, default=None)
+    """Refuse learners of which several would have one name in results, as `results.scores` names them."""
+    usual = usual_partition({key: of.partitions for key, of in partitions.items() if of.kind == "k-means"})
     arms: dict[str, tuple[str, ...]] = {learner: (learner,) for learner in study.learners if learner not in trained}
     for learner, (partition, of) in product(trained, partitions.items()):
-        name = f"oracle-{learner}" if of.true_labels else learner if partition == usual else f"{learner}-{partition}"
+        name = arm_name(learner, partition, usual=usual, true_labels=of.true_labels)
         if arms.setdefault(name, (learner, partition)) != (learner, partition):
             two = " and ".join(" on ".join(map(repr, arm)) for arm in (arms[name], (learner, partition)))
             raise ValueError(f"{place}.learners: {two} are both {name!r} in results; rename one")

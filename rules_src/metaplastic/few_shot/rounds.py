@@ -65,8 +65,8 @@ def with_ways(spec: MetaLearned, clusters: Clusters) -> MetaLearned:
     least = min(len(np.unique(labels[labels >= 0])) for labels in clusters)
     if least < 2:
         raise InputError(
-            f"clusters: {least} of a partition have the {spec.tasks.members} images that a task takes of each class, "
-            "which 2 must; give more images, fewer clusters, or other images if these are all alike"
+            f"clusters: a partition has {least} large enough for the {spec.tasks.members} images that a task takes of "
+            "each class; 2 are needed; give more images, fewer clusters, or other images if these are all alike"
         )
     ways = min(spec.tasks.way, least)
     return spec.model_copy(update={"tasks": spec.tasks.model_copy(update={"way": ways})})

@@ -13,12 +13,12 @@ import numpy as np
 import xarray as xr
 
 from metaplastic.embeddings.spec import CURVE
+from metaplastic.results.arms import ORACLE
 from metaplastic.results.components import components
 from metaplastic.results.intervals import Interval, draws_of, paired, score
 from metaplastic.results.selections import (
     INITIAL,
     NONE,
-    ORACLE,
     SHAPE,
     TABLE_READOUT,
     alike,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import xarray as xr
 
-from metaplastic.results.selections import ORACLE
+from metaplastic.results.arms import ORACLE
 
 NAMES = {
     "pretrained": "pretrained rule",

@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from metaplastic.io.errors import InputError
-from metaplastic.results.scores import arm_name
+from metaplastic.results.arms import arm_name
 from metaplastic.results.selections import NONE, SHAPE, TABLE_READOUT
 
 OF_EPISODES = ("episodes", "queries", "split")
@@ -142,7 +142,7 @@ def episodes(summaries: Sequence[xr.Dataset]) -> xr.Dataset:
 def _named_apart(summary: xr.Dataset, first: xr.Dataset) -> xr.Dataset:
     """Rename learners trained on other partitions than the learner of that name in `first`."""
     partitions, learners = (part["partition"].to_series() for part in (first, summary))
-    names = [name if partitions.get(name, own) == own else arm_name(name, own) for name, own in learners.items()]
+    names = [arm_name(name, own, usual=partitions.get(name, own)) for name, own in learners.items()]
     return summary.assign_coords(learner=np.array(names, dtype=object))
 
 

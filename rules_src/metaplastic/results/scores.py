@@ -10,8 +10,9 @@ import xarray as xr
 
 from metaplastic.few_shot.reported import reported
 from metaplastic.io.errors import InputError
+from metaplastic.results.arms import arm_name, usual_partition
 from metaplastic.results.intervals import LEVELS, Interval, draws_of, score
-from metaplastic.results.selections import INITIAL, NONE, ORACLE, SHAPE
+from metaplastic.results.selections import INITIAL, NONE, SHAPE
 
 ANY = "any"
 """Base model in a summary of embeddings alone, which have none."""
@@ -186,11 +187,10 @@ def _readouts(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
 
 def _learners(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
     of_clusters = [e.attrs for e in evaluations if e.attrs.get("partition_kind") == "k-means"]
-    # As the paper has many, its numbers stand beside those of the most partitions.
-    clusters = max(of_clusters, key=lambda of: of.get("partitions", 0), default={}).get("partition")
+    usual = usual_partition({of["partition"]: of.get("partitions", 0) for of in of_clusters})
     first, by_arm = evaluations[0], dict[Arm, xr.Dataset]()
     for evaluation in evaluations:
-        arm = Arm(evaluation.attrs["dataset"], evaluation.attrs.get("embedding"), _learner(evaluation, clusters))
+        arm = Arm(evaluation.attrs["dataset"], evaluation.attrs.get("embedding"), _learner(evaluation, usual))
         if arm in by_arm:
             raise InputError(f"learner {arm.learner!r} was evaluated twice on {arm.dataset!r}, {arm.embedding or NONE}")
         if any(not first[axis].equals(evaluation[axis]) for axis in ("way", "shots", "episode")):
@@ -257,16 +257,10 @@ def _learners(evaluations: Sequence[xr.Dataset]) -> xr.Dataset:
     return _explained(summary.assign(permuted=permuted), "share of the queries, mean over episodes")
 
 
-def _learner(evaluation: xr.Dataset, clusters: str | None) -> str:
-    name, partition = str(evaluation.attrs["learner"]), evaluation.attrs.get("partition")
-    if evaluation.attrs.get("partition_kind") == "labels":
-        return f"{ORACLE}-{name}"
-    return name if partition in (None, clusters) else arm_name(name, partition)
-
-
-def arm_name(learner: str, partition: str) -> str:
-    """Return the name of a learner trained on other than the usual partitions."""
-    return f"{learner}-{partition}"
+def _learner(evaluation: xr.Dataset, usual: str | None) -> str:
+    of = evaluation.attrs
+    by_labels = of.get("partition_kind") == "labels"
+    return arm_name(str(of["learner"]), of.get("partition"), usual=usual, true_labels=by_labels)
 
 
 def _placed(by_key: Mapping[Place, xr.Dataset], spread: str, names: Sequence[str]) -> dict[Place, xr.Dataset]:

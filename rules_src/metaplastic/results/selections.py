@@ -12,9 +12,6 @@ INITIAL = "identity"
 TABLE_READOUT = "logistic-regression"
 """Readout that tables and claims show."""
 
-ORACLE = "oracle"
-"""Prefix of the names of learners that true labels train."""
-
 NONE = "none"
 """Embedding of a learner that needs none."""
 

@@ -36,21 +36,23 @@ def shown(items: Iterable[I], run: Run[I]) -> Iterator[I]:
     watched, start, said, first = sys.stderr.isatty(), 0.0, -PAUSE, 0
     bar = tqdm(total=run.steps, unit="step", file=sys.stderr, disable=not watched)
     for number, item in enumerate(items):
-        done, now, summary = run.step(item.state), time.monotonic(), run.summary(item)
-        if not number and done < run.steps:
-            summary = ", ".join(filter(None, [summary, "compiling"]))
-        if number < 2 and (not number or done < run.steps):
+        done, now = run.step(item.state), time.monotonic()
+        ended = done == run.steps
+        if number == 0 or (number == 1 and not ended):
             # The first steps compile, and tell nothing of how long others will take.
             first, start = done, now
             bar.initial, bar.start_t = done, time.time()
-        if watched:
-            bar.n = done
-            bar.set_postfix_str(summary)
-        elif done == run.steps or now - said >= PAUSE:
-            said, plain = now, PLAIN.replace("UNIT", run.unit)
-            line = tqdm.format_meter(
-                done, run.steps, now - start, initial=first, unit="step", bar_format=plain, postfix=summary
-            )
-            print(line, file=sys.stderr, flush=True)
+        if watched or ended or now - said >= PAUSE:
+            said, compiles = now, number == 0 and not ended
+            summary = ", ".join(filter(None, [run.summary(item), "compiling" * compiles]))
+            if watched:
+                bar.n = done
+                bar.set_postfix_str(summary)
+            else:
+                plain = PLAIN.replace("UNIT", run.unit)
+                line = tqdm.format_meter(
+                    done, run.steps, now - start, initial=first, unit="step", bar_format=plain, postfix=summary
+                )
+                print(line, file=sys.stderr, flush=True)
         yield item
     bar.close()
