@@ -273,12 +273,11 @@ def test_transform_needs_no_jax_and_starts_at_once_after_loading(tmp_path: Path)
     np.save(tmp_path / "x.npy", X)
     program = """
 import sys, time
-start = time.perf_counter()
 sys.modules["jax"] = None
 import numpy
 import metaplastic
 features = metaplastic.FittedRule.load("rule.safetensors").transform(numpy.load("x.npy"))
-seconds = time.perf_counter() - start
+seconds = time.process_time()
 numpy.save("fitted.npy", features)
 numpy.save("learned.npy", metaplastic.LearnedRule.load("rule.safetensors").transform(numpy.load("x.npy")))
 assert "equinox" not in sys.modules
@@ -288,7 +287,7 @@ print(seconds)
     assert done.returncode == 0, done.stderr
     for name in ("fitted", "learned"):
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), model.transform(X))
-    # A quarter of a second where nothing else runs.
+    # Seconds of a processor, whatever else runs.
     assert float(done.stdout) < 2
 
 

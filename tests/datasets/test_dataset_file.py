@@ -518,6 +518,18 @@ def test_decimals_of_a_parquet_are_numbers(tmp_path):
     np.testing.assert_array_equal(dataset.feature[:, 1], np.arange(30) + 0.25)
 
 
+@pytest.mark.parametrize("rows", ["0.7,0.9,0.7\n1,2,0\n", "0,7;2,5;0,1\n1,5;2,5;0\n", "6,148,72\n1,85,66\n"])
+def test_a_csv_without_names_loses_no_row_silently(tmp_path: Path, rows: str):
+    message = refused(table(tmp_path, rows))
+    assert message == "the first row holds numbers and no names of columns; write names above it"
+
+
+def test_numbers_that_rise_can_be_names_of_columns(tmp_path: Path):
+    rows = "".join(f"{index},{index + 1},{index % 2}\n" for index in range(20))
+    dataset = prepare(table(tmp_path, "400.5,410,2000\n" + rows), label="2000")
+    assert dataset.attrs["columns"] == ["400.5", "410"]
+
+
 def test_a_parquet_without_rows_is_refused(tmp_path):
     path = write(tmp_path / "gems.parquet", {"a": pa.array([], pa.int64()), "y": pa.array([], pa.string())})
     assert refused(path) == "a header, but no rows; give examples"

@@ -17,9 +17,18 @@ from metaplastic.datasets.images import resize
 from metaplastic.datasets.schema import TRAIN, About, make_dataset
 from metaplastic.datasets.spec import Dialect, File
 from metaplastic.datasets.splits import standardised
-from metaplastic.datasets.user.labels import NUMBER, check_names, draw_split, read_classes, read_split
+from metaplastic.datasets.user.labels import check_names, draw_split, read_classes, read_split
 from metaplastic.datasets.user.npz import listed, read_npz
-from metaplastic.datasets.user.tables import ParquetTable, Table, check_count, exceeds, is_text, open_table, value_type
+from metaplastic.datasets.user.tables import (
+    NUMBER,
+    ParquetTable,
+    Table,
+    check_count,
+    exceeds,
+    is_text,
+    open_table,
+    value_type,
+)
 from metaplastic.io.errors import InputError
 
 LIMIT = 1 << 29

@@ -11,11 +11,10 @@ from jaxtyping import Int32
 from metaplastic.datasets.schema import TEST, TRAIN, VALIDATION, Split, split_of_classes
 from metaplastic.datasets.splits import rounded_share, stratified_test_mask
 from metaplastic.datasets.user.npz import listed
-from metaplastic.datasets.user.tables import MISSING, is_text, value_type
+from metaplastic.datasets.user.tables import MISSING, NUMBER, is_text, value_type
 from metaplastic.io.errors import InputError
 
 INTEGER = re.compile("-?[0-9]{1,18}")
-NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 CLASSES = 1 << 16
 """Most classes of a file."""
 SPLITS = {"train": TRAIN, "val": VALIDATION, "validation": VALIDATION, "test": TEST}

@@ -1,8 +1,10 @@
 """Read columns of a `.csv` or `.parquet` by Arrow, which refuses rows of unequal length."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path, PurePath
 from textwrap import shorten
 from typing import Any
@@ -28,6 +30,7 @@ MISSING = {"", "?", "-", ".", "<na>", "n/a", "na", "#n/a", "#n/a n/a", "#na", "n
 NULLS = [word for lower in MISSING for word in {lower, lower.upper(), lower.title(), lower.capitalize()}]
 NULLS += csv.ConvertOptions().null_values
 """The same words in every spelling, because Arrow distinguishes capitals."""
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 END = "\0the end"
 """Ends the row that `CsvTable` appends to a text."""
 
@@ -50,6 +53,13 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
     name, uses = Counter(names).most_common(1)[0] if names else ("", 0)
     if uses > 1:
         raise InputError(f"{path}: {uses} columns are named {name!r}; rename them")
+
+
+def _check_header(path: Path, names: Sequence[str]) -> None:
+    """Refuse a first row that holds values; numbers that rise, such as years or wavelengths, can be names."""
+    numbers = [float(name) for name in names if NUMBER.fullmatch(name.strip())]
+    if len(numbers) == len(names) and any(second <= first for first, second in pairwise(numbers)):
+        raise InputError(f"{path}: the first row holds numbers and no names of columns; write names above it")
 
 
 def _suffix(path: PurePath) -> str:
@@ -75,6 +85,7 @@ class CsvTable:
             parse = csv.ParseOptions(delimiter=self._separator, newlines_in_values=True)
             with csv.open_csv(pa.BufferReader(self._text), READ, parse) as reader:
                 self.names = reader.schema.names
+        _check_header(path, [name.replace(self._decimal, ".") for name in self.names])
         _check_names(path, self.names)
 
     def read(self, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
