@@ -19,7 +19,7 @@ class UpdateRule(eqx.Module):
         """Take one inner step: return the base model after it has seen the unlabelled batch `x`."""
 
 
-class LocalRule(UpdateRule):
+class LayerwiseRule(UpdateRule):
     """A rule that changes each layer's weights by the layer's own activities; biases and V stay as they were drawn."""
 
     @abc.abstractmethod

@@ -4,12 +4,12 @@ import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metaplastic.network import Weights, standardise
-from metaplastic.update_rules.base import LocalRule
+from metaplastic.update_rules.base import LayerwiseRule
 from metaplastic.update_rules.spec import Hebb
 from metaplastic.update_rules.terms import column_normalised
 
 
-class HebbRule(LocalRule):
+class HebbRule(LayerwiseRule):
     """Weights grow with the correlation of standardised activities below and above, and stay column-normalised."""
 
     rate: float = eqx.field(static=True)

@@ -4,12 +4,12 @@ import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metaplastic.network import Weights
-from metaplastic.update_rules.base import LocalRule
+from metaplastic.update_rules.base import LayerwiseRule
 from metaplastic.update_rules.spec import Oja
 from metaplastic.update_rules.terms import unit_total_variance
 
 
-class OjaRule(LocalRule):
+class OjaRule(LayerwiseRule):
     """Oja's rule in every layer: W comes to span the leading principal subspace of the layer's input.
 
     The step is relative to the variance of that input, so one rate serves inputs of any number and scale.

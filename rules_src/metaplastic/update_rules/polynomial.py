@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metaplastic.network import Own, Weights, in_blocks, standardise
-from metaplastic.update_rules.base import LocalRule, MetaTrainable
+from metaplastic.update_rules.base import LayerwiseRule, MetaTrainable
 from metaplastic.update_rules.spec import Polynomial
 from metaplastic.update_rules.terms import WIDE, column_normalised, saturate, unit_total_variance
 
@@ -30,7 +30,7 @@ class Synapses(NamedTuple):
     """Feedback of the units above through the weights: if these are orthonormal, the projection of `below`."""
 
 
-class PolynomialRule(LocalRule, MetaTrainable):
+class PolynomialRule(LayerwiseRule, MetaTrainable):
     """W <- W + the batch mean of sum theta[a, b, c] below^a above^b weight^c + subspace above returned.
 
     A step moves a unit's weights by less than the norm of orthonormal weights.

@@ -6,10 +6,10 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from metaplastic.network import Weights, of_unit_length, standardise
-from metaplastic.update_rules.base import LocalRule
+from metaplastic.update_rules.base import LayerwiseRule
 
 
-class UnitNormRule(LocalRule):
+class UnitNormRule(LayerwiseRule):
     """W <- W + rate E[dW] in every layer, with examples and the weights of each unit scaled to unit norm before."""
 
     rate: float = eqx.field(static=True)
