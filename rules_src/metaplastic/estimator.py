@@ -53,8 +53,8 @@ class LearnedRule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             because it holds only numbers.
         hidden: widths of the base model's hidden layers, from the input up.
         features: width of its last layer, the number of features. A published rule demands a fixed number.
-        activation: activation of every layer: relu, leaky_relu, elu, swish, tanh, sigmoid, softplus, sine or step. Of
-            those that `generalist` has learned with, all but step, relu is the best.
+        activation: activation of every layer: relu, leaky_relu, elu, swish, tanh, sigmoid, softplus, sine or step.
+            `generalist` has learned with all but step; with relu, leaky_relu and swish it is best.
         inner_steps: batches that the rule learns from; with 0 the base model keeps its initial weights.
         batch: rows per step, drawn with replacement.
         average: decay per step of the moving average of the base model, which `transform` uses; 0 averages nothing.
