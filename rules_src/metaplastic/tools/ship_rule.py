@@ -41,7 +41,7 @@ features = LearnedRule.from_pretrained("{name}").fit_transform(X)
 | | |
 |---|---|
 | theta | {numbers:,} numbers, {name}.safetensors |
-| meta-trained on | {sources}; {run.tasks.side} x {run.tasks.side} permuted inputs |
+| meta-trained on | {sources}; {sides} permuted inputs |
 | snapshot | after {chosen:,} of {run.meta_steps:,} meta-steps of {tasks} tasks x {run.unroll.truncation} inner steps |
 | chosen by | mean accuracy on {validation}, {run.labelled} labels per class |
 | cost | {cost} |
@@ -58,7 +58,7 @@ No task of the datasets and kinds that it was chosen by was trained on.
 
 ## While it was meta-trained
 
-Accuracy in percent of a ridge regression on {run.labelled} labels per class of {run.tasks.side} x {run.tasks.side}
+Accuracy in percent of a ridge regression on {run.labelled} labels per class of {watched} x {watched}
 inputs, {run.held_out.inner_steps} inner steps from a fresh base model; mean and standard error over
 {run.held_out.tasks} base models. TFLOP counts the forward passes of the inner steps.{measured}
 
@@ -105,6 +105,8 @@ def ship(
         numbers=sum(leaf.size for leaf in jax.tree.leaves(rule)),
         run=section,
         sources=", ".join(section.trained_sources),
+        sides=", ".join(f"{side} x {side}" for side in sorted({*map(section.side_of, section.base_models)})),
+        watched=section.side_of(section.base_models[0]),
         tasks=section.parallel_tasks,
         chosen=meta_step,
         validation=", ".join(f"{held_out} ({float(best.sel(dataset=held_out)):.1%})" for held_out in by),
