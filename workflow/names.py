@@ -12,7 +12,6 @@ PUBLISHED = Path("results/published")
 METHODS = NAMES | {
     "shipped": "generalist, the learned rule",
     "quill": "quill, a learned rule",
-    "acai-strided": "ACAI with strides",
     "polynomial": "barb, learned, 28 numbers",
     "learned": "learned in this run",
     "after-0": "the same before it learned",
@@ -33,6 +32,7 @@ LEARNERS = {
     "protonets-clusters-1000": "ProtoNets, 1,000 clusters",
     "protonets-small-clusters": "ProtoNets, clusters of 6 or more",
     "maml-one-partition": "MAML, one partition",
+    "maml-short": "MAML, 100 partitions",
 }
 """Display names of few-shot learners that their kind and their partition do not tell apart."""
 

@@ -30,7 +30,6 @@ RULES = ["shipped", "quill", "polynomial"]
 def coloured(methods: Sequence[str]) -> dict[str, str]:
     """Return the colour of each method, the same in every picture."""
     kinds = dict.fromkeys(RULES, "pretrained") | {"random-init": "identity", "learned": "meta-trained"}
-    kinds |= {"acai-strided": "acai"}
     looks = style.looks({method: kinds.get(method, method) for method in dict.fromkeys([*RULES, *methods])})
     return {method: looks[method].colour for method in methods}
 
@@ -223,7 +222,7 @@ def terms() -> Figure:
 
 def papers() -> Figure:
     """Return what Hsu et al. 2019 report against what came out here, a mark for every arm of theirs and setting."""
-    results = published("cactus").sel(dataset="omniglot").drop_sel(embedding="acai-strided")
+    results = published("cactus").sel(dataset="omniglot")
     figure, ((axes,),) = style.grid(1, 1, (6.4, 5.6))
     axes.plot([0, 1], [0, 1], color="#8a8a8a", linewidth=1, label="as in the paper")
     called = learner_keys(results)
