@@ -250,7 +250,7 @@ SECTIONS = [
             r'"a;y\n1,234;u\n2,000;v\n"': "FOLDER/mine.csv: column 'a': not numeric but of type string, as in '1,234' in row 1; write a point or name ',' as decimal, drop it, or list the numeric ones in features",
             r'"a,y\n1,0\n2,1\n3,NaN\n4,?\n"': "FOLDER/mine.csv: column 'y': 2 missing, written '?', 'NaN'; fill them or drop their examples",
             r'"a,b\n1,2\n"': "FOLDER/mine.csv: no column 'y'; it holds 'a', 'b'",
-            r'"5.1,3.5,0\n4.9,3.0,1\n"': "FOLDER/mine.csv: the first row holds numbers and no names of columns; write names above it",
+            r'"5.1,3.5,0\n4.9,3.0,1\n"': "FOLDER/mine.csv: the first row holds numbers and no names of columns; write names above it, or in their place if they are names",
             r'"a,a,y\n1,2,u\n"': "FOLDER/mine.csv: 2 columns are named 'a'; rename them",
             r'"a,y\n1,u\n2,v,w\n"': "FOLDER/mine.csv: empty, broken or no CSV file (CSV parse error: Row #3: Expected 2 columns, got 3: 2,v,w); correct it",
             r'"a,y\n1,u\n?,v\n"': "FOLDER/mine.csv: column 'a': 1 values missing or NaN; fill them or drop their examples",

@@ -95,6 +95,13 @@ def test_features_are_those_of_the_transformer_and_labels_stay(theta: str, tmp_p
             "LearnedRule.",
         ),
         (
+            "0.7,0.2\n1,2\n3,4\n",
+            "out.csv",
+            None,
+            "FOLDER/in.csv: the first row holds numbers and no names of columns; write names above it, or in their "
+            "place if they are names",
+        ),
+        (
             "a,b,learnedrule1\n1,2,x\n3,4,y\n",
             "out.csv",
             ["learnedrule1"],

@@ -32,7 +32,7 @@ LEARNERS = {
     "protonets-clusters-1000": "ProtoNets, 1,000 clusters",
     "protonets-small-clusters": "ProtoNets, clusters of 6 or more",
     "maml-one-partition": "MAML, one partition",
-    "maml-short": "MAML, 100 partitions",
+    "maml-short": "MAML, 4,000 steps",
 }
 """Display names of few-shot learners that their kind and their partition do not tell apart."""
 

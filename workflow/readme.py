@@ -60,7 +60,7 @@ PAPER = ["from-scratch", *BASELINES, "oracle-maml", "oracle-protonets"]
 JITTERED = ["protonets-jittered", "maml-jittered", "protonets-rounds-neighbourhoods"]
 CLUSTERS = [f"protonets-{name}" for name in ("clusters-100", "clusters-250", "partitions-10", "clusters-1000")]
 CLUSTERS += ["protonets-hyperplanes", "protonets-small-clusters"]
-MAML = [f"maml-{name}" for name in ("short", "one-partition", "hyperplanes", "random")] + ["protonets-random"]
+TASKS = [f"maml-{name}" for name in ("short", "one-partition", "hyperplanes", "random")] + ["protonets-random"]
 PARTITIONS = ["protonets-one-partition", *(f"protonets-partitions-{number}" for number in (3, 10, 30)), "protonets"]
 DIGITS = ["nearest-neighbours", "linear", "protonets-ten", "maml-ten"]
 """Few-shot learners by what is told of them."""
@@ -177,7 +177,7 @@ PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "features": partial(learners, "cactus", ["nearest-neighbours", "mlp", "protonets"], ["quill", "contrastive"]),
         "jittered": partial(learners, "cactus", JITTERED, ["acai", "blurred", "contrastive"]),
         "clusters": partial(learners, "cactus", CLUSTERS, ["acai", "zca"]),
-        "maml": partial(learners, "cactus", MAML, ["acai"]),
+        "maml": partial(learners, "cactus", TASKS, ["acai"]),
         "partitions": partial(learners, "cactus", PARTITIONS, ["acai"]),
         "digits": partial(learners, "cactus-mnist", DIGITS, ["infogan", *EMBEDDINGS]),
     },

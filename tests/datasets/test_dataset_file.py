@@ -518,16 +518,24 @@ def test_decimals_of_a_parquet_are_numbers(tmp_path):
     np.testing.assert_array_equal(dataset.feature[:, 1], np.arange(30) + 0.25)
 
 
-@pytest.mark.parametrize("rows", ["0.7,0.9,0.7\n1,2,0\n", "0,7;2,5;0,1\n1,5;2,5;0\n", "6,148,72\n1,85,66\n"])
+@pytest.mark.parametrize(
+    "rows",
+    ["0.7,0.9,0.7\n1,2,0\n", "0.7,NA,0\n1,2,0\n", "0.7,0.9\n1,0\n", "0,7;2,5;0,1\n1,5;2,5;0\n", "6,148,72\n1,85,66\n"],
+)
 def test_a_csv_without_names_loses_no_row_silently(tmp_path: Path, rows: str):
-    message = refused(table(tmp_path, rows))
-    assert message == "the first row holds numbers and no names of columns; write names above it"
+    assert refused(table(tmp_path, rows)) == (
+        "the first row holds numbers and no names of columns; write names above it, or in their place if they are names"
+    )
 
 
-def test_numbers_that_rise_can_be_names_of_columns(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("header", "label"), [("400.5,410,2000", "2000"), ("0,1,2", "2"), ("2000,410,y", "y"), ("9,5,7", "7")]
+)
+def test_numbers_can_be_names_of_columns(tmp_path: Path, header: str, label: str):
     rows = "".join(f"{index},{index + 1},{index % 2}\n" for index in range(20))
-    dataset = prepare(table(tmp_path, "400.5,410,2000\n" + rows), label="2000")
-    assert dataset.attrs["columns"] == ["400.5", "410"]
+    dataset = prepare(table(tmp_path, f"{header}\n{rows}"), label=label)
+    assert dataset.attrs["columns"] == header.split(",")[:2]
+    assert dataset.sizes["example"] == 20
 
 
 def test_a_parquet_without_rows_is_refused(tmp_path):

@@ -39,10 +39,11 @@ ABOVE = [
     # Where tasks come from.
     (TEN, "acai/protonets-clusters-100", {}),
     (TEN, "acai/protonets-hyperplanes", {}),
-    ("acai/protonets-hyperplanes", RANDOM, {}),
     ("acai/maml-short", "acai/maml-one-partition", {"way": 20}),
     ("acai/maml-short", "acai/maml-hyperplanes", {}),
-    ("acai/maml", "acai/maml-short", {"shots": 1}),
+    *(("acai/maml", "acai/maml-short", at) for at in ({"shots": 1}, {"way": 20})),
+    ("acai/maml-short", "acai/maml-random", {}),
+    *((f"acai/{kind}", f"acai/{kind}-random", {}) for kind in KINDS),
     *(
         (f"acai/{kind}-{tasks}", f"acai/{kind}-random", {})
         for kind, tasks in product(KINDS, ("one-partition", "hyperplanes"))

@@ -23,12 +23,12 @@ from safetensors.numpy import load_file
 RULE = Compact(kind="compact", channels=3, error_channels=2, readout_channels=1)
 RUN = {
     "rule": RULE.model_dump(mode="json"),
-    "base_models": [{"hidden": [8], "features": 4}],
+    "base_models": [{"hidden": [8], "features": 4, "side": 4}, {"hidden": [8], "features": 4}],
     "tasks": {
         "side": 5,
         "sources": {"strokes": {"kind": "strokes"}, "drawings": {"kind": "strokes"}, "words": {"kind": "words"}},
     },
-    "parallel_tasks": 2,
+    "parallel_tasks": 4,
     "meta_steps": 400,
     "held_out": {"datasets": ["mail"], "kinds": ["words"]},
 }
@@ -70,10 +70,11 @@ def test_the_snapshot_is_the_best_by_what_was_held_out(state: Path, by: list[str
         np.testing.assert_array_equal(array, kept[name])
     assert trained_rule(output / "pen.safetensors")[0] == RULE
     card = (output / "pen.md").read_text()
-    assert f"| snapshot | after {chosen} of 400 meta-steps of 2 tasks x 10 inner steps |" in card
+    assert f"| snapshot | after {chosen} of 400 meta-steps of 4 tasks x 10 inner steps |" in card
+    assert "of 4 x 4\ninputs" in card
     for name in by:
         assert f"{name} ({ACCURACY[name][chosen // 100]:.1%})" in card
-    assert "| meta-trained on | strokes, drawings; 5 x 5 permuted inputs |" in card
+    assert "| meta-trained on | strokes, drawings; 4 x 4, 5 x 5 permuted inputs |" in card
     assert "revision abc1234" in card
     assert "cost | an hour" in card
 

@@ -2,6 +2,7 @@
 
 import reprlib
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -244,7 +245,14 @@ def read_in_batches(path: Path, wanted: Wanted) -> Iterator[Content]:
 
 def _picked(path: Path, source: Table, wanted: Wanted) -> Wanted:
     """Name the columns of features where none are named; refuse what is not there."""
-    for name in [*wanted.others, *wanted.features]:
+    asked = [*wanted.others, *wanted.features]
+    if source.nameless and not {*asked} & {*source.names}:
+        advice = "write names above it, or in their place if they are names"
+        raise InputError(f"{path}: the first row holds numbers and no names of columns; {advice}")
+    for name, uses in Counter(source.names).most_common(1):
+        if uses > 1:
+            raise InputError(f"{path}: {uses} columns are named {name!r}; rename them")
+    for name in asked:
         if name not in source.names:
             raise InputError(f"{path}: no column {name!r}; it holds {listed(source.names)}")
     features = wanted.features or [name for name in source.names if name not in {*wanted.others, *source.index}]

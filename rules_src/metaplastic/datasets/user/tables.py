@@ -1,7 +1,6 @@
 """Read columns of a `.csv` or `.parquet` by Arrow, which refuses rows of unequal length."""
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise
@@ -49,17 +48,13 @@ def exceeds(path: Path, *, size: int, rows: int, numbers: int) -> bool:
         return max(unpacked, path.stat().st_size) > size or found.num_rows > rows or count > numbers
 
 
-def _check_names(path: Path, names: Sequence[str]) -> None:
-    name, uses = Counter(names).most_common(1)[0] if names else ("", 0)
-    if uses > 1:
-        raise InputError(f"{path}: {uses} columns are named {name!r}; rename them")
-
-
-def _check_header(path: Path, names: Sequence[str]) -> None:
-    """Refuse a first row that holds values; numbers that rise, such as years or wavelengths, can be names."""
-    numbers = [float(name) for name in names if NUMBER.fullmatch(name.strip())]
-    if len(numbers) == len(names) and any(second <= first for first, second in pairwise(numbers)):
-        raise InputError(f"{path}: the first row holds numbers and no names of columns; write names above it")
+def _hold_values(names: Sequence[str]) -> bool:
+    """Return whether what stands for names are values; numbers that rise, such as years, can be names."""
+    cells = [cell for cell in map(str.strip, names) if cell.lower() not in MISSING]
+    numbers = [float(cell) for cell in cells if NUMBER.fullmatch(cell)]
+    rising = all(first < second for first, second in pairwise(numbers))
+    counted = numbers == list(range(len(numbers)))
+    return bool(numbers) and len(numbers) == len(cells) and not (counted or (rising and len(numbers) > 2))
 
 
 def _suffix(path: PurePath) -> str:
@@ -75,6 +70,8 @@ class CsvTable:
     """Those that hold an index of pandas."""
     typed = False
     """Whether the file says of which types they are."""
+    nameless: bool
+    """Whether the first row seems to hold values in place of names."""
 
     def __init__(self, path: Path, content: bytes, dialect: Dialect) -> None:
         self._path, self._text, self.index = path, as_utf8(content, dialect.encoding, path), list[str]()
@@ -85,8 +82,7 @@ class CsvTable:
             parse = csv.ParseOptions(delimiter=self._separator, newlines_in_values=True)
             with csv.open_csv(pa.BufferReader(self._text), READ, parse) as reader:
                 self.names = reader.schema.names
-        _check_header(path, [name.replace(self._decimal, ".") for name in self.names])
-        _check_names(path, self.names)
+        self.nameless = _hold_values([name.replace(self._decimal, ".") for name in self.names])
 
     def read(self, names: Sequence[str], texts: Sequence[str], *, limit: int, examples: int) -> pa.Table:
         """Read the named columns; those in `texts` stay texts even if they look like numbers.
@@ -129,6 +125,7 @@ class ParquetTable:
     """A Parquet file, with the same members; little of its content is in memory at a time if that is not given."""
 
     typed = True
+    nameless = False
 
     def __init__(self, path: Path, content: bytes | None = None) -> None:
         self._path, self._content = path, content
@@ -141,7 +138,6 @@ class ParquetTable:
             stored = self._schema.pandas_metadata
         index = stored.get("index_columns") if isinstance(stored, dict) else None
         self.index = [name for name in self.names if name in (index if isinstance(index, list) else [])]
-        _check_names(path, self.names)
 
     def _source(self) -> Any:
         return self._path if self._content is None else pa.BufferReader(self._content)
@@ -187,7 +183,7 @@ Table = CsvTable | ParquetTable
 
 
 def open_table(path: Path, content: bytes, dialect: Dialect, *, limit: int) -> Table:
-    """Open the content of a file, packed by gzip or not; refuse a broken one, or a name of columns used twice.
+    """Open the content of a file, packed by gzip or not; refuse a broken one.
 
     A path whose name says nothing is a Parquet file if its content begins like one.
     """
