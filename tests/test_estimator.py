@@ -287,7 +287,7 @@ print(seconds)
     assert done.returncode == 0, done.stderr
     for name in ("fitted", "learned"):
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), model.transform(X))
-    # Seconds of a processor, whatever else runs.
+    # A third of a second of a processor, the interpreter's start included.
     assert float(done.stdout) < 2
 
 

@@ -54,7 +54,7 @@ def _hold_values(names: Sequence[str]) -> bool:
     numbers = [float(cell) for cell in cells if NUMBER.fullmatch(cell)]
     rising = all(first < second for first, second in pairwise(numbers))
     counted = numbers == list(range(len(numbers)))
-    return bool(numbers) and len(numbers) == len(cells) and not (counted or (rising and len(numbers) > 2))
+    return len(numbers) == len(cells) and not (counted or (rising and len(numbers) > 2))
 
 
 def _suffix(path: PurePath) -> str:
